@@ -1,0 +1,79 @@
+"""The parts of looped transformers, and the transformer that is made of them.
+
+    >>> from mythos_blocks import LoopedTransformer
+    >>> model = LoopedTransformer(256, width=64, core={"injection": "lti", "loops": {"kind": "fixed", "num_loops": 4}})
+    >>> model(torch.zeros(1, 8, dtype=torch.long)).logits.shape
+    torch.Size([1, 8, 256])
+"""
+
+from mythos_blocks import slots as slots  # declares the slots that the imports below fill
+from mythos_blocks.attention import AttentionMask, GroupedQueryAttention, LatentAttention
+from mythos_blocks.component import Component, Module, component
+from mythos_blocks.depth_adapter import DepthAdapter, DepthLoRA, NoAdapter
+from mythos_blocks.depth_signal import DepthSignal, Learned, NoSignal, Sinusoidal
+from mythos_blocks.feedforward import MixtureOfExperts, SwiGLU
+from mythos_blocks.halting import ACT, Halting, HaltingState, NoHalting
+from mythos_blocks.initial_state import Input, Zeros
+from mythos_blocks.initialization import FanIn, Initialization, Normal
+from mythos_blocks.injection import LTI, Add, Injection, NoInjection
+from mythos_blocks.layer import PreNormLayer, Stack
+from mythos_blocks.loop import Loop, LoopState
+from mythos_blocks.loops import Fixed, LoopSampler, PoissonLognormal, Uniform
+from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
+from mythos_blocks.norm import RMSNorm
+from mythos_blocks.registry import declare_slot, load_plugins
+from mythos_blocks.spec import BuildError, Slot, Spec, SpecLike, build
+from mythos_blocks.update import Highway, Replace, Residual
+
+__all__ = [
+    "ACT",
+    "LTI",
+    "Add",
+    "AttentionMask",
+    "BuildError",
+    "Component",
+    "DepthAdapter",
+    "DepthLoRA",
+    "DepthSignal",
+    "FanIn",
+    "Fixed",
+    "GroupedQueryAttention",
+    "Halting",
+    "HaltingState",
+    "Highway",
+    "Initialization",
+    "Injection",
+    "Input",
+    "LatentAttention",
+    "Learned",
+    "Loop",
+    "LoopSampler",
+    "LoopState",
+    "LoopedTransformer",
+    "MixtureOfExperts",
+    "ModelOutput",
+    "Module",
+    "NoAdapter",
+    "NoHalting",
+    "NoInjection",
+    "NoSignal",
+    "Normal",
+    "PoissonLognormal",
+    "PreNormLayer",
+    "RMSNorm",
+    "Replace",
+    "Residual",
+    "Sinusoidal",
+    "Slot",
+    "Spec",
+    "SpecLike",
+    "Stack",
+    "SwiGLU",
+    "Uniform",
+    "Zeros",
+    "build",
+    "component",
+    "declare_slot",
+    "knocked_out",
+    "load_plugins",
+]

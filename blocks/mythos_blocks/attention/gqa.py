@@ -1,0 +1,73 @@
+"""Grouped-query attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.attention.mask import AttentionMask
+from mythos_blocks.attention.rope import rotate
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Count, Positive
+
+
+@component("attention", "gqa")
+class GroupedQueryAttention(Module):
+    """Grouped-query attention (arXiv 2305.13245); with as many kv heads as heads, multi-head attention.
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        num_heads: Query heads.
+        num_kv_heads: Key and value heads; must divide ``num_heads``. ``null`` gives each query head its own.
+        head_dim: Channels of a head. ``null`` divides the width by ``num_heads``, which must then divide it.
+        rope_theta: Base of the rotary position embedding (arXiv 2104.09864); ``null`` leaves positions out.
+
+    Raises:
+        ValueError: Heads do not divide as described, or rotary embedding meets an odd ``head_dim``.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        num_heads: Count = 4,
+        num_kv_heads: Count | None = None,
+        head_dim: Count | None = None,
+        rope_theta: Positive | None = 10_000.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.num_kv_heads = num_kv_heads or num_heads
+        if num_heads % self.num_kv_heads:
+            raise ValueError(f"num_kv_heads={self.num_kv_heads} does not divide num_heads={num_heads}")
+        self.head_dim = head_dim or divided(width, num_heads)
+        if rope_theta is not None and self.head_dim % 2:
+            raise ValueError(f"rope_theta needs an even head_dim, and it is {self.head_dim}")
+        self.rope_theta = rope_theta
+        self.q = nn.Linear(width, num_heads * self.head_dim, bias=False)
+        self.k = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
+        self.v = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
+        self.out = nn.Linear(num_heads * self.head_dim, width, bias=False)
+
+    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
+        q, k, v = (
+            linear(x).unflatten(-1, (heads, self.head_dim)).transpose(1, 2)
+            for linear, heads in ((self.q, self.num_heads), (self.k, self.num_kv_heads), (self.v, self.num_kv_heads))
+        )
+        if self.rope_theta is not None:
+            positions = torch.arange(x.shape[1], device=x.device)
+            q, k = rotate(q, positions, self.rope_theta), rotate(k, positions, self.rope_theta)
+        attended = mask.attend(q, k, v, scale=self.head_dim**-0.5)
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return out
+
+
+def divided(width: int, num_heads: int) -> int:
+    """The head size; ``ValueError`` with the nearest numbers of heads that divide the width."""
+    if width % num_heads:
+        divisors = [n for n in range(1, width + 1) if width % n == 0]
+        below = max((n for n in divisors if n < num_heads), default=1)
+        above = min((n for n in divisors if n > num_heads), default=width)
+        raise ValueError(f"num_heads={num_heads} does not divide width={width}; nearest that do: {below}, {above}")
+    return width // num_heads

@@ -1,0 +1,77 @@
+"""Multi-head latent attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.attention.mask import AttentionMask
+from mythos_blocks.attention.rope import rotate
+from mythos_blocks.component import Module, component
+from mythos_blocks.norm import RMSNorm
+from mythos_blocks.types import Count, Positive
+
+
+@component("attention", "mla")
+class LatentAttention(Module):
+    """Multi-head latent attention: keys and values from one low-rank latent (arXiv 2405.04434, section 2.1).
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``. A head's query and key have
+    ``nope_dim`` channels without position and ``rope_dim`` with; the rotary key is one for all heads.
+
+    Args:
+        num_heads: Heads.
+        kv_rank: Channels of the latent from which keys and values are expanded.
+        q_rank: Channels of the latent from which queries are expanded.
+        nope_dim: Channels of a head's query and key that carry no position.
+        rope_dim: Channels of a head's query and key that carry the rotary position; even.
+        value_dim: Channels of a head's value; at most ``nope_dim + rope_dim``.
+        rope_theta: Base of the rotary position embedding.
+
+    Raises:
+        ValueError: ``rope_dim`` is odd or ``value_dim`` exceeds the key's size.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        num_heads: Count = 4,
+        kv_rank: Count = 64,
+        q_rank: Count = 96,
+        nope_dim: Count = 32,
+        rope_dim: Count = 16,
+        value_dim: Count = 32,
+        rope_theta: Positive = 10_000.0,
+    ) -> None:
+        super().__init__()
+        if rope_dim % 2:
+            raise ValueError(f"rope_dim={rope_dim} must be even; nearest: {rope_dim - 1 or 2}, {rope_dim + 1}")
+        if value_dim > nope_dim + rope_dim:
+            raise ValueError(f"value_dim={value_dim} must be at most nope_dim + rope_dim = {nope_dim + rope_dim}")
+        self.num_heads, self.kv_rank, self.rope_theta = num_heads, kv_rank, rope_theta
+        self.nope_dim, self.rope_dim, self.value_dim = nope_dim, rope_dim, value_dim
+        self.q_down = nn.Linear(width, q_rank, bias=False)
+        self.q_norm = RMSNorm(q_rank)
+        self.q_up_nope = nn.Linear(q_rank, num_heads * nope_dim, bias=False)
+        self.q_up_rope = nn.Linear(q_rank, num_heads * rope_dim, bias=False)
+        self.kv_down = nn.Linear(width, kv_rank + rope_dim, bias=False)
+        self.kv_norm = RMSNorm(kv_rank)
+        self.kv_up = nn.Linear(kv_rank, num_heads * (nope_dim + value_dim), bias=False)
+        self.out = nn.Linear(num_heads * value_dim, width, bias=False)
+
+    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
+        positions = torch.arange(x.shape[1], device=x.device)
+        q_latent = self.q_norm(self.q_down(x))
+        q_nope = self._heads(self.q_up_nope(q_latent))
+        q_rope = rotate(self._heads(self.q_up_rope(q_latent)), positions, self.rope_theta)
+        latent, k_rope = self.kv_down(x).split((self.kv_rank, self.rope_dim), dim=-1)
+        k_nope, v = self._heads(self.kv_up(self.kv_norm(latent))).split((self.nope_dim, self.value_dim), dim=-1)
+        k_rope = rotate(k_rope, positions, self.rope_theta).unsqueeze(1).expand(-1, self.num_heads, -1, -1)
+        q, k = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
+        attended = mask.attend(q, k, v, scale=(self.nope_dim + self.rope_dim) ** -0.5)
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return out
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -1,0 +1,88 @@
+"""What every component is: an ordinary class whose constructor is its declaration."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+import torch
+from torch import nn
+
+from mythos_blocks.registry import register
+from mythos_blocks.spec import Spec, derive_spec
+
+C = TypeVar("C", bound="type[Component]")
+
+
+class Component:
+    """A class registered under a slot and a kind by the decorator :func:`component`.
+
+    Positional constructor parameters are context, which the parent supplies; keyword-only ones are
+    recipe fields.
+
+    Attributes:
+        slot: The slot that it fits.
+        kind: Its name within the slot.
+        Spec: The Pydantic model derived from its constructor.
+        spec: The declaration from which this instance was made.
+        context: What its parent supplied.
+    """
+
+    slot: ClassVar[str]
+    kind: ClassVar[str]
+    Spec: ClassVar[type[Spec]]
+    spec: Spec
+    context: tuple[Any, ...]
+
+
+class Module(Component, nn.Module):
+    """A component with parameters or buffers."""
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        """Set the weights whose initial values are part of the component's definition.
+
+        Runs after the model's ``initialization`` has filled every linear and embedding weight.
+        """
+
+    def after_step(self) -> None:
+        """Runs after every optimiser step; for state that is updated without a gradient."""
+
+
+def component(slot: str, kind: str) -> Callable[[C], C]:
+    """Register a class under a slot and a kind, and derive its ``Spec`` from its constructor.
+
+    The constructor then checks its keyword arguments as a recipe's fields are checked, and receives
+    specs for its slots whether the caller wrote a kind, a mapping or a spec.
+
+    Example:
+        >>> @component("update", "average")
+        ... class Average(Module):
+        ...     '''The mean of the old state and the core's output.'''
+        ...     def __init__(self, width: int) -> None:
+        ...         super().__init__()
+        ...     def forward(self, h, u):
+        ...         return (h + u) / 2
+    """
+
+    def decorate(cls: C) -> C:
+        cls.slot, cls.kind = slot, kind
+        cls.Spec = derive_spec(cls, kind)
+        cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[misc]
+        register(slot, kind, cls)
+        return cls
+
+    return decorate
+
+
+def _checked(cls: type[Component], init: Callable[..., None]) -> Callable[..., None]:
+    spec_type = cls.Spec
+
+    @functools.wraps(init)
+    def checked(self: Component, *context: Any, **fields: Any) -> None:
+        spec = spec_type(**fields)
+        resolved = {name: getattr(spec, name) for name in spec_type.model_fields if name != "kind"}
+        init(self, *context, **resolved)
+        self.spec, self.context = spec, context
+
+    return checked

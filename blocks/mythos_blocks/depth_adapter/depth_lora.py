@@ -1,0 +1,42 @@
+"""A low-rank adapter with a scale for each iteration."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_adapter.base import DepthAdapter
+from mythos_blocks.types import Count, NonNegative
+
+
+@component("depth_adapter", "depth_lora")
+class DepthLoRA(DepthAdapter):
+    """``u + ((u @ down) * scale[t]) @ up``, as in OpenMythos: only ``scale`` differs between iterations.
+
+    Relaxed Recursive Transformers (arXiv 2410.20672), which OpenMythos cites for it, give every iteration
+    matrices of its own instead. Iterations beyond the trained ones reuse the last row.
+
+    Args:
+        rank: Channels of the bottleneck.
+        std: Standard deviation of the initial ``scale`` and ``up``.
+    """
+
+    def __init__(self, width: int, max_loops: int, *, rank: Count = 8, std: NonNegative = 0.02) -> None:
+        super().__init__()
+        self.reach, self.std = max_loops, std
+        self.down = nn.Linear(width, rank, bias=False)
+        self.scale = nn.Parameter(torch.zeros(max_loops, rank))
+        self.up = nn.Linear(rank, width, bias=False)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.scale, std=self.std, generator=generator)
+        nn.init.normal_(self.up.weight, std=self.std, generator=generator)
+
+    def forward(self, u: Tensor, t: int) -> Tensor:
+        scale = self.scale[min(t, self.scale.shape[0] - 1)]
+        out: Tensor = u + self.up(self.down(u) * scale)
+        return out
+
+    def table(self) -> nn.Parameter:
+        return self.scale

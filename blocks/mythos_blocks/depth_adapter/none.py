@@ -1,0 +1,19 @@
+"""No depth adapter."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_adapter.base import DepthAdapter
+
+
+@component("depth_adapter", "none")
+class NoAdapter(DepthAdapter):
+    """The core is the same function in every iteration."""
+
+    def __init__(self, width: int, max_loops: int) -> None:
+        super().__init__()
+
+    def forward(self, u: Tensor, t: int) -> Tensor:
+        return u

@@ -1,0 +1,8 @@
+"""What tells the core which iteration it is in."""
+
+from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.depth_signal.learned import Learned
+from mythos_blocks.depth_signal.none import NoSignal
+from mythos_blocks.depth_signal.sinusoidal import Sinusoidal
+
+__all__ = ["DepthSignal", "Learned", "NoSignal", "Sinusoidal"]

@@ -1,0 +1,30 @@
+"""A learned vector for each iteration."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.types import NonNegative
+
+
+@component("depth_signal", "learned")
+class Learned(DepthSignal):
+    """A learned table with a row for each trained iteration (arXiv 2603.21676); later ones reuse the last row.
+
+    Args:
+        std: Standard deviation of the initial table.
+    """
+
+    def __init__(self, width: int, max_loops: int, *, std: NonNegative = 0.02) -> None:
+        super().__init__()
+        self.reach, self.std = max_loops, std
+        self.table = nn.Parameter(torch.zeros(max_loops, width))
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.table, std=self.std, generator=generator)
+
+    def forward(self, t: int) -> Tensor:
+        return self.table[min(t, self.table.shape[0] - 1)]

@@ -1,0 +1,17 @@
+"""No depth signal."""
+
+from __future__ import annotations
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_signal.base import DepthSignal
+
+
+@component("depth_signal", "none")
+class NoSignal(DepthSignal):
+    """Every iteration is anonymous: the core cannot tell them apart."""
+
+    def __init__(self, width: int, max_loops: int) -> None:
+        super().__init__()
+
+    def forward(self, t: int) -> None:
+        return None

@@ -1,0 +1,42 @@
+"""Sinusoids of the loop index."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.types import Count, Positive
+
+
+@component("depth_signal", "sinusoidal")
+class Sinusoidal(DepthSignal):
+    """Sines, then cosines, of the loop index on the first channels, as in OpenMythos; defined for every index.
+
+    Args:
+        num_channels: Channels that carry the signal; even, at most the width. ``null`` takes ``width // 8``
+            rounded down to even, but at least 2.
+        theta: Base of the geometric series of wavelengths.
+
+    Raises:
+        ValueError: ``num_channels`` is odd or exceeds the width.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self, width: int, max_loops: int, *, num_channels: Count | None = None, theta: Positive = 10_000.0
+    ) -> None:
+        super().__init__()
+        channels = num_channels or max(2, width // 8 // 2 * 2)
+        if channels % 2 or channels > width:
+            raise ValueError(f"num_channels={channels} must be even and at most width={width}")
+        self.width = width
+        exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
+        self.register_buffer("frequencies", theta**-exponents, persistent=False)
+
+    def forward(self, t: int) -> Tensor:
+        angles = t * self.frequencies
+        signal = torch.cat((angles.sin(), angles.cos()))
+        return torch.nn.functional.pad(signal, (0, self.width - signal.numel()))

@@ -1,0 +1,31 @@
+"""The gated feed-forward of today's transformers."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Count
+
+
+@component("feedforward", "swiglu")
+class SwiGLU(Module):
+    """``down(silu(gate(x)) * up(x))`` without biases (arXiv 2002.05202).
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        hidden: Inner channels. ``null`` takes ``4 * width // 3``, as OpenMythos does.
+    """
+
+    def __init__(self, width: int, *, hidden: Count | None = None) -> None:
+        super().__init__()
+        hidden = hidden or 4 * width // 3
+        self.gate = nn.Linear(width, hidden, bias=False)
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
+        return out

@@ -1,0 +1,57 @@
+"""The contract of a halting rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import Module
+
+
+@dataclass
+class HaltingState:
+    """What a halting rule carries from iteration to iteration.
+
+    Attributes:
+        readout: What the coda will read, so far: ``(batch, positions, width)``.
+        weights: For each iteration, the weight of its state in the readout: ``(batch, positions)``.
+        halted: Positions that have halted, ``(batch, positions)`` booleans; ``None`` where none ever does.
+        mass: Sum of the halting probabilities so far, ``(batch, positions)``.
+        num_updates: Iterations in which the position was running, ``(batch, positions)``.
+        remainder: The weight that a position had left when it halted, ``(batch, positions)``.
+    """
+
+    readout: Tensor
+    weights: list[Tensor] = field(default_factory=list)
+    halted: Tensor | None = None
+    mass: Tensor | None = None
+    num_updates: Tensor | None = None
+    remainder: Tensor | None = None
+
+    def depth_read(self) -> Tensor:
+        """Mean iteration that the readout weighs, 1-based, normalised by the mass: ``(batch, positions)``."""
+        weights = torch.stack(self.weights).float()
+        depths = torch.arange(1, len(self.weights) + 1, device=weights.device, dtype=weights.dtype)
+        return torch.einsum("tbs,t->bs", weights, depths) / weights.sum(0).clamp_min(1e-12)
+
+
+class Halting(Module):
+    """Decides, after every iteration, how much of the new state goes into the readout."""
+
+    def start(self, h: Tensor) -> HaltingState:
+        """The state before the first iteration."""
+        raise NotImplementedError
+
+    def observe(self, state: HaltingState, h: Tensor, *, last: bool) -> HaltingState:
+        """Weigh the state that an iteration made. ``last`` says that no iteration follows."""
+        raise NotImplementedError
+
+    def freeze(self, state: HaltingState, old: Tensor, new: Tensor) -> Tensor | None:
+        """The new state with that of halted positions kept back, or ``None`` where halting keeps none back."""
+        return None
+
+    def loss(self, state: HaltingState) -> Tensor | None:
+        """What the rule adds to the training loss, a scalar, or ``None``."""
+        return None

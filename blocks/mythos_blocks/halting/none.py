@@ -1,0 +1,23 @@
+"""No halting."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.halting.base import Halting, HaltingState
+
+
+@component("halting", "none")
+class NoHalting(Halting):
+    """Every position runs every iteration, and the readout is the last state."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def start(self, h: Tensor) -> HaltingState:
+        return HaltingState(readout=h)
+
+    def observe(self, state: HaltingState, h: Tensor, *, last: bool) -> HaltingState:
+        weight = h.new_full(h.shape[:-1], float(last))
+        return HaltingState(readout=h, weights=[*state.weights, weight])

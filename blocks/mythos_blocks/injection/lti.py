@@ -1,0 +1,65 @@
+"""Injection through a stable linear time-invariant system."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from mythos_kernels import state_update
+from pydantic import Field
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.injection.base import Injection
+from mythos_blocks.norm import RMSNorm
+from mythos_blocks.types import Real
+
+# Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
+# and turn the gradient into 0 * inf.
+_Z_BOUND = 20.0
+
+
+@component("injection", "lti")
+class LTI(Injection):
+    """``h' = A * h + B * e + y`` with diagonal A and B, as in OpenMythos (after Parcae, arXiv 2604.12946, eq. 3).
+
+    ``A = (1 - margin) * exp(-exp(log_dt + log_A))``, per channel. The core reads ``norm(h + signal + e)``.
+
+    Args:
+        initial_b: Initial value of every channel of B.
+        margin: How far A stays below 1. Without it A rounds to exactly 1 once ``log_dt + log_A`` falls
+            below -17 in float32, or -6 in bfloat16; ``2 ** -8`` is the spacing of bfloat16 there. Zero is
+            OpenMythos as published.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        initial_b: Real = 0.1,
+        margin: Annotated[float, Field(ge=0, lt=1)] = 2**-8,
+    ) -> None:
+        super().__init__()
+        self.margin = margin
+        self.log_A = nn.Parameter(torch.zeros(width))
+        self.log_dt = nn.Parameter(torch.zeros(1))
+        self.B = nn.Parameter(torch.full((width,), initial_b))
+        self.norm = RMSNorm(width)
+
+    def A(self) -> Tensor:
+        """The diagonal of the state matrix, ``(width,)``, in float32 whatever the parameters' dtype."""
+        z = (self.log_dt.float() + self.log_A.float()).clamp(-_Z_BOUND, _Z_BOUND)
+        return (1 - self.margin) * torch.exp(-torch.exp(z))
+
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+        out: Tensor = self.norm(super().combine(h, e, signal) + e)
+        return out
+
+    def inject(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
+        return self.A().to(h.dtype) * h + self.B.to(h.dtype) * e + y
+
+    def advance(self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None) -> tuple[Tensor, Tensor]:
+        return state_update(h, e, y, self.A(), self.B, self.norm.weight, signal=next_signal, eps=self.norm.eps)
+
+    def rho(self) -> Tensor:
+        return self.A().to(self.log_A.dtype).max()

@@ -1,0 +1,64 @@
+"""Layers, and stacks of them."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mythos_blocks.attention.mask import AttentionMask
+from mythos_blocks.component import Module, component
+from mythos_blocks.slots import AttentionSlot, FeedforwardSlot, LayerSlot, NormSlot
+from mythos_blocks.spec import build
+from mythos_blocks.types import Depth
+
+
+@component("layer", "pre_norm")
+class PreNormLayer(Module):
+    """``x + attention(norm(x))``, then ``x + feedforward(norm(x))`` (arXiv 2002.04745).
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        attention: How positions read each other.
+        feedforward: What each position computes on its own.
+        norm: The normalisation before both.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        attention: AttentionSlot = "gqa",
+        feedforward: FeedforwardSlot = "swiglu",
+        norm: NormSlot = "rms",
+    ) -> None:
+        super().__init__()
+        self.attention_norm = build(norm, width)
+        self.attention = build(attention, width)
+        self.feedforward_norm = build(norm, width)
+        self.feedforward = build(feedforward, width)
+
+    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), mask)
+        out: Tensor = x + self.feedforward(self.feedforward_norm(x))
+        return out
+
+
+@component("stack", "sequence")
+class Stack(Module):
+    """Layers with weights of their own, applied one after the other.
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        depth: Number of layers; zero passes the input on.
+        layer: What each layer is.
+    """
+
+    def __init__(self, width: int, *, depth: Depth = 1, layer: LayerSlot = "pre_norm") -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(build(layer, width) for _ in range(depth))
+
+    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, mask)
+        return x

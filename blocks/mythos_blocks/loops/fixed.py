@@ -1,0 +1,28 @@
+"""Always the same loop count."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.types import Count
+
+
+@component("loops", "fixed")
+class Fixed(LoopSampler):
+    """The same loop count in every step.
+
+    Args:
+        num_loops: The loop count; 1 applies the core once, as a transformer without a loop does.
+        gradient_window: Gradient flows through the last so many iterations; ``null`` for all.
+    """
+
+    def __init__(self, *, num_loops: Count = 1, gradient_window: Count | None = None) -> None:
+        self.num_loops, self.gradient_window = num_loops, gradient_window
+
+    def pmf(self) -> Tensor:
+        pmf = torch.zeros(self.num_loops + 1, dtype=torch.float64, device="cpu")
+        pmf[-1] = 1
+        return pmf

@@ -1,0 +1,29 @@
+"""Normalisation over channels."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Positive
+
+
+@component("norm", "rms")
+class RMSNorm(Module):
+    """Root-mean-square normalisation with a learned gain (arXiv 1910.07467).
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        eps: Added to the mean square before the root.
+    """
+
+    def __init__(self, width: int, *, eps: Positive = 1e-6) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)

@@ -1,0 +1,104 @@
+"""Which components exist: slots, the kinds in each, and how packages of others add to them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mythos_blocks.component import Component
+
+PLUGIN_GROUP = "mythos.components"
+
+
+@dataclass
+class SlotInfo:
+    """A slot and the kinds registered in it.
+
+    Attributes:
+        name: The slot's name in a recipe.
+        summary: One sentence on what a component in it does.
+        off: The kind that removes the component, where there is one.
+        default: The kind that a mapping without ``kind`` means, where there is one.
+        kinds: The registered components by kind.
+    """
+
+    name: str
+    summary: str
+    off: str | None = None
+    default: str | None = None
+    kinds: dict[str, type[Component]] = field(default_factory=dict)
+
+
+_slots: dict[str, SlotInfo] = {}
+_plugins_loaded = False
+
+
+def declare_slot(name: str, summary: str, *, off: str | None = None, default: str | None = None) -> None:
+    """Make a slot known, so that components can be registered in it."""
+    if name in _slots:
+        raise ValueError(f"slot {name!r} is declared already")
+    _slots[name] = SlotInfo(name, summary, off, default)
+
+
+def slots() -> dict[str, SlotInfo]:
+    """Every slot by name."""
+    return dict(sorted(_slots.items()))
+
+
+def slot_info(slot: str) -> SlotInfo:
+    """The slot of that name; ``ValueError`` with the nearest one where there is none."""
+    if slot not in _slots:
+        raise ValueError(f"unknown slot {slot!r}; {suggest(slot, _slots)}")
+    return _slots[slot]
+
+
+def register(slot: str, kind: str, cls: type[Component]) -> None:
+    """Put a component into a slot. A kind that is taken by another class is a ``ValueError``."""
+    kinds = slot_info(slot).kinds
+    taken = kinds.get(kind)
+    if taken is not None and (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+        raise ValueError(f"{slot} {kind!r} is registered already, by {taken.__module__}.{taken.__qualname__}")
+    kinds[kind] = cls
+
+
+def lookup(slot: str, kind: str) -> type[Component]:
+    """The component of that kind; ``ValueError`` with the nearest kind where there is none."""
+    kinds = slot_info(slot).kinds
+    if kind not in kinds:
+        raise ValueError(f"unknown {slot} {kind!r}; {suggest(kind, kinds)}")
+    return kinds[kind]
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, if one is near, and all of them."""
+    names = sorted(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1, cutoff=0.5)
+    listed = f"one of: {', '.join(names)}" if names else "none is known"
+    return f"did you mean {near[0]!r}? ({listed})" if near else listed
+
+
+def load_plugins() -> None:
+    """Import what installed packages declare under the entry-point group ``mythos.components``.
+
+    An entry point names a module; importing it registers its components. Called once per process.
+    """
+    global _plugins_loaded
+    if _plugins_loaded:
+        return
+    _plugins_loaded = True
+    for entry in entry_points(group=PLUGIN_GROUP):
+        entry.load()
+
+
+def load_imports(modules: Iterable[str]) -> None:
+    """Import the modules that a recipe names under ``imports:``; ``ValueError`` where one is not found."""
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            raise ValueError(f"cannot import {module!r}: {error}") from error

@@ -1,0 +1,44 @@
+"""The slots of a looped transformer, as types for constructor signatures.
+
+A slot is a place that takes one component. Its ``off`` kind is the component that removes it, which
+is what ablations and knock-outs put in its place; its ``default`` kind is what a mapping without
+``kind`` means.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from mythos_blocks.registry import declare_slot
+from mythos_blocks.spec import Slot, SpecLike
+
+declare_slot("model", "A whole model, from tokens to logits.", default="looped_transformer")
+declare_slot("core", "The looped layers and everything that happens once per iteration.", default="loop")
+declare_slot("stack", "Layers applied once, one after the other: the prelude and the coda.", default="sequence")
+declare_slot("layer", "One layer: attention and feed-forward with their norms and residuals.", default="pre_norm")
+declare_slot("norm", "Normalisation of a vector over its channels.")
+declare_slot("attention", "How positions read each other.")
+declare_slot("feedforward", "What each position computes on its own.")
+declare_slot("injection", "How the input e enters every iteration.", off="none")
+declare_slot("update", "How the core's output becomes the next state.", off="replace")
+declare_slot("depth_signal", "What tells the core which iteration it is in.", off="none")
+declare_slot("depth_adapter", "What changes the tied core from iteration to iteration.", off="none")
+declare_slot("initial_state", "The state before the first iteration.", off="input")
+declare_slot("halting", "Which iterations the readout weighs, position by position.", off="none")
+declare_slot("loops", "How many iterations a training step runs, and how many get gradient.")
+declare_slot("initialization", "The distribution of the initial weights.")
+
+CoreSlot = Annotated[SpecLike, Slot("core")]
+StackSlot = Annotated[SpecLike, Slot("stack")]
+LayerSlot = Annotated[SpecLike, Slot("layer")]
+NormSlot = Annotated[SpecLike, Slot("norm")]
+AttentionSlot = Annotated[SpecLike, Slot("attention")]
+FeedforwardSlot = Annotated[SpecLike, Slot("feedforward")]
+InjectionSlot = Annotated[SpecLike, Slot("injection")]
+UpdateSlot = Annotated[SpecLike, Slot("update")]
+DepthSignalSlot = Annotated[SpecLike, Slot("depth_signal")]
+DepthAdapterSlot = Annotated[SpecLike, Slot("depth_adapter")]
+InitialStateSlot = Annotated[SpecLike, Slot("initial_state")]
+HaltingSlot = Annotated[SpecLike, Slot("halting")]
+LoopsSlot = Annotated[SpecLike, Slot("loops")]
+InitializationSlot = Annotated[SpecLike, Slot("initialization")]

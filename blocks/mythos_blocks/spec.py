@@ -1,0 +1,179 @@
+"""From a constructor to its declaration: frozen Pydantic models derived from signatures.
+
+The keyword-only parameters of a component's constructor are its recipe fields. ``derive_spec`` turns
+them into a model, and ``Slot`` is the annotation by which a field takes another component, given as
+a kind (``"gqa"``), a mapping (``{"kind": "gqa", "num_heads": 8}``) or a spec.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
+from pydantic import ValidationError, model_validator
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+from mythos_blocks.registry import lookup, slot_info, slots, suggest
+
+if TYPE_CHECKING:
+    from mythos_blocks.component import Component
+
+
+class Declaration(BaseModel):
+    """A frozen model that refuses what it does not know and names the nearest field that it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_unknown_fields(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        known = [name for name in cls.model_fields if name != "kind"]
+        unknown = [str(key) for key in value if key not in cls.model_fields]
+        if unknown:
+            raise ValidationError.from_exception_data(
+                cls.__name__,
+                [_line_error("unknown_field", f"unknown field; {suggest(name, known)}", value[name], name) for name in unknown],
+            )
+        return value
+
+
+class BuildError(ValueError):
+    """A component refused its fields together with their context (``width % num_heads`` and the like).
+
+    Attributes:
+        spec: The spec that could not be built, by which a recipe finds the path of the mistake.
+    """
+
+    def __init__(self, message: str, spec: Spec) -> None:
+        super().__init__(message)
+        self.spec = spec
+
+
+class Spec(Declaration):
+    """The declaration of one component; ``build`` makes it."""
+
+    component: ClassVar[type[Component]]
+    kind: str
+
+    def build(self, *context: Any) -> Any:
+        """Make the component. ``context`` is what its parent supplies (``width``, ...).
+
+        Raises:
+            BuildError: The constructor raised ``ValueError``.
+        """
+        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+        try:
+            return self.component(*context, **fields)
+        except BuildError:
+            raise
+        except ValueError as error:
+            raise BuildError(str(error), self) from error
+
+
+SpecLike = Union[Spec, str, Mapping[str, Any]]
+"""What a slot accepts. Inside a constructor it is always a ``Spec``: registration resolves it first."""
+
+
+def build(spec: SpecLike, *context: Any) -> Any:
+    """Make the component that a constructor received for one of its slots."""
+    assert isinstance(spec, Spec), "slots are resolved to specs before a constructor runs"
+    return spec.build(*context)
+
+
+class Slot:
+    """Annotation of a field that takes one component of the named slot."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def resolve(self, value: Any) -> Spec:
+        """A spec from a kind, a mapping or a spec; errors name the nearest valid choice."""
+        if isinstance(value, Spec):
+            if value.component.slot != self.name:
+                raise _custom(f"{value.component.slot} {value.kind!r} does not fit the slot {self.name!r}")
+            return value
+        if isinstance(value, str):
+            return self._spec_type(value)()
+        if isinstance(value, Mapping):
+            kind = value.get("kind", slot_info(self.name).default)
+            if kind is None:
+                raise _custom(f"missing kind; {suggest('', slot_info(self.name).kinds)}")
+            rest = {key: item for key, item in value.items() if key != "kind"}
+            return self._spec_type(kind, at=("kind",)).model_validate(rest)
+        raise _custom(f"expected the kind of a component or a mapping with one, not {type(value).__name__}")
+
+    def _spec_type(self, kind: Any, at: tuple[str, ...] = ()) -> type[Spec]:
+        try:
+            return lookup(self.name, kind if isinstance(kind, str) else repr(kind)).Spec
+        except ValueError as error:
+            raise ValidationError.from_exception_data(
+                self.name, [_line_error("unknown_kind", str(error), kind, *at)]
+            ) from None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.resolve,
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda spec: spec.model_dump()),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"$ref": f"#/$defs/{self.name}"}
+
+
+def json_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """The JSON Schema of a model, with one definition for every slot and for every component in it."""
+    schema = model.model_json_schema()
+    definitions = schema.setdefault("$defs", {})
+    for name, info in slots().items():
+        kinds = sorted(info.kinds)
+        names = {"enum": kinds, "description": info.summary}
+        definitions[name] = {"anyOf": [names, *({"$ref": f"#/$defs/{name}.{kind}"} for kind in kinds)]}
+        for kind in kinds:
+            spec = info.kinds[kind].Spec.model_json_schema()
+            definitions.update(spec.pop("$defs", {}))
+            if kind != info.default:
+                spec["required"] = ["kind", *spec.get("required", [])]
+            definitions[f"{name}.{kind}"] = spec
+    return schema
+
+
+def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
+    """The spec of a component: one field for each keyword-only parameter of its constructor."""
+    described = described_arguments(cls)
+    hints = get_type_hints(cls.__init__, include_extras=True)
+    fields: dict[str, Any] = {"kind": (Literal[kind], Field(default=kind, description=summary(cls)))}
+    for name, parameter in inspect.signature(cls.__init__).parameters.items():
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
+            default = ... if parameter.default is parameter.empty else parameter.default
+            fields[name] = (hints[name], Field(default=default, description=described.get(name)))
+    spec: type[Spec] = create_model(f"{cls.__name__}Spec", __base__=Spec, __doc__=summary(cls), __module__=cls.__module__, **fields)
+    spec.component = cls
+    return spec
+
+
+def summary(cls: type) -> str:
+    """The first sentence of a docstring."""
+    return " ".join((inspect.getdoc(cls) or "").split("\n\n")[0].split())
+
+
+def described_arguments(cls: type) -> dict[str, str]:
+    """The entries of the ``Args:`` section of a class's docstring, by parameter name."""
+    section = re.search(r"^Args:\n((?:[ ]+.*\n?|\n)+)", inspect.getdoc(cls) or "", flags=re.MULTILINE)
+    if section is None:
+        return {}
+    entries = re.split(r"^ {4}(\w+): ", section.group(1), flags=re.MULTILINE)[1:]
+    return {name: " ".join(text.split()) for name, text in zip(entries[::2], entries[1::2], strict=True)}
+
+
+def _line_error(code: str, message: str, value: Any, *loc: str) -> InitErrorDetails:
+    return InitErrorDetails(type=_custom(message, code), loc=loc, input=value)
+
+
+def _custom(message: str, code: str = "component") -> PydanticCustomError:
+    # Pydantic formats the message as a template, so its own braces are data.
+    return PydanticCustomError(code, "{message}", {"message": message})  # type: ignore[arg-type]

@@ -1,0 +1,32 @@
+"""A gate between the old state and the core's output."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Real
+
+
+@component("update", "highway")
+class Highway(Module):
+    """``y = z * u + (1 - z) * h`` with ``z = sigmoid(W [u; h] + b)`` per channel (arXiv 2603.21676, section 3).
+
+    Shapes: ``(..., width), (..., width) -> (..., width)``.
+
+    Args:
+        bias: Initial b. Negative values start the loop near the identity; the paper takes -2 (z = 0.12).
+    """
+
+    def __init__(self, width: int, *, bias: Real = -2.0) -> None:
+        super().__init__()
+        self.initial_bias = bias
+        self.gate = nn.Linear(2 * width, width)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.constant_(self.gate.bias, self.initial_bias)
+
+    def forward(self, h: Tensor, u: Tensor) -> Tensor:
+        z = torch.sigmoid(self.gate(torch.cat((u, h), dim=-1)))
+        return z * u + (1 - z) * h
