@@ -85,6 +85,10 @@ def build(spec: SpecLike, *context: Any) -> Any:
     return spec.build(*context)
 
 
+# Pydantic resolves "$ref" against its own definitions while it generates, so slots leave a mark instead.
+_SLOT_MARK = "mythos-slot"
+
+
 class Slot:
     """Annotation of a field that takes one component of the named slot."""
 
@@ -122,24 +126,34 @@ class Slot:
         )
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"$ref": f"#/$defs/{self.name}"}
+        return {_SLOT_MARK: self.name}
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:
     """The JSON Schema of a model, with one definition for every slot and for every component in it."""
-    schema = model.model_json_schema()
+    schema = _referring(model.model_json_schema())
     definitions = schema.setdefault("$defs", {})
     for name, info in slots().items():
         kinds = sorted(info.kinds)
         names = {"enum": kinds, "description": info.summary}
         definitions[name] = {"anyOf": [names, *({"$ref": f"#/$defs/{name}.{kind}"} for kind in kinds)]}
         for kind in kinds:
-            spec = info.kinds[kind].Spec.model_json_schema()
+            spec = _referring(info.kinds[kind].Spec.model_json_schema())
             definitions.update(spec.pop("$defs", {}))
             if kind != info.default:
                 spec["required"] = ["kind", *spec.get("required", [])]
             definitions[f"{name}.{kind}"] = spec
     return schema
+
+
+def _referring(schema: Any) -> Any:
+    """The schema with a reference to the slot's definition in every place that a slot has marked."""
+    if isinstance(schema, list):
+        return [_referring(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    slot = {"$ref": f"#/$defs/{schema[_SLOT_MARK]}"} if _SLOT_MARK in schema else {}
+    return {**slot, **{key: _referring(value) for key, value in schema.items() if key != _SLOT_MARK}}
 
 
 def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
