@@ -61,6 +61,7 @@ class Task(Component):
 
     Attributes:
         vocab_size: Tokens are integers below it; targets too.
+        positions: Tokens in a sample.
         difficulty_name: What the difficulty axis counts (``"hops"``); ``None`` for tasks without one.
         chance: Accuracy of guessing; ``None`` where it has no meaning.
         has_mask: Whether batches carry ``allowed``.
@@ -69,6 +70,7 @@ class Task(Component):
     """
 
     vocab_size: int
+    positions: int
     difficulty_name: str | None = None
     chance: float | None = None
     has_mask: bool = False

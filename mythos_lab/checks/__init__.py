@@ -1,0 +1,5 @@
+"""The effect check: what a recipe declares must have an effect, shown before anything is trained."""
+
+from mythos_lab.checks.findings import Assembly, Finding, check
+
+__all__ = ["Assembly", "Finding", "check"]

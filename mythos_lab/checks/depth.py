@@ -1,0 +1,36 @@
+"""More loops must change the logits, and tables must reach as far as the loops that are asked for."""
+
+from __future__ import annotations
+
+import torch
+
+from mythos_lab.checks.findings import Assembly, Finding
+
+
+@torch.no_grad()
+def depth_has_effect(assembly: Assembly) -> list[Finding]:
+    """Logits at every loop count, from 1 to the largest sampled one, against those with one loop more."""
+    model = assembly.model.eval()
+    last = model.core.loops.max_loops
+    if last == 1:
+        return []
+    logits = [model(assembly.batch.tokens, assembly.mask(), n).logits for n in range(1, last + 1)]
+    effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
+    if effective == last:
+        return []
+    return [
+        Finding(
+            "depth.no_effect",
+            f"iterations {effective + 1}-{last} have no effect: logits at {effective} and at {last} loops are bit-identical",
+        )
+    ]
+
+
+def tables_reach(assembly: Assembly) -> list[Finding]:
+    """Tables with a row for each iteration against the largest loop count that training draws."""
+    core = assembly.model.core
+    return [
+        Finding("tables.reach", f"core.{slot} has {reach} rows, and training draws up to {core.loops.max_loops} loops")
+        for slot in ("depth_signal", "depth_adapter")
+        if (reach := getattr(core, slot).reach) is not None and reach < core.loops.max_loops
+    ]

@@ -1,0 +1,54 @@
+"""Every parameter must learn."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+
+from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.tasks.base import IGNORE
+
+
+def parameters_learn(assembly: Assembly) -> list[Finding]:
+    """One forward and backward pass at the largest sampled loop count reaches every parameter, and every
+    row of a table that has one for each iteration."""
+    model = assembly.model.train()
+    model.zero_grad(set_to_none=True)
+    num_loops = model.core.loops.max_loops
+    window, model.core.loops.gradient_window = model.core.loops.gradient_window, None
+    try:
+        out = model(assembly.batch.tokens, assembly.mask(), num_loops)
+    finally:
+        model.core.loops.gradient_window = window
+    scored = assembly.batch.targets != IGNORE
+    loss = F.cross_entropy(out.logits[scored], assembly.batch.targets[scored])
+    (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
+    for module in model.modules():  # the pass must not count as one of training
+        if hasattr(module, "load"):
+            module.load.zero_()
+    silent = [
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and (parameter.grad is None or not bool(parameter.grad.any()))
+    ]
+    findings = [Finding("gradient.missing", f"{name} gets no gradient") for name in silent]
+    table = model.core.depth_adapter.table()
+    if table is not None and table.grad is not None and bool(table.grad.any()):
+        rows = _ranges((table.grad.abs().sum(-1) == 0).nonzero().flatten().tolist())
+        if rows:
+            findings.append(
+                Finding("gradient.missing", f"the rows of core.depth_adapter for iterations {rows} get exactly zero gradient at {num_loops} loops")
+            )
+    return findings
+
+
+def _ranges(zero_based: list[int]) -> str:
+    """1-based ranges: ``3-16`` or ``2, 5-8``."""
+    runs: list[list[int]] = []
+    for i in (z + 1 for z in zero_based):
+        if runs and runs[-1][1] == i - 1:
+            runs[-1][1] = i
+        else:
+            runs.append([i, i])
+    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+

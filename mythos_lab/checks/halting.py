@@ -1,0 +1,27 @@
+"""The weights of the readout must sum to one."""
+
+from __future__ import annotations
+
+import torch
+
+from mythos_lab.checks.findings import Assembly, Finding
+
+# Weights are sums of float32 numbers below one.
+_TOLERANCE = 1e-4
+
+
+@torch.no_grad()
+def mass_sums_to_one(assembly: Assembly) -> list[Finding]:
+    """The mass that the readout gives away, at every loop count up to the largest sampled one."""
+    model = assembly.model.eval()
+    off: dict[int, float] = {}
+    for n in range(1, model.core.loops.max_loops + 1):
+        mass = torch.stack(model(assembly.batch.tokens, assembly.mask(), n).halting.weights).sum(0)
+        if float((mass - 1).abs().max()) > _TOLERANCE:
+            off[n] = float(mass.mean())
+    if not off:
+        return []
+    worst = min(off, key=lambda n: off[n])
+    return [
+        Finding("halting.mass", f"halting mass is not 1 at {len(off)} of {model.core.loops.max_loops} loop counts; at {worst} it is {off[worst]:.3f}, which scales the readout")
+    ]

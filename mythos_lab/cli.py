@@ -1,0 +1,207 @@
+"""The verbs: nothing but parsing and calling. Heavy imports wait until a verb needs them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    help="Declare a looped transformer, train it, search around it, and measure what its loops are worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
+Overrides = Annotated[Optional[list[str]], typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
+
+
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """A user's mistake ends with one line each and status 2."""
+    from mythos_lab.recipe.errors import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        for line in error.lines:
+            print(line, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def train(
+    recipe: Name,
+    overrides: Overrides = None,
+    resume: Annotated[Optional[Path], typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")] = None,
+) -> None:
+    """Train a recipe and measure what its loops do.
+
+    Example: `mythos train gated_loop training.max_steps=500 seed=1`
+    """
+    with _one_line_errors():
+        from mythos_lab.recipe import RecipeError, load_recipe
+
+        composed = load_recipe(recipe, overrides or [])
+        if resume is not None and not resume.is_dir():
+            raise RecipeError(f"--resume {resume}: no such folder; expected one that `mythos train` made under runs/")
+        from mythos_lab.training.run import run
+
+        result = run(composed, folder=resume, progress=True)
+        from mythos_lab.report.terminal import print_result
+
+        print_result(result)
+    if result.status != "finished":
+        raise typer.Exit(1)
+
+
+@app.command()
+def check(recipe: Name, overrides: Overrides = None) -> None:
+    """Show what a recipe declares without effect. Exits with 1 where a finding is not waived.
+
+    Example: `mythos check openmythos_as_published`
+    """
+    with _one_line_errors():
+        from mythos_lab.recipe import load_recipe
+
+        composed = load_recipe(recipe, overrides or [])
+        from mythos_lab.training.run import assemble, effects
+
+        model, task = assemble(composed)
+        findings = effects(composed, model, task)
+    for finding in findings:
+        print(f"{'waived' if finding.waived else 'error '}  {finding.code:<18} {finding.message}")
+    if not findings:
+        print(f"{composed.name}: clean")
+    if any(not finding.waived for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def cost(recipe: Name, overrides: Overrides = None) -> None:
+    """Count parameters and FLOPs, without training anything.
+
+    Example: `mythos cost openmythos model.width=256`
+    """
+    with _one_line_errors():
+        from mythos_lab.recipe import load_recipe
+        from mythos_lab.recipe.cost import table
+
+        rows = table(load_recipe(recipe, overrides or []))
+    from mythos_lab.report.terminal import print_cost
+
+    print_cost(rows)
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes.
+
+    Example: `mythos recipes`
+    """
+    from mythos_lab.recipe.files import data_dir, names
+    from mythos_lab.report.terminal import print_recipes
+
+    print_recipes({name: data_dir("recipes") / f"{name}.yaml" for name in names("recipes")})
+
+
+@app.command()
+def components(slot: Annotated[Optional[str], typer.Argument(help="One slot only.")] = None) -> None:
+    """List the components of every slot, with their fields.
+
+    Example: `mythos components halting`
+    """
+    with _one_line_errors():
+        from mythos_blocks.registry import load_plugins, slot_info, slots
+
+        from mythos_lab.recipe import RecipeError
+        from mythos_lab.report.terminal import print_slot
+
+        load_plugins()
+        try:
+            wanted = slots() if slot is None else {slot: slot_info(slot)}
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+        for info in wanted.values():
+            print_slot(info)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe file, for editors.
+
+    Example: `mythos schema > recipe.schema.json`
+    """
+    import json
+
+    from mythos_blocks import load_plugins
+
+    from mythos_lab.recipe.schema import recipe_schema
+
+    load_plugins()
+    print(json.dumps(recipe_schema(), indent=1))
+
+
+@app.command()
+def depth(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Measure the depth curve of a finished run again, and print it.
+
+    Example: `mythos depth runs/gated_loop-20260101-120000-ab12`
+    """
+    with _one_line_errors():
+        from mythos_lab.measures.depth import depth_curve
+        from mythos_lab.report.depth import depth_figure
+        from mythos_lab.report.terminal import print_curve
+        from mythos_lab.training.result import load_run
+
+        recipe, model, task = load_run(run)
+        curve = depth_curve(model, task, recipe)
+    print_curve(curve)
+    print(f"figure: {depth_figure(curve, run / 'depth_curve.png')}")
+
+
+@app.command()
+def study(
+    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    trials: Annotated[Optional[int], typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
+    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes that run trials.")] = None,
+) -> None:
+    """Search with Optuna; the same command again goes on with the study.
+
+    Example: `mythos study quickstart --trials 12 --workers 2`
+    """
+    with _one_line_errors():
+        from mythos_lab.search.space import load_space
+
+        loaded = load_space(space)
+        from mythos_lab.search.study import run_study
+
+        run_study(loaded, num_trials=trials, num_workers=workers)
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow on the default store.
+
+    Example: `mythos ui --port 5001`
+    """
+    from mythos_lab.tracking.mlflow import default_uri
+
+    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    arguments = ["--backend-store-uri", default_uri(), "--port", str(port), "--workers", "1"]
+    # MLflow's job runner starts eight more processes that nothing here uses.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+
+
+if __name__ == "__main__":
+    app()

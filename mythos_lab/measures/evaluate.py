@@ -1,0 +1,118 @@
+"""Quality of a model on a task at a loop count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from mythos_blocks import LoopedTransformer, LoopSampler
+
+from mythos_lab.recipe.cost import mask_for
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import IGNORE, Split, Task
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Quality on one split.
+
+    Attributes:
+        loss: Mean cross-entropy of scored tokens, nats.
+        accuracy: Share of scored tokens predicted right.
+        num_scored: Scored tokens.
+        by_difficulty: Accuracy for each difficulty.
+        num_loops: Iterations executed, the mean over batches.
+        mean_loops: Mean over positions of the iterations run before halting.
+        depth_read: Mean iteration that the readout weighs.
+        bits_per_byte: The loss per byte of text, for text.
+        histogram: Share of positions that ran 1, 2, ... iterations before halting.
+    """
+
+    loss: float
+    accuracy: float
+    num_scored: int
+    by_difficulty: dict[int, float]
+    num_loops: float
+    mean_loops: float
+    depth_read: float
+    bits_per_byte: float | None = None
+    histogram: list[float] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, float]:
+        """The scores under their metric names."""
+        named = {
+            "val/loss": self.loss,
+            "val/accuracy": self.accuracy,
+            "loops/executed": self.num_loops,
+            "halting/mean_loops": self.mean_loops,
+            "halting/depth_read": self.depth_read,
+        }
+        return named if self.bits_per_byte is None else {**named, "val/bits_per_byte": self.bits_per_byte}
+
+
+@torch.no_grad()
+def evaluate(
+    model: LoopedTransformer,
+    task: Task,
+    recipe: Recipe,
+    *,
+    iterations: int | Sequence[int] | None = None,
+    split: Split = "validation",
+) -> Scores:
+    """Score a model on a whole split.
+
+    Args:
+        iterations: A loop count or iteration indices; ``None`` runs the sampler's mean.
+    """
+    assert split != "train"
+    device = next(model.parameters()).device
+    training = model.training
+    model.eval()
+    loss, right, scored = 0.0, 0, 0
+    buckets: dict[int, list[int]] = {}
+    loops, running, read, positions = [], 0.0, 0.0, 0
+    counts = torch.zeros(0)
+    size, step = task.size(split), recipe.evaluation.batch_size
+    for start in range(0, size, step):
+        batch = task.batch(split, range(start, min(size, start + step))).to(device)
+        out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations)
+        is_scored = batch.targets != IGNORE
+        loss += float(F.cross_entropy(out.logits[is_scored].float(), batch.targets[is_scored], reduction="sum"))
+        correct = (out.logits.argmax(-1) == batch.targets) & is_scored
+        right += int(correct.sum())
+        scored += int(is_scored.sum())
+        if batch.difficulty is not None:
+            for level in batch.difficulty.unique().tolist():
+                rows = batch.difficulty == level
+                bucket = buckets.setdefault(level, [0, 0])
+                bucket[0] += int(correct[rows].sum())
+                bucket[1] += int(is_scored[rows].sum())
+        loops.append(out.num_loops)
+        updates = out.halting.num_updates
+        updates = torch.full_like(batch.tokens, out.num_loops, dtype=torch.float) if updates is None else updates
+        running += float(updates.sum())
+        read += float(out.halting.depth_read().sum())
+        positions += batch.tokens.numel()
+        seen = torch.bincount(updates.flatten().long().cpu(), minlength=len(counts)).float()
+        counts = seen + F.pad(counts, (0, len(seen) - len(counts)))
+    model.train(training)
+    return Scores(
+        loss=loss / scored,
+        accuracy=right / scored,
+        num_scored=scored,
+        by_difficulty={level: hit / total for level, (hit, total) in sorted(buckets.items())},
+        num_loops=sum(loops) / len(loops),
+        mean_loops=running / positions,
+        depth_read=read / positions,
+        bits_per_byte=None if task.bits_per_byte is None else loss / scored * task.bits_per_byte,
+        histogram=(counts[1:] / positions).tolist(),
+    )
+
+
+def sampler(model: LoopedTransformer) -> LoopSampler:
+    """The loop sampler of a model, typed."""
+    loops = model.core.loops
+    assert isinstance(loops, LoopSampler)
+    return loops

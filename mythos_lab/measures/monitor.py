@@ -1,0 +1,21 @@
+"""Numbers read off a model while it trains."""
+
+from __future__ import annotations
+
+import torch
+from mythos_blocks import LoopedTransformer, MixtureOfExperts
+from torch import Tensor, nn
+
+
+def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tensor | None:
+    """Spectral radius of the injection's linear map, rounded to the training dtype; ``None`` without one."""
+    rho = model.core.injection.rho()
+    return None if rho is None else rho.detach().to(dtype).float()
+
+
+def load_cv(model: nn.Module) -> Tensor | None:
+    """Coefficient of variation of the experts' load since the last step, the mean over MoE layers."""
+    loads = [m.load for m in model.modules() if isinstance(m, MixtureOfExperts) and float(m.load.sum()) > 0]
+    if not loads:
+        return None
+    return torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()

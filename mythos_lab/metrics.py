@@ -1,0 +1,59 @@
+"""The names of all metrics: an API that dashboards and search spaces depend on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mythos_blocks.registry import suggest
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A logged number.
+
+    Attributes:
+        unit: What it is counted in.
+        meaning: One sentence.
+    """
+
+    unit: str
+    meaning: str
+
+
+METRICS: dict[str, Metric] = {
+    "train/loss": Metric("nats/token", "Cross-entropy of scored tokens in the training step."),
+    "train/total_loss": Metric("nats/token", "What is minimised: train/loss plus what components add."),
+    "train/num_loops": Metric("loops", "Iterations of the training step, as sampled."),
+    "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
+    "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
+    "val/loss": Metric("nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."),
+    "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split."),
+    "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text."),
+    "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the training dtype."),
+    "halting/mean_loops": Metric("loops", "Mean over positions of the iterations run before halting."),
+    "halting/depth_read": Metric("loops", "Mean iteration that the readout weighs."),
+    "loops/executed": Metric("loops", "Iterations that evaluation executed."),
+    "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop."),
+    "loops/useful_depth": Metric("loops", "First loop count of the depth curve within 1 % of the best quality."),
+    "loops/overthinking": Metric("quality", "Best quality of the depth curve less quality at its largest loop count."),
+    "experts/load_cv": Metric("1", "Standard deviation of the experts' load over its mean, averaged over MoE layers."),
+    "knockout/injection": Metric("quality", "Quality lost when the trained injection is replaced by its off kind."),
+    "knockout/depth_signal": Metric("quality", "Quality lost when the trained depth signal is replaced by its off kind."),
+    "knockout/depth_adapter": Metric("quality", "Quality lost when the trained depth adapter is replaced by its off kind."),
+    "cost/params": Metric("parameters", "Parameters stored."),
+    "cost/params_applied": Metric("parameters", "Parameters applied in a forward pass, the core's once per loop."),
+    "cost/params_active": Metric("parameters", "Parameters stored that one token uses: experts not routed to are left out."),
+    "cost/training_flops": Metric("FLOPs", "Products and sums of all training steps, forward and backward, in expectation."),
+    "cost/inference_flops_per_token": Metric("FLOPs/token", "Forward pass at the evaluated loop count."),
+    "speed/tokens_per_second": Metric("tokens/s", "Training tokens over wall-clock time since the last logging step."),
+}
+"""Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""
+
+QUALITY = ("val/accuracy", "val/bits_per_byte", "val/loss")
+
+
+def known(name: str) -> str:
+    """The name; ``ValueError`` with the nearest metric where it is not one."""
+    if name not in METRICS:
+        raise ValueError(f"unknown metric {name!r}; {suggest(name, METRICS)}")
+    return name

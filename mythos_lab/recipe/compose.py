@@ -1,0 +1,157 @@
+"""From a recipe's name and overrides to a validated recipe.
+
+Hydra composes the file and its config groups and parses the overrides. Their paths are held against the
+schema before they are applied: Hydra's own message for a misspelt path teaches people to add the mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mythos_blocks import BuildError, load_plugins
+from mythos_blocks.registry import load_imports, suggest
+from pydantic import ValidationError
+
+from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
+from mythos_lab.recipe.files import data_dir, find
+from mythos_lab.recipe.paths import set_path
+from mythos_lab.recipe.schema import Recipe
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Compose, validate and meta-build a recipe.
+
+    Args:
+        name: Name of one of our recipes, or the path of a YAML file.
+        overrides: ``path=value`` in Hydra's grammar; ``group=choice`` for a config group.
+
+    Raises:
+        RecipeError: Anything that is wrong with it, one line a mistake.
+    """
+    load_plugins()
+    path = find("recipes", name)
+    return validate(compose(path, overrides), path)
+
+
+def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The composed mapping, before validation."""
+    groups, values = _split(overrides)
+    config = _hydra(path, groups)
+    _import(config, path)
+    for key, value in values:
+        set_path(Recipe, config, key, value, source="override")
+    return config
+
+
+def validate(config: dict[str, Any], source: str | Path) -> Recipe:
+    """The recipe of a composed mapping; its model and task are built once, on the meta device."""
+    _import(config, source)
+    try:
+        recipe = Recipe.model_validate(config)
+    except ValidationError as error:
+        raise from_validation(source, error) from None
+    try:
+        build_on_meta(recipe)
+    except BuildError as error:
+        raise from_build(source, recipe, error) from None
+    except ValueError as error:
+        raise RecipeError(f"{source}: {error}") from None
+    return recipe
+
+
+def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
+    """The model on the meta device, and the task; ``ValueError`` where they do not fit each other."""
+    import torch
+
+    task = recipe.task.build()  # type: ignore[union-attr]
+    if recipe.mask == "task" and not task.has_mask:
+        raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
+    if recipe.mask != "causal" and task.causal:
+        raise ValueError(f"mask: {recipe.mask!r}, but the targets of the task {task.kind!r} need 'causal'")
+    recipe.training.optimizer.build([torch.zeros(1, 1, requires_grad=True)])  # type: ignore[union-attr]
+    recipe.training.schedule.build(recipe.training.max_steps)  # type: ignore[union-attr]
+    with torch.device("meta"):
+        model = recipe.model_spec().build(task.vocab_size)
+    return model, task
+
+
+def _import(config: dict[str, Any], source: str | Path) -> None:
+    modules = config.get("imports") or []
+    if not isinstance(modules, list) or not all(isinstance(m, str) for m in modules):
+        return  # validation names it
+    try:
+        load_imports(modules)
+    except ValueError as error:
+        raise RecipeError(f"{source}: imports: {error}") from None
+
+
+def _groups() -> dict[str, list[str]]:
+    return {d.name: sorted(p.stem for p in d.glob("*.yaml")) for d in data_dir("recipes").iterdir() if d.is_dir()}
+
+
+def _split(overrides: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Choices of config groups, and values for paths."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+
+    parser = OverridesParser.create()
+    groups, values = [], []
+    for text in overrides:
+        if text[:1] in "+~":
+            raise RecipeError(
+                f"override {text!r}: '{text[0]}' adds or deletes fields, and the schema fixes them; write path=value"
+            )
+        try:
+            override = parser.parse_override(text)
+        except HydraException as error:
+            raise RecipeError(f"override {text!r}: expected path=value ({' '.join(str(error).split())[:120]})") from None
+        if override.is_sweep_override():
+            raise RecipeError(f"override {text!r}: a sweep; one run takes one value, a search space takes many")
+        known = _groups()
+        value = override.value()
+        if override.key_or_group in known and isinstance(value, str):
+            if value in known[override.key_or_group]:
+                groups.append(text)
+                continue
+        plain = OmegaConf.to_container(OmegaConf.create({"value": value}), resolve=True)
+        assert isinstance(plain, dict)
+        values.append((override.key_or_group, plain["value"]))
+    return groups, values
+
+
+def _hydra(path: Path, groups: list[str]) -> dict[str, Any]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    _must_be_mapping(path)
+    search = f"hydra.searchpath=[file://{data_dir('recipes')}]"
+    try:
+        with initialize_config_dir(version_base="1.3", config_dir=str(path.resolve().parent)):
+            config = hydra_compose(config_name=path.name, overrides=[search, *groups])
+            container = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise RecipeError(f"{path}: {' '.join(str(error).split())[:300]}") from None
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _must_be_mapping(path: Path) -> None:
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected a mapping of a recipe's fields, found a {type(content).__name__}")
+    known = [*Recipe.model_fields, "defaults"]
+    unknown = [f"{path}: {key}: unknown field; {suggest(str(key), known)}" for key in content if key not in known]
+    if unknown:
+        raise RecipeError(*unknown)

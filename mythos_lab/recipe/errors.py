@@ -1,0 +1,58 @@
+"""A user's mistake, as one line each: file, path within it, what was expected, nearest valid choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mythos_blocks import BuildError, Spec
+from pydantic import BaseModel, ValidationError
+
+
+class RecipeError(ValueError):
+    """What is wrong with a recipe, a search space or an override.
+
+    Attributes:
+        lines: One line for each mistake.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(lines))
+        self.lines = lines
+
+
+def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
+    """The lines of a Pydantic error."""
+    return RecipeError(*(f"{source}: {_path(e['loc'])}{_message(dict(e))}" for e in error.errors(include_url=False)))
+
+
+def from_build(source: str | Path, root: BaseModel, error: BuildError) -> RecipeError:
+    """The line of an error that a constructor raised, with the path of its spec in the recipe."""
+    path = next((p for p, spec in _specs(root) if spec is error.spec), "")
+    return RecipeError(f"{source}: {path}: {error}" if path else f"{source}: {error}")
+
+
+def _path(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc) + ": " if loc else ""
+
+
+def _message(error: dict[str, Any]) -> str:
+    message = str(error["msg"])
+    if error["type"] == "missing":
+        return "required, and missing"
+    if error["type"] in ("unknown_field", "unknown_kind", "component", "value_error"):
+        return message.removeprefix("Value error, ")
+    got = error.get("input")
+    shown = f" (got {got!r})" if isinstance(got, (str, int, float, bool, type(None))) else f" (got a {type(got).__name__})"
+    return message[:1].lower() + message[1:] + shown
+
+
+def _specs(node: BaseModel, path: str = "") -> Iterator[tuple[str, Spec]]:
+    for name in type(node).model_fields:
+        value = getattr(node, name)
+        if isinstance(value, BaseModel):
+            at = f"{path}.{name}" if path else name
+            if isinstance(value, Spec):
+                yield at, value
+            yield from _specs(value, at)

@@ -1,0 +1,83 @@
+"""Dotted paths into a recipe, held against the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mythos_blocks import Slot
+from mythos_blocks.registry import lookup, slot_info, suggest
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mythos_lab.recipe.errors import RecipeError
+
+
+def slot_of(field: FieldInfo) -> str | None:
+    """The slot that a field takes a component of, if it does."""
+    return next((item.name for item in field.metadata if isinstance(item, Slot)), None)
+
+
+def field_at(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> FieldInfo:
+    """The field at a path of a recipe; which kinds stand in slots on the way is read from ``config``.
+
+    Raises:
+        RecipeError: A part of the path is not a field; names the nearest.
+    """
+    return _walk(root, config, path, source)[-1][1]
+
+
+def set_path(root: type[BaseModel], config: dict[str, Any], path: str, value: Any, source: str) -> None:
+    """Set the value at a path of a composed recipe in place, making mappings of names on the way."""
+    node = config
+    for name, field in _walk(root, config, path, source)[:-1]:
+        node[name] = _expanded(field, node.get(name))
+        node = node[name]
+    node[path.split(".")[-1]] = value
+
+
+def get_path(config: Mapping[str, Any], path: str) -> Any:
+    """The value at a path of a dumped recipe."""
+    value: Any = config
+    for part in path.split("."):
+        value = value[part]
+    return value
+
+
+def _walk(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> list[tuple[str, FieldInfo]]:
+    model: type[BaseModel] | None = root
+    value: Any = config
+    steps: list[tuple[str, FieldInfo]] = []
+    for i, part in enumerate(parts := path.split(".")):
+        if model is None:
+            raise RecipeError(f"{source}: {path}: {'.'.join(parts[:i])} is a value and has no fields")
+        if part not in model.model_fields:
+            raise RecipeError(f"{source}: {path}: unknown field {part!r}; {suggest(part, model.model_fields)}")
+        field = model.model_fields[part]
+        steps.append((part, field))
+        value = value.get(part) if isinstance(value, Mapping) else None
+        model = _model_of(field, value, f"{source}: {path}")
+    return steps
+
+
+def _model_of(field: FieldInfo, value: Any, where: str) -> type[BaseModel] | None:
+    slot = slot_of(field)
+    if slot is not None:
+        kind = _expanded(field, value).get("kind", slot_info(slot).default)
+        if kind is None:
+            return None
+        try:
+            return lookup(slot, kind).Spec
+        except ValueError as error:
+            raise RecipeError(f"{where}: {error}") from None
+    annotation = field.annotation
+    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
+
+
+def _expanded(field: FieldInfo, value: Any) -> dict[str, Any]:
+    """The mapping that a value stands for: a name is its kind, and nothing is the field's default."""
+    if value is None and not field.is_required() and field.default_factory is None:
+        value = field.default
+    if isinstance(value, str):
+        return {"kind": value}
+    return dict(value) if isinstance(value, Mapping) else {}

@@ -1,0 +1,79 @@
+"""Tables for the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from mythos_blocks.registry import SlotInfo
+
+    from mythos_lab.measures.depth import DepthCurve
+    from mythos_lab.training.result import RunResult
+
+console = Console()
+
+
+def print_result(result: RunResult) -> None:
+    """What a run came to, and where to look further."""
+    for finding in result.findings:
+        console.print(f"waived  {finding.code}: {finding.message}", highlight=False)
+    if result.curve is not None:
+        print_curve(result.curve)
+    shown = ("val/accuracy", "val/loss", "val/bits_per_byte", "halting/depth_read", "loops/executed", "loops/gain", "loops/useful_depth", "loops/overthinking", "stability/rho_A")
+    table = Table("metric", "value", box=None)
+    for name in (*shown, *(n for n in result.metrics if n.startswith("knockout/"))):
+        if name in result.metrics:
+            table.add_row(name, f"{result.metrics[name]:.4g}")
+    console.print(table)
+    console.print(f"{result.status}{': ' + result.reason if result.reason else ''}", highlight=False)
+    console.print(f"folder: {result.folder}\nmore:   mythos depth {result.folder}   mythos ui", highlight=False, soft_wrap=True)
+
+
+def print_curve(curve: DepthCurve) -> None:
+    """The depth curve, a row for each loop count."""
+    rows = curve.rows()
+    table = Table(*rows[0], title="depth curve", box=None)
+    for row in rows:
+        table.add_row(*(str(value) if key == "loops" else f"{value:.3f}" for key, value in row.items()))
+    console.print(table)
+
+
+def print_cost(rows: list[tuple[str, float]]) -> None:
+    """Counts under their metric names."""
+    from mythos_lab.metrics import METRICS
+
+    table = Table("cost", "value", "unit", "meaning", box=None)
+    for name, value in rows:
+        table.add_row(name, f"{value:,.0f}", METRICS[name].unit, METRICS[name].meaning)
+    console.print(table)
+
+
+def print_recipes(paths: dict[str, Path]) -> None:
+    """Names and descriptions."""
+    table = Table("recipe", "what it is", box=None)
+    for name, path in paths.items():
+        table.add_row(name, str(yaml.safe_load(path.read_text(encoding="utf-8")).get("description", "")))
+    console.print(table)
+
+
+def print_slot(info: SlotInfo) -> None:
+    """A slot's components, each with its fields, defaults and meanings."""
+    from mythos_blocks.spec import summary
+
+    off = f" (off: {info.off})" if info.off else ""
+    console.print(f"[bold]{info.name}[/bold]{off}  {info.summary}", highlight=False)
+    for kind, cls in sorted(info.kinds.items()):
+        console.print(f"  [cyan]{kind}[/cyan]  {_plain(summary(cls))}", highlight=False)
+        for name, field in cls.Spec.model_fields.items():
+            if name != "kind":
+                default = "required" if field.is_required() else f"default {field.default!r}"
+                console.print(f"      {name}: {_plain(str(field.description))} ({_plain(default)})", highlight=False)
+
+
+def _plain(text: Any) -> str:
+    return str(text).replace("[", "\\[")

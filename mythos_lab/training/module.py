@@ -1,0 +1,124 @@
+"""The Lightning module: one training step of a looped transformer."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from mythos_blocks import LoopedTransformer
+from torch import Tensor
+
+from mythos_lab.measures.evaluate import Scores, evaluate, sampler
+from mythos_lab.measures.monitor import load_cv, rho_A
+from mythos_lab.recipe.cost import mask_for
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import IGNORE, Batch, Task
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Diverged(RuntimeError):
+    """Training left what the recipe allows: a loss that is not finite, or rho(A) at its limit."""
+
+
+class TrainingModule(L.LightningModule):
+    """Trains a model as a recipe says.
+
+    Attributes:
+        model: The model.
+        scores: The last validation's.
+        metrics: The last logging step's.
+        history: Metrics not yet collected: ``(step, metrics)``.
+    """
+
+    def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
+        super().__init__()
+        self.recipe, self.model, self.task = recipe, model, task
+        self.scores: Scores | None = None
+        self.metrics: dict[str, float] = {}
+        self.history: list[tuple[int, dict[str, float]]] = []
+        self._pending: dict[str, Tensor | float] = {}
+        self._since, self._tokens = time.perf_counter(), 0
+
+    def configure_optimizers(self) -> Any:
+        training = self.recipe.training
+        optimizer = training.optimizer.build(self.model.parameters()).torch  # type: ignore[union-attr]
+        schedule = training.schedule.build(training.max_steps)  # type: ignore[union-attr]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def num_loops(self, step: int) -> int:
+        """The loop count of a step: a function of the seed and the step, so that a resumed run repeats it."""
+        generator = torch.Generator().manual_seed(self.recipe.seed * 2**32 + step)
+        return sampler(self.model).sample(generator)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        step = self.global_step
+        torch.manual_seed(self.recipe.seed * 2**32 + step)  # for components that draw from the global generator
+        num_loops = self.num_loops(step)
+        out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops)
+        scored = batch.targets != IGNORE
+        loss = F.cross_entropy(out.logits[scored].float(), batch.targets[scored])
+        total: Tensor = loss if out.auxiliary_loss is None else loss + out.auxiliary_loss
+        self._tokens += batch.tokens.numel()
+        if self._logs(step):
+            updates = out.halting.num_updates
+            self._pending = {
+                "train/loss": loss.detach(),
+                "train/total_loss": total.detach(),
+                "train/num_loops": float(num_loops),
+                "halting/mean_loops": float(num_loops) if updates is None else updates.detach().mean(),
+                "halting/depth_read": out.halting.depth_read().detach().mean(),
+            }
+        return total
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        clip = self.recipe.training.gradient_clip or math.inf
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        if self._pending:
+            self._pending["train/gradient_norm"] = norm
+            self._pending["train/learning_rate"] = optimizer.param_groups[0]["lr"]
+            if (cv := load_cv(self.model)) is not None:
+                self._pending["experts/load_cv"] = cv
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.model.after_optimizer_step()
+        if self._pending:
+            self._collect(self.global_step - 1)
+
+    def _logs(self, step: int) -> bool:
+        return step % self.recipe.training.log_every == 0 or step == self.recipe.training.max_steps - 1
+
+    def _collect(self, step: int) -> None:
+        """Bring a logging step's numbers to the host, all at once, and stop a run that has diverged."""
+        metrics = {name: float(value) for name, value in self._pending.items()}
+        self._pending = {}
+        rho = rho_A(self.model, DTYPES[self.recipe.training.precision])
+        if rho is not None:
+            metrics["stability/rho_A"] = float(rho)
+        now = time.perf_counter()
+        metrics["speed/tokens_per_second"] = self._tokens / (now - self._since)
+        self._since, self._tokens = now, 0
+        self.metrics = metrics
+        self.history.append((step, metrics))
+        if not math.isfinite(metrics["train/total_loss"]):
+            raise Diverged(f"the loss is {metrics['train/total_loss']} at step {step}")
+        limit = self.recipe.stability.max_spectral_radius
+        if rho is not None and float(rho) >= limit and self.recipe.stability.on_violation == "stop":
+            raise Diverged(f"rho(A) is {float(rho):g} at step {step}, and must stay below {limit:g}")
+
+    def validate_now(self) -> Scores:
+        """Score the validation split and record it at the present step."""
+        self.scores = evaluate(self.model, self.task, self.recipe)
+        self.history.append((self.global_step, self.scores.metrics()))
+        self._since, self._tokens = time.perf_counter(), 0
+        return self.scores
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return batch.to(device)
+
+
