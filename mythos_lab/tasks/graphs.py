@@ -1,0 +1,138 @@
+"""Pairs of directed graphs that differ in whether t can be reached from s, and in nothing that is seen at a glance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+_MAX_ROUNDS = 16  # of swaps; pairs that still have no negative are drawn anew
+_SWAPS_PER_ROUND = 4
+
+
+@dataclass(frozen=True)
+class GraphPairs:
+    """Positives and negatives of equal degrees.
+
+    Attributes:
+        positive: ``(pairs, n, n)``, true at [u, v] for an edge u -> v; t is exactly ``hops`` edges from s.
+        negative: The same graphs after double-edge swaps, with no path from s to t.
+        source: s, ``(pairs,)``.
+        target: t, ``(pairs,)``.
+        hops: ``(pairs,)``.
+    """
+
+    positive: Bools
+    negative: Bools
+    source: Ints
+    target: Ints
+    hops: Ints
+
+
+def graph_pairs(rng: np.random.Generator, num_pairs: int, num_nodes: int, min_hops: int, max_hops: int) -> GraphPairs:
+    """Draw pairs; those for which no negative is found are dropped whole, so positives leak nothing."""
+    parts: list[GraphPairs] = []
+    missing = num_pairs
+    hops_left = rng.integers(min_hops, max_hops + 1, num_pairs)
+    while missing:
+        drawn, found = _draw(rng, hops_left, num_nodes)
+        parts.append(GraphPairs(*(getattr(drawn, name)[found] for name in GraphPairs.__dataclass_fields__)))
+        # The hops of dropped pairs are drawn again as they were: hop counts stay uniform.
+        hops_left = hops_left[~found]
+        missing = len(hops_left)
+    order = rng.permutation(num_pairs)
+    return GraphPairs(*(np.concatenate([getattr(p, name) for p in parts])[order] for name in GraphPairs.__dataclass_fields__))
+
+
+def reaches(edges: Bools, source: Ints, target: Ints) -> Bools:
+    """Whether t can be reached from s: ``(graphs, n, n), (graphs,), (graphs,) -> (graphs,)``."""
+    rows = np.arange(len(edges))
+    seen = np.zeros(edges.shape[:2], dtype=bool)
+    seen[rows, source] = True
+    for _ in range(edges.shape[1]):
+        seen |= (seen[:, :, None] & edges).any(1)
+    return seen[rows, target]
+
+
+def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Bools]:
+    pairs, rows = len(hops), np.arange(len(hops))
+    nodes = rng.permuted(np.tile(np.arange(n), (pairs, 1)), axis=1)
+    source, target = nodes[:, 0], nodes[rows, hops]
+    edges = np.zeros((pairs, n, n), dtype=bool)
+    distance = np.full((pairs, n, n), n, dtype=np.int8)  # n stands for no path
+    distance[:, np.arange(n), np.arange(n)] = 0
+    for i in range(int(hops.max())):
+        _add(edges, distance, nodes[:, i], nodes[:, i + 1], i < hops)
+    extra = rng.integers(n // 2, 2 * n + 1, pairs)
+    for i in range(int(extra.max())):
+        u, v = rng.integers(0, n, (2, pairs))
+        closer = distance[rows, source, u].astype(int) + 1 + distance[rows, v, target] < hops
+        _add(edges, distance, u, v, (i < extra) & (u != v) & ~edges[rows, u, v] & ~closer)
+    negative, found = _swapped(rng, edges, source, target)
+    return GraphPairs(edges, negative, source, target, hops), found
+
+
+def _add(edges: Bools, distance: NDArray[np.int8], u: Ints, v: Ints, where: Bools) -> None:
+    """Add the edge u -> v to the graphs in ``where`` and keep all their distances up to date, in place."""
+    g = np.flatnonzero(where)
+    u, v = u[g], v[g]
+    edges[g, u, v] = True
+    through = distance[g, :, u][:, :, None] + distance[g, v, :][:, None, :] + np.int8(1)
+    distance[g] = np.minimum(distance[g], through)
+
+
+def _swapped(rng: np.random.Generator, edges: Bools, source: Ints, target: Ints) -> tuple[Bools, Bools]:
+    """Graphs after random swaps (u -> v, x -> y) to (u -> y, x -> v), until t is out of reach; and where it is.
+
+    Swaps keep every degree. They also end with as many edges that run both ways as they began with, and leave
+    the edge t -> s alone: otherwise graphs without a path would have other numbers of them.
+    """
+    swapped = edges.copy()
+    tails, heads, counts = _edge_lists(edges)
+    mutual = _num_mutual(edges)
+    open_ = np.arange(len(edges))
+    for _ in range(_MAX_ROUNDS):
+        for _ in range(_SWAPS_PER_ROUND):
+            _swap_once(rng, swapped, tails, heads, counts, open_, source, target)
+        left = swapped[open_]
+        done = ~reaches(left, source[open_], target[open_]) & (_num_mutual(left) == mutual[open_])
+        open_ = open_[~done]
+        if not len(open_):
+            break
+    found = np.ones(len(edges), dtype=bool)
+    found[open_] = False
+    return swapped, found
+
+
+def _num_mutual(edges: Bools) -> Ints:
+    return (edges & edges.transpose(0, 2, 1)).sum((1, 2))
+
+
+def _edge_lists(edges: Bools) -> tuple[Ints, Ints, Ints]:
+    """Tails and heads ``(graphs, max_edges)``, and how many of them each graph has."""
+    counts = edges.sum((1, 2))
+    graph, u, v = np.nonzero(edges)
+    slot = np.arange(len(graph)) - np.repeat(np.cumsum(counts) - counts, counts)
+    tails = np.zeros((len(edges), counts.max()), dtype=np.int64)
+    heads = tails.copy()
+    tails[graph, slot], heads[graph, slot] = u, v
+    return tails, heads, counts
+
+
+def _swap_once(
+    rng: np.random.Generator, edges: Bools, tails: Ints, heads: Ints, counts: Ints, graphs: Ints, source: Ints, target: Ints
+) -> None:
+    """Try one swap in each of the graphs, in place."""
+    i, j = rng.integers(0, counts[graphs], (2, len(graphs)))
+    u, v, x, y = tails[graphs, i], heads[graphs, i], tails[graphs, j], heads[graphs, j]
+    s, t = source[graphs], target[graphs]
+    kept = (((u == t) & (v == s)) | ((x == t) & (y == s))) | (((u == t) & (y == s)) | ((x == t) & (v == s)))
+    legal = (u != y) & (x != v) & ~edges[graphs, u, y] & ~edges[graphs, x, v] & ~kept & (i != j)
+    g, i, j, u, v, x, y = (a[legal] for a in (graphs, i, j, u, v, x, y))
+    edges[g, u, v] = edges[g, x, y] = False
+    edges[g, u, y] = edges[g, x, v] = True
+    heads[g, i], heads[g, j] = y, v
