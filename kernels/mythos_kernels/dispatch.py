@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import os
 from typing import Literal
@@ -12,6 +11,8 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 Backend = Literal["triton", "reference"]
+
+_TRITON_INSTALLED = importlib.util.find_spec("triton") is not None
 
 
 def backend(tensor: Tensor) -> Backend:
@@ -27,7 +28,7 @@ def backend(tensor: Tensor) -> Backend:
         return "reference"
     device = tensor.device.type
     runs_here = device == "cuda" or (device == "cpu" and interpreting())
-    return "triton" if runs_here and _triton_installed() else "reference"
+    return "triton" if runs_here and _TRITON_INSTALLED else "reference"
 
 
 def interpreting() -> bool:
@@ -47,8 +48,3 @@ def _inside_transform() -> bool:
     if torch.compiler.is_compiling():
         return False
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-@functools.cache
-def _triton_installed() -> bool:
-    return importlib.util.find_spec("triton") is not None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 import torch.nn.functional as F
 from mythos_blocks import LoopedTransformer, LoopSampler
+from torch import Tensor
 
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.schema import Recipe
@@ -80,7 +81,7 @@ def evaluate(
         out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations)
         is_scored = batch.targets != IGNORE
         loss += float(F.cross_entropy(out.logits[is_scored].float(), batch.targets[is_scored], reduction="sum"))
-        correct = (out.logits.argmax(-1) == batch.targets) & is_scored
+        correct = (_predicted(out.logits, task) == batch.targets) & is_scored
         right += int(correct.sum())
         scored += int(is_scored.sum())
         if batch.difficulty is not None:
@@ -109,6 +110,14 @@ def evaluate(
         bits_per_byte=None if task.bits_per_byte is None else loss / scored * task.bits_per_byte,
         histogram=(counts[1:] / positions).tolist(),
     )
+
+
+def _predicted(logits: Tensor, task: Task) -> Tensor:
+    """The likeliest token at each position, among the task's answers where it has them."""
+    if task.answers is None:
+        return logits.argmax(-1)
+    answers = torch.tensor(task.answers, device=logits.device)
+    return answers[logits[..., answers].argmax(-1)]
 
 
 def sampler(model: LoopedTransformer) -> LoopSampler:

@@ -64,6 +64,7 @@ class Task(Component):
         positions: Tokens in a sample.
         difficulty_name: What the difficulty axis counts (``"hops"``); ``None`` for tasks without one.
         chance: Accuracy of guessing; ``None`` where it has no meaning.
+        answers: Tokens among which a prediction is the likeliest; ``None`` for all tokens.
         has_mask: Whether batches carry ``allowed``.
         causal: Whether the targets make sense only for a model that cannot see later positions.
         bits_per_byte: Factor from a loss in nats per token to bits per byte; ``None`` for tasks that are not text.
@@ -73,6 +74,7 @@ class Task(Component):
     positions: int
     difficulty_name: str | None = None
     chance: float | None = None
+    answers: tuple[int, ...] | None = None
     has_mask: bool = False
     causal: bool = False
     bits_per_byte: float | None = None

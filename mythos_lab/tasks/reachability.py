@@ -45,6 +45,7 @@ class Reachability(Task):
     vocab_size = 5
     difficulty_name = "hops"
     chance = 0.5
+    answers = (NO, YES)
     has_mask = True
 
     def __init__(

@@ -35,7 +35,7 @@ class Milestones(L.Callback):
         scores = pl_module.validate_now()
         # Written beside and moved, so that a kill leaves the last whole checkpoint.
         partial = self.checkpoint.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
+        trainer.save_checkpoint(partial, weights_only=False)
         partial.replace(self.checkpoint)
         self.send(pl_module)
         if self.on_validation is not None:

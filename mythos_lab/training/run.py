@@ -159,7 +159,7 @@ def _fit(module: TrainingModule, milestones: Milestones, folder: Path, resumed: 
     _quiet()
     trainer = L.Trainer(
         max_steps=training.max_steps,
-        max_epochs=-1,
+        max_epochs=1,
         accelerator=training.accelerator,
         devices=1,
         precision="bf16-mixed" if training.precision == "bfloat16" else "32-true",

@@ -72,7 +72,6 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     z = stored.to(tl.float32) + e
     if signal_ptr is not None:
         z += _load_channels(signal_ptr, width, BLOCK_WIDTH)
-    z = tl.where(mask, z, 0.0)
     rstd = tl.rsqrt(tl.sum(z * z, axis=1) / width + eps)
     x = z * rstd[:, None] * _load_channels(weight_ptr, width, BLOCK_WIDTH)
     tl.store(x_next_ptr + offsets, x.to(x_next_ptr.dtype.element_ty), mask=mask)
@@ -115,7 +114,6 @@ def backward_kernel(  # type: ignore[no-untyped-def]
             z = _load(h_next_ptr, offsets, mask) + _load(e_ptr, offsets, mask)
             if signal_ptr is not None:
                 z += _load_channels(signal_ptr, width, BLOCK_WIDTH)
-            z = tl.where(mask, z, 0.0)
             rstd = tl.rsqrt(tl.sum(z * z, axis=1) / width + eps)[:, None]
             normed = z * rstd
             grad_x = _load(grad_x_next_ptr, offsets, mask)
@@ -156,8 +154,8 @@ class Launch(NamedTuple):
 def plan(width: int) -> Launch:
     """Tiles of 2048 elements or one row, 16 elements of each tensor per thread."""
     block_width = triton.next_power_of_2(width)
-    block_rows = max(1, 2048 // block_width)
-    return Launch(min(block_rows, 16), block_width, max(1, min(block_rows, 16) * block_width // 512))
+    block_rows = max(1, min(16, 2048 // block_width))
+    return Launch(block_rows, block_width, max(1, block_rows * block_width // 512))
 
 
 def forward(

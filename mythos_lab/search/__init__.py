@@ -1,0 +1,1 @@
+"""Optuna: spaces, studies and their workers."""

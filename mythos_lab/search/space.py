@@ -1,0 +1,176 @@
+"""Search spaces: which fields of a recipe vary, and how; held against the schema before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from mythos_blocks import load_plugins
+from mythos_blocks.registry import lookup, suggest
+from mythos_blocks.spec import Declaration
+from mythos_blocks.types import Count
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
+from mythos_lab.metrics import known
+from mythos_lab.recipe.compose import compose, validate
+from mythos_lab.recipe.errors import RecipeError, from_validation
+from mythos_lab.recipe.files import find
+from mythos_lab.recipe.paths import field_at, set_path, slot_of
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.search.domains import Choice, Domain, Kinds, Range
+
+Direction = Literal["minimize", "maximize"]
+
+
+class Hold(Declaration):
+    """A budget that every candidate gets, by solving for one field."""
+
+    metric: str = Field(description="The cost that is held, such as cost/params.")
+    value: Annotated[float, Field(gt=0)] = Field(description="The budget.")
+    by: str = Field(description="The whole-number field that is solved for; the cost must grow with it.")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Largest share by which a candidate may miss.")
+
+
+class StudyFile(Declaration):
+    """A search space as written."""
+
+    version: Literal[1] = 1
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
+    description: str = ""
+    recipe: str = Field(description="The recipe that varies.")
+    overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
+    space: dict[str, Any] = Field(min_length=1, description="Fields that vary, by their path in the recipe.")
+    hold: Hold | None = None
+    objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")
+    sampler: Literal["tpe", "random"] = "tpe"
+    pruner: Literal["none", "median", "hyperband"] = "none"
+    trials: Count = 20
+    workers: Count = 1
+    seed: int = Field(0, ge=0)
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space, validated.
+
+    Attributes:
+        source: Its file.
+        file: Its settings.
+        base: The composed recipe that varies.
+        domains: What varies, by path.
+    """
+
+    source: Path
+    file: StudyFile
+    base: dict[str, Any]
+    domains: dict[str, Domain]
+
+    def candidate(self, trial: Any) -> dict[str, Any]:
+        """The composed recipe of a trial, with a value suggested for every field that varies."""
+        config = yaml.safe_load(yaml.safe_dump(self.base))
+        for path, domain in self.domains.items():
+            set_path(Recipe, config, path, domain.suggest(trial, path), source=str(self.source))
+        return config
+
+
+def load_space(name: str) -> Space:
+    """Load a search space by name or path.
+
+    Raises:
+        RecipeError: Anything that is wrong with it or with its recipe, one line a mistake.
+    """
+    load_plugins()
+    source = find("search_spaces", name)
+    try:
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{source}: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{source}: expected a mapping of a search space's fields, found a {type(content).__name__}")
+    try:
+        file = StudyFile.model_validate(content)
+    except ValidationError as error:
+        raise from_validation(source, error) from None
+    base = compose(find("recipes", file.recipe), file.overrides)
+    validate(yaml.safe_load(yaml.safe_dump(base)), f"{source}: recipe {file.recipe}")
+    domains = {path: _domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}") for path, value in file.space.items()}
+    _check_metrics(source, file, base)
+    return Space(source, file, base, domains)
+
+
+def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
+    named = [("objectives", name) for name in file.objectives]
+    if file.hold is not None:
+        named.append(("hold.metric", file.hold.metric))
+        field_at(Recipe, base, file.hold.by, f"{source}: hold.by")
+        if not file.hold.metric.startswith("cost/"):
+            raise RecipeError(f"{source}: hold.metric: only a cost can be held, and {file.hold.metric!r} is none")
+    for where, name in named:
+        try:
+            known(name)
+        except ValueError as error:
+            raise RecipeError(f"{source}: {where}: {error}") from None
+    if file.pruner != "none" and len(file.objectives) > 1:
+        raise RecipeError(f"{source}: pruner: Optuna cannot prune studies of several objectives; expected none")
+
+
+def _domain(field: FieldInfo, value: Any, where: str) -> Domain:
+    slot = slot_of(field)
+    if not isinstance(value, dict) or not value:
+        raise RecipeError(f"{where}: expected {{int: [low, high]}}, {{float: [low, high]}}, {{choice: [...]}} or kinds of a component")
+    if slot is not None and "choice" not in value:
+        return Kinds({kind: _sub_space(slot, kind, sub or {}, where) for kind, sub in value.items()})
+    forms = {"int", "float", "choice"} & set(value)
+    extra = set(value) - {"int", "float", "choice", "log", "step"}
+    if len(forms) != 1 or extra:
+        wrong = f"{sorted(extra)[0]!r}; {suggest(sorted(extra)[0], ['int', 'float', 'choice', 'log', 'step'])}" if extra else sorted(value)
+        raise RecipeError(f"{where}: expected one of int, float and choice, found {wrong}")
+    form = forms.pop()
+    options = {key: item for key, item in value.items() if key != form}
+    if not isinstance(value[form], list) or not value[form] or (form != "choice" and len(value[form]) != 2):
+        raise RecipeError(f"{where}: {form}: expected {'a list' if form == 'choice' else '[low, high]'}, found {value[form]!r}")
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+    for bound in value[form]:
+        try:
+            adapter.validate_python(bound, strict=slot is None)
+        except ValidationError as error:
+            raise RecipeError(f"{where}: {bound!r} is outside the field: {error.errors()[0]['msg'].lower()}") from None
+    if form == "choice":
+        return Choice(value[form])
+    low, high = value[form]
+    if low > high:
+        raise RecipeError(f"{where}: {form}: low={low} exceeds high={high}")
+    if form == "int" and not (isinstance(low, int) and isinstance(high, int)):
+        raise RecipeError(f"{where}: int: expected whole numbers, found {value[form]!r}")
+    try:
+        return Range(form == "int", low, high, **options)
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from None
+
+
+def _sub_space(slot: str, kind: str, fields: Any, where: str) -> dict[str, Any]:
+    try:
+        spec: type[BaseModel] = lookup(slot, str(kind)).Spec
+    except ValueError as error:
+        raise RecipeError(f"{where}: {error}") from None
+    if not isinstance(fields, dict):
+        raise RecipeError(f"{where}: {kind}: expected a mapping of its fields, found {fields!r}")
+    parsed: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in spec.model_fields or name == "kind":
+            raise RecipeError(f"{where}.{kind}: unknown field {name!r}; {suggest(name, [f for f in spec.model_fields if f != 'kind'])}")
+        parsed[name] = _domain(spec.model_fields[name], value, f"{where}.{kind}.{name}") if isinstance(value, dict) else _constant(spec, name, value, f"{where}.{kind}.{name}")
+    return parsed
+
+
+def _constant(spec: type[BaseModel], name: str, value: Any, where: str) -> Any:
+    field = spec.model_fields[name]
+    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        raise RecipeError(f"{where}: {value!r}: {error.errors()[0]['msg'].lower()}") from None
+    return value
