@@ -1,94 +1,74 @@
-"""Compile every kernel ahead of time: ``python -m mythos_kernels.aot [MODULE ...]``. Needs triton, needs no GPU.
+"""``python -m mythos_kernels.aot``: compile every kernel for sm_80 and sm_90, on a machine without a GPU.
 
-Without arguments, the cases of every ``mythos_kernels.<operation>.kernel``. Prints a row per compiled case and a line
-per failure; exit status 1 if anything failed, 2 if nothing could be tried.
+Exits 1 where a kernel does not compile or needs more shared memory than the target has, 2 under Triton's
+interpreter, which replaces the compiler.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import pkgutil
 import sys
-from collections.abc import Iterator
-from types import ModuleType
-from typing import Any
 
 import mythos_kernels
 from mythos_kernels.cases import AotCase
 from mythos_kernels.dispatch import interpreting
 
-# Shared memory that one block may opt in to, in bytes, by compute capability (CUDA C++ Programming Guide, technical
-# specifications per compute capability: 163 KB and 227 KB). Triton checks it only when a kernel is loaded on a GPU.
 SHARED_LIMIT = {80: 166_912, 90: 232_448}
-DTYPES = ("fp32", "bf16")
+"""Bytes of shared memory that one program can have, by compute capability."""
+
+_DTYPES = {"float32": "fp32", "bfloat16": "bf16"}
 
 
-def kernel_modules() -> list[str]:
-    """The ``kernel`` module of every operation in this package."""
-    return [f"mythos_kernels.{m.name}.kernel" for m in pkgutil.iter_modules(mythos_kernels.__path__) if m.ispkg]
-
-
-def compile_case(case: AotCase, capability: int, dtype: str) -> Any:
-    """Triton's compiled kernel (``.asm``, ``.metadata``), specialised like a launch on aligned tensors."""
+def compile_case(case: AotCase, capability: int, dtype: str) -> tuple[int, int]:
+    """Bytes of the cubin and of shared memory of one kernel; raises what the compiler raises."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
 
-    types = {name: text.format(dtype=dtype) for name, text in case.signature.items()}
-    signature = {name: "constexpr" if name in case.constants else types[name] for name in case.kernel.arg_names}
-    aligned = [i for i, text in enumerate(signature.values()) if text.startswith("*")]
-    source = ASTSource(
-        fn=case.kernel,
-        signature=signature,
-        constexprs=dict(case.constants),
-        attrs={(i,): [["tt.divisibility", 16]] for i in aligned},
-    )
-    return triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": case.num_warps})
+    signature = {name: case.signature.get(name, "constexpr").format(dtype=dtype) for name in case.kernel.arg_names}
+    signature.update(dict.fromkeys(case.constants, "constexpr"))
+    source = ASTSource(fn=case.kernel, signature=signature, constexprs=dict(case.constants))
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, 32), options={"num_warps": case.num_warps})
+    return len(compiled.asm["cubin"]), int(compiled.metadata.shared)
 
 
-def uncovered(module: ModuleType) -> list[str]:
-    """Kernels (functions named ``*_kernel``) of a module that none of its cases compiles."""
-    covered = {id(case.kernel) for case in module.AOT_CASES}
-    return [name for name, value in vars(module).items() if name.endswith("_kernel") and id(value) not in covered]
+def discover() -> list[AotCase]:
+    """The cases of every ``<operation>/kernel.py``, in which each function named ``*_kernel`` must appear."""
+    cases: list[AotCase] = []
+    for package in pkgutil.iter_modules(mythos_kernels.__path__):
+        if not package.ispkg:
+            continue
+        module = importlib.import_module(f"mythos_kernels.{package.name}.kernel")
+        listed = {case.kernel.__name__ for case in module.AOT_CASES}
+        missing = {name for name in vars(module) if name.endswith("_kernel")} - listed
+        assert not missing, f"{module.__name__}: no AOT case for {sorted(missing)}"
+        cases += module.AOT_CASES
+    return cases
 
 
-def compile_module(module: ModuleType) -> Iterator[str]:
-    """Print a row per compiled specialisation, and yield a line per failure."""
-    for name in uncovered(module):
-        yield f"{module.__name__}.{name}: in no AOT_CASES"
-    for case in module.AOT_CASES:
+def main(cases: list[AotCase]) -> int:
+    """Compile all cases, print a table, and return the exit status."""
+    failures = 0
+    for case in cases:
         for capability, limit in SHARED_LIMIT.items():
-            for dtype in DTYPES:
-                name = f"{case.kernel.__name__} [{case.label}]"
+            for name, dtype in _DTYPES.items():
+                label = f"{case.kernel.__name__:<16} {case.label:<24} sm_{capability} {name:<9}"
                 try:
-                    compiled = compile_case(case, capability, dtype)
-                except Exception as error:  # Triton's own errors, and those of ptxas, share no base class
-                    yield f"{name} sm_{capability} {dtype}: {_first_lines(error)}"
+                    cubin, shared = compile_case(case, capability, dtype)
+                except Exception as error:  # whatever the compiler raises is the finding
+                    print(f"FAIL  {label} {' '.join(str(error).split())[:200]}")
+                    failures += 1
                     continue
-                shared = compiled.metadata.shared
-                print(f"{name:<52} sm_{capability}  {dtype:<5} {len(compiled.asm['cubin']):>9,} {shared:>9,}", flush=True)
-                if shared > limit:
-                    yield f"{name} sm_{capability} {dtype}: {shared} bytes of shared memory, the limit is {limit}"
-
-
-def _first_lines(error: Exception) -> str:
-    return f"{type(error).__name__}: {' | '.join(line.strip() for line in str(error).splitlines() if line.strip())}"
-
-
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mythos_kernels.aot", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("modules", nargs="*", metavar="MODULE", help="modules with AOT_CASES (default: all of ours)")
-    names = parser.parse_args(argv).modules or kernel_modules()
-    if interpreting():
-        print("aot: TRITON_INTERPRET replaces the compiler; unset it and run again", file=sys.stderr)
-        return 2
-    print(f"{'kernel':<52} target dtype     cubin    shared")
-    failures = [line for name in names for line in compile_module(importlib.import_module(name))]
-    for line in failures:
-        print(f"FAILED {line}", file=sys.stderr)
+                too_much = shared > limit
+                failures += too_much
+                print(f"{'FAIL' if too_much else 'ok  '}  {label} cubin {cubin:>6} B, shared {shared:>6} of {limit} B")
+    print(f"{failures} failures")
     return 1 if failures else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if interpreting():
+        print("TRITON_INTERPRET is set: the interpreter replaces the compiler; unset it", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(main(discover()))

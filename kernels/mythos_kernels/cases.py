@@ -16,3 +16,4 @@ class AotCase:
     signature: Mapping[str, str]  # Triton's type of every run-time argument; "*{dtype}" follows the dtype compiled for
     constants: Mapping[str, Any]  # constexpr arguments, and pointers that are None
     num_warps: int
+    aligned: tuple[str, ...] = ()  # integers that are multiples of 16 here: a launch specialises on that, and so do we
