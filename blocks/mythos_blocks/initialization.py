@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zlib
-
 import torch
 from torch import Tensor, nn
 
 from mythos_blocks.component import Component, Module, component
+from mythos_blocks.randomness import keyed_generator
 from mythos_blocks.types import Positive
 
 
@@ -24,18 +23,15 @@ class Initialization(Component):
 
     def fill(self, model: nn.Module, seed: int) -> None:
         """Initialise all parameters in place."""
+        device = next(model.parameters()).device
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
-                nn.init.normal_(parameter, std=self.std(parameter), generator=_generator(seed, name, parameter))
+                nn.init.normal_(parameter, std=self.std(parameter), generator=keyed_generator(seed, name, device=parameter.device))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for name, module in model.named_modules():
             if isinstance(module, Module):
-                module.reset_parameters(_generator(seed, name + ".reset", next(model.parameters())))
-
-
-def _generator(seed: int, name: str, like: Tensor) -> torch.Generator:
-    return torch.Generator(like.device).manual_seed(seed * 2**32 + zlib.crc32(name.encode()))
+                module.reset_parameters(keyed_generator(seed, name, "reset", device=device))
 
 
 @component("initialization", "normal")

@@ -10,6 +10,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from mythos_blocks import LoopedTransformer
+from mythos_blocks.randomness import keyed_generator
 from torch import Tensor
 
 from mythos_lab.measures.evaluate import Scores, evaluate, sampler
@@ -53,12 +54,11 @@ class TrainingModule(L.LightningModule):
 
     def num_loops(self, step: int) -> int:
         """The loop count of a step: a function of the seed and the step, so that a resumed run repeats it."""
-        generator = torch.Generator().manual_seed(self.recipe.seed * 2**32 + step)
-        return sampler(self.model).sample(generator)
+        return sampler(self.model).sample(keyed_generator(self.recipe.seed, "loops", step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
-        torch.manual_seed(self.recipe.seed * 2**32 + step)  # for components that draw from the global generator
+        torch.manual_seed(keyed_generator(self.recipe.seed, "step", step).initial_seed())  # for components that draw from the global generator
         num_loops = self.num_loops(step)
         out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops)
         scored = batch.targets != IGNORE
