@@ -25,5 +25,8 @@ class RMSNorm(Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
 
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.ones_(self.weight)
+
     def forward(self, x: Tensor) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)

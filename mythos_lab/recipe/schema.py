@@ -59,7 +59,7 @@ class Recipe(Declaration):
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the run.")
     description: str = Field("", description="What the recipe is for.")
     imports: list[str] = Field([], description="Python modules to import, for the components that they register.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the initial weights, the loop counts and the data's order.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the initial weights and the loop counts; the data has its own, task.seed.")
     mask: Literal["causal", "full", "task"] = Field(
         "causal", description="Which positions attention may read: earlier ones, all, or those that the task allows."
     )

@@ -172,9 +172,10 @@ def _fit(module: TrainingModule, milestones: Milestones, folder: Path, resumed: 
     )
     batches = TrainingBatches(module.task, training.batch_size, training.max_steps, first_step)
     loader = DataLoader(batches, batch_size=None)
-    trainer.fit(module.train(), loader, ckpt_path=str(folder / CHECKPOINT) if resumed else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+    try:
+        trainer.fit(module.train(), loader, ckpt_path=str(folder / CHECKPOINT) if resumed else None, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of Ctrl-C
+        raise KeyboardInterrupt from error
 
 
 def _unfinished(folder: Path, recipe: Recipe) -> str | None:

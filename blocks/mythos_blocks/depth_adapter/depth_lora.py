@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
+from mythos_blocks.randomness import keyed_generator
 from mythos_blocks.types import Count, NonNegative
 
 
@@ -30,8 +31,10 @@ class DepthLoRA(DepthAdapter):
         self.up = nn.Linear(rank, width, bias=False)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        nn.init.normal_(self.scale, std=self.std, generator=generator)
-        nn.init.normal_(self.up.weight, std=self.std, generator=generator)
+        # A generator for each: how much the table draws, which depends on the loops, must not move what follows.
+        seed = generator.initial_seed()
+        for key, parameter in (("scale", self.scale), ("up", self.up.weight)):
+            nn.init.normal_(parameter, std=self.std, generator=keyed_generator(seed, key, device=generator.device))
 
     def forward(self, u: Tensor, t: int) -> Tensor:
         scale = self.scale[min(t, self.scale.shape[0] - 1)]

@@ -57,6 +57,8 @@ class MixtureOfExperts(Module):
         self.shared = nn.ModuleList(SwiGLU(width, hidden=hidden * num_active) for _ in range(num_shared))
         self.register_buffer("bias", torch.zeros(num_experts))
         self.register_buffer("load", torch.zeros(num_experts), persistent=False)
+        for weight in (self.gate, self.up, self.down):
+            nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = x.flatten(0, -2)

@@ -40,11 +40,16 @@ class LTI(Injection):
         margin: Annotated[float, Field(ge=0, lt=1)] = 2**-8,
     ) -> None:
         super().__init__()
-        self.margin = margin
+        self.initial_b, self.margin = initial_b, margin
         self.log_A = nn.Parameter(torch.zeros(width))
         self.log_dt = nn.Parameter(torch.zeros(1))
         self.B = nn.Parameter(torch.full((width,), initial_b))
         self.norm = RMSNorm(width)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.zeros_(self.log_A)
+        nn.init.zeros_(self.log_dt)
+        nn.init.constant_(self.B, self.initial_b)
 
     def A(self) -> Tensor:
         """The diagonal of the state matrix, ``(width,)``, in float32 whatever the parameters' dtype."""

@@ -34,7 +34,7 @@ class PoissonLognormal(LoopSampler):
         gradient_window: Gradient flows through the last so many iterations; ``null`` for all.
 
     Raises:
-        ValueError: ``maximum`` is below the mean.
+        ValueError: ``maximum`` is below the mean, or so near it, for this ``sigma``, that no rate has the mean.
     """
 
     def __init__(
@@ -50,6 +50,11 @@ class PoissonLognormal(LoopSampler):
             raise ValueError(f"maximum={limit} must exceed mean={mean:g}")
         self.gradient_window = gradient_window
         self._pmf = _solve(mean, sigma, limit)
+        if abs(self.mean - mean) > 1e-6 * mean:
+            raise ValueError(
+                f"no rate gives mean={mean:g} with sigma={sigma:g} and the tail cut at {limit}; "
+                "raise maximum or lower sigma"
+            )
 
     def pmf(self) -> Tensor:
         return self._pmf

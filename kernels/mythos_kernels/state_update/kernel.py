@@ -27,14 +27,14 @@ def _tile(block, num_rows, width, BLOCK_ROWS: tl.constexpr, BLOCK_WIDTH: tl.cons
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _load(ptr, offsets, mask, EVICTION: tl.constexpr = ""):  # type: ignore[no-untyped-def]
-    return tl.load(ptr + offsets, mask=mask, other=0.0, eviction_policy=EVICTION).to(tl.float32)
+def _load(ptr, offsets, mask):  # type: ignore[no-untyped-def]
+    return tl.load(ptr + offsets, mask=mask, other=0.0).to(tl.float32)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _load_channels(ptr, width, BLOCK_WIDTH: tl.constexpr, EVICTION: tl.constexpr = ""):  # type: ignore[no-untyped-def]
+def _load_channels(ptr, width, BLOCK_WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
     cols = tl.arange(0, BLOCK_WIDTH)[None, :]
-    return _load(ptr, cols, cols < width, EVICTION)
+    return _load(ptr, cols, cols < width)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -105,29 +105,22 @@ def backward_kernel(  # type: ignore[no-untyped-def]
     sum_weight = tl.zeros([BLOCK_ROWS, BLOCK_WIDTH], tl.float32)
     sum_signal = tl.zeros([BLOCK_ROWS, BLOCK_WIDTH], tl.float32)
 
-    # The sums over rows take half the registers of a wide tile, so nothing else is kept from the sums over columns to
-    # the gradients: those read the row again, from L1. (The first read says evict_last; were the two alike, Triton
-    # would merge them and spill what it kept.)
+    # The sums occupy most registers of a wide tile. The channel vectors are therefore loaded again in each round (they
+    # stay in L1), and each activation as late as possible.
     for block in range(program, tl.cdiv(num_rows, BLOCK_ROWS), num_programs):
         offsets, mask = _tile(block, num_rows, width, BLOCK_ROWS, BLOCK_WIDTH)
         grad_z = tl.zeros([BLOCK_ROWS, BLOCK_WIDTH], tl.float32)
         if grad_x_next_ptr is not None:
-            z = _load(h_next_ptr, offsets, mask, "evict_last") + _load(e_ptr, offsets, mask, "evict_last")
-            grad_x = _load(grad_x_next_ptr, offsets, mask, "evict_last")
-            if signal_ptr is not None:
-                z += _load_channels(signal_ptr, width, BLOCK_WIDTH, "evict_last")
-            grad_normed = grad_x * _load_channels(weight_ptr, width, BLOCK_WIDTH, "evict_last")
-            rstd = tl.rsqrt(tl.sum(z * z, axis=1) / width + eps)
-            radial = tl.sum(grad_normed * z, axis=1) * rstd / width
-
             z = _load(h_next_ptr, offsets, mask) + _load(e_ptr, offsets, mask)
             if signal_ptr is not None:
                 z += _load_channels(signal_ptr, width, BLOCK_WIDTH)
-            normed = z * rstd[:, None]
+            rstd = tl.rsqrt(tl.sum(z * z, axis=1) / width + eps)[:, None]
+            normed = z * rstd
             grad_x = _load(grad_x_next_ptr, offsets, mask)
             sum_weight += grad_x * normed
             grad_normed = grad_x * _load_channels(weight_ptr, width, BLOCK_WIDTH)
-            grad_z = rstd[:, None] * (grad_normed - radial[:, None] * normed)
+            radial = tl.sum(grad_normed * normed, axis=1)[:, None] / width
+            grad_z = rstd * (grad_normed - radial * normed)
             sum_signal += grad_z
         grad_u = grad_z
         if grad_h_next_ptr is not None:

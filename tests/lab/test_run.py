@@ -1,0 +1,123 @@
+"""One run: what it leaves, that it repeats, and that it resumes to the same numbers."""
+
+import json
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from mythos_lab.metrics import METRICS
+from mythos_lab.recipe import load_recipe
+from mythos_lab.recipe.files import names
+from mythos_lab.training.result import load_run
+from mythos_lab.training.run import Pruned, run
+from safetensors.torch import load_file
+
+SMALL = [
+    "training.max_steps=20", "training.validate_every=10", "training.log_every=5", "training.batch_size=8",
+    "task.validation_size=32", "task.test_size=32", "training.schedule.warmup_steps=2", "training.num_threads=1",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
+    result = run(load_recipe(name, [*SMALL, "training.max_steps=10"]))
+    assert result.status == "finished" and set(result.metrics) <= set(METRICS)
+    client = MlflowClient()
+    logged = client.get_run(result.run_id)
+    assert logged.info.status == "FINISHED"
+    assert logged.data.params["task.kind"] in ("text", "reachability")
+    assert len(logged.data.tags["mythos.data_fingerprint"]) == 64
+    assert {a.path for a in client.list_artifacts(result.run_id)} >= {
+        "recipe.yaml", "environment.json", "depth_curve.png", "halting.png", "result.json", "model.safetensors",
+    }  # fmt: skip
+    assert {f"depth/{k}" for k in ("loss", "accuracy")} <= set(logged.data.metrics)
+    assert {"train/loss", "val/loss", "halting/depth_read", "cost/params"} <= set(logged.data.metrics)
+    if name == "openmythos":
+        assert {"stability/rho_A", "experts/load_cv", "knockout/injection", "knockout/depth_signal", "knockout/depth_adapter"} <= set(logged.data.metrics)
+    recipe, model, _ = load_run(result.folder)
+    assert sum(p.numel() for p in model.parameters()) == result.cost.params
+    assert recipe == load_recipe(name, [*SMALL, "training.max_steps=10"])
+
+
+def history(run_id, name):
+    return [(m.step, m.value) for m in MlflowClient().get_metric_history(run_id, name)]
+
+
+def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(tmp_path):
+    recipe = load_recipe("openmythos", SMALL)
+    unbroken = run(recipe, folder=tmp_path / "unbroken")
+
+    class Kill(BaseException):
+        """Nothing catches it, as nothing catches SIGKILL."""
+
+    def kill(step, scores):
+        raise Kill
+
+    with pytest.raises(Kill):
+        run(recipe, folder=tmp_path / "broken", on_validation=kill)
+    resumed = run(recipe, folder=tmp_path / "broken")
+    same = {name for name in resumed.metrics if not name.startswith("speed/")}
+    assert {n: resumed.metrics[n] for n in same} == {n: unbroken.metrics[n] for n in same}
+    for name in ("train/loss", "train/num_loops", "val/loss"):
+        assert history(resumed.run_id, name) == history(unbroken.run_id, name)
+    one, other = (load_file(tmp_path / folder / "model.safetensors") for folder in ("unbroken", "broken"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_seeds_differ_and_repeat(tmp_path):
+    losses = [run(load_recipe("gated_loop", [*SMALL, f"seed={seed}"])).metrics["val/loss"] for seed in (0, 0, 1)]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_run_that_diverges_says_why_and_keeps_its_last_metrics(tmp_path):
+    result = run(load_recipe("gated_loop", [*SMALL, "training.optimizer.lr=1e30", "training.gradient_clip=0"]))
+    assert result.status == "diverged" and "the loss is" in result.reason and "train/loss" in result.metrics
+    assert MlflowClient().get_run(result.run_id).info.status == "FAILED"
+
+
+def test_a_run_can_be_pruned(tmp_path):
+    def prune(step, scores):
+        raise Pruned("enough")
+
+    result = run(load_recipe("gated_loop", SMALL), on_validation=prune)
+    assert (result.status, result.reason) == ("pruned", "enough")
+
+
+def test_the_depth_curve_is_in_the_result(tmp_path):
+    result = run(load_recipe("gated_loop", SMALL))
+    rows = json.loads((result.folder / "result.json").read_text())["depth_curve"]
+    assert [row["loops"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 16, 24]
+    assert set(rows[0]) == {"loops", "loss", "accuracy", "hops=1", "hops=2", "hops=3", "hops=4"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_gated_loop_climbs_the_staircase(seed, tmp_path):
+    """Chance, or what the task's own audit allows, until the loops reach the hops; then at least 0.99."""
+    recipe = load_recipe("gated_loop", [f"seed={seed}"])
+    result = run(recipe)
+    bound = {(s.feature, s.difficulty): s.accuracy for s in recipe.task.build().audit(20_000)}
+    assert result.metrics["val/accuracy"] >= 0.99
+    for loops in range(1, 5):
+        for hops, accuracy in result.curve.scores[loops].by_difficulty.items():
+            samples = result.curve.scores[loops].num_scored / 4
+            if loops >= hops:
+                assert accuracy >= 0.99, (loops, hops)
+            else:
+                # Four standard errors of the validation split around what the audit measured.
+                allowed = max(0.5, bound[f"ball of radius {loops}", hops])
+                assert accuracy <= allowed + 4 * (allowed * (1 - allowed) / samples) ** 0.5, (loops, hops)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["openmythos", "fixed_depth"])
+def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
+    result = run(load_recipe(name, ["training.max_steps=150", "training.validate_every=50", "training.num_threads=1", "task.length=64", "task.validation_size=128"]))
+    bits = [value for _, value in history(result.run_id, "val/bits_per_byte")]
+    assert len(bits) == 3 and bits[0] > bits[1] > bits[2] and bits[2] < 5
