@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 
 Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
-Overrides = Annotated[Optional[list[str]], typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
 
 
 @contextmanager
@@ -40,7 +40,9 @@ def _one_line_errors() -> Iterator[None]:
 def train(
     recipe: Name,
     overrides: Overrides = None,
-    resume: Annotated[Optional[Path], typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")
+    ] = None,
 ) -> None:
     """Train a recipe and measure what its loops do.
 
@@ -113,7 +115,7 @@ def recipes() -> None:
 
 
 @app.command()
-def components(slot: Annotated[Optional[str], typer.Argument(help="One slot only.")] = None) -> None:
+def components(slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None) -> None:
     """List the components of every slot, with their fields.
 
     Example: `mythos components halting`
@@ -170,8 +172,8 @@ def depth(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]
 @app.command()
 def study(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
-    trials: Annotated[Optional[int], typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
-    workers: Annotated[Optional[int], typer.Option(min=1, help="Processes that run trials.")] = None,
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that run trials.")] = None,
 ) -> None:
     """Search with Optuna; the same command again goes on with the study.
 

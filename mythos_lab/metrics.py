@@ -26,7 +26,9 @@ METRICS: dict[str, Metric] = {
     "train/num_loops": Metric("loops", "Iterations of the training step, as sampled."),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
-    "val/loss": Metric("nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."),
+    "val/loss": Metric(
+        "nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."
+    ),
     "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split."),
     "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text."),
     "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the training dtype."),
@@ -38,12 +40,20 @@ METRICS: dict[str, Metric] = {
     "loops/overthinking": Metric("quality", "Best quality of the depth curve less quality at its largest loop count."),
     "experts/load_cv": Metric("1", "Standard deviation of the experts' load over its mean, averaged over MoE layers."),
     "knockout/injection": Metric("quality", "Quality lost when the trained injection is replaced by its off kind."),
-    "knockout/depth_signal": Metric("quality", "Quality lost when the trained depth signal is replaced by its off kind."),
-    "knockout/depth_adapter": Metric("quality", "Quality lost when the trained depth adapter is replaced by its off kind."),
+    "knockout/depth_signal": Metric(
+        "quality", "Quality lost when the trained depth signal is replaced by its off kind."
+    ),
+    "knockout/depth_adapter": Metric(
+        "quality", "Quality lost when the trained depth adapter is replaced by its off kind."
+    ),
     "cost/params": Metric("parameters", "Parameters stored."),
     "cost/params_applied": Metric("parameters", "Parameters applied in a forward pass, the core's once per loop."),
-    "cost/params_active": Metric("parameters", "Parameters stored that one token uses: experts not routed to are left out."),
-    "cost/training_flops": Metric("FLOPs", "Products and sums of all training steps, forward and backward, in expectation."),
+    "cost/params_active": Metric(
+        "parameters", "Parameters stored that one token uses: experts not routed to are left out."
+    ),
+    "cost/training_flops": Metric(
+        "FLOPs", "Products and sums of all training steps, forward and backward, in expectation."
+    ),
     "cost/inference_flops_per_token": Metric("FLOPs/token", "Forward pass at the evaluated loop count."),
     "speed/tokens_per_second": Metric("tokens/s", "Training tokens over wall-clock time since the last logging step."),
 }

@@ -1,9 +1,9 @@
 """The parts of looped transformers, and the transformer that is made of them.
 
-    >>> from mythos_blocks import LoopedTransformer
-    >>> model = LoopedTransformer(256, width=64, core={"injection": "lti", "loops": {"kind": "fixed", "num_loops": 4}})
-    >>> model(torch.zeros(1, 8, dtype=torch.long)).logits.shape
-    torch.Size([1, 8, 256])
+>>> from mythos_blocks import LoopedTransformer
+>>> model = LoopedTransformer(256, width=64, core={"injection": "lti", "loops": {"kind": "fixed", "num_loops": 4}})
+>>> model(torch.zeros(1, 8, dtype=torch.long)).logits.shape
+torch.Size([1, 8, 256])
 """
 
 from mythos_blocks import slots as slots  # declares the slots that the imports below fill

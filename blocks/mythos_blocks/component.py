@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from mythos_blocks.registry import register
-from mythos_blocks.spec import Spec, derive_spec
+from mythos_blocks.spec import Spec as AnySpec
+from mythos_blocks.spec import derive_spec
 
 C = TypeVar("C", bound="type[Component]")
 
@@ -31,8 +32,8 @@ class Component:
 
     slot: ClassVar[str]
     kind: ClassVar[str]
-    Spec: ClassVar[type[Spec]]
-    spec: Spec
+    Spec: ClassVar[type[AnySpec]]
+    spec: AnySpec
     context: tuple[Any, ...]
 
 
@@ -68,7 +69,7 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
     def decorate(cls: C) -> C:
         cls.slot, cls.kind = slot, kind
         cls.Spec = derive_spec(cls, kind)
-        cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[misc]
+        cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[method-assign]
         register(slot, kind, cls)
         return cls
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from mythos_blocks.component import Component, Module, component
@@ -26,7 +25,9 @@ class Initialization(Component):
         device = next(model.parameters()).device
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
-                nn.init.normal_(parameter, std=self.std(parameter), generator=keyed_generator(seed, name, device=parameter.device))
+                nn.init.normal_(
+                    parameter, std=self.std(parameter), generator=keyed_generator(seed, name, device=parameter.device)
+                )
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for name, module in model.named_modules():

@@ -130,9 +130,7 @@ class Loop(Module):
             num_loops=state.num_loops + 1,
         )
 
-    def forward(
-        self, e: Tensor, mask: AttentionMask, iterations: int | Sequence[int] | None = None
-    ) -> LoopState:
+    def forward(self, e: Tensor, mask: AttentionMask, iterations: int | Sequence[int] | None = None) -> LoopState:
         """Run the loop.
 
         Args:

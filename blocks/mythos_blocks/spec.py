@@ -12,8 +12,16 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, create_model
-from pydantic import ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from mythos_blocks.registry import lookup, slot_info, slots, suggest
@@ -37,7 +45,10 @@ class Declaration(BaseModel):
         if unknown:
             raise ValidationError.from_exception_data(
                 cls.__name__,
-                [_line_error("unknown_field", f"unknown field; {suggest(name, known)}", value[name], name) for name in unknown],
+                [
+                    _line_error("unknown_field", f"unknown field; {suggest(name, known)}", value[name], name)
+                    for name in unknown
+                ],
             )
         return value
 
@@ -102,7 +113,7 @@ class Slot:
                 raise _custom(f"{value.component.slot} {value.kind!r} does not fit the slot {self.name!r}")
             return value
         if isinstance(value, str):
-            return self._spec_type(value)()
+            return self._spec_type(value).model_validate({})
         if isinstance(value, Mapping):
             kind = value.get("kind", slot_info(self.name).default)
             if kind is None:
@@ -165,7 +176,9 @@ def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             default = ... if parameter.default is parameter.empty else parameter.default
             fields[name] = (hints[name], Field(default=default, description=described.get(name)))
-    spec: type[Spec] = create_model(f"{cls.__name__}Spec", __base__=Spec, __doc__=summary(cls), __module__=cls.__module__, **fields)
+    spec: type[Spec] = create_model(
+        f"{cls.__name__}Spec", __base__=Spec, __doc__=summary(cls), __module__=cls.__module__, **fields
+    )
     spec.component = cls
     return spec
 
@@ -190,4 +203,4 @@ def _line_error(code: str, message: str, value: Any, *loc: str) -> InitErrorDeta
 
 def _custom(message: str, code: str = "component") -> PydanticCustomError:
     # Pydantic formats the message as a template, so its own braces are data.
-    return PydanticCustomError(code, "{message}", {"message": message})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{message}", {"message": message})

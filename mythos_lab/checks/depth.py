@@ -21,7 +21,8 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     return [
         Finding(
             "depth.no_effect",
-            f"iterations {effective + 1}-{last} have no effect: logits at {effective} and at {last} loops are bit-identical",
+            f"iterations {effective + 1}-{last} have no effect: "
+            f"logits at {effective} and at {last} loops are bit-identical",
         )
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
+from mythos_blocks import MixtureOfExperts
 
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.tasks.base import IGNORE
@@ -22,9 +23,9 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
     scored = assembly.batch.targets != IGNORE
     loss = F.cross_entropy(out.logits[scored], assembly.batch.targets[scored])
     (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
-    for module in model.modules():  # the pass must not count as one of training
-        if hasattr(module, "load"):
-            module.load.zero_()
+    for module in model.modules():
+        if isinstance(module, MixtureOfExperts):
+            module.load.zero_()  # the pass must not count as one of training
     silent = [
         name
         for name, parameter in model.named_parameters()
@@ -36,7 +37,11 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
         rows = _ranges((table.grad.abs().sum(-1) == 0).nonzero().flatten().tolist())
         if rows:
             findings.append(
-                Finding("gradient.missing", f"the rows of core.depth_adapter for iterations {rows} get exactly zero gradient at {num_loops} loops")
+                Finding(
+                    "gradient.missing",
+                    f"the rows of core.depth_adapter for iterations {rows} get "
+                    f"exactly zero gradient at {num_loops} loops",
+                )
             )
     return findings
 
@@ -50,5 +55,3 @@ def _ranges(zero_based: list[int]) -> str:
         else:
             runs.append([i, i])
     return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
-
-

@@ -23,5 +23,9 @@ def mass_sums_to_one(assembly: Assembly) -> list[Finding]:
         return []
     worst = min(off, key=lambda n: off[n])
     return [
-        Finding("halting.mass", f"halting mass is not 1 at {len(off)} of {model.core.loops.max_loops} loop counts; at {worst} it is {off[worst]:.3f}, which scales the readout")
+        Finding(
+            "halting.mass",
+            f"halting mass is not 1 at {len(off)} of {model.core.loops.max_loops} loop counts; "
+            f"at {worst} it is {off[worst]:.3f}, which scales the readout",
+        )
     ]

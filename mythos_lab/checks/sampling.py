@@ -20,7 +20,12 @@ def loops_have_declared_mean(assembly: Assembly) -> list[Finding]:
     declared = getattr(loops.spec, "mean", loops.mean)
     if abs(float(draws.mean()) - declared) <= error:
         return []
-    return [Finding("loops.mean", f"the sampler draws {float(draws.mean()):.2f} loops on average, and {declared:.2f} are declared")]
+    return [
+        Finding(
+            "loops.mean",
+            f"the sampler draws {float(draws.mean()):.2f} loops on average, and {declared:.2f} are declared",
+        )
+    ]
 
 
 def schedule_is_held(assembly: Assembly) -> list[Finding]:
@@ -31,4 +36,9 @@ def schedule_is_held(assembly: Assembly) -> list[Finding]:
     wanted = (peak * schedule.share(0), peak * schedule.share(recipe.training.max_steps))
     if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(assembly.learning_rates, wanted, strict=True)):
         return []
-    return [Finding("schedule.length", f"the optimiser holds learning rates {assembly.learning_rates} at start and end, and {wanted} are declared")]
+    return [
+        Finding(
+            "schedule.length",
+            f"the optimiser holds learning rates {assembly.learning_rates} at start and end, and {wanted} are declared",
+        )
+    ]

@@ -17,7 +17,11 @@ def rho_stays_below_one(assembly: Assembly) -> list[Finding]:
     """rho(A) at the initial weights, and after a huge step of every parameter in either direction."""
     findings = []
     limit = assembly.recipe.stability.max_spectral_radius
-    for where, shift in (("at the initial weights", 0.0), (f"after a step of {_FAR:g}", _FAR), (f"after a step of -{_FAR:g}", -_FAR)):
+    for where, shift in (
+        ("at the initial weights", 0.0),
+        (f"after a step of {_FAR:g}", _FAR),
+        (f"after a step of -{_FAR:g}", -_FAR),
+    ):
         injection = copy.deepcopy(assembly.model.core.injection)
         for parameter in injection.parameters():
             parameter += shift
@@ -26,5 +30,11 @@ def rho_stays_below_one(assembly: Assembly) -> list[Finding]:
             return []
         value = float(rho.to(assembly.dtype))
         if not value < min(1.0, limit):
-            findings.append(Finding("stability.rho", f"rho(A) is {value:g} {where} in {str(assembly.dtype).removeprefix('torch.')}, and must stay below {min(1.0, limit):g}"))
+            findings.append(
+                Finding(
+                    "stability.rho",
+                    f"rho(A) is {value:g} {where} in {str(assembly.dtype).removeprefix('torch.')}, "
+                    f"and must stay below {min(1.0, limit):g}",
+                )
+            )
     return findings

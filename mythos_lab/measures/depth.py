@@ -47,7 +47,12 @@ class DepthCurve:
     def rows(self) -> list[dict[str, float]]:
         """One row a loop count, for tables and JSON."""
         return [
-            {"loops": n, "loss": s.loss, "accuracy": s.accuracy, **{f"{self.difficulty_name}={d}": a for d, a in s.by_difficulty.items()}}
+            {
+                "loops": n,
+                "loss": s.loss,
+                "accuracy": s.accuracy,
+                **{f"{self.difficulty_name}={d}": a for d, a in s.by_difficulty.items()},
+            }
             for n, s in self.scores.items()
         ]
 

@@ -107,7 +107,9 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
         try:
             override = parser.parse_override(text)
         except HydraException as error:
-            raise RecipeError(f"override {text!r}: expected path=value ({' '.join(str(error).split())[:120]})") from None
+            raise RecipeError(
+                f"override {text!r}: expected path=value ({' '.join(str(error).split())[:120]})"
+            ) from None
         if override.is_sweep_override():
             raise RecipeError(f"override {text!r}: a sweep; one run takes one value, a search space takes many")
         known = _groups()

@@ -48,13 +48,19 @@ def cost(recipe: Recipe) -> Cost:
     loops = model.core.loops
     forward = [_forward_flops(model, recipe, batch, positions, n) for n in (1, 2)]
     per_loop = forward[1] - forward[0]
+
+    def forward_at(n: int) -> int:
+        return forward[0] + (n - 1) * per_loop
+
     # A backward pass takes two products for each one forward, of what has a graph.
-    forward_at = lambda n: forward[0] + (n - 1) * per_loop  # noqa: E731
-    step = sum(
-        p * (forward_at(n) + 2 * forward_at(loops.window(n))) for n, p in enumerate(loops.pmf().tolist()) if n
-    )
+    step = sum(p * (forward_at(n) + 2 * forward_at(loops.window(n))) for n, p in enumerate(loops.pmf().tolist()) if n)
     params = count(model)
-    core = count(model.core.layers) + count(model.core.injection) + count(model.core.update) + count(model.core.depth_adapter)
+    core = (
+        count(model.core.layers)
+        + count(model.core.injection)
+        + count(model.core.update)
+        + count(model.core.depth_adapter)
+    )
     return Cost(
         params=params,
         params_applied=params + (loops.eval_loops - 1) * core,

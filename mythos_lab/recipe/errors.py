@@ -44,7 +44,9 @@ def _message(error: dict[str, Any]) -> str:
     if error["type"] in ("unknown_field", "unknown_kind", "component", "value_error"):
         return message.removeprefix("Value error, ")
     got = error.get("input")
-    shown = f" (got {got!r})" if isinstance(got, (str, int, float, bool, type(None))) else f" (got a {type(got).__name__})"
+    shown = (
+        f" (got {got!r})" if isinstance(got, (str, int, float, bool, type(None))) else f" (got a {type(got).__name__})"
+    )
     return message[:1].lower() + message[1:] + shown
 
 

@@ -9,9 +9,15 @@ from mythos_blocks.spec import Declaration, json_schema
 from mythos_blocks.types import Count, NonNegative
 from pydantic import Field, field_validator
 
-VERSION = 1
-
-CODES = ("depth.no_effect", "gradient.missing", "halting.mass", "loops.mean", "stability.rho", "tables.reach", "schedule.length")
+CODES = (
+    "depth.no_effect",
+    "gradient.missing",
+    "halting.mass",
+    "loops.mean",
+    "stability.rho",
+    "tables.reach",
+    "schedule.length",
+)
 """The codes of the effect check's findings, which a recipe may waive."""
 
 
@@ -23,7 +29,9 @@ class Training(Declaration):
     optimizer: Annotated[SpecLike, Slot("optimizer")] = Field("adamw", description="The optimiser.")
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="Dtype of the products (autocast); weights stay float32.")
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Dtype of the products (autocast); weights stay float32."
+    )
     validate_every: Count = Field(100, description="Steps between validations; also between checkpoints.")
     log_every: Count = Field(10, description="Steps between logged training metrics.")
     num_threads: Count | None = Field(None, description="CPU threads; null leaves torch's choice.")
@@ -35,7 +43,9 @@ class Evaluation(Declaration):
 
     batch_size: Count = Field(256, description="Sequences in an evaluation batch.")
     depth_factor: Count = Field(4, description="The depth curve ends at so many times the evaluated loop count.")
-    knockouts: bool = Field(True, description="Measure the quality lost when each loop component is replaced by its off kind.")
+    knockouts: bool = Field(
+        True, description="Measure the quality lost when each loop component is replaced by its off kind."
+    )
 
 
 class Stability(Declaration):
@@ -48,27 +58,34 @@ class Stability(Declaration):
 class Tracking(Declaration):
     """Where the run is logged."""
 
-    uri: str | None = Field(None, description="MLflow tracking URI; null takes MLFLOW_TRACKING_URI or sqlite:///mlflow.db.")
+    uri: str | None = Field(
+        None, description="MLflow tracking URI; null takes MLFLOW_TRACKING_URI or sqlite:///mlflow.db."
+    )
     experiment: str = Field("mythos", description="MLflow experiment.")
 
 
 class Recipe(Declaration):
     """One training run, from model to tracking."""
 
-    version: Literal[1] = Field(VERSION, description="Version of the recipe format.")
+    version: Annotated[Literal[1], Field(description="Version of the recipe format.")] = 1
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the run.")
     description: str = Field("", description="What the recipe is for.")
     imports: list[str] = Field([], description="Python modules to import, for the components that they register.")
-    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the initial weights and the loop counts; the data has its own, task.seed.")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**31,
+        description="Seed of the initial weights and the loop counts; the data has its own, task.seed.",
+    )
     mask: Literal["causal", "full", "task"] = Field(
         "causal", description="Which positions attention may read: earlier ones, all, or those that the task allows."
     )
     model: Annotated[SpecLike, Slot("model")] = Field(description="The model.")
     task: Annotated[SpecLike, Slot("task")] = Field(description="What it learns.")
-    training: Training = Field(default_factory=Training, description="How it is trained.")
-    evaluation: Evaluation = Field(default_factory=Evaluation, description="What is measured afterwards.")
-    stability: Stability = Field(default_factory=Stability, description="What must not happen in training.")
-    tracking: Tracking = Field(default_factory=Tracking, description="Where it is logged.")
+    training: Training = Field(default_factory=lambda: Training(), description="How it is trained.")
+    evaluation: Evaluation = Field(default_factory=lambda: Evaluation(), description="What is measured afterwards.")
+    stability: Stability = Field(default_factory=lambda: Stability(), description="What must not happen in training.")
+    tracking: Tracking = Field(default_factory=lambda: Tracking(), description="Where it is logged.")
     waive: list[str] = Field([], description="Codes of the effect check's findings that this recipe accepts.")
 
     @field_validator("waive")

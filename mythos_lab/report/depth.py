@@ -20,7 +20,12 @@ def depth_figure(curve: DepthCurve, path: Path) -> Path:
     accuracy = curve.quality_name == "accuracy"
     levels = sorted({level for scores in curve.scores.values() for level in scores.by_difficulty}) if accuracy else []
     for level in levels:
-        axes.plot(counts, [curve.scores[n].by_difficulty[level] for n in counts], "o-", label=f"{level} {curve.difficulty_name}")
+        axes.plot(
+            counts,
+            [curve.scores[n].by_difficulty[level] for n in counts],
+            "o-",
+            label=f"{level} {curve.difficulty_name}",
+        )
     if not levels:
         axes.plot(counts, [curve.scores[n].accuracy if accuracy else curve.scores[n].loss for n in counts], "o-")
     if accuracy and curve.chance is not None:

@@ -24,14 +24,26 @@ def print_result(result: RunResult) -> None:
         console.print(f"waived  {finding.code}: {finding.message}", highlight=False)
     if result.curve is not None:
         print_curve(result.curve)
-    shown = ("val/accuracy", "val/loss", "val/bits_per_byte", "halting/depth_read", "loops/executed", "loops/gain", "loops/useful_depth", "loops/overthinking", "stability/rho_A")
+    shown = (
+        "val/accuracy",
+        "val/loss",
+        "val/bits_per_byte",
+        "halting/depth_read",
+        "loops/executed",
+        "loops/gain",
+        "loops/useful_depth",
+        "loops/overthinking",
+        "stability/rho_A",
+    )
     table = Table("metric", "value", box=None)
     for name in (*shown, *(n for n in result.metrics if n.startswith("knockout/"))):
         if name in result.metrics:
             table.add_row(name, f"{result.metrics[name]:.4g}")
     console.print(table)
     console.print(f"{result.status}{': ' + result.reason if result.reason else ''}", highlight=False)
-    console.print(f"folder: {result.folder}\nmore:   mythos depth {result.folder}   mythos ui", highlight=False, soft_wrap=True)
+    console.print(
+        f"folder: {result.folder}\nmore:   mythos depth {result.folder}   mythos ui", highlight=False, soft_wrap=True
+    )
 
 
 def print_curve(curve: DepthCurve) -> None:

@@ -33,7 +33,11 @@ def held(config: dict[str, Any], hold: Hold, source: str) -> dict[str, Any]:
         middle = (low + high) // 2
         value = _cost_at(config, hold, middle, source, nearby=True)
         low, high = (middle, high) if value is not None and value < hold.value else (low, middle)
-    near = {n: value for n in range(max(1, high - _NEIGHBOURS), high + _NEIGHBOURS + 1) if (value := _cost_at(config, hold, n, source)) is not None}
+    near = {
+        n: value
+        for n in range(max(1, high - _NEIGHBOURS), high + _NEIGHBOURS + 1)
+        if (value := _cost_at(config, hold, n, source)) is not None
+    }
     if not near:
         raise Vetoed(f"no legal {hold.by} near {high}")
     best = min(near, key=lambda n: abs(near[n] - hold.value))

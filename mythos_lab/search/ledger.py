@@ -57,7 +57,11 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
 
 def reap(study: optuna.Study) -> int:
     """Fail the trials whose worker is gone and queue them again; returns how many. Call it under the lock."""
-    orphans = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING and not _alive(t.user_attrs.get(WORKER))]
+    orphans = [
+        t
+        for t in study.get_trials(deepcopy=False)
+        if t.state is TrialState.RUNNING and not _alive(t.user_attrs.get(WORKER))
+    ]
     for orphan in orphans:
         study._storage.set_trial_user_attr(orphan._trial_id, OUTCOME, KILLED)
         study.tell(orphan.number, state=TrialState.FAIL)
@@ -98,8 +102,6 @@ def _sampler(space: Space, worker: int) -> BaseSampler:
 
 
 def _pruner(space: Space) -> optuna.pruners.BasePruner:
-    return {
-        "none": optuna.pruners.NopPruner,
-        "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
-        "hyperband": optuna.pruners.HyperbandPruner,
-    }[space.file.pruner]()
+    if space.file.pruner == "median":
+        return optuna.pruners.MedianPruner(n_startup_trials=4)
+    return optuna.pruners.HyperbandPruner() if space.file.pruner == "hyperband" else optuna.pruners.NopPruner()

@@ -31,7 +31,9 @@ class Hold(Declaration):
     metric: str = Field(description="The cost that is held, such as cost/params.")
     value: Annotated[float, Field(gt=0)] = Field(description="The budget.")
     by: str = Field(description="The whole-number field that is solved for; the cost must grow with it.")
-    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Largest share by which a candidate may miss.")
+    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="Largest share by which a candidate may miss."
+    )
 
 
 class StudyFile(Declaration):
@@ -96,7 +98,10 @@ def load_space(name: str) -> Space:
         raise from_validation(source, error) from None
     base = compose(find("recipes", file.recipe), file.overrides)
     validate(yaml.safe_load(yaml.safe_dump(base)), f"{source}: recipe {file.recipe}")
-    domains = {path: _domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}") for path, value in file.space.items()}
+    domains = {
+        path: _domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}")
+        for path, value in file.space.items()
+    }
     _check_metrics(source, file, base)
     return Space(source, file, base, domains)
 
@@ -120,19 +125,27 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
 def _domain(field: FieldInfo, value: Any, where: str) -> Domain:
     slot = slot_of(field)
     if not isinstance(value, dict) or not value:
-        raise RecipeError(f"{where}: expected {{int: [low, high]}}, {{float: [low, high]}}, {{choice: [...]}} or kinds of a component")
+        raise RecipeError(
+            f"{where}: expected {{int: [low, high]}}, {{float: [low, high]}}, {{choice: [...]}} or kinds of a component"
+        )
     if slot is not None and "choice" not in value:
         return Kinds({kind: _sub_space(slot, kind, sub or {}, where) for kind, sub in value.items()})
     forms = {"int", "float", "choice"} & set(value)
     extra = set(value) - {"int", "float", "choice", "log", "step"}
     if len(forms) != 1 or extra:
-        wrong = f"{sorted(extra)[0]!r}; {suggest(sorted(extra)[0], ['int', 'float', 'choice', 'log', 'step'])}" if extra else sorted(value)
+        wrong = (
+            f"{sorted(extra)[0]!r}; {suggest(sorted(extra)[0], ['int', 'float', 'choice', 'log', 'step'])}"
+            if extra
+            else sorted(value)
+        )
         raise RecipeError(f"{where}: expected one of int, float and choice, found {wrong}")
     form = forms.pop()
     options = {key: item for key, item in value.items() if key != form}
     if not isinstance(value[form], list) or not value[form] or (form != "choice" and len(value[form]) != 2):
-        raise RecipeError(f"{where}: {form}: expected {'a list' if form == 'choice' else '[low, high]'}, found {value[form]!r}")
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+        raise RecipeError(
+            f"{where}: {form}: expected {'a list' if form == 'choice' else '[low, high]'}, found {value[form]!r}"
+        )
+    adapter = _adapter(field)
     for bound in value[form]:
         try:
             adapter.validate_python(bound, strict=slot is None)
@@ -158,19 +171,27 @@ def _sub_space(slot: str, kind: str, fields: Any, where: str) -> dict[str, Any]:
         raise RecipeError(f"{where}: {error}") from None
     if not isinstance(fields, dict):
         raise RecipeError(f"{where}: {kind}: expected a mapping of its fields, found {fields!r}")
+    known_fields = {name: field for name, field in spec.model_fields.items() if name != "kind"}
     parsed: dict[str, Any] = {}
     for name, value in fields.items():
-        if name not in spec.model_fields or name == "kind":
-            raise RecipeError(f"{where}.{kind}: unknown field {name!r}; {suggest(name, [f for f in spec.model_fields if f != 'kind'])}")
-        parsed[name] = _domain(spec.model_fields[name], value, f"{where}.{kind}.{name}") if isinstance(value, dict) else _constant(spec, name, value, f"{where}.{kind}.{name}")
+        field = known_fields.get(name)
+        if field is None:
+            raise RecipeError(f"{where}.{kind}: unknown field {name!r}; {suggest(name, known_fields)}")
+        inside = f"{where}.{kind}.{name}"
+        parsed[name] = _domain(field, value, inside) if isinstance(value, dict) else _constant(field, value, inside)
     return parsed
 
 
-def _constant(spec: type[BaseModel], name: str, value: Any, where: str) -> Any:
-    field = spec.model_fields[name]
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation)
+def _constant(field: FieldInfo, value: Any, where: str) -> Any:
+    adapter = _adapter(field)
     try:
         adapter.validate_python(value)
     except ValidationError as error:
         raise RecipeError(f"{where}: {value!r}: {error.errors()[0]['msg'].lower()}") from None
     return value
+
+
+def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
+    """Validates a value of the field alone."""
+    annotation: Any = field.annotation
+    return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)

@@ -45,7 +45,13 @@ def run_study(space: Space, *, num_trials: int | None = None, num_workers: int |
         raise
     print_study(space, study, time.monotonic() - started)
     settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
-    tracker.metrics({f"study/{state.name.lower()}": float(sum(t.state is state for t in settled)) for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)}, len(settled))
+    tracker.metrics(
+        {
+            f"study/{state.name.lower()}": float(sum(t.state is state for t in settled))
+            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+        },
+        len(settled),
+    )
     tracker.finish("FINISHED")
     return study
 
@@ -53,7 +59,9 @@ def run_study(space: Space, *, num_trials: int | None = None, num_workers: int |
 def _parent_run(space: Space, study: optuna.Study) -> Tracker:
     tracking = validate(dict(space.base), space.source).tracking
     run_id = study.user_attrs.get("mlflow_run")
-    tracker = Tracker(tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name})
+    tracker = Tracker(
+        tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name}
+    )
     if run_id is None:
         study.set_user_attr("mlflow_run", tracker.run_id)
         copy = study_folder(space) / "space.yaml"
@@ -65,7 +73,13 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
 def _watch(space: Space, study: optuna.Study, num_trials: int, num_workers: int) -> None:
     workers: dict[int, subprocess.Popen[bytes]] = {}
     restarts = 0
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.fields[best]}"))
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[best]}"),
+    )
     try:
         with Progress(*columns) as progress:
             bar = progress.add_task(space.file.name, total=num_trials, best="")

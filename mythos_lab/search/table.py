@@ -30,14 +30,26 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
             table.add_row(name, f"{value:.2f}")
         console.print(table)
     outcomes = Counter(str(t.user_attrs.get(OUTCOME, t.state.name.lower())) for t in trials)
-    console.print(f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items()))
+    console.print(
+        f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
+    )
     for trial in trials:
         if trial.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed"):
-            console.print(f"  trial {trial.number} {trial.user_attrs[OUTCOME]}: {trial.user_attrs.get(REASON, '')}", highlight=False, soft_wrap=True)
+            console.print(
+                f"  trial {trial.number} {trial.user_attrs[OUTCOME]}: {trial.user_attrs.get(REASON, '')}",
+                highlight=False,
+                soft_wrap=True,
+            )
     if complete:
         best = sorted(complete, key=_order(space))[0]
-        console.print(f"best:   mythos depth {study_folder(space) / best.user_attrs[FOLDER]}", highlight=False, soft_wrap=True)
-    console.print(f"more:   mythos ui\nagain:  mythos study {space.source.stem} --trials {len(trials) + 10}", highlight=False, soft_wrap=True)
+        console.print(
+            f"best:   mythos depth {study_folder(space) / best.user_attrs[FOLDER]}", highlight=False, soft_wrap=True
+        )
+    console.print(
+        f"more:   mythos ui\nagain:  mythos study {space.source.stem} --trials {len(trials) + 10}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _best_table(space: Space, complete: list[FrozenTrial]) -> Table:

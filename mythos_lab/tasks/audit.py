@@ -33,7 +33,14 @@ def degree_features(edges: Bools, source: Ints, target: Ints) -> Features:
     rows = np.arange(len(edges))
     outgoing, incoming = edges.sum(2), edges.sum(1)
     return np.stack(
-        (outgoing[rows, source], incoming[rows, source], outgoing[rows, target], incoming[rows, target], edges.sum((1, 2))), 1
+        (
+            outgoing[rows, source],
+            incoming[rows, source],
+            outgoing[rows, target],
+            incoming[rows, target],
+            edges.sum((1, 2)),
+        ),
+        1,
     )
 
 

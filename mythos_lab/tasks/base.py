@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -36,7 +36,9 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
-        return Batch(*(None if t is None else t.to(device) for t in (self.tokens, self.targets, self.allowed, self.difficulty)))
+        allowed = None if self.allowed is None else self.allowed.to(device)
+        difficulty = None if self.difficulty is None else self.difficulty.to(device)
+        return Batch(self.tokens.to(device), self.targets.to(device), allowed, difficulty)
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,9 @@ def locate(path: str | None) -> Path:
     if not place.exists():
         siblings = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
         near = suggest(place.name, siblings).split("? (")[0] if siblings else "its folder does not exist either"
-        raise ValueError(f"path: no such file or folder {path!r}; {near if near.startswith(('did', 'its')) else 'nothing near it'}")
+        raise ValueError(
+            f"path: no such file or folder {path!r}; {near if near.startswith(('did', 'its')) else 'nothing near it'}"
+        )
     return place
 
 
@@ -51,8 +53,14 @@ def read(place: Path, suffixes: tuple[str, ...], held_out: float, seed: int) -> 
     Files go to a split by the hash of their path, so a new file moves no other. A corpus of one file is split
     by position instead: its last bytes are held out.
     """
-    paths = [place] if place.is_file() else sorted(
-        p for p in place.rglob("*") if p.is_file() and p.suffix in suffixes and not _NOT_SOURCE & set(p.relative_to(place).parts)
+    paths = (
+        [place]
+        if place.is_file()
+        else sorted(
+            p
+            for p in place.rglob("*")
+            if p.is_file() and p.suffix in suffixes and not _NOT_SOURCE & set(p.relative_to(place).parts)
+        )
     )
     skipped: dict[str, str] = {}
     contents: dict[str, bytes] = {}
@@ -65,7 +73,11 @@ def read(place: Path, suffixes: tuple[str, ...], held_out: float, seed: int) -> 
         else:
             contents[name] = data
     if not contents:
-        seen = f"{len(skipped)} skipped ({', '.join(f'{n}: {r}' for n, r in list(skipped.items())[:3])})" if skipped else f"none ends in {', '.join(suffixes)}"
+        seen = (
+            f"{len(skipped)} skipped ({', '.join(f'{n}: {r}' for n, r in list(skipped.items())[:3])})"
+            if skipped
+            else f"none ends in {', '.join(suffixes)}"
+        )
         raise ValueError(f"path: no usable text in {str(place)!r}: {seen}")
     text: dict[Split, bytes] = {"train": b"", "validation": b"", "test": b""}
     files: dict[Split, list[tuple[str, str]]] = {"train": [], "validation": [], "test": []}

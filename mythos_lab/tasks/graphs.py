@@ -45,7 +45,9 @@ def graph_pairs(rng: np.random.Generator, num_pairs: int, num_nodes: int, min_ho
         hops_left = hops_left[~found]
         missing = len(hops_left)
     order = rng.permutation(num_pairs)
-    return GraphPairs(*(np.concatenate([getattr(p, name) for p in parts])[order] for name in GraphPairs.__dataclass_fields__))
+    return GraphPairs(
+        *(np.concatenate([getattr(p, name) for p in parts])[order] for name in GraphPairs.__dataclass_fields__)
+    )
 
 
 def reaches(edges: Bools, source: Ints, target: Ints) -> Bools:
@@ -124,7 +126,14 @@ def _edge_lists(edges: Bools) -> tuple[Ints, Ints, Ints]:
 
 
 def _swap_once(
-    rng: np.random.Generator, edges: Bools, tails: Ints, heads: Ints, counts: Ints, graphs: Ints, source: Ints, target: Ints
+    rng: np.random.Generator,
+    edges: Bools,
+    tails: Ints,
+    heads: Ints,
+    counts: Ints,
+    graphs: Ints,
+    source: Ints,
+    target: Ints,
 ) -> None:
     """Try one swap in each of the graphs, in place."""
     i, j = rng.integers(0, counts[graphs], (2, len(graphs)))

@@ -61,7 +61,9 @@ class Reachability(Task):
         if min_hops > max_hops:
             raise ValueError(f"min_hops={min_hops} exceeds max_hops={max_hops}")
         if max_hops > num_nodes - 3:
-            raise ValueError(f"max_hops={max_hops} must be at most num_nodes - 3 = {num_nodes - 3}, for negatives to exist")
+            raise ValueError(
+                f"max_hops={max_hops} must be at most num_nodes - 3 = {num_nodes - 3}, for negatives to exist"
+            )
         self.num_nodes, self.min_hops, self.max_hops, self.seed = num_nodes, min_hops, max_hops, seed
         self.positions = num_nodes
         self._sizes = {"validation": validation_size, "test": test_size}

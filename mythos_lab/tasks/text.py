@@ -100,6 +100,7 @@ class Text(Task):
         text = np.frombuffer(self.corpus.text[split], dtype=np.uint8)
         if len(text) < self.positions + 2:
             raise ValueError(
-                f"length={self.positions} needs {self.positions + 2} bytes in every split, and {split} has {len(text)} of {str(self.place)!r}"
+                f"length={self.positions} needs {self.positions + 2} bytes in every split, "
+                f"and {split} has {len(text)} of {str(self.place)!r}"
             )
         return text

@@ -8,7 +8,18 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-_PACKAGES = ("torch", "triton", "lightning", "optuna", "mlflow", "pydantic", "hydra-core", "mythos-lab", "mythos-blocks", "mythos-kernels")
+_PACKAGES = (
+    "torch",
+    "triton",
+    "lightning",
+    "optuna",
+    "mlflow",
+    "pydantic",
+    "hydra-core",
+    "mythos-lab",
+    "mythos-blocks",
+    "mythos-kernels",
+)
 
 
 def environment() -> dict[str, Any]:

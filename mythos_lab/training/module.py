@@ -58,7 +58,9 @@ class TrainingModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
-        torch.manual_seed(keyed_generator(self.recipe.seed, "step", step).initial_seed())  # for components that draw from the global generator
+        torch.manual_seed(
+            keyed_generator(self.recipe.seed, "step", step).initial_seed()
+        )  # for components that draw from the global generator
         num_loops = self.num_loops(step)
         out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops)
         scored = batch.targets != IGNORE
@@ -85,7 +87,9 @@ class TrainingModule(L.LightningModule):
             if (cv := load_cv(self.model)) is not None:
                 self._pending["experts/load_cv"] = cv
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        # Here and not at the batch's end, where callbacks come first: a checkpoint must hold what this changes.
         self.model.after_optimizer_step()
         if self._pending:
             self._collect(self.global_step - 1)
@@ -120,5 +124,3 @@ class TrainingModule(L.LightningModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)
-
-

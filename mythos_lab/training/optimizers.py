@@ -51,6 +51,4 @@ class AdamW(Optimizer):
             {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
             {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
         ]
-        self.torch = torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=lr, betas=(beta1, beta2), fused=True
-        )
+        self.torch = torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=(beta1, beta2), fused=True)

@@ -76,7 +76,9 @@ def run(
     run_id = _unfinished(folder, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     resumed = run_id is not None and (folder / CHECKPOINT).is_file()
-    tracker = Tracker(recipe.tracking.uri, recipe.tracking.experiment, recipe.name, run_id=run_id, parent=parent, tags=tags)
+    tracker = Tracker(
+        recipe.tracking.uri, recipe.tracking.experiment, recipe.name, run_id=run_id, parent=parent, tags=tags
+    )
     if run_id is None:
         _record(recipe, task, folder, tracker)
         tracker.metrics(total.metrics(), 0)
@@ -108,8 +110,13 @@ def run(
         if recipe.evaluation.knockouts:
             metrics |= knockouts(model, task, recipe, module.scores)
         for row in curve.rows():
-            tracker.metrics({f"depth/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"}, int(row["loops"]))
-        tracker.metrics({k: v for k, v in metrics.items() if k.startswith(("loops/", "knockout/"))}, recipe.training.max_steps)
+            tracker.metrics(
+                {f"depth/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
+                int(row["loops"]),
+            )
+        tracker.metrics(
+            {k: v for k, v in metrics.items() if k.startswith(("loops/", "knockout/"))}, recipe.training.max_steps
+        )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(module.scores, folder / "halting.png"))
     result = RunResult(status, folder, tracker.run_id, metrics, total, findings, curve, reason)  # type: ignore[arg-type]
@@ -207,5 +214,3 @@ def _quiet() -> None:
     for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-
-

@@ -112,7 +112,9 @@ def test_measured_rho_is_the_closed_form(slot, kind, dtype):
     if injection.rho() is None:
         assert measured == 0
     else:
-        torch.testing.assert_close(measured, injection.rho().float(), rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=0)
+        torch.testing.assert_close(
+            measured, injection.rho().float(), rtol=1e-2 if dtype is torch.bfloat16 else 1e-5, atol=0
+        )
 
 
 @pytest.mark.parametrize("step", [1e3, -1e3])
@@ -136,7 +138,11 @@ def test_advance_is_inject_then_combine(slot, kind):
     plain = (stepped, injection.combine(stepped, e, signal))
     gradients = []
     for outputs in (fused, plain):
-        gradients.append(torch.autograd.grad((outputs[0].sin() + outputs[1].cos()).sum(), (h, e, y), retain_graph=True, allow_unused=True))
+        gradients.append(
+            torch.autograd.grad(
+                (outputs[0].sin() + outputs[1].cos()).sum(), (h, e, y), retain_graph=True, allow_unused=True
+            )
+        )
     for a, b in zip((*fused, *gradients[0]), (*plain, *gradients[1]), strict=True):
         assert (a is None) == (b is None)
         if a is not None:

@@ -107,7 +107,7 @@ def test_after_an_optimizer_step_overloaded_experts_are_chosen_less():
         torch.testing.assert_close(moe.bias - before, 0.05 * (load.mean() - load).sign())
         assert not moe.load.any()
 
-    assert spreads[0] > 0.5 and spreads[-1] < spreads[0] / 3
+    assert spreads[0] > 0.4 and spreads[-1] < spreads[0] / 3
 
 
 def test_no_step_moves_the_bias_at_rate_zero_or_without_tokens():
@@ -134,12 +134,12 @@ def test_the_bias_moves_the_choice_and_never_the_weights():
 @torch.no_grad()
 def test_load_is_exact_in_half_precision(dtype):
     moe = make("feedforward", {"kind": "moe", "num_active": 1}).to(dtype)
-    x = randn(1, 1001, WIDTH).to(dtype)
+    x = randn(1, 5001, WIDTH).to(dtype)
 
     for _ in range(5):
         moe(x)
 
-    assert float(moe.load.double().sum()) == 5005
+    assert float(moe.load.double().sum()) == 5 * 5001
 
 
 def test_the_bias_is_kept_with_the_weights_and_the_load_is_not():

@@ -90,7 +90,12 @@ def plain_experts(moe, x):
     out = sum(expert(tokens) for expert in moe.shared)
     rows = []
     for token, picks, weights in zip(tokens, chosen, scores, strict=True):
-        rows.append(sum(w * (F.silu(token @ moe.gate[i].T) * (token @ moe.up[i].T)) @ moe.down[i].T for i, w in zip(picks, weights, strict=True)))
+        rows.append(
+            sum(
+                w * (F.silu(token @ moe.gate[i].T) * (token @ moe.up[i].T)) @ moe.down[i].T
+                for i, w in zip(picks, weights, strict=True)
+            )
+        )
     return (out + torch.stack(rows)).view_as(x)
 
 

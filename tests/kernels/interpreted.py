@@ -38,7 +38,10 @@ def compare(rows, width, dtype, with_signal, outputs, contiguous):
     grads = [leaf(rows, width, dtype=dtype) for _ in range(2)]
     results = []
     for function in (state_update, reference.state_update):
-        leaves = [None if t is None else t.detach().clone(memory_format=torch.preserve_format).requires_grad_() for t in tensors]
+        leaves = [
+            None if t is None else t.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+            for t in tensors
+        ]
         out = function(*leaves[:6], signal=leaves[6], eps=1e-6)
         loss = sum((out[i] * grads[i]).float().sum() for i in outputs)
         used = [x for x in leaves if x is not None]

@@ -2,8 +2,9 @@
 
 import pytest
 import yaml
-from mythos_lab.cli import app
 from typer.testing import CliRunner
+
+from mythos_lab.cli import app
 
 GATED = ["check", "gated_loop"]
 MYTHOS = ["check", "openmythos"]
@@ -98,12 +99,20 @@ RECIPES = [
     ("name: x\ndefaults: [/task: text, _self_]\n", "model: required, and missing"),
     ("name: x\ndefaults: [/task: reachabilty, _self_]\nmodel: {}\n", "reachabilty"),
     ("name: x y\ndefaults: [/task: text, _self_]\nmodel: {}\n", "pattern"),
-    ("name: x\ndefaults: [/task: text, _self_]\nmodel: {core: {injection: {kind: lti, marginn: 0.1}}}\n", "did you mean 'margin'"),
+    (
+        "name: x\ndefaults: [/task: text, _self_]\nmodel: {core: {injection: {kind: lti, marginn: 0.1}}}\n",
+        "did you mean 'margin'",
+    ),
     ("name: x\ndefaults: [/task: text, _self_]\nmodel: {core: {injection: 7}}\n", "expected the kind of a component"),
     ("name: x\ndefaults: [/task: text, _self_]\nmodel: {width: !!python/object/apply:os.getcwd []}\n", "not YAML"),
 ]
 
-SPACE = {"name": "s", "recipe": "gated_loop", "space": {"model.width": {"int": [8, 64]}}, "objectives": {"val/accuracy": "maximize"}}
+SPACE = {
+    "name": "s",
+    "recipe": "gated_loop",
+    "space": {"model.width": {"int": [8, 64]}},
+    "objectives": {"val/accuracy": "maximize"},
+}
 SPACES = [
     ({"space": {"model.wdith": {"int": [8, 64]}}}, "did you mean 'width'"),
     ({"space": {"model.width": {"int": [0, 64]}}}, "0 is outside the field"),
@@ -184,4 +193,6 @@ def test_the_path_of_a_mistake_that_a_constructor_finds_is_named(call):
 
 
 def test_an_unwaived_finding_stops_a_run_before_it_writes(call):
-    assert "depth.no_effect" in call("train", "openmythos_as_published", "waive=[gradient.missing,halting.mass,stability.rho]", "task.length=16")
+    assert "depth.no_effect" in call(
+        "train", "openmythos_as_published", "waive=[gradient.missing,halting.mass,stability.rho]", "task.length=16"
+    )

@@ -5,12 +5,13 @@ import json
 import pytest
 import torch
 from mlflow import MlflowClient
+from safetensors.torch import load_file
+
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import Pruned, run
-from safetensors.torch import load_file
 
 SMALL = [
     "training.max_steps=20", "training.validate_every=10", "training.log_every=5", "training.batch_size=8",
@@ -39,7 +40,13 @@ def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     assert {f"depth/{k}" for k in ("loss", "accuracy")} <= set(logged.data.metrics)
     assert {"train/loss", "val/loss", "halting/depth_read", "cost/params"} <= set(logged.data.metrics)
     if name == "openmythos":
-        assert {"stability/rho_A", "experts/load_cv", "knockout/injection", "knockout/depth_signal", "knockout/depth_adapter"} <= set(logged.data.metrics)
+        assert {
+            "stability/rho_A",
+            "experts/load_cv",
+            "knockout/injection",
+            "knockout/depth_signal",
+            "knockout/depth_adapter",
+        } <= set(logged.data.metrics)
     recipe, model, _ = load_run(result.folder)
     assert sum(p.numel() for p in model.parameters()) == result.cost.params
     assert recipe == load_recipe(name, [*SMALL, "training.max_steps=10"])
@@ -92,7 +99,7 @@ def test_a_run_can_be_pruned(tmp_path):
 def test_the_depth_curve_is_in_the_result(tmp_path):
     result = run(load_recipe("gated_loop", SMALL))
     rows = json.loads((result.folder / "result.json").read_text())["depth_curve"]
-    assert [row["loops"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 16, 24]
+    assert [row["loops"] for row in rows] == [1, 2, 3, 4, 5, 6, 7, 8, 16]
     assert set(rows[0]) == {"loops", "loss", "accuracy", "hops=1", "hops=2", "hops=3", "hops=4"}
 
 
@@ -118,6 +125,17 @@ def test_gated_loop_climbs_the_staircase(seed, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["openmythos", "fixed_depth"])
 def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
-    result = run(load_recipe(name, ["training.max_steps=150", "training.validate_every=50", "training.num_threads=1", "task.length=64", "task.validation_size=128"]))
+    result = run(
+        load_recipe(
+            name,
+            [
+                "training.max_steps=150",
+                "training.validate_every=50",
+                "training.num_threads=1",
+                "task.length=64",
+                "task.validation_size=128",
+            ],
+        )
+    )
     bits = [value for _, value in history(result.run_id, "val/bits_per_byte")]
     assert len(bits) == 3 and bits[0] > bits[1] > bits[2] and bits[2] < 5

@@ -46,7 +46,14 @@ def ours(attention, num_loops=16, **halting):
                 "value_dim": 16, "rope_theta": 500_000.0},
     }[attention]  # fmt: skip
     outer = {"depth": 1, "layer": {"attention": layer}}
-    moe = {"kind": "moe", "num_experts": 4, "num_active": 2, "num_shared": 1, "expert_hidden": 16, "bias_update_rate": 0.0}
+    moe = {
+        "kind": "moe",
+        "num_experts": 4,
+        "num_active": 2,
+        "num_shared": 1,
+        "expert_hidden": 16,
+        "bias_update_rate": 0.0,
+    }
     act = {"kind": "act", "final_remainder": False, "ponder_weight": 0.0, "initial_bias": 0.0, **halting}
     core = {
         "layer": {"attention": layer, "feedforward": moe},

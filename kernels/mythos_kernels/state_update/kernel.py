@@ -16,8 +16,8 @@ from torch import Tensor
 from mythos_kernels.cases import AotCase
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _tile(block, num_rows, width, BLOCK_ROWS: tl.constexpr, BLOCK_WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def _tile(block, num_rows, width, BLOCK_ROWS: tl.constexpr, BLOCK_WIDTH: tl.constexpr):
     rows = block * BLOCK_ROWS + tl.arange(0, BLOCK_ROWS)
     cols = tl.arange(0, BLOCK_WIDTH)
     # rows * width passes 2**31 at 262144 tokens of width 8192, so offsets are 64-bit.
@@ -26,25 +26,25 @@ def _tile(block, num_rows, width, BLOCK_ROWS: tl.constexpr, BLOCK_WIDTH: tl.cons
     return offsets, mask
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _load(ptr, offsets, mask):  # type: ignore[no-untyped-def]
+@triton.jit
+def _load(ptr, offsets, mask):
     return tl.load(ptr + offsets, mask=mask, other=0.0).to(tl.float32)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _load_channels(ptr, width, BLOCK_WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def _load_channels(ptr, width, BLOCK_WIDTH: tl.constexpr):
     cols = tl.arange(0, BLOCK_WIDTH)[None, :]
     return _load(ptr, cols, cols < width)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def _store_channel_sums(ptr, values, width, BLOCK_WIDTH: tl.constexpr):  # type: ignore[no-untyped-def]
+@triton.jit
+def _store_channel_sums(ptr, values, width, BLOCK_WIDTH: tl.constexpr):
     cols = tl.arange(0, BLOCK_WIDTH)
     tl.store(ptr + cols, tl.sum(values, axis=0), mask=cols < width)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def forward_kernel(  # type: ignore[no-untyped-def]
+@triton.jit
+def forward_kernel(
     h_ptr,
     e_ptr,
     u_ptr,
@@ -77,8 +77,8 @@ def forward_kernel(  # type: ignore[no-untyped-def]
     tl.store(x_next_ptr + offsets, x.to(x_next_ptr.dtype.element_ty), mask=mask)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
-def backward_kernel(  # type: ignore[no-untyped-def]
+@triton.jit
+def backward_kernel(
     grad_h_next_ptr,  # None where h_next has no gradient
     grad_x_next_ptr,  # None where x_next has no gradient
     h_ptr,
@@ -187,9 +187,9 @@ def backward(
     eps: float,
     u_dtype: torch.dtype,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of ``h``, ``e``, ``u``, and ``(num_vectors, d)`` float32: those of ``a``, ``b``, ``weight``, ``signal``.
+    """Gradients of ``h``, ``e``, ``u``; and of ``a``, ``b``, ``weight``, ``signal``: ``(num_vectors, d)`` float32.
 
-    Where ``grad_x_next`` is None the last two do not exist, nor ``signal``'s without a signal. All arguments contiguous.
+    Where ``grad_x_next`` is None the last two do not exist, nor does that of ``signal`` without a signal. Contiguous.
     """
     grad_h, grad_e, grad_u = torch.empty_like(h), torch.empty_like(e), torch.empty_like(h, dtype=u_dtype)
     rows, width = _rows(h)

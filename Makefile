@@ -1,0 +1,42 @@
+# Every target bootstraps its own environment first; a second call starts at once.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+export OMP_WAIT_POLICY ?= PASSIVE
+export PYTHONWARNINGS ?= ignore
+
+.PHONY: help study ui test check schema clean
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+study: $(STAMP)  ## The main job: an Optuna study over looped transformers, a few minutes on two cores
+	$(BIN)/mythos study quickstart
+	OMP_NUM_THREADS=1 $(BIN)/mythos train gated_loop
+
+ui: $(STAMP)  ## Open MLflow on what has been run
+	$(BIN)/mythos ui
+
+test: $(STAMP)  ## All tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(STAMP)  ## Linter, types and the walls between the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+schema: $(STAMP)  ## Write the JSON Schema that editors read
+	$(BIN)/mythos schema > docs/recipe.schema.json
+
+clean:  ## Remove the environment
+	rm -rf $(VENV)
+
+$(STAMP): pyproject.toml kernels/pyproject.toml blocks/pyproject.toml constraints.txt dev-requirements.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MythosLab needs Python 3.11 or newer; name one with make PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q -c constraints.txt -e kernels -e blocks -e . -r dev-requirements.txt
+	# The package that the parity tests compare with pins another torch, and needs nothing else for that.
+	$(BIN)/python -m pip install -q --no-deps open-mythos==0.5.0
+	touch $@

@@ -1,0 +1,149 @@
+"""Every halting rule weighs its iterations by a distribution over them, whatever states it sees."""
+
+import mythos_blocks as mb
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.blocks.parts import WIDTH, declarations, deterministic, kinds, make, model, randn, tokens
+
+HALTING = [declared for _, declared in declarations("halting")]
+POSITIONS = (2, 5)
+
+
+def watch(halting, num_loops, seed=0):
+    """The rule's state after it has seen random states, and those states."""
+    states = randn(num_loops + 1, *POSITIONS, WIDTH, seed=seed)
+    seen = [halting.start(states[0])]
+    for i in range(1, num_loops + 1):
+        seen.append(halting.observe(seen[-1], states[i], last=i == num_loops))
+    return seen, states[1:]
+
+
+def with_bias(declared, bias, seed=0):
+    halting = make("halting", declared, seed=seed)
+    with torch.no_grad():
+        for name, parameter in halting.named_parameters():
+            if name.endswith("bias"):
+                parameter.fill_(bias)
+    return halting
+
+
+@pytest.mark.parametrize("declared", HALTING, ids=str)
+@deterministic
+@given(bias=st.floats(-12, 12), num_loops=st.integers(1, 16), seed=st.integers(0, 2**16))
+def test_the_weights_are_a_distribution_over_the_iterations(declared, bias, num_loops, seed):
+    halting = with_bias(declared, bias, seed)
+    with torch.no_grad():
+        seen, states = watch(halting, num_loops, seed)
+    end = seen[-1]
+    weights = torch.stack(end.weights)
+
+    assert weights.shape == (num_loops, *POSITIONS) and (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(0), torch.ones(POSITIONS), rtol=0, atol=1e-5)
+    assert (end.depth_read() >= 1 - 1e-5).all() and (end.depth_read() <= num_loops + 1e-5).all()
+    torch.testing.assert_close(end.readout, (weights.unsqueeze(-1) * states).sum(0), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_loops", range(1, 17))
+@pytest.mark.parametrize("kind", [kind for _, kind in kinds("halting")])
+def test_mass_is_one_at_every_loop_count_as_initialised(kind, num_loops):
+    out = model(16, halting=kind)(tokens(), iterations=num_loops)
+
+    mass = torch.stack(out.halting.weights).sum(0)
+    torch.testing.assert_close(mass, torch.ones_like(mass), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("declared", HALTING, ids=str)
+@deterministic
+@given(bias=st.floats(-4, 2), seed=st.integers(0, 2**16))
+def test_a_halted_position_stays_halted_and_weighs_nothing_more(declared, bias, seed):
+    with torch.no_grad():
+        seen, _ = watch(with_bias(declared, bias, seed), 12, seed)
+    if seen[0].halted is None:
+        assert all(state.halted is None for state in seen)
+        return
+    for before, after in zip(seen, seen[1:], strict=False):
+        assert (after.halted | ~before.halted).all()
+        assert not after.weights[-1][before.halted].any()
+        assert torch.equal(after.readout[before.halted], before.readout[before.halted])
+
+
+def test_mass_below_one_is_what_the_published_form_reads():
+    halting = with_bias({"kind": "act", "final_remainder": False}, -6.0)
+    torch.nn.init.zeros_(halting.probability.weight)
+    with torch.no_grad():
+        seen, _ = watch(halting, 4)
+
+    wanted = 4 / (1 + 2.718281828**6)
+    torch.testing.assert_close(torch.stack(seen[-1].weights).sum(0), torch.full(POSITIONS, wanted))
+
+
+def test_a_position_halts_in_the_iteration_in_which_the_threshold_is_reached():
+    halting = with_bias({"kind": "act", "threshold": 0.7}, 0.0)
+    torch.nn.init.zeros_(halting.probability.weight)  # p = 0.5
+    with torch.no_grad():
+        seen, _ = watch(halting, 4)
+
+    assert [bool(state.halted.all()) for state in seen] == [False, False, True, True, True]
+    assert torch.stack(seen[-1].weights)[:, 0, 0].tolist() == [0.5, 0.5, 0.0, 0.0]
+    assert (seen[-1].num_updates == 2).all() and (seen[-1].remainder == 0.5).all()
+    assert (seen[-1].depth_read() == 1.5).all()
+
+
+def test_the_ponder_loss_is_iterations_plus_remainder_and_favours_halting_early():
+    late = with_bias({"kind": "act", "ponder_weight": 0.5, "threshold": 0.99}, -2.0)
+    early = with_bias({"kind": "act", "ponder_weight": 0.5, "threshold": 0.99}, 1.0)
+    for halting in (late, early):
+        torch.nn.init.zeros_(halting.probability.weight)
+    states = [watch(halting, 8)[0][-1] for halting in (late, early)]
+    losses = [halting.loss(state) for halting, state in zip((late, early), states, strict=True)]
+
+    remainder = 1 - 7 / (1 + 2.718281828**2)
+    assert float(losses[0].detach()) == pytest.approx(0.5 * (8 + remainder), rel=1e-5)
+    assert losses[1] < losses[0]
+    losses[0].backward()
+    assert late.probability.bias.grad < 0, "descent raises the halting probability"
+
+
+def test_no_ponder_weight_adds_nothing_to_the_loss():
+    assert make("halting", {"kind": "act", "ponder_weight": 0.0}).loss(None) is None
+    assert model(halting="none")(tokens()).auxiliary_loss is None
+    assert model(halting="act")(tokens()).auxiliary_loss > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fused", [True, False], ids=["next index known", "next index unknown"])
+@pytest.mark.parametrize("halted_state", ["frozen", "updating"])
+def test_halted_states_stay_bit_equal_if_frozen_and_move_if_updating(halted_state, fused):
+    built = model(injection="lti", halting={"kind": "act", "halted_state": halted_state, "initial_bias": -1.0})
+    torch.nn.init.normal_(built.core.halting.probability.weight, generator=torch.Generator().manual_seed(0))
+    e, mask = built.embedding(tokens()) * 30, mb.AttentionMask()
+    state, kept, moved = built.core.start(e), 0, 0
+    for t in range(8):
+        halted, before = state.halting.halted, state.h
+        state = built.core.step(state, t, mask, next_t=t + 1 if fused else None)
+        same = (state.h == before).all(-1)
+        kept, moved = kept + int((halted & same).sum()), moved + int((halted & ~same).sum())
+        assert not (same & ~halted).any()
+
+    assert (kept > 0, moved > 0) == ((True, False) if halted_state == "frozen" else (False, True))
+    assert 0 < state.halting.halted.sum() < halted.numel() or state.halting.halted.all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("halted_state", ["frozen", "updating"])
+def test_leaving_the_loop_early_gives_the_logits_of_staying(halted_state):
+    built = model(injection="lti", halting={"kind": "act", "halted_state": halted_state, "initial_bias": 0.5})
+    ids, mask = tokens(), mb.AttentionMask()
+
+    left = built.eval()(ids, iterations=16)
+    state = built.core.start(built.prelude(built.embedding(ids), mask))
+    for t in range(16):
+        state = built.core.step(state, t, mask, last=t == 15)
+    stayed = built.head(built.norm(built.coda(state.halting.readout, mask)))
+
+    assert 1 < left.num_loops < 16 and state.num_loops == 16
+    torch.testing.assert_close(left.logits, stayed, rtol=1e-5, atol=1e-6)
+    assert built.train()(ids, iterations=16).num_loops == 16
