@@ -129,7 +129,6 @@ def test_halted_states_stay_bit_equal_if_frozen_and_move_if_updating(halted_stat
         assert not (same & ~halted).any()
 
     assert (kept > 0, moved > 0) == ((True, False) if halted_state == "frozen" else (False, True))
-    assert 0 < state.halting.halted.sum() < halted.numel() or state.halting.halted.all()
 
 
 @torch.no_grad()

@@ -56,7 +56,7 @@ def test_one_generator_seed_gives_one_sequence_of_draws(declared):
     sampler, again = make("loops", declared), make("loops", declared)
 
     assert torch.equal(draws(sampler, 3, 200), draws(again, 3, 200))
-    if (sampler.pmf() > 0).sum() > 1:
+    if (sampler.pmf() > 0.01).sum() > 1:
         assert not torch.equal(draws(sampler, 3, 200), draws(sampler, 4, 200))
 
 

@@ -25,7 +25,8 @@ class ACT(Halting):
         final_remainder: Give the last iteration what is left of 1, so that the weights sum to 1 at every
             loop count. Off in OpenMythos as published, whose output therefore scales with the loop count.
         ponder_weight: Weight in the loss of the mean over positions of iterations run plus remainder
-            (arXiv 1807.03819). Zero, as in OpenMythos as published, leaves nothing to push against early halting.
+            (arXiv 1807.03819). It prices iterations, so it favours early halting; zero, as in OpenMythos as
+            published, leaves them free.
         initial_bias: Initial b. At 0, as in OpenMythos as published, every position halts after two
             iterations; -3 starts with p = 0.05.
         halted_state: Whether a halted position's state is ``frozen`` (the Universal Transformer's paper) or

@@ -1,0 +1,172 @@
+"""Composition, cost, the effect check, plug-ins, the command line."""
+
+import json
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import jsonschema
+import pytest
+import torch
+import yaml
+from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
+
+from mythos_lab.cli import app
+from mythos_lab.metrics import METRICS
+from mythos_lab.recipe import load_recipe
+from mythos_lab.recipe.cost import cost, mask_for
+from mythos_lab.recipe.files import data_dir, names
+from mythos_lab.recipe.schema import Recipe, recipe_schema
+from mythos_lab.training.run import assemble, effects
+
+SMALL_TEXT = ["task.length=16", "task.validation_size=8", "training.batch_size=4"]
+
+
+def findings(name, *overrides):
+    recipe = load_recipe(name, overrides)
+    return {f.code: f for f in effects(recipe, *assemble(recipe))}
+
+
+def test_the_check_finds_what_openmythos_declares_without_effect():
+    found = findings("openmythos_as_published", *SMALL_TEXT)
+    assert "to 16" not in found["depth.no_effect"].message
+    first = int(found["depth.no_effect"].message.split("iterations ")[1].split("-")[0])
+    assert first in (3, 4), "systems.md: every token halts after two loops, or three where p is below a half"
+    assert "-16 get exactly zero gradient" in found["gradient.missing"].message
+    assert set(found) == {"depth.no_effect", "gradient.missing", "halting.mass", "stability.rho"}
+    assert all(f.waived for f in found.values())
+
+
+@pytest.mark.parametrize("name", ["openmythos", "gated_loop", "fixed_depth"])
+def test_the_check_is_clean(name):
+    assert findings(name, *(SMALL_TEXT if name != "gated_loop" else [])) == {}
+
+
+def test_the_check_finds_a_component_that_nothing_reads():
+    assert (
+        "core.depth_adapter"
+        in findings("gated_loop", "model.core.depth_adapter={kind: depth_lora, std: 0.0}")["gradient.missing"].message
+    )
+
+
+@pytest.mark.parametrize("num_loops", [1, 3, 6])
+@pytest.mark.parametrize("name", ["gated_loop", "fixed_depth", "openmythos"])
+def test_flops_are_those_that_torch_counts(name, num_loops):
+    """Mixture-of-experts products are counted on the meta build, where grouped ones are plain."""
+    recipe = load_recipe(
+        name,
+        [
+            f"model.core.loops={{kind: fixed, num_loops: {num_loops}}}",
+            "training.max_steps=7",
+            "training.schedule.warmup_steps=2",
+            "training.batch_size=2",
+        ],
+    )
+    counted = cost(recipe)
+    task = recipe.task.build()
+    with torch.device("meta"):
+        model = recipe.model_spec().build(task.vocab_size).train()
+        tokens = torch.zeros(2, task.positions, dtype=torch.long)
+        allowed = torch.ones(2, task.positions, task.positions, dtype=torch.bool)
+    with FlopCounterMode(display=False) as forward:
+        out = model(tokens, mask_for(recipe, allowed), num_loops)
+    assert counted.inference_flops_per_token * 2 * task.positions == forward.get_total_flops()
+    with FlopCounterMode(display=False) as backward:
+        out.logits.sum().backward()
+    assert counted.training_flops / 7 == pytest.approx(forward.get_total_flops() + backward.get_total_flops(), rel=0.01)
+    assert counted.params == sum(p.numel() for p in assemble(recipe)[0].parameters())
+    assert set(counted.metrics()) <= set(METRICS)
+
+
+def test_every_recipe_file_and_its_composition_satisfies_the_schema():
+    validator = jsonschema.Draft202012Validator(recipe_schema())
+    for name in names("recipes"):
+        validator.validate(yaml.safe_load((data_dir("recipes") / f"{name}.yaml").read_text()))
+        validator.validate(load_recipe(name).model_dump(mode="json"))
+    for mistake in (
+        {"modle": {}},
+        {"model": {"wdith": 3}},
+        {"model": {"core": {"injection": "ltii"}}},
+        {"training": {"max_steps": 0}},
+    ):
+        assert not validator.is_valid(mistake)
+
+
+def test_the_schema_in_the_docs_is_the_present_one():
+    assert json.loads(Path("docs/recipe.schema.json").read_text()) == recipe_schema()
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_a_recipe_round_trips(name):
+    recipe = load_recipe(name)
+    assert Recipe.model_validate(recipe.model_dump(mode="json")) == recipe
+
+
+PLUGIN = '''
+import mythos_blocks as mb
+
+@mb.component("update", "{kind}")
+class Average(mb.Module):
+    """The mean of the old state and the core's output."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def forward(self, h, u):
+        return (h + u) / 2
+'''
+
+
+def check_with_plugin(folder, *arguments):
+    script = "import sys; sys.path.insert(0, '.'); from mythos_lab.cli import app; app()"
+    return subprocess.run([sys.executable, "-c", script, *arguments], cwd=folder, capture_output=True, text=True)
+
+
+def test_an_installed_package_adds_components_to_recipes(tmp_path):
+    (tmp_path / "third_party.py").write_text(PLUGIN.format(kind="average"))
+    info = tmp_path / "third_party-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[mythos.components]\nthird = third_party\n")
+    done = check_with_plugin(tmp_path, "check", "gated_loop", "model.core.update=average")
+    assert done.returncode == 0 and "clean" in done.stdout, done.stderr
+    assert "average" in check_with_plugin(tmp_path, "components", "update").stdout
+
+
+def test_a_recipe_imports_components(tmp_path):
+    (tmp_path / "mine.py").write_text(PLUGIN.format(kind="mine"))
+    (tmp_path / "mine.yaml").write_text(
+        textwrap.dedent("""
+        name: mine
+        defaults: [/task: reachability, /training: quick, _self_]
+        imports: [mine]
+        mask: task
+        model: {width: 16, core: {update: mine, loops: {kind: fixed, num_loops: 3}, layer: {attention: {kind: gqa, rope_theta: null}}}}
+        """)
+    )
+    done = check_with_plugin(tmp_path, "check", "mine.yaml")
+    assert done.returncode == 0 and "mine: clean" in done.stdout, done.stderr
+
+
+def test_help_is_light_and_every_verb_shows_an_example():
+    script = "import sys, mythos_lab.cli; print(sorted({'torch', 'lightning', 'mlflow', 'optuna', 'hydra'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.strip() == "[]"
+    for verb in ("train", "study", "check", "cost", "recipes", "components", "schema", "depth", "ui"):
+        shown = CliRunner().invoke(app, [verb, "--help"])
+        assert shown.exit_code == 0 and f"mythos {verb}" in shown.output and "Example" in shown.output
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["recipes"], "gated_loop"),
+        (["components"], "poisson_lognormal"),
+        (["cost", "gated_loop"], "cost/params"),
+        (["schema"], "$defs"),
+    ],
+)
+def test_verbs_that_only_tell(arguments, said):
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0 and said in result.output

@@ -1,0 +1,144 @@
+"""A study: what it leaves, vetoes, and that killed workers cost nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import optuna
+import pytest
+import yaml
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+
+from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.cost import cost
+from mythos_lab.search.hold import Vetoed, held
+from mythos_lab.search.ledger import is_settled, open_study
+from mythos_lab.search.space import Hold, load_space
+
+SPACE = {
+    "name": "tiny",
+    "recipe": "gated_loop",
+    "overrides": [
+        "training.max_steps=40", "training.validate_every=10", "training.batch_size=8", "training.schedule.warmup_steps=2",
+        "task.validation_size=32", "evaluation.knockouts=false", "evaluation.depth_factor=1", "training.num_threads=1",
+    ],
+    "space": {
+        "model.core.loops": {"fixed": {"num_loops": 2}, "uniform": {"low": 1, "high": {"int": [2, 3]}}},
+        "training.optimizer.lr": {"float": [1e-3, 1e-2], "log": True},
+    },
+    "hold": {"metric": "cost/params", "value": 28000, "by": "model.width", "tolerance": 0.2},
+    "objectives": {"val/accuracy": "maximize"},
+    "pruner": "median",
+    "trials": 4,
+}  # fmt: skip
+
+
+@pytest.fixture
+def start(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def start(**changes):
+        (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**SPACE, **changes}))
+        return subprocess.Popen(
+            [sys.executable, "-m", "mythos_lab.cli", "study", "tiny.yaml", "--workers", "2"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+        )  # fmt: skip
+
+    return start
+
+
+def trials():
+    return open_study(load_space("tiny.yaml")).get_trials()
+
+
+def wait_for(condition, process):
+    for _ in range(1200):
+        if condition():
+            return
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.1)
+    raise AssertionError("never happened")
+
+
+def running_workers():
+    return [
+        t.user_attrs["worker"]
+        for t in _trials_or_none()
+        if t.state is TrialState.RUNNING and "folder" in t.user_attrs and _has_checkpoint(t)
+    ]
+
+
+def _has_checkpoint(trial):
+    return os.path.exists(f"studies/tiny/{trial.user_attrs['folder']}/last.ckpt")
+
+
+def _trials_or_none():
+    return trials() if os.path.exists("studies/tiny/journal.log") else []
+
+
+def check_complete(num_trials):
+    done = trials()
+    settled = [t for t in done if is_settled(t)]
+    assert len(settled) == num_trials and all(t.state.is_finished() for t in done)
+    folders = [t.user_attrs["folder"] for t in settled]
+    assert len(set(folders)) == num_trials, "a trial was counted twice"
+    killed = [t for t in done if not is_settled(t)]
+    retried = {t.user_attrs["retry_of"]: t for t in done if "retry_of" in t.user_attrs}
+    assert {t.number for t in killed} == set(retried)
+    assert all(retried[t.number].params == t.params for t in killed)
+    return killed
+
+
+def test_a_killed_worker_and_a_killed_study_cost_nothing(start):
+    study = start()
+    wait_for(running_workers, study)
+    os.kill(int(running_workers()[0].split(":")[-2]), signal.SIGKILL)  # the study itself puts another in its place
+    wait_for(lambda: any(not is_settled(t) and t.state.is_finished() for t in trials()), study)
+    wait_for(running_workers, study)
+    os.killpg(study.pid, signal.SIGKILL)  # all of it, and the same command again
+    study.wait()
+    again = start()
+    output = again.communicate(timeout=300)[0]
+    assert again.returncode == 0, output
+    assert "of killed workers queued again" in output and "best trials" in output and "mythos ui" in output
+    assert len(check_complete(4)) >= 2
+    once_more = start()
+    assert once_more.communicate(timeout=120)[1] is None and once_more.returncode == 0
+    check_complete(4)
+
+    client = MlflowClient("sqlite:///mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("mythos").experiment_id])
+    parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    assert len(parents) == 1 and parents[0].info.status == "FINISHED"
+    assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parents[0].info.run_id}
+    assert len(children) == 4, "a retried trial goes on in its own run"
+    assert all(r.info.status in ("FINISHED", "KILLED") for r in children)
+
+
+def test_candidates_get_the_budget_or_are_vetoed(tmp_path):
+    space = load_space("quickstart")
+    for depth in (1, 4):
+        config = {
+            **space.base,
+            "model": {**space.base["model"], "core": {**space.base["model"]["core"], "depth": depth}},
+        }
+        params = cost(validate(held(config, space.file.hold, "q"), "q")).params
+        assert abs(params / 28_000 - 1) <= 0.15
+    with pytest.raises(Vetoed, match="misses"):
+        held(space.base, Hold(metric="cost/params", value=30, by="model.width", tolerance=0.1), "q")
+
+
+def test_every_candidate_of_the_quickstart_is_a_valid_recipe():
+    space = load_space("quickstart")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    kinds = set()
+    for _ in range(30):
+        recipe = validate(space.candidate(study.ask()), "quickstart")
+        kinds.add((recipe.model.core.loops.kind, recipe.model.core.injection.kind, recipe.model.core.update.kind))
+    assert len(kinds) > 8
