@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,7 +66,8 @@ def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Boo
     nodes = rng.permuted(np.tile(np.arange(n), (pairs, 1)), axis=1)
     source, target = nodes[:, 0], nodes[rows, hops]
     edges = np.zeros((pairs, n, n), dtype=bool)
-    distance = np.full((pairs, n, n), n, dtype=np.int8)  # n stands for no path
+    # n stands for no path; the type holds n + 1 + n, the longest sum that is compared with it.
+    distance = np.full((pairs, n, n), n, dtype=np.min_scalar_type(-(2 * n + 1)))
     distance[:, np.arange(n), np.arange(n)] = 0
     for i in range(int(hops.max())):
         _add(edges, distance, nodes[:, i], nodes[:, i + 1], i < hops)
@@ -78,12 +80,12 @@ def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Boo
     return GraphPairs(edges, negative, source, target, hops), found
 
 
-def _add(edges: Bools, distance: NDArray[np.int8], u: Ints, v: Ints, where: Bools) -> None:
+def _add(edges: Bools, distance: NDArray[Any], u: Ints, v: Ints, where: Bools) -> None:
     """Add the edge u -> v to the graphs in ``where`` and keep all their distances up to date, in place."""
     g = np.flatnonzero(where)
     u, v = u[g], v[g]
     edges[g, u, v] = True
-    through = distance[g, :, u][:, :, None] + distance[g, v, :][:, None, :] + np.int8(1)
+    through = distance[g, :, u][:, :, None] + distance[g, v, :][:, None, :] + distance.dtype.type(1)
     distance[g] = np.minimum(distance[g], through)
 
 

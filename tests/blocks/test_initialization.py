@@ -8,7 +8,11 @@ from torch import nn
 
 from tests.blocks.parts import CONTEXT, EVERYTHING, WIDTH, kinds, make, model
 
-CORES = [{}, EVERYTHING, *({slot: kind} for slot, kind in kinds("injection", "update", "depth_signal", "halting"))]
+CORES = [
+    {},
+    EVERYTHING,
+    *({slot: kind} for slot, kind in kinds("injection", "update", "depth_signal", "halting")),
+]
 
 
 @pytest.mark.parametrize("core", CORES, ids=str)
@@ -98,7 +102,8 @@ def test_a_component_made_alone_has_no_memory_left_unset(slot, kind, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "initialization, wanted", [({"kind": "normal", "value": 0.1}, 0.1), ({"kind": "fan_in", "gain": 2.0}, 2 / 16)]
+    "initialization, wanted",
+    [({"kind": "normal", "value": 0.1}, 0.1), ({"kind": "fan_in", "gain": 2.0}, 2 / 16)],
 )
 def test_weights_have_the_declared_standard_deviation(initialization, wanted):
     built = mb.LoopedTransformer(512, width=256, core={"layer": {"feedforward": "moe"}}, initialization=initialization)
