@@ -122,7 +122,6 @@ def components(slot: Annotated[str | None, typer.Argument(help="One slot only.")
     """
     with _one_line_errors():
         from mythos_blocks.registry import load_plugins, slot_info, slots
-
         from mythos_lab.recipe import RecipeError
         from mythos_lab.report.terminal import print_slot
 
@@ -144,7 +143,6 @@ def schema() -> None:
     import json
 
     from mythos_blocks import load_plugins
-
     from mythos_lab.recipe.schema import recipe_schema
 
     load_plugins()

@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
 from mythos_blocks import registry
 from mythos_lab.cli import app
-from typer.testing import CliRunner
 
 README = Path("README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from mythos_blocks import AttentionMask, LoopedTransformer
 
+from mythos_blocks import AttentionMask, LoopedTransformer
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Batch, Task

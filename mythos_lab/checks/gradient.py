@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from mythos_blocks import MixtureOfExperts
 
+from mythos_blocks import MixtureOfExperts
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.tasks.base import IGNORE
 

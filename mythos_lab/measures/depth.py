@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mythos_blocks import LoopedTransformer
-
 from mythos_lab.measures.evaluate import Scores, evaluate, sampler
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task

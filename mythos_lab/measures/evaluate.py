@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from mythos_blocks import LoopedTransformer, LoopSampler
 from torch import Tensor
 
+from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Split, Task

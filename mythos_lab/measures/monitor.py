@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from mythos_blocks import LoopedTransformer, MixtureOfExperts
 from torch import Tensor, nn
+
+from mythos_blocks import LoopedTransformer, MixtureOfExperts
 
 
 def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tensor | None:

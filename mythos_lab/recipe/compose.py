@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mythos_blocks import BuildError, load_plugins
-from mythos_blocks.registry import load_imports, suggest
 from pydantic import ValidationError
 
+from mythos_blocks import BuildError, load_plugins
+from mythos_blocks.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find
 from mythos_lab.recipe.paths import set_path

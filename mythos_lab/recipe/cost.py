@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from mythos_blocks import AttentionMask, LoopedTransformer, MixtureOfExperts
 from torch.utils.flop_counter import FlopCounterMode
 
+from mythos_blocks import AttentionMask, LoopedTransformer, MixtureOfExperts
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.schema import Recipe
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mythos_blocks import BuildError, Spec
 from pydantic import BaseModel, ValidationError
+
+from mythos_blocks import BuildError, Spec
 
 
 class RecipeError(ValueError):

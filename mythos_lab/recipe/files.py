@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from mythos_blocks.registry import suggest
-
 from mythos_lab.recipe.errors import RecipeError
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mythos_blocks import Slot
-from mythos_blocks.registry import lookup, slot_info, suggest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from mythos_blocks import Slot
+from mythos_blocks.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.errors import RecipeError
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from pydantic import Field, field_validator
+
 from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.spec import Declaration, json_schema
 from mythos_blocks.types import Count, NonNegative
-from pydantic import Field, field_validator
 
 CODES = (
     "depth.no_effect",

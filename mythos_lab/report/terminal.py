@@ -11,7 +11,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from mythos_blocks.registry import SlotInfo
-
     from mythos_lab.measures.depth import DepthCurve
     from mythos_lab.training.result import RunResult
 

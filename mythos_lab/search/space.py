@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+
 from mythos_blocks import load_plugins
 from mythos_blocks.registry import lookup, suggest
 from mythos_blocks.spec import Declaration
 from mythos_blocks.types import Count
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
-
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.errors import RecipeError, from_validation

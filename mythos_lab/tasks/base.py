@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from mythos_blocks import Component, declare_slot
 from torch import Tensor
+
+from mythos_blocks import Component, declare_slot
 
 declare_slot("task", "What the model learns.")
 

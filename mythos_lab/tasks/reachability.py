@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from mythos_blocks import component
-from mythos_blocks.types import Count
 from pydantic import Field
 from torch import Tensor
 
+from mythos_blocks import component
+from mythos_blocks.types import Count
 from mythos_lab.tasks.audit import (
     ball_features,
     bayes_accuracy,

@@ -10,11 +10,11 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from mythos_blocks import component
-from mythos_blocks.types import Count
 from numpy.typing import NDArray
 from pydantic import Field
 
+from mythos_blocks import component
+from mythos_blocks.types import Count
 from mythos_lab.tasks.base import Batch, Split, Task
 from mythos_lab.tasks.corpus import Corpus, locate, read
 from mythos_lab.tasks.randomness import CHUNK, generator

@@ -9,10 +9,10 @@ from typing import Any
 import lightning as L
 import torch
 import torch.nn.functional as F
-from mythos_blocks import LoopedTransformer
-from mythos_blocks.randomness import keyed_generator
 from torch import Tensor
 
+from mythos_blocks import LoopedTransformer
+from mythos_blocks.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate, sampler
 from mythos_lab.measures.monitor import load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for

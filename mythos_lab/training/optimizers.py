@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 
 import torch
-from mythos_blocks import Component, component, declare_slot
-from mythos_blocks.types import NonNegative, Positive
 from pydantic import Field
 from torch import Tensor
+
+from mythos_blocks import Component, component, declare_slot
+from mythos_blocks.types import NonNegative, Positive
 
 declare_slot("optimizer", "What turns gradients into steps.")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from mythos_blocks import LoopedTransformer
 from safetensors.torch import load_model, save_model
 
+from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Finding
 from mythos_lab.measures.depth import DepthCurve
 from mythos_lab.recipe import Recipe, RecipeError

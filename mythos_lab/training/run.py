@@ -12,9 +12,9 @@ from pathlib import Path
 import lightning as L
 import torch
 import yaml
-from mythos_blocks import LoopedTransformer
 from torch.utils.data import DataLoader
 
+from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
 from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts

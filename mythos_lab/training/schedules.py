@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
+from pydantic import Field
+
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.types import Depth
-from pydantic import Field
 
 declare_slot("schedule", "The learning rate over the steps, as a share of its peak.")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import mythos_blocks as mb
 import torch
 from hypothesis import settings
-from mythos_blocks.registry import lookup, slot_info, slots
 from torch import Tensor, nn
+
+import mythos_blocks as mb
+from mythos_blocks.registry import lookup, slot_info, slots
 
 VOCAB, WIDTH, LOOPS = 29, 32, 4
 

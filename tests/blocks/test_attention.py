@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from mythos_blocks import AttentionMask
 
+from mythos_blocks import AttentionMask
 from tests.blocks.parts import WIDTH, declarations, make, randn
 
 ATTENTION = [declared for _, declared in declarations("attention")]

@@ -2,12 +2,13 @@
 
 import inspect
 
-import mythos_blocks as mb
 import pytest
 import torch
+from torch import nn
+
+import mythos_blocks as mb
 from mythos_blocks.registry import slots
 from mythos_blocks.spec import described_arguments
-from torch import nn
 
 WIDTH, VOCAB = 32, 40
 TOKENS = torch.randint(0, VOCAB, (2, 9), generator=torch.Generator().manual_seed(0))

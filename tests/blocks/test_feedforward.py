@@ -1,10 +1,10 @@
 """Every feed-forward computes each position on its own; experts are dispatched, counted and balanced."""
 
-import mythos_blocks as mb
 import pytest
 import torch
 import torch.nn.functional as F
 
+import mythos_blocks as mb
 from tests.blocks.parts import WIDTH, declarations, make, model, randn, tokens
 
 FEEDFORWARD = [declared for _, declared in declarations("feedforward")]

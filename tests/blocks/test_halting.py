@@ -1,11 +1,11 @@
 """Every halting rule weighs its iterations by a distribution over them, whatever states it sees."""
 
-import mythos_blocks as mb
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import mythos_blocks as mb
 from tests.blocks.parts import WIDTH, declarations, deterministic, kinds, make, model, randn, tokens
 
 HALTING = [declared for _, declared in declarations("halting")]

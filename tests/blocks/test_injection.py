@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from mythos_blocks import Injection
 
+from mythos_blocks import Injection
 from tests.blocks.parts import WIDTH, declarations, deterministic, make, randn
 
 INJECTIONS = [declared for _, declared in declarations("injection")]

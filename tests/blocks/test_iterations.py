@@ -2,11 +2,11 @@
 
 from dataclasses import replace
 
-import mythos_blocks as mb
 import pytest
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
+import mythos_blocks as mb
 from tests.blocks.parts import EVERYTHING, kinds, model, randomise, tokens
 
 MASK = mb.AttentionMask()

@@ -1,8 +1,9 @@
 """The loop: driven from outside, its gradient window, early exit, experts."""
 
-import mythos_blocks as mb
 import torch
 import torch.nn.functional as F
+
+import mythos_blocks as mb
 
 TOKENS = torch.randint(0, 30, (2, 7), generator=torch.Generator().manual_seed(0))
 

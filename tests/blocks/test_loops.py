@@ -1,11 +1,11 @@
 """Every loop sampler draws what it reports, and reports what was declared."""
 
-import mythos_blocks as mb
 import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+import mythos_blocks as mb
 from tests.blocks.parts import declarations, deterministic, make
 
 SAMPLERS = [declared for _, declared in declarations("loops")]

@@ -1,10 +1,10 @@
 """The off kind of a slot is the model without the component, and a knock-out puts it there for a while."""
 
-import mythos_blocks as mb
 import pytest
 import torch
-from mythos_blocks.registry import slots
 
+import mythos_blocks as mb
+from mythos_blocks.registry import slots
 from tests.blocks.parts import EVERYTHING, kinds, make, model, randomise, tokens
 
 OFF = {name: info.off for name, info in slots().items() if info.off}

@@ -4,14 +4,14 @@ import json
 from functools import cache
 
 import jsonschema
-import mythos_blocks as mb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mythos_blocks.registry import lookup, slot_info
-from mythos_blocks.spec import described_arguments, json_schema
 from pydantic import ValidationError
 
+import mythos_blocks as mb
+from mythos_blocks.registry import lookup, slot_info
+from mythos_blocks.spec import described_arguments, json_schema
 from tests.blocks.parts import CONTEXT, deterministic, kinds
 
 EVERY = kinds()

@@ -5,11 +5,12 @@ import sys
 import textwrap
 
 import jsonschema
-import mythos_blocks as mb
 import pytest
+from pydantic import ValidationError
+
+import mythos_blocks as mb
 from mythos_blocks import registry
 from mythos_blocks.spec import json_schema
-from pydantic import ValidationError
 
 Spec = mb.LoopedTransformer.Spec
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from mythos_kernels import state_update
 from mythos_kernels.dispatch import backend
 from mythos_kernels.state_update import reference

@@ -4,6 +4,7 @@ import importlib.util
 from pathlib import Path
 
 import torch
+
 from mythos_blocks import LoopedTransformer
 
 

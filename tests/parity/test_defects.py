@@ -5,8 +5,8 @@
 
 import pytest
 import torch
-from mythos_blocks import AttentionMask, MixtureOfExperts
 
+from mythos_blocks import AttentionMask, MixtureOfExperts
 from tests.parity.open_mythos import ours, published_model, with_weights
 
 TOKENS = torch.randint(0, 61, (2, 11), generator=torch.Generator().manual_seed(1))

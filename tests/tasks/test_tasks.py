@@ -6,9 +6,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+
 from mythos_blocks import load_plugins
 from mythos_blocks.registry import slots
-
 from mythos_lab.tasks import IGNORE, Reachability, Text
 from mythos_lab.tasks.audit import bayes_accuracy
 from mythos_lab.tasks.graphs import graph_pairs, reaches

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from mythos_kernels import state_update
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -13,6 +12,7 @@ from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.types import Real
+from mythos_kernels import state_update
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
 # and turn the gradient into 0 * inf.
