@@ -92,8 +92,13 @@ SpecLike = Union[Spec, str, Mapping[str, Any]]
 
 def build(spec: SpecLike, *context: Any) -> Any:
     """Make the component that a constructor received for one of its slots."""
-    assert isinstance(spec, Spec), "slots are resolved to specs before a constructor runs"
-    return spec.build(*context)
+    return as_spec(spec).build(*context)
+
+
+def as_spec(value: SpecLike) -> Spec:
+    """The spec that a validated slot holds, typed as one."""
+    assert isinstance(value, Spec), "slots are resolved to specs before a constructor runs"
+    return value
 
 
 # Pydantic resolves "$ref" against its own definitions while it generates, so slots leave a mark instead.

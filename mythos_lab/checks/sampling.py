@@ -6,6 +6,8 @@ import math
 
 import torch
 
+from mythos_blocks import build
+from mythos_blocks.spec import as_spec
 from mythos_lab.checks.findings import Assembly, Finding
 
 _NUM_DRAWS = 4000
@@ -31,8 +33,8 @@ def loops_have_declared_mean(assembly: Assembly) -> list[Finding]:
 def schedule_is_held(assembly: Assembly) -> list[Finding]:
     """The learning rates that the optimiser holds against those of the declared schedule."""
     recipe = assembly.recipe
-    schedule = recipe.training.schedule.build(recipe.training.max_steps)  # type: ignore[union-attr]
-    peak = recipe.training.optimizer.lr  # type: ignore[union-attr]
+    schedule = build(recipe.training.schedule, recipe.training.max_steps)
+    peak = dict(as_spec(recipe.training.optimizer))["lr"]
     wanted = (peak * schedule.share(0), peak * schedule.share(recipe.training.max_steps))
     if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(assembly.learning_rates, wanted, strict=True)):
         return []

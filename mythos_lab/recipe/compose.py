@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mythos_blocks import BuildError, load_plugins
+from mythos_blocks import BuildError, build, load_plugins
 from mythos_blocks.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find
@@ -65,13 +65,13 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     """The model on the meta device, and the task; ``ValueError`` where they do not fit each other."""
     import torch
 
-    task = recipe.task.build()  # type: ignore[union-attr]
+    task = build(recipe.task)
     if recipe.mask == "task" and not task.has_mask:
         raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
     if recipe.mask != "causal" and task.causal:
         raise ValueError(f"mask: {recipe.mask!r}, but the targets of the task {task.kind!r} need 'causal'")
-    recipe.training.optimizer.build([torch.zeros(1, 1, requires_grad=True)])  # type: ignore[union-attr]
-    recipe.training.schedule.build(recipe.training.max_steps)  # type: ignore[union-attr]
+    build(recipe.training.optimizer, [torch.zeros(1, 1, requires_grad=True)])
+    build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
     return model, task

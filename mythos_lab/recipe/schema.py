@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from mythos_blocks import Slot, Spec, SpecLike
-from mythos_blocks.spec import Declaration, json_schema
+from mythos_blocks.spec import Declaration, as_spec, json_schema
 from mythos_blocks.types import Count, NonNegative
 
 CODES = (
@@ -101,8 +101,7 @@ class Recipe(Declaration):
 
     def model_spec(self) -> Spec:
         """The model's spec, typed."""
-        assert isinstance(self.model, Spec)
-        return self.model
+        return as_spec(self.model)
 
 
 def recipe_schema() -> dict[str, Any]:

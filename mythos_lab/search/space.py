@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from mythos_blocks import load_plugins
+from mythos_blocks import build, load_plugins
 from mythos_blocks.registry import lookup, suggest
 from mythos_blocks.spec import Declaration
 from mythos_blocks.types import Count
@@ -21,6 +21,7 @@ from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path, slot_of
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.domains import Choice, Domain, Kinds, Range
+from mythos_lab.tasks.base import Task
 
 Direction = Literal["minimize", "maximize"]
 
@@ -118,6 +119,9 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
             known(name)
         except ValueError as error:
             raise RecipeError(f"{source}: {where}: {error}") from None
+    task: Task = build(validate(yaml.safe_load(yaml.safe_dump(base)), source).task)
+    if "val/bits_per_byte" in file.objectives and task.bits_per_byte is None:
+        raise RecipeError(f"{source}: objectives: the task {task.kind!r} is no text and has no val/bits_per_byte")
     if file.pruner != "none" and len(file.objectives) > 1:
         raise RecipeError(f"{source}: pruner: Optuna cannot prune studies of several objectives; expected none")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -63,7 +64,7 @@ def _best_table(space: Space, complete: list[FrozenTrial]) -> Table:
     return table
 
 
-def _order(space: Space):  # type: ignore[no-untyped-def]
+def _order(space: Space) -> Callable[[FrozenTrial], float]:
     sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
     return lambda trial: sign * trial.values[0]
 

@@ -58,6 +58,7 @@ def read(
 
     Files go to a split by the hash of the seed and their path, in that order, so a new file moves at most a few
     others. A corpus of fewer than three files is split by position instead: the last bytes of each are held out.
+    Links to folders are not followed.
     """
     skipped: dict[str, str] = {}
     contents: dict[str, bytes] = {}
@@ -68,7 +69,8 @@ def read(
         else:
             contents[name] = data
     if not contents:
-        raise ValueError(f"path: no usable text in {str(place)!r}: {summarised(skipped) or _none_ends_in(suffixes)}")
+        why = summarised(skipped) or f"none ends in {', '.join(suffixes)}"
+        raise ValueError(f"path: no usable text in {str(place)!r}: {why}")
     by_position = len(contents) < _FEWEST_TO_SPLIT
     parts = _by_position(contents, held_out) if by_position else _by_file(contents, held_out, seed)
     data_of: dict[Split, list[bytes]] = {"train": [], "validation": [], "test": []}
@@ -87,21 +89,21 @@ def summarised(skipped: dict[str, str]) -> str:
     return f"{len(skipped)} skipped ({', '.join(named + ['...'] * (len(skipped) > _NUM_NAMED))})"
 
 
-def _none_ends_in(suffixes: tuple[str, ...]) -> str:
-    return f"no file ends in {', '.join(suffixes)}"
-
-
 def _candidates(place: Path, suffixes: tuple[str, ...], leave_out: frozenset[str]) -> list[tuple[str, Path]]:
     """Files by their path within the corpus, in its order."""
     if not place.is_dir():
         return [(place.name, place)]
     found = []
-    for folder, subfolders, names in os.walk(place):
+    for folder, subfolders, names in os.walk(place, onerror=_refuse):
         # Folders left out are not entered: site-packages alone may hold a hundred times the library's files.
         subfolders[:] = [name for name in subfolders if name not in leave_out]
         paths = [Path(folder, name) for name in names if name.endswith(suffixes)]
         found += [(path.relative_to(place).as_posix(), path) for path in paths]
     return sorted(found)
+
+
+def _refuse(error: OSError) -> None:
+    raise ValueError(f"path: cannot list {error.filename!r}: {error.strerror}") from error
 
 
 def _by_file(contents: dict[str, bytes], held_out: float, seed: int) -> list[tuple[str, Split, bytes]]:

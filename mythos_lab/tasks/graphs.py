@@ -113,7 +113,8 @@ def _swapped(rng: np.random.Generator, edges: Bools, source: Ints, target: Ints)
 
 
 def _num_mutual(edges: Bools) -> Ints:
-    return (edges & edges.transpose(0, 2, 1)).sum((1, 2))
+    mutual: Ints = (edges & edges.transpose(0, 2, 1)).sum((1, 2))
+    return mutual
 
 
 def _edge_lists(edges: Bools) -> tuple[Ints, Ints, Ints]:

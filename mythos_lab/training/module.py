@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks import LoopedTransformer
+from mythos_blocks import LoopedTransformer, build
 from mythos_blocks.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate, sampler
 from mythos_lab.measures.monitor import load_cv, rho_A
@@ -47,8 +47,8 @@ class TrainingModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         training = self.recipe.training
-        optimizer = training.optimizer.build(self.model.parameters()).torch  # type: ignore[union-attr]
-        schedule = training.schedule.build(training.max_steps)  # type: ignore[union-attr]
+        optimizer = build(training.optimizer, self.model.parameters()).torch
+        schedule = build(training.schedule, training.max_steps)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from safetensors.torch import load_model, save_model
 
-from mythos_blocks import LoopedTransformer
+from mythos_blocks import LoopedTransformer, build
 from mythos_lab.checks import Finding
 from mythos_lab.measures.depth import DepthCurve
 from mythos_lab.recipe import Recipe, RecipeError
@@ -73,7 +73,7 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: not the folder of a finished run: it has no {name}")
     recipe = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
-    task: Task = recipe.task.build()  # type: ignore[union-attr]
+    task: Task = build(recipe.task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     load_model(model, str(folder / WEIGHTS))
     return recipe, model, task

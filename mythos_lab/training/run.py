@@ -14,7 +14,7 @@ import torch
 import yaml
 from torch.utils.data import DataLoader
 
-from mythos_blocks import LoopedTransformer
+from mythos_blocks import LoopedTransformer, build
 from mythos_lab.checks import Assembly, Finding, check
 from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts
@@ -131,7 +131,7 @@ def run(
 
 def assemble(recipe: Recipe) -> tuple[LoopedTransformer, Task]:
     """The model at the recipe's initial weights, and the task."""
-    task: Task = recipe.task.build()  # type: ignore[union-attr]
+    task: Task = build(recipe.task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     model.initialize(recipe.seed)
     return model, task

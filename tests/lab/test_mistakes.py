@@ -127,6 +127,7 @@ SPACES = [
     ({"space": {"model.core.loops": {"fixed": {"num_loops": 0}}}}, "greater than or equal to 1"),
     ({"space": {}}, "at least 1 item"),
     ({"objectives": {"val/acuracy": "maximize"}}, "did you mean 'val/accuracy'"),
+    ({"objectives": {"val/bits_per_byte": "minimize"}}, "has no val/bits_per_byte"),
     ({"objectives": {"val/accuracy": "max"}}, "'minimize' or 'maximize'"),
     ({"objectives": {"val/accuracy": "maximize", "val/loss": "minimize"}, "pruner": "median"}, "cannot prune"),
     ({"recipe": "gated_lop"}, "did you mean 'gated_loop'"),
