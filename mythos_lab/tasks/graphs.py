@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+MAX_NODES = 64
+
 _MAX_ROUNDS = 16  # of swaps; pairs that still have no negative are drawn anew
 _SWAPS_PER_ROUND = 4
+_MAX_DRAWS = 1000  # with 4 nodes, where negatives are rarest, 1 draw in 25 has one
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,15 @@ class GraphPairs:
 def graph_pairs(rng: np.random.Generator, num_pairs: int, num_nodes: int, min_hops: int, max_hops: int) -> GraphPairs:
     """Draw pairs; those for which no negative is found are dropped whole, so positives leak nothing."""
     parts: list[GraphPairs] = []
-    missing = num_pairs
     hops_left = rng.integers(min_hops, max_hops + 1, num_pairs)
-    while missing:
+    for _ in range(_MAX_DRAWS):
         drawn, found = _draw(rng, hops_left, num_nodes)
         parts.append(GraphPairs(*(getattr(drawn, name)[found] for name in GraphPairs.__dataclass_fields__)))
         # The hops of dropped pairs are drawn again as they were: hop counts stay uniform.
         hops_left = hops_left[~found]
-        missing = len(hops_left)
+        if not len(hops_left):
+            break
+    assert not len(hops_left), f"no negatives for graphs of {num_nodes} nodes with paths of {hops_left} edges"
     order = rng.permutation(num_pairs)
     return GraphPairs(
         *(np.concatenate([getattr(p, name) for p in parts])[order] for name in GraphPairs.__dataclass_fields__)
@@ -52,13 +56,18 @@ def graph_pairs(rng: np.random.Generator, num_pairs: int, num_nodes: int, min_ho
 
 
 def reaches(edges: Bools, source: Ints, target: Ints) -> Bools:
-    """Whether t can be reached from s: ``(graphs, n, n), (graphs,), (graphs,) -> (graphs,)``."""
-    rows = np.arange(len(edges))
-    seen = np.zeros(edges.shape[:2], dtype=bool)
-    seen[rows, source] = True
-    for _ in range(edges.shape[1]):
-        seen |= (seen[:, :, None] & edges).any(1)
-    return seen[rows, target]
+    """Whether t can be reached from s: ``(graphs, n, n), (graphs,), (graphs,) -> (graphs,)``, for n up to 64."""
+    n = edges.shape[1]
+    assert n <= MAX_NODES
+    # A set of nodes is one word. This is the inner loop of the generator.
+    bit = np.left_shift(np.uint64(1), np.arange(n, dtype=np.uint64))
+    after = edges.astype(np.uint64) @ bit
+    seen, wider = np.zeros(len(edges), dtype=np.uint64), bit[source]
+    while (wider != seen).any():
+        seen = wider
+        wider = seen | np.bitwise_or.reduce(np.where(seen[:, None] & bit, after, np.uint64(0)), axis=1)
+    reached: Bools = (seen & bit[target]) != 0
+    return reached
 
 
 def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Bools]:

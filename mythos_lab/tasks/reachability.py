@@ -22,7 +22,7 @@ from mythos_lab.tasks.audit import (
     neighbour_features,
 )
 from mythos_lab.tasks.base import IGNORE, Batch, Shortcut, Split, Task
-from mythos_lab.tasks.graphs import graph_pairs, reaches
+from mythos_lab.tasks.graphs import MAX_NODES, graph_pairs, reaches
 from mythos_lab.tasks.randomness import CHUNK, generator
 
 NODE, SOURCE, TARGET, NO, YES = range(5)
@@ -59,7 +59,7 @@ class Reachability(Task):
     def __init__(
         self,
         *,
-        num_nodes: Annotated[int, Field(ge=4, le=64)] = 10,
+        num_nodes: Annotated[int, Field(ge=4, le=MAX_NODES)] = 10,
         min_hops: Count = 1,
         max_hops: Count = 4,
         validation_size: Count = 2048,

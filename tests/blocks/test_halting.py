@@ -133,6 +133,22 @@ def test_halted_states_stay_bit_equal_if_frozen_and_move_if_updating(halted_stat
 
 @torch.no_grad()
 @pytest.mark.parametrize("halted_state", ["frozen", "updating"])
+def test_what_a_step_prepares_for_the_next_takes_no_state_that_halting_kept_back(halted_state):
+    built = model(injection="lti", halting={"kind": "act", "halted_state": halted_state, "initial_bias": -1.0})
+    torch.nn.init.normal_(built.core.halting.probability.weight, generator=torch.Generator().manual_seed(0))
+    mask, partly = mb.AttentionMask(), False
+    plain = fused = built.core.start(built.embedding(tokens()) * 30)
+    for t in range(8):
+        plain = built.core.step(plain, t, mask)
+        fused = built.core.step(fused, t, mask, next_t=t + 1)
+        torch.testing.assert_close(fused.h, plain.h, rtol=1e-4, atol=1e-4)
+        partly |= 0 < int(plain.halting.halted.sum()) < plain.halting.halted.numel()
+
+    assert partly
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("halted_state", ["frozen", "updating"])
 def test_leaving_the_loop_early_gives_the_logits_of_staying(halted_state):
     built = model(injection="lti", halting={"kind": "act", "halted_state": halted_state, "initial_bias": 0.5})
     ids, mask = tokens(), mb.AttentionMask()

@@ -1,5 +1,7 @@
 """Every loop sampler draws what it reports, and reports what was declared."""
 
+import math
+
 import pytest
 import torch
 from hypothesis import assume, given
@@ -60,6 +62,15 @@ def test_one_generator_seed_gives_one_sequence_of_draws(declared):
         assert not torch.equal(draws(sampler, 3, 200), draws(sampler, 4, 200))
 
 
+@pytest.mark.parametrize("draw", [0.0, 1 - 2**-53])
+@pytest.mark.parametrize("declared", SAMPLERS, ids=str)
+def test_the_extreme_draws_give_loop_counts_of_nonzero_probability(declared, draw, monkeypatch):
+    sampler = make("loops", declared)
+    monkeypatch.setattr(torch, "rand", lambda *args, **kwargs: torch.tensor(draw, dtype=torch.float64))
+
+    assert sampler.pmf()[sampler.sample(torch.Generator())] > 0
+
+
 @pytest.mark.parametrize("declared", SAMPLERS, ids=str)
 def test_evaluation_runs_the_rounded_mean(declared):
     sampler = make("loops", declared)
@@ -114,6 +125,17 @@ def test_poisson_lognormal_draws_average_to_the_declared_mean(mean, sigma, seed)
     assume(deviation > 0)
 
     assert abs(float(drawn.mean()) - mean) <= 4.5 * deviation / 2000**0.5
+
+
+@pytest.mark.parametrize("sigma", [0.1, 0.25, 0.5])
+def test_poisson_lognormal_spreads_as_one_plus_a_poisson_with_lognormal_rate(sigma):
+    """Var = E[rate] + E[rate]^2 * (exp(sigma^2) - 1), where the tail is cut far out."""
+    sampler = mb.PoissonLognormal(mean=9.0, sigma=sigma, maximum=400)
+    counts = torch.arange(sampler.max_loops + 1, dtype=torch.float64)
+
+    variance = float((sampler.pmf() * (counts - 9) ** 2).sum())
+
+    assert variance == pytest.approx(8 + 64 * (math.exp(sigma**2) - 1), rel=0.02)
 
 
 def test_a_mean_that_no_rate_reaches_is_refused_with_its_numbers():
