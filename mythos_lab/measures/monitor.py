@@ -16,7 +16,7 @@ def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tenso
 
 def load_cv(model: nn.Module) -> Tensor | None:
     """Coefficient of variation of the experts' load since the last step, the mean over MoE layers."""
-    loads = [m.load for m in model.modules() if isinstance(m, MixtureOfExperts) and float(m.load.sum()) > 0]
+    loads = [m.load.float() for m in model.modules() if isinstance(m, MixtureOfExperts) and bool(m.load.any())]
     if not loads:
         return None
     return torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()

@@ -129,7 +129,6 @@ def test_the_bias_moves_the_choice_and_never_the_weights():
     torch.testing.assert_close(moe(x), before)
 
 
-@pytest.mark.xfail(strict=True, reason="the buffer follows the model's dtype, and half precision rounds counts")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @torch.no_grad()
 def test_load_is_exact_in_half_precision(dtype):

@@ -178,3 +178,16 @@ def test_specs_make_a_new_component_each_time():
     one, other = spec.build(16), spec.build(16)
 
     assert one is not other and one.q.weight.data_ptr() != other.q.weight.data_ptr()
+
+
+@pytest.mark.parametrize("slot", sorted({slot for slot, _ in EVERY}))
+def test_a_mapping_without_a_kind_means_the_default_kind_where_the_slot_has_one(slot):
+    default = slot_info(slot).default
+    judge = jsonschema.Draft202012Validator({"$ref": f"#/$defs/{slot}", "$defs": schema()["$defs"]})
+
+    if default is None:
+        with pytest.raises(ValueError, match="missing kind"):
+            mb.Slot(slot).resolve({})
+    else:
+        assert mb.Slot(slot).resolve({}).kind == default
+    assert judge.is_valid({}) is (default is not None)

@@ -56,7 +56,8 @@ class MixtureOfExperts(Module):
         self.down = nn.Parameter(torch.empty(num_experts, width, hidden))
         self.shared = nn.ModuleList(SwiGLU(width, hidden=hidden * num_active) for _ in range(num_shared))
         self.register_buffer("bias", torch.zeros(num_experts))
-        self.register_buffer("load", torch.zeros(num_experts), persistent=False)
+        # Whole numbers, which a model cast to half precision keeps as they are.
+        self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
         for weight in (self.gate, self.up, self.down):
             nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
 
@@ -89,7 +90,8 @@ class MixtureOfExperts(Module):
     def after_step(self) -> None:
         """Move the selection bias of overloaded experts down and of underloaded ones up."""
         if self.load.sum() > 0:
-            self.bias += self.bias_update_rate * (self.load.mean() - self.load).sign()
+            load = self.load.float()
+            self.bias += self.bias_update_rate * (load.mean() - load).sign()
             self.load.zero_()
 
 
