@@ -1,9 +1,8 @@
-"""Findings, and the check that collects them."""
+"""What a check looks at, and what it finds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -51,30 +50,3 @@ class Assembly:
     def mask(self) -> AttentionMask:
         """The attention mask of the batch."""
         return mask_for(self.recipe, self.batch.allowed)
-
-
-Check = Callable[[Assembly], list[Finding]]
-
-
-def check(assembly: Assembly) -> list[Finding]:
-    """Run every check; findings that the recipe waives are marked. The model is left as it was."""
-    from mythos_lab.checks.depth import depth_has_effect, tables_reach
-    from mythos_lab.checks.gradient import parameters_learn
-    from mythos_lab.checks.halting import mass_sums_to_one
-    from mythos_lab.checks.sampling import loops_have_declared_mean, schedule_is_held
-    from mythos_lab.checks.stability import rho_stays_below_one
-
-    checks: list[Check] = [
-        parameters_learn,
-        depth_has_effect,
-        mass_sums_to_one,
-        loops_have_declared_mean,
-        tables_reach,
-        rho_stays_below_one,
-        schedule_is_held,
-    ]
-    training = assembly.model.training
-    findings = [finding for one in checks for finding in one(assembly)]
-    assembly.model.zero_grad(set_to_none=True)
-    assembly.model.train(training)
-    return [replace(finding, waived=finding.code in assembly.recipe.waive) for finding in findings]

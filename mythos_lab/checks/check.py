@@ -1,0 +1,32 @@
+"""The effect check: every check, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from mythos_lab.checks.depth import depth_has_effect, tables_reach
+from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.checks.gradient import parameters_learn
+from mythos_lab.checks.halting import mass_sums_to_one
+from mythos_lab.checks.sampling import loops_have_declared_mean, schedule_is_held
+from mythos_lab.checks.stability import rho_stays_below_one
+
+CHECKS: list[Callable[[Assembly], list[Finding]]] = [
+    parameters_learn,
+    depth_has_effect,
+    mass_sums_to_one,
+    loops_have_declared_mean,
+    tables_reach,
+    rho_stays_below_one,
+    schedule_is_held,
+]
+
+
+def check(assembly: Assembly) -> list[Finding]:
+    """Run every check; findings that the recipe waives are marked. The model is left as it was."""
+    training = assembly.model.training
+    findings = [finding for one in CHECKS for finding in one(assembly)]
+    assembly.model.zero_grad(set_to_none=True)
+    assembly.model.train(training)
+    return [replace(finding, waived=finding.code in assembly.recipe.waive) for finding in findings]
