@@ -59,8 +59,6 @@ METRICS: dict[str, Metric] = {
 }
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""
 
-QUALITY = ("val/accuracy", "val/bits_per_byte", "val/loss")
-
 
 def known(name: str) -> str:
     """The name; ``ValueError`` with the nearest metric where it is not one."""

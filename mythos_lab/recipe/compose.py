@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from mythos_blocks import BuildError, build, load_plugins
 from mythos_blocks.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
-from mythos_lab.recipe.files import data_dir, find
+from mythos_lab.recipe.files import data_dir, find, read_mapping
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 
@@ -132,7 +132,7 @@ def _hydra(path: Path, groups: list[str]) -> dict[str, Any]:
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
-    _must_be_mapping(path)
+    _check_top_level(path)
     search = f"hydra.searchpath=[file://{data_dir('recipes')}]"
     try:
         with initialize_config_dir(version_base="1.3", config_dir=str(path.resolve().parent)):
@@ -144,15 +144,8 @@ def _hydra(path: Path, groups: list[str]) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
-def _must_be_mapping(path: Path) -> None:
-    import yaml
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping of a recipe's fields, found a {type(content).__name__}")
+def _check_top_level(path: Path) -> None:
+    content = read_mapping(path, "recipe")
     known = [*Recipe.model_fields, "defaults"]
     unknown = [f"{path}: {key}: unknown field; {suggest(str(key), known)}" for key in content if key not in known]
     if unknown:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from mythos_blocks.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
@@ -36,3 +39,18 @@ def find(folder: str, name: str) -> Path:
     if not ours.is_file():
         raise RecipeError(f"{name}: not in {folder}/; {suggest(name, names(folder))}")
     return ours
+
+
+def read_mapping(path: Path, what: str) -> dict[str, Any]:
+    """The mapping in a YAML file, loaded safely.
+
+    Raises:
+        RecipeError: The file is not YAML, or holds no mapping; ``what`` names what its fields should be.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise RecipeError(f"{path}: expected a mapping of a {what}'s fields, found a {type(content).__name__}")
+    return content

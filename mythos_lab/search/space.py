@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -17,7 +17,7 @@ from mythos_blocks.types import Count
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.errors import RecipeError, from_validation
-from mythos_lab.recipe.files import find
+from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path, slot_of
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.domains import Choice, Domain, Kinds, Range
@@ -73,7 +73,7 @@ class Space:
 
     def candidate(self, trial: Any) -> dict[str, Any]:
         """The composed recipe of a trial, with a value suggested for every field that varies."""
-        config = yaml.safe_load(yaml.safe_dump(self.base))
+        config = copy.deepcopy(self.base)
         for path, domain in self.domains.items():
             set_path(Recipe, config, path, domain.suggest(trial, path), source=str(self.source))
         return config
@@ -87,27 +87,22 @@ def load_space(name: str) -> Space:
     """
     load_plugins()
     source = find("search_spaces", name)
-    try:
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{source}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{source}: expected a mapping of a search space's fields, found a {type(content).__name__}")
+    content = read_mapping(source, "search space")
     try:
         file = StudyFile.model_validate(content)
     except ValidationError as error:
         raise from_validation(source, error) from None
     base = compose(find("recipes", file.recipe), file.overrides)
-    validate(yaml.safe_load(yaml.safe_dump(base)), f"{source}: recipe {file.recipe}")
+    recipe = validate(base, f"{source}: recipe {file.recipe}")
     domains = {
         path: _domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}")
         for path, value in file.space.items()
     }
-    _check_metrics(source, file, base)
+    _check_metrics(source, file, base, build(recipe.task))
     return Space(source, file, base, domains)
 
 
-def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
+def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Task) -> None:
     named = [("objectives", name) for name in file.objectives]
     if file.hold is not None:
         named.append(("hold.metric", file.hold.metric))
@@ -119,7 +114,6 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
             known(name)
         except ValueError as error:
             raise RecipeError(f"{source}: {where}: {error}") from None
-    task: Task = build(validate(yaml.safe_load(yaml.safe_dump(base)), source).task)
     if "val/bits_per_byte" in file.objectives and task.bits_per_byte is None:
         raise RecipeError(f"{source}: objectives: the task {task.kind!r} is no text and has no val/bits_per_byte")
     if file.pruner != "none" and len(file.objectives) > 1:
