@@ -7,27 +7,33 @@ torch.Size([1, 8, 256])
 """
 
 from mythos_blocks import slots as slots  # declares the slots that the imports below fill
-from mythos_blocks.attention import AttentionMask, GroupedQueryAttention, LatentAttention
+from mythos_blocks.attention import GroupedQueryAttention, LatentAttention
 from mythos_blocks.component import Component, Module, component
 from mythos_blocks.depth_adapter import DepthAdapter, DepthLoRA, NoAdapter
 from mythos_blocks.depth_signal import DepthSignal, Learned, NoSignal, Sinusoidal
+from mythos_blocks.exit import Exit, ExitState, NoExit
 from mythos_blocks.feedforward import MixtureOfExperts, SwiGLU
+from mythos_blocks.frame import Frame
+from mythos_blocks.gradient import GradientPolicy, Window
 from mythos_blocks.halting import ACT, Halting, HaltingState, NoHalting
 from mythos_blocks.initial_state import Input, Zeros
 from mythos_blocks.initialization import FanIn, Initialization, Normal
 from mythos_blocks.injection import LTI, Add, Injection, NoInjection
+from mythos_blocks.interface import FinalNormInterface, Interface, NoInterface, NormInterface, ProjectionInterface
+from mythos_blocks.kv_policy import KVPolicy, PerLoop
 from mythos_blocks.layer import PreNormLayer, Stack
-from mythos_blocks.loop import Loop, LoopState
+from mythos_blocks.loop import Iterations, Loop
+from mythos_blocks.loop_state import LoopState
 from mythos_blocks.loops import Fixed, LoopSampler, PoissonLognormal, Uniform
+from mythos_blocks.mask import AttentionMask
 from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
-from mythos_blocks.norm import RMSNorm
+from mythos_blocks.norm import NoNorm, RMSNorm
 from mythos_blocks.registry import declare_slot, load_plugins
 from mythos_blocks.spec import BuildError, Slot, Spec, SpecLike, build
-from mythos_blocks.update import Highway, Replace, Residual
+from mythos_blocks.update import Highway, Replace, Residual, Update
 
 __all__ = [
     "ACT",
-    "LTI",
     "Add",
     "AttentionMask",
     "BuildError",
@@ -35,8 +41,13 @@ __all__ = [
     "DepthAdapter",
     "DepthLoRA",
     "DepthSignal",
+    "Exit",
+    "ExitState",
     "FanIn",
+    "FinalNormInterface",
     "Fixed",
+    "Frame",
+    "GradientPolicy",
     "GroupedQueryAttention",
     "Halting",
     "HaltingState",
@@ -44,6 +55,10 @@ __all__ = [
     "Initialization",
     "Injection",
     "Input",
+    "Interface",
+    "Iterations",
+    "KVPolicy",
+    "LTI",
     "LatentAttention",
     "Learned",
     "Loop",
@@ -54,12 +69,18 @@ __all__ = [
     "ModelOutput",
     "Module",
     "NoAdapter",
+    "NoExit",
     "NoHalting",
     "NoInjection",
+    "NoInterface",
+    "NoNorm",
     "NoSignal",
+    "NormInterface",
     "Normal",
+    "PerLoop",
     "PoissonLognormal",
     "PreNormLayer",
+    "ProjectionInterface",
     "RMSNorm",
     "Replace",
     "Residual",
@@ -70,6 +91,8 @@ __all__ = [
     "Stack",
     "SwiGLU",
     "Uniform",
+    "Update",
+    "Window",
     "Zeros",
     "build",
     "component",

@@ -58,12 +58,12 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
 
     Example:
         >>> @component("update", "average")
-        ... class Average(Module):
+        ... class Average(Update):
         ...     '''The mean of the old state and the core's output.'''
         ...     def __init__(self, width: int) -> None:
         ...         super().__init__()
-        ...     def forward(self, h, u):
-        ...         return (h + u) / 2
+        ...     def forward(self, h, u, carry=None):
+        ...         return (h + u) / 2, None
     """
 
     def decorate(cls: C) -> C:

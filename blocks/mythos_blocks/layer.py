@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.attention.mask import AttentionMask
 from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
 from mythos_blocks.slots import AttentionSlot, FeedforwardSlot, LayerSlot, NormSlot
 from mythos_blocks.spec import build
 from mythos_blocks.types import Depth
@@ -26,20 +26,22 @@ class PreNormLayer(Module):
     def __init__(
         self,
         width: int,
+        max_loops: int = 1,
         *,
         attention: AttentionSlot = "gqa",
         feedforward: FeedforwardSlot = "swiglu",
         norm: NormSlot = "rms",
     ) -> None:
         super().__init__()
-        self.attention_norm = build(norm, width)
-        self.attention = build(attention, width)
-        self.feedforward_norm = build(norm, width)
-        self.feedforward = build(feedforward, width)
+        self.attention_norm = build(norm, width, max_loops)
+        self.attention = build(attention, width, max_loops)
+        self.feedforward_norm = build(norm, width, max_loops)
+        self.feedforward = build(feedforward, width, max_loops)
 
-    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
-        x = x + self.attention(self.attention_norm(x), mask)
-        out: Tensor = x + self.feedforward(self.feedforward_norm(x))
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        x = x + self.attention(self.attention_norm(x, frame.t), frame.at("attention"))
+        out: Tensor = x + self.feedforward(self.feedforward_norm(x, frame.t), frame.at("feedforward"))
         return out
 
 
@@ -58,7 +60,9 @@ class Stack(Module):
         super().__init__()
         self.layers = nn.ModuleList(build(layer, width) for _ in range(depth))
 
-    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
-        for layer in self.layers:
-            x = layer(x, mask)
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        for i, layer in enumerate(self.layers):
+            x = layer(x, frame.at(i))
+            frame.record(x, *frame.path, i)
         return x

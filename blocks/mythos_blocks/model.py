@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.attention.mask import AttentionMask
 from mythos_blocks.component import Module, component
+from mythos_blocks.exit.base import Exit
+from mythos_blocks.frame import Frame
 from mythos_blocks.halting.base import HaltingState
+from mythos_blocks.loop import Iterations
+from mythos_blocks.mask import AttentionMask
+from mythos_blocks.memory import Memory, Past, Path
 from mythos_blocks.registry import slot_info
 from mythos_blocks.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
 from mythos_blocks.spec import Slot, build
@@ -26,13 +30,20 @@ class ModelOutput:
         logits: ``(batch, positions, vocab_size)``.
         halting: What the halting rule saw, iteration by iteration.
         num_loops: Iterations executed.
+        executed: Iterations that each position ran, ``(batch, positions)``.
         auxiliary_loss: What components add to the training loss, a scalar; ``None`` where none adds anything.
+        losses: The terms of it, by name.
+        tape: States by place, where they were asked for: ``("prelude", layer)``, ``("core", t, layer)``,
+            ``("core", t)`` after iteration t, ``("coda", layer)``.
     """
 
     logits: Tensor
     halting: HaltingState
     num_loops: int
+    executed: Tensor
     auxiliary_loss: Tensor | None
+    losses: dict[str, Tensor]
+    tape: dict[Path, Tensor]
 
 
 @component("model", "looped_transformer")
@@ -48,6 +59,7 @@ class LoopedTransformer(Module):
         coda: Layers after the loop.
         norm: The normalisation before the head.
         tie_embeddings: Use the embedding matrix as the head.
+        scale_embeddings: Multiply embedded tokens by the square root of the width, as Huginn does.
         initialization: The distribution of the initial weights.
     """
 
@@ -61,10 +73,12 @@ class LoopedTransformer(Module):
         coda: StackSlot = {"depth": 0},
         norm: NormSlot = "rms",
         tie_embeddings: bool = True,
+        scale_embeddings: bool = False,
         initialization: InitializationSlot = "normal",
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
+        self.embedding_scale = width**0.5 if scale_embeddings else 1.0
         self.prelude = build(prelude, width)
         self.core = build(core, width)
         self.coda = build(coda, width)
@@ -82,20 +96,74 @@ class LoopedTransformer(Module):
             self.initialization.fill(self, seed)
 
     def forward(
-        self, tokens: Tensor, mask: AttentionMask | None = None, iterations: int | Sequence[int] | None = None
+        self,
+        tokens: Tensor,
+        mask: AttentionMask | None = None,
+        iterations: Iterations | None = None,
+        *,
+        positions: Tensor | None = None,
+        past: Past | None = None,
+        exit: Exit | None = None,
+        compact: bool = True,
+        record: bool = False,
     ) -> ModelOutput:
         """Logits at every position.
 
         Args:
             tokens: ``(batch, positions)``, integers below the vocabulary size.
             mask: Which positions may read which; ``None`` is causal.
-            iterations: A loop count, or iteration indices in order; ``None`` runs the sampler's mean.
+            iterations: A loop count; or iteration indices in order; or a count for each sequence, ``(batch,)``,
+                or position, ``(batch, positions)``; ``None`` runs the sampler's mean.
+            positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``;
+                ``None`` counts from 0.
+            past: Keys and values of earlier calls, for cached decoding.
+            exit: The rule that stops positions, outside training; ``None`` takes the declared one.
+            compact: Spend nothing on positions that have stopped.
+            record: Put every layer's output and every state on the output's tape.
         """
-        mask = mask or AttentionMask()
-        e = self.prelude(self.embedding(tokens), mask)
-        state = self.core(e, mask, iterations)
-        logits = self.head(self.norm(self.coda(state.halting.readout, mask)))
-        return ModelOutput(logits, state.halting, state.num_loops, self.core.halting.loss(state.halting))
+        memory = None if past is None else Memory(self.core.kv_policy, past, keeps=False)
+        frame = Frame(
+            mask=mask or AttentionMask(),
+            positions=positions,
+            tokens=tokens,
+            memory=memory,
+            losses={},
+            tape={} if record else None,
+        )
+        embedded = self.embedding(tokens)
+        if self.embedding_scale != 1:
+            embedded = embedded * self.embedding_scale
+        e = self.prelude(embedded, frame.at("prelude"))
+
+        def read(h: Tensor) -> Tensor:
+            return self.read(h, replace(frame, tape=None))
+
+        state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
+        logits = self.read(state.halting.readout, frame)
+        assert frame.losses is not None
+        losses = {name: torch.stack(terms).mean() for name, terms in frame.losses.items()}
+        halting_loss = self.core.halting.loss(state.halting)
+        if halting_loss is not None:
+            losses["halting"] = halting_loss
+        return ModelOutput(
+            logits=logits,
+            halting=state.halting,
+            num_loops=state.num_loops,
+            executed=state.executed,
+            auxiliary_loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
+            losses=losses,
+            tape=frame.tape or {},
+        )
+
+    def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:
+        """The logits that the model reads from a state of its loop.
+
+        Shapes: ``(batch, positions, state_width) -> (batch, positions, vocab_size)``.
+        """
+        frame = frame or Frame()
+        x = self.coda(self.core.interface(h, self.norm), frame.at("coda"))
+        logits: Tensor = self.head(self.norm(x))
+        return logits
 
     def after_optimizer_step(self) -> None:
         """Let every component update the state that it keeps without a gradient."""

@@ -20,7 +20,7 @@ class RMSNorm(Module):
         eps: Added to the mean square before the root.
     """
 
-    def __init__(self, width: int, *, eps: Positive = 1e-6) -> None:
+    def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-6) -> None:
         super().__init__()
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
@@ -28,5 +28,16 @@ class RMSNorm(Module):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.ones_(self.weight)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
         return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+
+
+@component("norm", "none")
+class NoNorm(Module):
+    """No normalisation."""
+
+    def __init__(self, width: int, max_loops: int = 1) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        return x

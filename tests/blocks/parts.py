@@ -13,11 +13,14 @@ from mythos_blocks.registry import lookup, slot_info, slots
 
 VOCAB, WIDTH, LOOPS = 29, 32, 4
 
-CONTEXT: dict[str, tuple[int, ...]] = {
+CONTEXT: dict[str, tuple[Any, ...]] = {
     "model": (VOCAB,),
     "depth_signal": (WIDTH, LOOPS),
     "depth_adapter": (WIDTH, LOOPS),
     "loops": (),
+    "kv_policy": (),
+    "interface": (WIDTH, WIDTH),
+    "gradient": (mb.Fixed(num_loops=LOOPS),),
     "initialization": (),
 }
 """What the parent supplies, by slot; ``(WIDTH,)`` elsewhere."""

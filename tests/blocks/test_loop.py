@@ -15,11 +15,11 @@ def model(**core):
 
 def test_stepping_from_outside_is_the_forward_pass():
     m = model(injection="lti", depth_signal="sinusoidal", depth_adapter="depth_lora", halting="act").eval()
-    e, mask = m.embedding(TOKENS), mb.AttentionMask()
+    e = m.embedding(TOKENS)
     state = m.core.start(e)
     for t in range(4):
-        state = m.core.step(state, t, mask, last=t == 3)
-    torch.testing.assert_close(state.halting.readout, m.core(e, mask, 4).halting.readout, rtol=1e-5, atol=1e-6)
+        state = m.core.step(state, t, last=t == 3)
+    torch.testing.assert_close(state.halting.readout, m.core(e, None, 4).halting.readout, rtol=1e-5, atol=1e-6)
 
 
 def test_an_anonymous_loop_cannot_tell_orders_apart_and_one_with_a_signal_can():
@@ -33,14 +33,14 @@ def test_gradients_flow_through_the_window_only():
     windowed = model(injection="lti", loops={"kind": "fixed", "num_loops": 6, "gradient_window": 2}).train()
     reference = model(injection="lti").train()
     windowed(TOKENS).logits.sum().backward()
-    e, mask = reference.embedding(TOKENS), mb.AttentionMask()
+    e = reference.embedding(TOKENS)
     state = reference.core.start(e)
     with torch.no_grad():
         for t in range(4):
-            state = reference.core.step(state, t, mask)
+            state = reference.core.step(state, t)
     for t in (4, 5):
-        state = reference.core.step(state, t, mask, last=t == 5)
-    reference.head(reference.norm(reference.coda(state.halting.readout, mask))).sum().backward()
+        state = reference.core.step(state, t, last=t == 5)
+    reference.read(state.halting.readout).sum().backward()
     for (name, a), (_, b) in zip(windowed.named_parameters(), reference.named_parameters(), strict=True):
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-4, atol=1e-5, msg=name)
 
@@ -73,10 +73,10 @@ def test_early_exit_leaves_the_logits_as_they_are():
 def test_a_frozen_state_stays_as_it_was_when_it_halted():
     m = model(halting={"kind": "act", "halted_state": "frozen", "initial_bias": 0.0}).eval()
     m.core.halting.probability.weight.data.normal_(std=0.5, generator=torch.Generator().manual_seed(0))
-    state, mask, seen = m.core.start(m.embedding(TOKENS)), mb.AttentionMask(), 0
+    state, seen = m.core.start(m.embedding(TOKENS)), 0
     for t in range(6):
         halted, before = state.halting.halted, state.h
-        state = m.core.step(state, t, mask)
+        state = m.core.step(state, t)
         assert torch.equal(state.h[halted], before[halted])
         seen += int(halted.sum())
     assert seen > 0

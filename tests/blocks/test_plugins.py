@@ -25,12 +25,12 @@ def installed(tmp_path):
             """Components of somebody else."""
 
             import torch
-            from mythos_blocks import Module, component
+            from mythos_blocks import Update, component
             from mythos_blocks.types import Positive
 
 
             @component("update", "halves")
-            class Halves(Module):
+            class Halves(Update):
                 """A share of the core's output.
 
                 Args:
@@ -41,8 +41,8 @@ def installed(tmp_path):
                     super().__init__()
                     self.share = share
 
-                def forward(self, h, u):
-                    return self.share * u + (1 - self.share) * h
+                def forward(self, h, u, carry=None):
+                    return self.share * u + (1 - self.share) * h, None
             '''
         )
     )

@@ -6,7 +6,7 @@
 import pytest
 import torch
 
-from mythos_blocks import AttentionMask, MixtureOfExperts
+from mythos_blocks import MixtureOfExperts
 from tests.parity.open_mythos import ours, published_model, with_weights
 
 TOKENS = torch.randint(0, 61, (2, 11), generator=torch.Generator().manual_seed(1))
@@ -126,11 +126,11 @@ def test_defect_a_position_that_has_halted_goes_on_moving():  # (4)
     assert moved.all(), "every position moves in every loop, the halted ones among them"
 
     for halted_state, still in (("updating", False), ("frozen", True)):
-        mine, mask, kept = with_weights(ours("gqa", halted_state=halted_state), theirs), AttentionMask(), []
-        state = mine.core.start(mine.prelude(mine.embedding(TOKENS), mask))
+        mine, kept = with_weights(ours("gqa", halted_state=halted_state), theirs), []
+        state = mine.core.start(mine.prelude(mine.embedding(TOKENS)))
         for t in range(4):
             halted, before = state.halting.halted, state.h
-            state = mine.core.step(state, t, mask)
+            state = mine.core.step(state, t)
             kept.append((state.h == before).all(-1)[halted])
         kept = torch.cat(kept)
         assert kept.numel() > 0 and bool(kept.all()) is still and bool(kept.any()) is still

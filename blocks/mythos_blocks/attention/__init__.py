@@ -1,7 +1,6 @@
 """How positions read each other."""
 
 from mythos_blocks.attention.gqa import GroupedQueryAttention
-from mythos_blocks.attention.mask import AttentionMask
 from mythos_blocks.attention.mla import LatentAttention
 
-__all__ = ["AttentionMask", "GroupedQueryAttention", "LatentAttention"]
+__all__ = ["GroupedQueryAttention", "LatentAttention"]

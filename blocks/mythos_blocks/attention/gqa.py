@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-from mythos_blocks.attention.mask import AttentionMask
 from mythos_blocks.attention.rope import rotate
 from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
 from mythos_blocks.types import Count, Positive
 
 
@@ -30,6 +29,7 @@ class GroupedQueryAttention(Module):
     def __init__(
         self,
         width: int,
+        max_loops: int = 1,
         *,
         num_heads: Count = 4,
         num_kv_heads: Count | None = None,
@@ -50,15 +50,17 @@ class GroupedQueryAttention(Module):
         self.v = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
         self.out = nn.Linear(num_heads * self.head_dim, width, bias=False)
 
-    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
         q, k, v = (
             linear(x).unflatten(-1, (heads, self.head_dim)).transpose(1, 2)
             for linear, heads in ((self.q, self.num_heads), (self.k, self.num_kv_heads), (self.v, self.num_kv_heads))
         )
         if self.rope_theta is not None:
-            positions = torch.arange(x.shape[1], device=x.device)
+            positions = frame.position_ids(x)
             q, k = rotate(q, positions, self.rope_theta), rotate(k, positions, self.rope_theta)
-        attended = mask.attend(q, k, v, scale=self.head_dim**-0.5)
+        k, v = frame.exchange(k, v)
+        attended = frame.mask.attend(q, k, v, scale=self.head_dim**-0.5)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
 

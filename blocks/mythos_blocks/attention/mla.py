@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.attention.mask import AttentionMask
 from mythos_blocks.attention.rope import rotate
 from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.types import Count, Positive
 
@@ -35,6 +35,7 @@ class LatentAttention(Module):
     def __init__(
         self,
         width: int,
+        max_loops: int = 1,
         *,
         num_heads: Count = 4,
         kv_rank: Count = 64,
@@ -60,16 +61,19 @@ class LatentAttention(Module):
         self.kv_up = nn.Linear(kv_rank, num_heads * (nope_dim + value_dim), bias=False)
         self.out = nn.Linear(num_heads * value_dim, width, bias=False)
 
-    def forward(self, x: Tensor, mask: AttentionMask) -> Tensor:
-        positions = torch.arange(x.shape[1], device=x.device)
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        positions = frame.position_ids(x)
         q_latent = self.q_norm(self.q_down(x))
         q_nope = self._heads(self.q_up_nope(q_latent))
         q_rope = rotate(self._heads(self.q_up_rope(q_latent)), positions, self.rope_theta)
         latent, k_rope = self.kv_down(x).split((self.kv_rank, self.rope_dim), dim=-1)
-        k_nope, v = self._heads(self.kv_up(self.kv_norm(latent))).split((self.nope_dim, self.value_dim), dim=-1)
-        k_rope = rotate(k_rope, positions, self.rope_theta).unsqueeze(1).expand(-1, self.num_heads, -1, -1)
+        # What is kept for later positions is the latent and one rotary key for all heads.
+        latent, k_rope = frame.exchange(self.kv_norm(latent), rotate(k_rope, positions, self.rope_theta))
+        k_nope, v = self._heads(self.kv_up(latent)).split((self.nope_dim, self.value_dim), dim=-1)
+        k_rope = k_rope.unsqueeze(1).expand(-1, self.num_heads, -1, -1)
         q, k = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
-        attended = mask.attend(q, k, v, scale=(self.nope_dim + self.rope_dim) ** -0.5)
+        attended = frame.mask.attend(q, k, v, scale=(self.nope_dim + self.rope_dim) ** -0.5)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
 

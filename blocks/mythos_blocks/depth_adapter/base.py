@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from torch import Tensor, nn
 
 from mythos_blocks.component import Module
@@ -16,9 +19,17 @@ class DepthAdapter(Module):
 
     reach: int | None = None
 
+    def attach(self, layers: nn.ModuleList) -> None:
+        """Meet the core's layers, once, for adapters that act inside them."""
+
+    @contextmanager
+    def active(self, t: int) -> Iterator[None]:
+        """The span in which the layers run iteration ``t``, for adapters that act inside them."""
+        yield
+
     def forward(self, u: Tensor, t: int) -> Tensor:
         """The adapted output of iteration ``t`` (0-based): ``(..., width) -> (..., width)``."""
-        raise NotImplementedError
+        return u
 
     def table(self) -> nn.Parameter | None:
         """The parameter whose row t belongs to iteration t alone, where there is one."""

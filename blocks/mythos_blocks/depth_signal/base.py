@@ -8,14 +8,28 @@ from mythos_blocks.component import Module
 
 
 class DepthSignal(Module):
-    """A vector for each iteration, added to the state before the core reads it.
+    """Tells the core which iteration it is in: a vector that is added to the state, or a change of the state.
 
     Attributes:
         reach: Iterations that the signal tells apart; ``None`` where every index has its own.
+        additive: Whether the signal is a vector to add; otherwise :meth:`transform` changes the state.
     """
 
     reach: int | None = None
+    additive: bool = True
 
-    def forward(self, t: int) -> Tensor | None:
-        """The signal of iteration ``t`` (0-based), ``(width,)``; ``None`` for no signal."""
+    def forward(self, t: int, positions: Tensor | None = None) -> Tensor | None:
+        """The signal of iteration ``t`` (0-based) to add to the state; ``None`` for no signal.
+
+        Args:
+            t: The iteration.
+            positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``.
+
+        Returns:
+            ``(width,)``, or ``(..., positions, width)`` where it differs between positions.
+        """
         raise NotImplementedError
+
+    def transform(self, h: Tensor, t: int) -> Tensor:
+        """The state as the core shall read it in iteration ``t``, for signals that are not added."""
+        return h

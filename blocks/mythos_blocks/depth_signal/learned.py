@@ -26,5 +26,5 @@ class Learned(DepthSignal):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.table, std=self.std, generator=generator)
 
-    def forward(self, t: int) -> Tensor:
+    def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
         return self.table[min(t, self.table.shape[0] - 1)]

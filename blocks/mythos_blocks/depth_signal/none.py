@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from mythos_blocks.component import component
 from mythos_blocks.depth_signal.base import DepthSignal
 
@@ -13,5 +15,5 @@ class NoSignal(DepthSignal):
     def __init__(self, width: int, max_loops: int) -> None:
         super().__init__()
 
-    def forward(self, t: int) -> None:
+    def forward(self, t: int, positions: Tensor | None = None) -> None:
         return None

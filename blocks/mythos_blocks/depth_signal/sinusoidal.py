@@ -36,7 +36,7 @@ class Sinusoidal(DepthSignal):
         exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
-    def forward(self, t: int) -> Tensor:
+    def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
         angles = t * self.frequencies
         signal = torch.cat((angles.sin(), angles.cos()))
         return torch.nn.functional.pad(signal, (0, self.width - signal.numel()))

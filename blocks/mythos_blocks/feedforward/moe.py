@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import Module, component
 from mythos_blocks.feedforward.swiglu import SwiGLU
+from mythos_blocks.frame import Frame
 from mythos_blocks.types import Count, Depth, NonNegative
 
 
@@ -38,6 +39,7 @@ class MixtureOfExperts(Module):
     def __init__(
         self,
         width: int,
+        max_loops: int = 1,
         *,
         num_experts: Count = 8,
         num_active: Count = 2,
@@ -61,7 +63,7 @@ class MixtureOfExperts(Module):
         for weight in (self.gate, self.up, self.down):
             nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         tokens = x.flatten(0, -2)
         logits = self.router(tokens)
         chosen = (logits + self.bias).topk(self.num_active, dim=-1).indices

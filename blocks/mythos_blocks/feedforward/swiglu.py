@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
 from mythos_blocks.types import Count
 
 
@@ -19,13 +20,13 @@ class SwiGLU(Module):
         hidden: Inner channels. ``null`` takes ``4 * width // 3``, as OpenMythos does.
     """
 
-    def __init__(self, width: int, *, hidden: Count | None = None) -> None:
+    def __init__(self, width: int, max_loops: int = 1, *, hidden: Count | None = None) -> None:
         super().__init__()
         hidden = hidden or 4 * width // 3
         self.gate = nn.Linear(width, hidden, bias=False)
         self.up = nn.Linear(width, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
         return out

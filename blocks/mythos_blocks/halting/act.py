@@ -29,8 +29,8 @@ class ACT(Halting):
             published, leaves them free.
         initial_bias: Initial b. At 0, as in OpenMythos as published, every position halts after two
             iterations; -3 starts with p = 0.05.
-        halted_state: Whether a halted position's state is ``frozen`` (the Universal Transformer's paper) or
-            goes on ``updating`` (its code, and OpenMythos).
+        halted_state: Whether a halted position is ``frozen`` (the Universal Transformer's paper), so that it costs
+            nothing more, or goes on ``updating`` (its code, and OpenMythos).
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class ACT(Halting):
     ) -> None:
         super().__init__()
         self.threshold, self.final_remainder, self.ponder_weight = threshold, final_remainder, ponder_weight
-        self.initial_bias, self.halted_state = initial_bias, halted_state
+        self.initial_bias, self.freezes = initial_bias, halted_state == "frozen"
         self.probability = nn.Linear(width, 1)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
@@ -61,14 +61,14 @@ class ACT(Halting):
             remainder=zeros,
         )
 
-    def observe(self, state: HaltingState, h: Tensor, *, last: bool) -> HaltingState:
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
         assert state.halted is not None and state.mass is not None
         assert state.num_updates is not None and state.remainder is not None
         p = torch.sigmoid(self.probability(h)).squeeze(-1).float()
         running = ~state.halted
         crossing = running & (state.mass + p >= self.threshold)
-        if last and self.final_remainder:
-            crossing = running
+        if self.final_remainder:
+            crossing = crossing | (running & last)
         left = (1 - state.mass).clamp_min(0)
         weight = torch.where(crossing, left, p) * running
         return HaltingState(
@@ -79,12 +79,6 @@ class ACT(Halting):
             num_updates=state.num_updates + running,
             remainder=state.remainder + left * crossing,
         )
-
-    def freeze(self, state: HaltingState, old: Tensor, new: Tensor) -> Tensor | None:
-        if self.halted_state == "updating":
-            return None
-        assert state.halted is not None
-        return torch.where(state.halted.unsqueeze(-1), old, new)
 
     def loss(self, state: HaltingState) -> Tensor | None:
         if self.ponder_weight == 0:

@@ -38,19 +38,29 @@ class HaltingState:
 
 
 class Halting(Module):
-    """Decides, after every iteration, how much of the new state goes into the readout."""
+    """Decides, after every iteration, how much of the new state goes into the readout.
+
+    Attributes:
+        freezes: Whether a halted position is not run again: its state stays, and others go on reading the keys
+            and values that it wrote last. Otherwise it runs on, without weight in the readout.
+    """
+
+    freezes: bool = False
 
     def start(self, h: Tensor) -> HaltingState:
         """The state before the first iteration."""
         raise NotImplementedError
 
-    def observe(self, state: HaltingState, h: Tensor, *, last: bool) -> HaltingState:
-        """Weigh the state that an iteration made. ``last`` says that no iteration follows."""
-        raise NotImplementedError
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+        """Weigh the state that an iteration made.
 
-    def freeze(self, state: HaltingState, old: Tensor, new: Tensor) -> Tensor | None:
-        """The new state with that of halted positions kept back, or ``None`` where halting keeps none back."""
-        return None
+        Args:
+            state: What the rule has seen before.
+            h: The state after the iteration, ``(batch, positions, width)``.
+            x: What the core read in it, of the same shape.
+            last: That no iteration follows; ``(batch, positions)`` booleans where it differs between positions.
+        """
+        raise NotImplementedError
 
     def loss(self, state: HaltingState) -> Tensor | None:
         """What the rule adds to the training loss, a scalar, or ``None``."""

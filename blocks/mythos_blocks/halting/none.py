@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mythos_blocks.component import component
@@ -18,6 +19,6 @@ class NoHalting(Halting):
     def start(self, h: Tensor) -> HaltingState:
         return HaltingState(readout=h)
 
-    def observe(self, state: HaltingState, h: Tensor, *, last: bool) -> HaltingState:
-        weight = h.new_full(h.shape[:-1], float(last))
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+        weight = torch.as_tensor(last, device=h.device).to(h.dtype).expand(h.shape[:-1])
         return HaltingState(readout=h, weights=[*state.weights, weight])

@@ -6,14 +6,16 @@ from torch import Tensor
 
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.widths import same_width
 
 
 @component("injection", "add")
 class Add(Injection):
     """The core reads ``h + e`` ("recall": Bansal et al., arXiv 2202.05826)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()
+        same_width(self, width, input_width)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
         return super().combine(h + e, e, signal)

@@ -16,8 +16,8 @@ class Injection(Module):
         y = update(h, core(x))
         h = inject(h, e, y)
 
-    ``signal`` is the depth signal of the iteration, ``(width,)`` or ``None``. All others are
-    ``(batch, positions, width)``.
+    ``signal`` is the depth signal of the iteration, ``(width,)`` or ``(..., positions, width)``, or ``None``. The
+    states are ``(batch, positions, width)``, and e is ``(batch, positions, input_width)``.
     """
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
@@ -33,6 +33,10 @@ class Injection(Module):
         h = self.inject(h, e, y)
         return h, self.combine(h, e, next_signal)
 
+    def carry(self, h: Tensor) -> Tensor | None:
+        """The linear map by which h is carried on, apart from e and from the core; ``None`` where there is none."""
+        return None
+
     def rho(self) -> Tensor | None:
-        """Spectral radius of the linear map that carries h on, a scalar; ``None`` where there is no such map."""
+        """Spectral radius of :meth:`carry`, a scalar, in closed form; ``None`` where there is no such map."""
         return None

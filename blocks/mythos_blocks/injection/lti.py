@@ -12,6 +12,7 @@ from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.types import Real
+from mythos_blocks.widths import same_width
 from mythos_kernels import state_update
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
@@ -35,11 +36,13 @@ class LTI(Injection):
     def __init__(
         self,
         width: int,
+        input_width: int | None = None,
         *,
         initial_b: Real = 0.1,
         margin: Annotated[float, Field(ge=0, lt=1)] = 2**-8,
     ) -> None:
         super().__init__()
+        same_width(self, width, input_width)
         self.initial_b, self.margin = initial_b, margin
         self.log_A = nn.Parameter(torch.zeros(width))
         self.log_dt = nn.Parameter(torch.zeros(1))
@@ -61,10 +64,15 @@ class LTI(Injection):
         return out
 
     def inject(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
-        return self.A().to(h.dtype) * h + self.B.to(h.dtype) * e + y
+        return self.carry(h) + self.B.to(h.dtype) * e + y
 
     def advance(self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None) -> tuple[Tensor, Tensor]:
+        if next_signal is not None and next_signal.dim() != 1:
+            return super().advance(h, e, y, next_signal)
         return state_update(h, e, y, self.A(), self.B, self.norm.weight, signal=next_signal, eps=self.norm.eps)
+
+    def carry(self, h: Tensor) -> Tensor:
+        return self.A().to(h.dtype) * h
 
     def rho(self) -> Tensor:
         return self.A().to(self.log_A.dtype).max()

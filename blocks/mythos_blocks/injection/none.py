@@ -2,11 +2,13 @@
 
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.widths import same_width
 
 
 @component("injection", "none")
 class NoInjection(Injection):
     """The input enters through the initial state only (Universal Transformer, arXiv 1807.03819)."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()
+        same_width(self, width, input_width)

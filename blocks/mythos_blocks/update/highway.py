@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
+from mythos_blocks.component import component
 from mythos_blocks.types import Real
+from mythos_blocks.update.base import Update
 
 
 @component("update", "highway")
-class Highway(Module):
+class Highway(Update):
     """``y = z * u + (1 - z) * h`` with ``z = sigmoid(W [u; h] + b)`` per channel (arXiv 2603.21676, section 3).
 
     Shapes: ``(..., width), (..., width) -> (..., width)``.
@@ -27,6 +28,6 @@ class Highway(Module):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
-    def forward(self, h: Tensor, u: Tensor) -> Tensor:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
         z = torch.sigmoid(self.gate(torch.cat((u, h), dim=-1)))
-        return z * u + (1 - z) * h
+        return z * u + (1 - z) * h, None

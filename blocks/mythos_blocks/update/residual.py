@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import Module, component
+from mythos_blocks.component import component
+from mythos_blocks.update.base import Update
 
 
 @component("update", "residual")
-class Residual(Module):
+class Residual(Update):
     """``y = h + u``: a residual around the whole core."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, h: Tensor, u: Tensor) -> Tensor:
-        return h + u
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        return h + u, None

@@ -1,0 +1,44 @@
+"""The contract of an exit rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from mythos_blocks.component import Module
+
+Read = Callable[[Tensor], Tensor]
+"""From a state ``(batch, positions, width)`` to the logits that the model would read from it."""
+
+
+@dataclass
+class ExitState:
+    """What an exit rule remembers of earlier iterations.
+
+    Attributes:
+        kept: Tensors ``(batch, positions, ...)`` by name.
+        stopped: Positions that the rule has stopped, ``(batch, positions)`` booleans.
+    """
+
+    stopped: Tensor
+    kept: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Exit(Module):
+    """Stops a position, outside training, once a further iteration is not expected to change its output.
+
+    Attributes:
+        reads_logits: Whether the rule needs the logits after every iteration.
+    """
+
+    reads_logits: bool = False
+
+    def start(self, h: Tensor) -> ExitState:
+        """The state before the first iteration; ``h`` is the initial state."""
+        return ExitState(stopped=h.new_zeros(h.shape[:-1]).bool())
+
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
+        """Look at an iteration: the state before it, the state after it, and what the model reads from a state."""
+        raise NotImplementedError

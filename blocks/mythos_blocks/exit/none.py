@@ -1,0 +1,19 @@
+"""No exit."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.exit.base import Exit, ExitState, Read
+
+
+@component("exit", "none")
+class NoExit(Exit):
+    """Every position runs as many iterations as are asked for."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
+        return state

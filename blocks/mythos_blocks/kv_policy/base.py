@@ -1,0 +1,30 @@
+"""The contract of a key-value policy."""
+
+from __future__ import annotations
+
+from mythos_blocks.component import Component
+
+
+class KVPolicy(Component):
+    """Which iterations share keys and values.
+
+    An entry holds one set of keys and values. Iteration t reads the entry ``entry(t)``, after writing it where
+    ``writes(t)``.
+
+    Attributes:
+        exact: Whether decoding with a cache equals the full forward pass.
+        reuses: Whether an iteration may read what another one wrote.
+        alive_only: Whether an iteration reads those positions only that it runs itself.
+    """
+
+    exact: bool = True
+    reuses: bool = False
+    alive_only: bool = False
+
+    def entry(self, t: int) -> int:
+        """The entry of iteration ``t``."""
+        return t
+
+    def writes(self, t: int) -> bool:
+        """Whether iteration ``t`` writes its entry; otherwise it reads what an earlier one wrote."""
+        return True

@@ -1,0 +1,23 @@
+"""The contract of an update."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import Module
+
+
+class Update(Module):
+    """How the core's output u becomes the next state.
+
+    Shapes: ``(..., width)`` for states. An update that remembers more than the state (a cell, lanes) keeps it
+    in ``carry``, ``(batch, positions, ...)``.
+    """
+
+    def start(self, h: Tensor) -> Tensor | None:
+        """What is carried into the first iteration; ``None`` for nothing."""
+        return None
+
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """The state that the update proposes, and what it carries on."""
+        raise NotImplementedError
