@@ -16,23 +16,53 @@ from mythos_blocks.feedforward import MixtureOfExperts, SwiGLU
 from mythos_blocks.frame import Frame
 from mythos_blocks.gradient import GradientPolicy, Window
 from mythos_blocks.halting import ACT, Halting, HaltingState, NoHalting
+from mythos_blocks.hierarchical_loop import HierarchicalLoop
 from mythos_blocks.initial_state import Input, Zeros
 from mythos_blocks.initialization import FanIn, Initialization, Normal
 from mythos_blocks.injection import LTI, Add, Injection, NoInjection
 from mythos_blocks.interface import FinalNormInterface, Interface, NoInterface, NormInterface, ProjectionInterface
+from mythos_blocks.iterations import Iterations, Step
 from mythos_blocks.kv_policy import KVPolicy, PerLoop
 from mythos_blocks.layer import PreNormLayer, Stack
-from mythos_blocks.loop import Iterations, Loop
+from mythos_blocks.loop import Loop
 from mythos_blocks.loop_state import LoopState
 from mythos_blocks.loops import Fixed, LoopSampler, PoissonLognormal, Uniform
 from mythos_blocks.mask import AttentionMask
 from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
 from mythos_blocks.norm import NoNorm, RMSNorm
+from mythos_blocks.objective import Blended, Expected, Final, Objective, PowerWeighted
+from mythos_blocks.penalty import (
+    Distillation,
+    FixedPoint,
+    GateImprovement,
+    JacobianRadius,
+    Penalty,
+    WeightCosine,
+    ZLoss,
+)
 from mythos_blocks.registry import declare_slot, load_plugins
 from mythos_blocks.spec import BuildError, Slot, Spec, SpecLike, build
+from mythos_blocks.stabilizer import NoStabilizer, SpectralClip, Stabilizer
 from mythos_blocks.update import Highway, Replace, Residual, Update
 
 __all__ = [
+    "Step",
+    "HierarchicalLoop",
+    "Stabilizer",
+    "SpectralClip",
+    "NoStabilizer",
+    "ZLoss",
+    "WeightCosine",
+    "Penalty",
+    "JacobianRadius",
+    "GateImprovement",
+    "FixedPoint",
+    "Distillation",
+    "PowerWeighted",
+    "Objective",
+    "Final",
+    "Expected",
+    "Blended",
     "ACT",
     "Add",
     "AttentionMask",

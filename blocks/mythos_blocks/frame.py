@@ -27,6 +27,8 @@ class Frame:
         losses: What components add to the training loss, by name, one entry a call.
         tape: States by place: ``("prelude", layer)``, ``("core", t, layer)``, ``("core", t)`` for the state after
             iteration t, ``("coda", layer)``; ``None`` where nothing is recorded.
+        selection: Which positions of the pass these are; ``None`` for all.
+        shape: ``(batch, positions)`` of the pass, where ``selection`` is set.
     """
 
     mask: AttentionMask = field(default_factory=AttentionMask)
@@ -37,6 +39,8 @@ class Frame:
     memory: Memory | None = None
     losses: dict[str, list[Tensor]] | None = None
     tape: dict[Path, Tensor] | None = None
+    selection: Selection | None = None
+    shape: torch.Size | None = None
 
     def at(self, *path: str | int) -> Frame:
         """The frame of a part of this place."""
@@ -68,17 +72,24 @@ class Frame:
         return self.memory.over_depth(self.path, self.t, written, all_positions)
 
     def record(self, x: Tensor, *place: str | int) -> None:
-        """Put a state on the tape, if there is one."""
-        if self.tape is not None:
-            self.tape[place] = x
+        """Put a state on the tape, if there is one; zeros stand for positions that were not computed."""
+        if self.tape is None:
+            return
+        if self.selection is not None:
+            assert self.shape is not None
+            before = self.tape.get(place)
+            blank = x.new_zeros(*self.shape, *x.shape[2:]) if before is None else before
+            x = self.selection.put(blank, x)
+        self.tape[place] = x
 
     def add_loss(self, name: str, loss: Tensor) -> None:
         """Add a term to the training loss; terms of one name are averaged over calls."""
         if self.losses is not None:
             self.losses.setdefault(name, []).append(loss)
 
-    def select(self, selection: Selection, num_positions: int) -> Frame:
-        """The frame of the selected positions alone."""
+    def select(self, selection: Selection, shape: torch.Size) -> Frame:
+        """The frame of the selected positions alone, out of ``(batch, positions)``."""
+        num_positions = shape[1]
 
         def part(x: Tensor | None) -> Tensor | None:
             if x is None or (x.dim() == 1 and selection.columns is None):
@@ -95,4 +106,6 @@ class Frame:
             mask=self.mask.select(selection, num_positions),
             positions=part(positions),
             tokens=part(self.tokens),
+            selection=selection,
+            shape=shape,
         )

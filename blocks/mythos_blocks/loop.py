@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from mythos_blocks.component import Module, component
 from mythos_blocks.exit.base import Exit, Read
 from mythos_blocks.frame import Frame
+from mythos_blocks.iterations import Iterations, Step, plan
 from mythos_blocks.loop_state import LoopState, detach, merge, select
 from mythos_blocks.memory import Memory, Past
 from mythos_blocks.selection import Selection
@@ -28,14 +28,11 @@ from mythos_blocks.slots import (
     LayerSlot,
     LoopsSlot,
     NormSlot,
+    StabilizerSlot,
     UpdateSlot,
 )
 from mythos_blocks.spec import build
 from mythos_blocks.types import Count
-
-Iterations = int | Sequence[int] | Tensor
-"""A loop count; or iteration indices in the order in which to run them; or a loop count for each sequence,
-``(batch,)``, or for each position, ``(batch, positions)``."""
 
 
 @component("core", "loop")
@@ -65,6 +62,7 @@ class Loop(Module):
         interface: What the coda reads of the state.
         kv_policy: Which iterations share keys and values.
         gradient: Which iterations a training step differentiates, and how.
+        stabilizer: What is done to the layers' weights after every step.
 
     Raises:
         ValueError: ``gradient`` needs the last state as readout, and ``halting`` mixes several.
@@ -91,6 +89,7 @@ class Loop(Module):
         interface: InterfaceSlot = "none",
         kv_policy: KVPolicySlot = "per_loop",
         gradient: GradientSlot = "window",
+        stabilizer: StabilizerSlot = "none",
     ) -> None:
         super().__init__()
         self.loops, self.loops_per, self.tying = build(loops), loops_per, tying
@@ -109,6 +108,7 @@ class Loop(Module):
         self.interface = build(interface, inner, width)
         self.kv_policy = build(kv_policy)
         self.gradient = build(gradient, self.loops)
+        self.stabilizer = build(stabilizer)
         if self.gradient.needs_last_state and self.halting.kind != "none":
             raise ValueError(f"gradient {self.gradient.kind!r} needs the last state; halting must be 'none'")
 
@@ -139,89 +139,75 @@ class Loop(Module):
     def step(
         self,
         state: LoopState,
-        t: int,
+        step: int | Step,
         *,
-        next_t: int | None = None,
         last: bool | Tensor = False,
         where: Tensor | None = None,
         compact: bool = True,
         graph: bool = True,
-        exit: Exit | None = None,
-        read: Read | None = None,
-        layer: int | None = None,
     ) -> LoopState:
-        """Run iteration ``t`` (0-based; any index, in any order).
+        """Run one iteration.
 
         Args:
             state: The state to go on from; it is not changed.
-            t: The iteration index that the depth signal and the adapter see.
-            next_t: The index that will follow, if known: the injection may then prepare its input, fused
-                with the update of the state. Without it nothing but speed is lost.
-            last: That no iteration follows, which halting rules may need to know; ``(batch, positions)``
-                booleans where it differs.
+            step: The iteration index (0-based; any index, in any order), or all that the iteration is told.
+            last: As in :class:`~mythos_blocks.iterations.Step`, where ``step`` is an index.
             where: The positions to run, ``(batch, positions)`` booleans; the others stay as they are, and the
                 keys and values that they wrote last can still be read. ``None`` runs all that have not stopped.
             compact: Compute the positions in ``where`` alone. Without it all are computed, and the others put
                 back, which is the plain form.
             graph: Whether gradients may flow through the iteration.
-            exit: The rule that may stop positions.
-            read: From a state to the model's logits, for exit rules that need them.
-            layer: The one layer to apply, for ``tying: sequence``; ``None`` applies all.
         """
-        if where is None and _any_stopped(state):
+        step = Step(step, last=last) if isinstance(step, int) else step
+        if where is None and _any(state.stopped):
             where = ~state.stopped  # type: ignore[operator]
-        if self.kv_policy.alive_only:
-            state = replace(state, frame=self._reading_alive(state, t, where))
-        if where is None or bool(where.all()):
-            with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
-                return self._iterate(state, state.memory.fork(), t, next_t, last, exit, read, layer)
-        if not bool(where.any()):
+        if where is not None and not bool(where.any()):
             return state
-        selection = Selection.of(where)
-        if compact:
-            part = select(state, selection)
-            if isinstance(last, Tensor):
-                last = selection.take(last)
-            with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
-                part = self._iterate(part, part.memory, t, None, last, exit, read, layer)
-        else:
-            with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
-                whole = self._iterate(state, state.memory.fork(hold=~where), t, None, last, exit, read, layer)
-            part = select(whole, selection)
-        return merge(state, part, selection)
+        frame = state.frame
+        if self.kv_policy.alive_only:
+            state = replace(state, frame=self._reading_alive(state, step.t, where))
+        with torch.set_grad_enabled(graph and torch.is_grad_enabled()):
+            if where is None or bool(where.all()):
+                after, selection = self._iterate(state, step, state.memory.fork()), None
+            else:
+                selection = Selection.of(where)
+                if compact:
+                    part = select(state, selection)
+                    after = self._iterate(part, step.select(selection), part.memory)
+                else:
+                    after = select(self._iterate(state, step, state.memory.fork(hold=~where)), selection)
+        after = replace(after if selection is None else merge(state, after, selection), frame=frame)
+        frame.record(after.h, "core", step.t)
+        return after
 
-    def _iterate(
-        self,
-        state: LoopState,
-        memory: Memory,
-        t: int,
-        next_t: int | None,
-        last: bool | Tensor,
-        exit: Exit | None,
-        read: Read | None,
-        layer: int | None,
-    ) -> LoopState:
-        frame = replace(state.frame, t=t, memory=memory, path=("core",))
+    def _iterate(self, state: LoopState, step: Step, memory: Memory) -> LoopState:
+        """One iteration of all positions of ``state``, which writes to ``memory``."""
+        frame = replace(state.frame, t=step.t, memory=memory, path=("core",))
         positions = frame.position_ids(state.h)
-        prepared = state.x is not None and state.x_for == t
-        x = state.x if prepared else self._combine(state.h, state.e, t, positions)
-        assert x is not None
-        u = x
-        with self.depth_adapter.active(t):
-            for i in range(len(self.layers)) if layer is None else (layer,):
+        prepared = state.x is not None and state.x_for == step.t
+        x = u = state.x if prepared else self._combine(state.h, state.e, step.t, positions)
+        assert x is not None and u is not None
+        with self.depth_adapter.active(step.t):
+            for i in range(len(self.layers)) if step.layer is None else (step.layer,):
                 u = self.layers[i](u, frame.at(i))
-                frame.record(u, "core", t, i)
-        y, carry = self.update(state.h, self.depth_adapter(u, t), state.carry)
-        next_x = None
-        if next_t is None or not self.depth_signal.additive:
-            h, next_t = self.injection.inject(state.h, state.e, y), None
-        else:
-            h, next_x = self.injection.advance(state.h, state.e, y, self.depth_signal(next_t, positions))
-        frame.record(h, "core", t)
-        stopped, exit_state = state.stopped, state.exit
-        if exit is not None:
-            assert read is not None
-            exit_state = exit.observe(state.exit or exit.start(state.h), state.h, h, read)
+                frame.record(u, "core", step.t, i)
+        y, carry = self.update(state.h, self.depth_adapter(u, step.t), state.carry)
+        if step.next_t is None or not self.depth_signal.additive:
+            return self._finish(state, step, memory, x, self.injection.inject(state.h, state.e, y), carry)
+        h, next_x = self.injection.advance(state.h, state.e, y, self.depth_signal(step.next_t, positions))
+        return replace(self._finish(state, step, memory, x, h, carry), x=next_x, x_for=step.next_t)
+
+    def _combine(self, h: Tensor, e: Tensor, t: int, positions: Tensor) -> Tensor:
+        out: Tensor = self.injection.combine(self.depth_signal.transform(h, t), e, self.depth_signal(t, positions))
+        return out
+
+    def _finish(
+        self, state: LoopState, step: Step, memory: Memory, x: Tensor, h: Tensor, carry: Tensor | None
+    ) -> LoopState:
+        """The state after an iteration that read ``x`` and made ``h``, once exit and halting have seen it."""
+        stopped, exit_state, last = state.stopped, state.exit, step.last
+        if step.exit is not None:
+            exit_state = step.exit.observe(state.exit or step.exit.start(state.h), state.h, h, step.read or _no_logits)
             stopped = exit_state.stopped
             last = stopped | last
         halting = self.halting.observe(state.halting, h, x=x, last=last)
@@ -236,10 +222,13 @@ class Loop(Module):
             stopped=stopped,
             exit=exit_state,
             carry=carry,
-            x=next_x,
-            x_for=next_t,
+            x=None,
             num_loops=state.num_loops + 1,
         )
+
+    def next_state(self, state: LoopState, h: Tensor) -> Tensor:
+        """The state one iteration after ``h``, all else as in ``state``: the map in whose fixed points loops settle."""
+        return self._iterate(replace(state, h=h, x=None), Step(state.num_loops), state.memory.fork()).h
 
     def forward(
         self,
@@ -272,74 +261,50 @@ class Loop(Module):
             ValueError: No iteration is asked for, or the exit rule needs logits and ``read`` is missing.
         """
         rule = self._exit_rule(exit, read)
-        order, counts = self._order(iterations, e)
-        keeps = rule is not None or self.halting.freezes or counts is not None
-        state = self.start(e, frame, past=past, keeps=keeps)
-        for i, (t, layer) in enumerate(order):
-            if self.training and self.gradient.detaches(i, len(order)):
+        order, counts = plan(self.loops.eval_loops if iterations is None else iterations, e.shape[:2], e.device)
+        if counts is not None and self.tying == "sequence":
+            raise ValueError("tying 'sequence' runs one loop count for all positions")
+        layers = [None] if self.tying == "cycle" else range(len(self.layers))
+        steps = [Step(t, layer=layer, exit=rule, read=read) for layer in layers for t in order]
+        num_loops = len(steps)
+        state = self.start(e, frame, past=past, keeps=rule is not None or self.halting.freezes or counts is not None)
+        for i, step in enumerate(steps):
+            if self.training and self.gradient.detaches(i, num_loops):
                 state = detach(state)
-            next_t = order[i + 1][0] if i + 1 < len(order) and layer is None else None
-            last = i + 1 == len(order) if counts is None else i + 1 == counts
-            for where, graph in self._parts(i, len(order), counts, state.stopped):
+            if i + 1 < num_loops and self.tying == "cycle":
+                step = replace(step, next_t=order[i + 1])
+            step = replace(step, last=i + 1 == num_loops if counts is None else i + 1 == counts)
+            for where, graph in self._parts(i, num_loops, counts, state.stopped):
                 if graph and not state.h.requires_grad:
                     state = replace(state, x=None)  # prepared without a graph, and e must get gradient here
-                state = self.step(
-                    state, t, next_t=next_t, last=last, where=where, compact=compact, graph=graph, exit=rule,
-                    read=read, layer=layer,
-                )  # fmt: skip
-            if _all_stopped(state) or (not self.training and _all_halted(state)):
+                state = self.step(state, step, where=where, compact=compact, graph=graph)
+            if _all(state.stopped) or (not self.training and _all(state.halting.halted)):
                 break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
-            state = self._attach(state, order[-1])
+            state = self._attach(state, steps[-1])
         return state
-
-    def _combine(self, h: Tensor, e: Tensor, t: int, positions: Tensor) -> Tensor:
-        out: Tensor = self.injection.combine(self.depth_signal.transform(h, t), e, self.depth_signal(t, positions))
-        return out
-
-    def _attach(self, state: LoopState, step: tuple[int, int | None]) -> LoopState:
-        def again(h: Tensor) -> Tensor:
-            start = replace(state, h=h, x=None)
-            return self._iterate(start, state.memory.fork(), step[0], None, True, None, None, step[1]).h
-
-        h = self.gradient.attach(state.h, again)
-        return replace(state, h=h, halting=replace(state.halting, readout=h))
 
     def _parts(
         self, i: int, num_loops: int, counts: Tensor | None, stopped: Tensor | None
     ) -> list[tuple[Tensor | None, bool]]:
         """The positions to run in the i-th iteration, ``None`` for all that have not stopped; whether with a graph."""
+        graph = not self.training or i >= num_loops - self.gradient.window(num_loops)
         if counts is None:
-            return [(None, not self.training or i >= num_loops - self.gradient.window(num_loops))]
+            return [(None, graph)]
         running = i < counts if stopped is None else ~stopped & (i < counts)
-        if not self.training:
-            return [(running, True)]
-        if self.loops_per == "token":
-            return [(running, i >= num_loops - self.gradient.window(num_loops))]
+        if not self.training or self.loops_per == "token":
+            return [(running, graph)]
         # Sequences do not read each other, so each can have its own window.
         windows = torch.tensor([self.gradient.window(n) for n in counts[:, 0].tolist()], device=counts.device)
         inside = i >= counts - windows[:, None]
         return [(running & ~inside, False), (running & inside, True)]
 
-    def _order(self, iterations: Iterations | None, e: Tensor) -> tuple[list[tuple[int, int | None]], Tensor | None]:
-        """Iteration indices with the layer to apply, and loop counts ``(batch, positions)`` where they differ."""
-        counts = None
-        if iterations is None:
-            iterations = self.loops.eval_loops
-        if isinstance(iterations, Tensor):
-            counts = iterations.to(e.device)
-            counts = (counts[:, None] if counts.dim() == 1 else counts).expand(e.shape[:2])
-            if int(counts.min()) < 1:
-                raise ValueError(f"the loop needs at least one iteration, not {int(counts.min())}")
-            iterations = int(counts.max())
-        order = range(iterations) if isinstance(iterations, int) else iterations
-        if len(order) < 1:
-            raise ValueError(f"the loop needs at least one iteration, not {iterations}")
-        if self.tying == "cycle" or len(self.layers) == 1:
-            return [(t, None) for t in order], counts
-        if counts is not None:
-            raise ValueError("tying 'sequence' runs one loop count for all positions")
-        return [(t, layer) for layer in range(len(self.layers)) for t in order], None
+    def _attach(self, state: LoopState, step: Step) -> LoopState:
+        def again(h: Tensor) -> Tensor:
+            return self._iterate(replace(state, h=h, x=None), step, state.memory.fork()).h
+
+        h = self.gradient.attach(state.h, again)
+        return replace(state, h=h, halting=replace(state.halting, readout=h))
 
     def _exit_rule(self, exit: Exit | None, read: Read | None) -> Exit | None:
         rule = self.exit if exit is None else exit
@@ -355,15 +320,29 @@ class Loop(Module):
         readable = alive if state.memory.past is None else state.memory.past.alive(t, alive)
         return replace(state.frame, mask=state.frame.mask.reading(readable, alive.shape[1]))
 
+    def draw(self, generator: torch.Generator, shape: torch.Size) -> int | Tensor:
+        """The loop counts of a training step for tokens of this shape, ``(batch, positions)``.
 
-def _all_halted(state: LoopState) -> bool:
-    halted = state.halting.halted
-    return halted is not None and not halted.is_meta and bool(halted.all())
+        Returns:
+            One count; or ``(batch,)`` or ``(batch, positions)`` counts, as ``loops_per`` says.
+        """
+        if self.loops_per == "batch":
+            return self.loops.sample(generator)
+        size = shape[:1] if self.loops_per == "sequence" else shape[:2]
+        counts = [self.loops.sample(generator) for _ in range(size.numel())]
+        return torch.tensor(counts, dtype=torch.long).view(size)
+
+    def after_step(self) -> None:
+        self.stabilizer.apply(self.layers)
 
 
-def _any_stopped(state: LoopState) -> bool:
-    return state.stopped is not None and not state.stopped.is_meta and bool(state.stopped.any())
+def _any(flags: Tensor | None) -> bool:
+    return flags is not None and not flags.is_meta and bool(flags.any())
 
 
-def _all_stopped(state: LoopState) -> bool:
-    return state.stopped is not None and not state.stopped.is_meta and bool(state.stopped.all())
+def _all(flags: Tensor | None) -> bool:
+    return flags is not None and not flags.is_meta and bool(flags.all())
+
+
+def _no_logits(h: Tensor) -> Tensor:
+    raise ValueError("the exit rule reads logits, and the step was not given a way to read them")

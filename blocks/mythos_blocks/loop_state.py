@@ -54,7 +54,7 @@ def select(state: LoopState, selection: Selection) -> LoopState:
     shape = state.h.shape[:2]
     return replace(
         state,
-        frame=state.frame.select(selection, shape[1]),
+        frame=state.frame.select(selection, shape),
         memory=state.memory.fork(selection),
         x=None,
         **{name: take(getattr(state, name), selection, shape) for name in _BY_POSITION},

@@ -13,7 +13,8 @@ from mythos_blocks.component import Module, component
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame import Frame
 from mythos_blocks.halting.base import HaltingState
-from mythos_blocks.loop import Iterations
+from mythos_blocks.iterations import Iterations
+from mythos_blocks.loop_state import LoopState
 from mythos_blocks.mask import AttentionMask
 from mythos_blocks.memory import Memory, Past, Path
 from mythos_blocks.registry import slot_info
@@ -35,6 +36,9 @@ class ModelOutput:
         losses: The terms of it, by name.
         tape: States by place, where they were asked for: ``("prelude", layer)``, ``("core", t, layer)``,
             ``("core", t)`` after iteration t, ``("coda", layer)``.
+        states: The states after the iterations, in order of their indices, where they were asked for.
+        state: The loop after its last iteration.
+        frame: The mask, positions and tokens of the pass.
     """
 
     logits: Tensor
@@ -44,6 +48,9 @@ class ModelOutput:
     auxiliary_loss: Tensor | None
     losses: dict[str, Tensor]
     tape: dict[Path, Tensor]
+    states: list[Tensor]
+    state: LoopState
+    frame: Frame
 
 
 @component("model", "looped_transformer")
@@ -142,6 +149,7 @@ class LoopedTransformer(Module):
         logits = self.read(state.halting.readout, frame)
         assert frame.losses is not None
         losses = {name: torch.stack(terms).mean() for name, terms in frame.losses.items()}
+        tape = frame.tape or {}
         halting_loss = self.core.halting.loss(state.halting)
         if halting_loss is not None:
             losses["halting"] = halting_loss
@@ -152,7 +160,10 @@ class LoopedTransformer(Module):
             executed=state.executed,
             auxiliary_loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
             losses=losses,
-            tape=frame.tape or {},
+            tape=tape,
+            states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
+            state=state,
+            frame=replace(frame, tape=None, losses=None),
         )
 
     def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 
 from mythos_blocks import AttentionMask, LoopedTransformer
 from mythos_lab.recipe.cost import mask_for
+from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Batch, Task
 
@@ -46,6 +47,11 @@ class Assembly:
     batch: Batch
     dtype: torch.dtype
     learning_rates: tuple[float, float]
+
+    @property
+    def losses(self) -> Losses:
+        """What a training step minimises."""
+        return Losses.of(self.recipe)
 
     def mask(self) -> AttentionMask:
         """The attention mask of the batch."""

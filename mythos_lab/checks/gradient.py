@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-
 from mythos_blocks import MixtureOfExperts
 from mythos_lab.checks.findings import Assembly, Finding
-from mythos_lab.tasks.base import IGNORE
 
 
 def parameters_learn(assembly: Assembly) -> list[Finding]:
@@ -17,12 +14,10 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
     num_loops = model.core.loops.max_loops
     window, model.core.loops.gradient_window = model.core.loops.gradient_window, None
     try:
-        out = model(assembly.batch.tokens, assembly.mask(), num_loops)
+        out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
     finally:
         model.core.loops.gradient_window = window
-    scored = assembly.batch.targets != IGNORE
-    loss = F.cross_entropy(out.logits[scored], assembly.batch.targets[scored])
-    (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
+    assembly.losses(model, out, assembly.batch.targets)[0].backward()
     for module in model.modules():
         if isinstance(module, MixtureOfExperts):
             module.load.zero_()  # the pass must not count as one of training

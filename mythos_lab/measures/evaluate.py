@@ -91,8 +91,7 @@ def evaluate(
                 bucket[0] += int(correct[rows].sum())
                 bucket[1] += int(is_scored[rows].sum())
         loops.append(out.num_loops)
-        updates = out.halting.num_updates
-        updates = torch.full_like(batch.tokens, out.num_loops, dtype=torch.float) if updates is None else updates
+        updates = out.executed.float() if out.halting.num_updates is None else out.halting.num_updates
         running += float(updates.sum())
         read += float(out.halting.depth_read().sum())
         positions += batch.tokens.numel()

@@ -16,6 +16,7 @@ from mythos_blocks import BuildError, build, load_plugins
 from mythos_blocks.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find, read_mapping
+from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 
@@ -74,6 +75,7 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
+    Losses.of(recipe).check(model)
     return model, task
 
 

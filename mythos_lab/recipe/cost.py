@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mythos_blocks import AttentionMask, LoopedTransformer, MixtureOfExperts
 from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
 
 
@@ -39,21 +42,15 @@ class Cost:
 def cost(recipe: Recipe) -> Cost:
     """Count parameters and FLOPs.
 
-    FLOPs are affine in the loop count, and in the number of loops with gradient, because every iteration does
-    the same products; two counts give the line.
+    FLOPs are measured on the meta device. Those of a forward pass are affine in the loop count, because every
+    iteration does the same products; those of a training step have another slope beyond the gradient window.
     """
     model, task = build_on_meta(recipe)
-    batch = recipe.training.batch_size
-    positions = task.positions
+    batch, positions = recipe.training.batch_size, task.positions
     loops = model.core.loops
-    forward = [_forward_flops(model, recipe, batch, positions, n) for n in (1, 2)]
-    per_loop = forward[1] - forward[0]
-
-    def forward_at(n: int) -> int:
-        return forward[0] + (n - 1) * per_loop
-
-    # A backward pass takes two products for each one forward, of what has a graph.
-    step = sum(p * (forward_at(n) + 2 * forward_at(loops.window(n))) for n, p in enumerate(loops.pmf().tolist()) if n)
+    step = _Line(lambda n: _training_flops(model, recipe, batch, positions, n), model.core.gradient.window(10**6))
+    forward = _Line(lambda n: _forward_flops(model, recipe, batch, positions, n))
+    expected = sum(p * step(n) for n, p in enumerate(loops.pmf().tolist()) if n and p)
     params = count(model)
     core = (
         count(model.core.layers)
@@ -65,8 +62,8 @@ def cost(recipe: Recipe) -> Cost:
         params=params,
         params_applied=params + (loops.eval_loops - 1) * core,
         params_active=params - _idle_experts(model),
-        training_flops=step * recipe.training.max_steps,
-        inference_flops_per_token=forward_at(loops.eval_loops) / (batch * positions),
+        training_flops=expected * recipe.training.max_steps,
+        inference_flops_per_token=forward(loops.eval_loops) / (batch * positions),
     )
 
 
@@ -80,13 +77,40 @@ def mask_for(recipe: Recipe, allowed: torch.Tensor | None) -> AttentionMask:
     return AttentionMask(causal=recipe.mask == "causal", allowed=allowed if recipe.mask == "task" else None)
 
 
+class _Line:
+    """A count that is affine in the loop count up to ``knee`` loops, and affine beyond it."""
+
+    def __init__(self, count: Callable[[int], int], knee: int = 10**6) -> None:
+        self.count, self.knee = lru_cache(maxsize=None)(count), knee
+
+    def __call__(self, num_loops: int) -> float:
+        start = 1 if num_loops <= self.knee else self.knee
+        return self.count(start) + (num_loops - start) * (self.count(start + 1) - self.count(start))
+
+
 def _forward_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
-    tokens = torch.zeros(batch, positions, dtype=torch.long, device="meta")
-    allowed = torch.ones(batch, positions, positions, dtype=torch.bool, device="meta")
     model.eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(tokens, mask_for(recipe, allowed), num_loops)
+        model(*_meta_inputs(recipe, batch, positions), num_loops)
     return int(counter.get_total_flops())
+
+
+def _training_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
+    """Forward and backward pass of one training step, objective and penalties included."""
+    model.train()
+    losses = Losses.of(recipe)
+    tokens, mask = _meta_inputs(recipe, batch, positions)
+    with FlopCounterMode(display=False) as counter:
+        out = model(tokens, mask, num_loops, record=losses.every_step)
+        losses(model, out, tokens)[0].backward()
+    model.zero_grad(set_to_none=True)
+    return int(counter.get_total_flops())
+
+
+def _meta_inputs(recipe: Recipe, batch: int, positions: int) -> tuple[torch.Tensor, AttentionMask]:
+    tokens = torch.zeros(batch, positions, dtype=torch.long, device="meta")
+    allowed = torch.ones(batch, positions, positions, dtype=torch.bool, device="meta")
+    return tokens, mask_for(recipe, allowed)
 
 
 def _idle_experts(model: torch.nn.Module) -> int:

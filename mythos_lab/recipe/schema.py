@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from mythos_blocks import Slot, Spec, SpecLike
+from mythos_blocks.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.spec import Declaration, as_spec, json_schema
 from mythos_blocks.types import Count, NonNegative
 
@@ -29,6 +30,8 @@ class Training(Declaration):
     batch_size: Count = Field(64, description="Sequences in a step.")
     optimizer: Annotated[SpecLike, Slot("optimizer")] = Field("adamw", description="The optimiser.")
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
+    objective: ObjectiveSlot = Field("final", description="What training minimises.")
+    penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
     precision: Literal["float32", "bfloat16"] = Field(
         "float32", description="Dtype of the products (autocast); weights stay float32."

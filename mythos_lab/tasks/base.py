@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 
 from mythos_blocks import Component, declare_slot
+from mythos_blocks.objective import IGNORE as IGNORE
 
 declare_slot("task", "What the model learns.")
-
-IGNORE = -100
-"""The target at positions that are not scored, as in ``torch.nn.functional.cross_entropy``."""
 
 Split = Literal["train", "validation", "test"]
 

@@ -8,16 +8,16 @@ from typing import Any
 
 import lightning as L
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks import LoopedTransformer, build
+from mythos_blocks import Final, LoopedTransformer, build
 from mythos_blocks.randomness import keyed_generator
-from mythos_lab.measures.evaluate import Scores, evaluate, sampler
+from mythos_lab.measures.evaluate import Scores, evaluate
 from mythos_lab.measures.monitor import load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for
+from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import IGNORE, Batch, Task
+from mythos_lab.tasks.base import Batch, Task
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -39,6 +39,7 @@ class TrainingModule(L.LightningModule):
     def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
         super().__init__()
         self.recipe, self.model, self.task = recipe, model, task
+        self.losses = Losses.of(recipe)
         self.scores: Scores | None = None
         self.metrics: dict[str, float] = {}
         self.history: list[tuple[int, dict[str, float]]] = []
@@ -52,28 +53,31 @@ class TrainingModule(L.LightningModule):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def num_loops(self, step: int) -> int:
-        """The loop count of a step: a function of the seed and the step, so that a resumed run repeats it."""
-        return sampler(self.model).sample(keyed_generator(self.recipe.seed, "loops", step))
+    def num_loops(self, step: int, tokens: Tensor) -> int | Tensor:
+        """The loop counts of a step: a function of the seed and the step, so that a resumed run repeats them."""
+        generator = keyed_generator(self.recipe.seed, "loops", step)
+        count: int | Tensor = self.model.core.draw(generator, tokens.shape)
+        return count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
         torch.manual_seed(
             keyed_generator(self.recipe.seed, "step", step).initial_seed()
         )  # for components that draw from the global generator
-        num_loops = self.num_loops(step)
-        out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops)
-        scored = batch.targets != IGNORE
-        loss = F.cross_entropy(out.logits[scored].float(), batch.targets[scored])
-        total: Tensor = loss if out.auxiliary_loss is None else loss + out.auxiliary_loss
+        num_loops = self.num_loops(step, batch.tokens)
+        out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, record=self.losses.every_step)
+        total, terms = self.losses(self.model, out, batch.targets)
         self._tokens += batch.tokens.numel()
         if self._logs(step):
-            updates = out.halting.num_updates
+            updates = out.executed if out.halting.num_updates is None else out.halting.num_updates
+            with torch.no_grad():
+                loss = Final().loss(self.model, out, batch.targets)
             self._pending = {
-                "train/loss": loss.detach(),
+                "train/loss": loss,
                 "train/total_loss": total.detach(),
-                "train/num_loops": float(num_loops),
-                "halting/mean_loops": float(num_loops) if updates is None else updates.detach().mean(),
+                **terms,
+                "train/num_loops": num_loops.float().mean() if isinstance(num_loops, Tensor) else float(num_loops),
+                "halting/mean_loops": updates.detach().float().mean(),
                 "halting/depth_read": out.halting.depth_read().detach().mean(),
             }
         return total

@@ -80,7 +80,7 @@ def test_stepping_from_outside_is_forward_whatever_is_foretold(core, hint):
     state = built.core.start(e)
     for t, next_t in zip(order, foretold, strict=True):
         before = state.h.clone()
-        after = built.core.step(state, t, next_t=next_t, last=t == 3)
+        after = built.core.step(state, mb.Step(t, next_t=next_t, last=t == 3))
         assert torch.equal(state.h, before), "a step changes the state that it was given"
         state = after
 

@@ -1,0 +1,138 @@
+"""A loop over two states, one of which moves faster than the other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.frame import Frame
+from mythos_blocks.iterations import Step
+from mythos_blocks.loop import Loop
+from mythos_blocks.loop_state import LoopState
+from mythos_blocks.memory import Memory, Past
+from mythos_blocks.slots import (
+    ExitSlot,
+    GradientSlot,
+    HaltingSlot,
+    InitialStateSlot,
+    InterfaceSlot,
+    KVPolicySlot,
+    LayerSlot,
+    LoopsSlot,
+    NormSlot,
+    StabilizerSlot,
+)
+from mythos_blocks.spec import build
+from mythos_blocks.types import Count
+
+
+@component("core", "hierarchical")
+class HierarchicalLoop(Loop):
+    """A high and a low state: the low one moves ``num_low_cycles`` times for each move of the high one.
+
+    One iteration, a segment, is ``num_high_cycles`` times: ``z_L = low(z_L + z_H + e)``, repeated, then
+    ``z_H = high(z_H + z_L)`` (HRM, arXiv 2506.21734; TRM, arXiv 2510.04871, where one net is both). z_H is the state
+    that halting, the coda and the next segment see.
+
+    Args:
+        depth: Layers of a net.
+        layer: What each layer is; HRM's are post-norm.
+        shared: One net for both roles, as in TRM.
+        num_high_cycles: Moves of the high state in a segment (HRM 2, TRM 3).
+        num_low_cycles: Moves of the low state for each of the high one (HRM 2, TRM 6).
+        cycle_gradient: What of a segment gets gradient: ``full``, the ``last_cycle`` of the high state (TRM), or the
+            ``last_update`` of either state (HRM's one-step gradient).
+        loops: How many segments a training step runs.
+        loops_per: Whether a training step draws one count for the ``batch``, or for each ``sequence`` or ``token``.
+        input_norm: The normalisation of e.
+        initial_state: z_H before the first segment.
+        initial_low_state: z_L before the first segment.
+        halting: Which segments the readout weighs.
+        exit: When a position stops outside training.
+        interface: What the coda reads of z_H.
+        kv_policy: Which segments share keys and values.
+        gradient: Which segments a training step differentiates; ``segments`` of length 1 with an objective over
+            every iteration is deep supervision.
+        stabilizer: What is done to the layers' weights after every step.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        depth: Count = 2,
+        layer: LayerSlot = "pre_norm",
+        shared: bool = False,
+        num_high_cycles: Count = 2,
+        num_low_cycles: Count = 2,
+        cycle_gradient: Literal["full", "last_cycle", "last_update"] = "last_cycle",
+        loops: LoopsSlot = "fixed",
+        loops_per: Literal["batch", "sequence", "token"] = "batch",
+        input_norm: NormSlot = "none",
+        initial_state: InitialStateSlot = "zeros",
+        initial_low_state: InitialStateSlot = "zeros",
+        halting: HaltingSlot = "none",
+        exit: ExitSlot = "none",
+        interface: InterfaceSlot = "none",
+        kv_policy: KVPolicySlot = "per_loop",
+        gradient: GradientSlot = "window",
+        stabilizer: StabilizerSlot = "none",
+    ) -> None:
+        super().__init__(
+            width,
+            depth=depth,
+            layer=layer,
+            loops=loops,
+            loops_per=loops_per,
+            input_norm=input_norm,
+            initial_state=initial_state,
+            halting=halting,
+            exit=exit,
+            interface=interface,
+            kv_policy=kv_policy,
+            gradient=gradient,
+            stabilizer=stabilizer,
+        )
+        self.num_high_cycles, self.num_low_cycles = num_high_cycles, num_low_cycles
+        self.cycle_gradient = cycle_gradient
+        self.high_layers = (
+            self.layers if shared else nn.ModuleList(build(layer, width, self.loops.max_loops) for _ in range(depth))
+        )
+        self.initial_low_state = build(initial_low_state, width, width)
+
+    def start(
+        self, e: Tensor, frame: Frame | None = None, *, past: Past | None = None, keeps: bool = True
+    ) -> LoopState:
+        state = super().start(e, frame, past=past, keeps=keeps)
+        return replace(state, carry=self.initial_low_state(state.e, state.frame))
+
+    def after_step(self) -> None:
+        super().after_step()
+        if self.high_layers is not self.layers:
+            self.stabilizer.apply(self.high_layers)
+
+    def _iterate(self, state: LoopState, step: Step, memory: Memory) -> LoopState:
+        frame = replace(state.frame, t=step.t, memory=memory, path=("core",))
+        low, high = state.carry, state.h
+        assert low is not None
+        recording = torch.is_grad_enabled()
+        for cycle in range(self.num_high_cycles):
+            final = cycle + 1 == self.num_high_cycles
+            for move in range(self.num_low_cycles):
+                newest = final and move + 1 == self.num_low_cycles
+                graph = {"full": True, "last_cycle": final, "last_update": newest}[self.cycle_gradient]
+                with torch.set_grad_enabled(recording and (graph or not self.training)):
+                    low = self._run(self.layers, low + high + state.e, frame.at("low", cycle, move))
+            with torch.set_grad_enabled(recording and (final or self.cycle_gradient == "full" or not self.training)):
+                high = self._run(self.high_layers, high + low, frame.at("high", cycle))
+        return self._finish(state, step, memory, state.e, high, low)
+
+    def _run(self, layers: nn.ModuleList, x: Tensor, frame: Frame) -> Tensor:
+        for i, layer in enumerate(layers):
+            x = layer(x, frame.at(i))
+            frame.record(x, "core", frame.t or 0, *frame.path[1:], i)
+        return x

@@ -1,0 +1,62 @@
+"""The contract of an objective."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mythos_blocks.component import Component
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+IGNORE = -100
+"""Target of a position that is not scored, as torch's cross-entropy has it."""
+
+
+class Objective(Component):
+    """What training minimises, apart from the terms that components and penalties add.
+
+    Attributes:
+        every_step: Whether the objective reads the states of all iterations, which the model then records.
+    """
+
+    every_step: bool = False
+
+    def check(self, model: LoopedTransformer) -> None:
+        """Refuse a model that the objective would have no effect on, with ``ValueError``."""
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
+        """The loss, a scalar in nats per scored token.
+
+        Args:
+            model: The model.
+            out: What its forward pass returned, recorded where ``every_step`` says so.
+            targets: ``(batch, positions)``, :data:`IGNORE` where a position is not scored.
+        """
+        raise NotImplementedError
+
+
+def scored(x: Tensor, targets: Tensor) -> Tensor:
+    """The rows of ``x``, ``(batch, positions, ...)``, that are scored: ``(scored, ...)``.
+
+    On the meta device, which has no numbers to choose by, all of them.
+    """
+    return x.flatten(0, 1) if x.is_meta else x[targets != IGNORE]
+
+
+def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
+    """Cross-entropy of every scored token after each iteration, ``(num_loops, scored)``.
+
+    The state of an iteration is read as the last one is: through interface, coda, norm and head.
+    """
+    wanted = scored(targets, targets)
+    return torch.stack([token_loss(scored(model.read(h, out.frame), targets), wanted) for h in out.states])
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of each token, in float32: ``(scored, vocab_size), (scored,) -> (scored,)``."""
+    return F.cross_entropy(logits.float(), targets, reduction="none")

@@ -1,0 +1,62 @@
+"""The loss expected over the iterations at which positions halt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.objective.base import Objective, cross_entropies, scored
+from mythos_blocks.types import NonNegative, Probability
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+
+@component("objective", "expected")
+class Expected(Objective):
+    """``mean_i [sum_t q_i(t) CE_i(t) + beta * KL(q_i || prior)]`` with q the halting weights of position i.
+
+    With the uniform prior the second term is ``beta * (log T - H(q))``: Ouro's entropy bonus (arXiv 2510.25741, stage
+    I). With the geometric one it is PonderNet's (arXiv 2107.05407, eq. 5).
+
+    Args:
+        beta: Weight of the divergence from the prior, in nats of loss per nat.
+        prior: Distribution over iterations that the halting weights are drawn to.
+        rate: Halting probability of the geometric prior, cut at the loops run; needs ``prior: geometric``.
+    """
+
+    every_step = True
+
+    def __init__(
+        self,
+        *,
+        beta: NonNegative = 0.1,
+        prior: Literal["uniform", "geometric"] = "uniform",
+        rate: Probability | None = None,
+    ) -> None:
+        if (rate is None) is not (prior == "uniform"):
+            raise ValueError(f"rate is for prior 'geometric', which needs it; prior={prior!r}, rate={rate}")
+        self.beta, self.prior, self.rate = beta, prior, rate
+
+    def check(self, model: LoopedTransformer) -> None:
+        if model.core.halting.kind == "none":
+            raise ValueError("objective 'expected' weighs iterations by halting, and core.halting is 'none'")
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
+        steps = cross_entropies(model, out, targets)
+        q = torch.stack([scored(weight, targets) for weight in out.halting.weights]).float()
+        expected = (q * steps).sum(0).mean()
+        if self.beta == 0:
+            return expected
+        log_prior = self._log_prior(len(steps)).to(q)[:, None]
+        divergence = (torch.xlogy(q, q) - q * log_prior).sum(0).mean()
+        return expected + self.beta * divergence
+
+    def _log_prior(self, num_loops: int) -> Tensor:
+        if self.rate is None:
+            return torch.full((num_loops,), 1 / num_loops).log()
+        prior = self.rate * (1 - self.rate) ** torch.arange(num_loops)
+        return (prior / prior.sum()).log()

@@ -1,0 +1,37 @@
+"""The contract of a penalty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from mythos_blocks.component import Component
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+
+class Penalty(Component):
+    """A term of the training loss.
+
+    Attributes:
+        metric: The name of the metric that shows what the penalty acts on.
+        every_step: Whether the penalty reads the states of all iterations, which the model then records.
+    """
+
+    metric: str
+    every_step: bool = False
+
+    def check(self, model: LoopedTransformer) -> None:
+        """Refuse a model that the penalty would have no effect on, with ``ValueError``."""
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The term with its weight, and the quantity that it acts on; two scalars.
+
+        Args:
+            model: The model.
+            out: What its forward pass returned, with the loop's last state.
+            targets: ``(batch, positions)``, ``IGNORE`` where a position is not scored.
+        """
+        raise NotImplementedError

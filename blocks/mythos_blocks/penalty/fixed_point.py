@@ -1,0 +1,36 @@
+"""A loss that makes the loop settle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.types import Positive
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+
+@component("penalty", "fixed_point")
+class FixedPoint(Penalty):
+    """``weight * mean(||f(h) - h||^2 / ||h||^2)`` at the last state: the terminal fixed-point loss (arXiv 2608.18222).
+
+    f is one more iteration, which costs its forward and backward pass.
+
+    Args:
+        weight: Weight of the squared relative residual.
+    """
+
+    metric = "stability/fixed_point_residual"
+
+    def __init__(self, *, weight: Positive = 0.01) -> None:
+        self.weight = weight
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
+        h = out.state.h
+        after = model.core.next_state(out.state, h)
+        residual = ((after - h).float().square().sum(-1) / h.float().square().sum(-1).clamp_min(1e-12)).mean()
+        return self.weight * residual, residual.sqrt()

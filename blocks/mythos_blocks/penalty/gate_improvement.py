@@ -1,0 +1,52 @@
+"""A loss that teaches the halting gate what an iteration is worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.objective.base import cross_entropies, scored
+from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.types import NonNegative, Positive
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+
+@component("penalty", "gate_improvement")
+class GateImprovement(Penalty):
+    """Cross-entropy between going on after an iteration and what the next one gains (Ouro, arXiv 2510.25741, stage II).
+
+    The gain ``I_t = max(0, CE_{t-1} - CE_t)`` is a constant for the gradient; going on after t - 1 is right with
+    probability ``sigmoid(slope * (I_t - gain))``, and the halting rule goes on with ``1 - lambda_{t-1}``, lambda being
+    its weight over the mass left.
+
+    Args:
+        weight: Weight of the cross-entropy.
+        slope: Steepness of the target, per nat.
+        gain: Nats of loss at which an iteration is as well left out.
+    """
+
+    metric = "penalty/gate_improvement"
+    every_step = True
+
+    def __init__(self, *, weight: Positive = 1.0, slope: Positive = 50.0, gain: NonNegative = 0.005) -> None:
+        self.weight, self.slope, self.gain = weight, slope, gain
+
+    def check(self, model: LoopedTransformer) -> None:
+        if model.core.halting.kind == "none":
+            raise ValueError("penalty 'gate_improvement' trains a halting gate, and core.halting is 'none'")
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.no_grad():
+            losses = cross_entropies(model, out, targets)
+            wanted = torch.sigmoid(self.slope * ((losses[:-1] - losses[1:]).clamp_min(0) - self.gain))
+        q = torch.stack([scored(weight, targets) for weight in out.halting.weights]).float()
+        left = 1 - F.pad(q.cumsum(0), (0, 0, 1, 0))[:-1]
+        going_on = (1 - q / left.clamp_min(1e-6))[:-1].clamp(1e-6, 1 - 1e-6)
+        entropy = F.binary_cross_entropy(going_on, wanted)
+        return self.weight * entropy, entropy
