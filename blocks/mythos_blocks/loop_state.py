@@ -46,7 +46,7 @@ class LoopState:
     num_loops: int = 0
 
 
-_BY_POSITION = ("h", "e", "halting", "executed", "stopped", "exit", "carry")
+_CHANGED = ("h", "halting", "executed", "stopped", "exit", "carry")
 
 
 def select(state: LoopState, selection: Selection) -> LoopState:
@@ -57,7 +57,7 @@ def select(state: LoopState, selection: Selection) -> LoopState:
         frame=state.frame.select(selection, shape),
         memory=state.memory.fork(selection),
         x=None,
-        **{name: take(getattr(state, name), selection, shape) for name in _BY_POSITION},
+        **{name: take(getattr(state, name), selection, shape) for name in ("e", *_CHANGED)},
     )
 
 
@@ -69,7 +69,7 @@ def merge(state: LoopState, part: LoopState, selection: Selection) -> LoopState:
         memory=part.memory.fork(),
         num_loops=part.num_loops,
         x=None,
-        **{name: put(getattr(state, name), getattr(part, name), selection, shape) for name in _BY_POSITION},
+        **{name: put(getattr(state, name), getattr(part, name), selection, shape) for name in _CHANGED},
     )
 
 

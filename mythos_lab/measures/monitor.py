@@ -6,12 +6,21 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks import LoopedTransformer, MixtureOfExperts
+from mythos_blocks.stabilizer.spectral_clip import spectral_norms
 
 
 def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tensor | None:
     """Spectral radius of the injection's linear map, rounded to the training dtype; ``None`` without one."""
     rho = model.core.injection.rho()
     return None if rho is None else rho.detach().to(dtype).float()
+
+
+def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:
+    """Largest singular value of any matrix of the core's layers; ``None`` where nothing bounds them."""
+    if model.core.stabilizer.kind == "none":
+        return None
+    norms = [spectral_norms(p.detach()).max() for p in model.core.layers.parameters() if p.dim() >= 2]
+    return torch.stack(norms).max()
 
 
 def load_cv(model: nn.Module) -> Tensor | None:

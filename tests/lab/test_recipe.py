@@ -106,14 +106,14 @@ PLUGIN = '''
 import mythos_blocks as mb
 
 @mb.component("update", "{kind}")
-class Average(mb.Module):
+class Average(mb.Update):
     """The mean of the old state and the core's output."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, h, u):
-        return (h + u) / 2
+    def forward(self, h, u, carry=None):
+        return (h + u) / 2, None
 '''
 
 
