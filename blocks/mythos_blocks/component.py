@@ -38,7 +38,13 @@ class Component:
 
 
 class Module(Component, nn.Module):
-    """A component with parameters or buffers."""
+    """A component with parameters or buffers.
+
+    Attributes:
+        reads_memory: Whether it reads what other iterations have written, through ``Frame.over_depth``.
+    """
+
+    reads_memory: bool = False
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Set the weights whose initial values are part of the component's definition.

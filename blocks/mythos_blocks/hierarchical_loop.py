@@ -116,7 +116,7 @@ class HierarchicalLoop(Loop):
             self.stabilizer.apply(self.high_layers)
 
     def _iterate(self, state: LoopState, step: Step, memory: Memory) -> LoopState:
-        frame = replace(state.frame, t=step.t, memory=memory, path=("core",))
+        frame = self._frame(state, step, memory)
         low, high = state.carry, state.h
         assert low is not None
         recording = torch.is_grad_enabled()

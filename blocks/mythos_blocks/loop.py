@@ -109,6 +109,7 @@ class Loop(Module):
         self.kv_policy = build(kv_policy)
         self.gradient = build(gradient, self.loops)
         self.stabilizer = build(stabilizer)
+        self._reads_memory = any(isinstance(m, Module) and m.reads_memory for m in self.layers.modules())
         if self.gradient.needs_last_state and self.halting.kind != "none":
             raise ValueError(f"gradient {self.gradient.kind!r} needs the last state; halting must be 'none'")
 
@@ -182,7 +183,7 @@ class Loop(Module):
 
     def _iterate(self, state: LoopState, step: Step, memory: Memory) -> LoopState:
         """One iteration of all positions of ``state``, which writes to ``memory``."""
-        frame = replace(state.frame, t=step.t, memory=memory, path=("core",))
+        frame = self._frame(state, step, memory)
         positions = frame.position_ids(state.h)
         prepared = state.x is not None and state.x_for == step.t
         x = u = state.x if prepared else self._combine(state.h, state.e, step.t, positions)
@@ -196,6 +197,11 @@ class Loop(Module):
             return self._finish(state, step, memory, x, self.injection.inject(state.h, state.e, y), carry)
         h, next_x = self.injection.advance(state.h, state.e, y, self.depth_signal(step.next_t, positions))
         return replace(self._finish(state, step, memory, x, h, carry), x=next_x, x_for=step.next_t)
+
+    def _frame(self, state: LoopState, step: Step, memory: Memory) -> Frame:
+        # A memory that nobody will read would only make a compiled layer depend on the iteration.
+        needed = self._reads_memory or memory.needed
+        return replace(state.frame, t=step.t, memory=memory if needed else None, path=("core",))
 
     def _combine(self, h: Tensor, e: Tensor, t: int, positions: Tensor) -> Tensor:
         out: Tensor = self.injection.combine(self.depth_signal.transform(h, t), e, self.depth_signal(t, positions))

@@ -71,6 +71,11 @@ class Memory:
         self._entries: dict[tuple[Path, int], Tensors] = {}
         self._depths: dict[Path, list[Tensors]] = {}
 
+    @property
+    def needed(self) -> bool:
+        """Whether anything that is written here can be read again."""
+        return self.keeps or self.policy.reuses or self.past is not None
+
     def fork(self, selection: Selection | None = None, hold: Tensor | None = None) -> Memory:
         """A memory with the same contents, which can be written without changing this one."""
         other = Memory(self.policy, self.past, num_sequences=self.num_sequences, keeps=self.keeps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -175,6 +176,14 @@ class LoopedTransformer(Module):
         x = self.coda(self.core.interface(h, self.norm), frame.at("coda"))
         logits: Tensor = self.head(self.norm(x))
         return logits
+
+    def compile_layers(self, **options: Any) -> None:
+        """Compile every layer in place, with ``torch.compile``'s options.
+
+        The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts.
+        """
+        for layer in (*self.prelude.layers, *self.core.layers, *self.coda.layers):
+            layer.compile(**options)
 
     def after_optimizer_step(self) -> None:
         """Let every component update the state that it keeps without a gradient."""
