@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test check schema clean
+.PHONY: help study ui test check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -27,8 +27,9 @@ check: $(STAMP)  ## Linter, types and the walls between the rooms
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-schema: $(STAMP)  ## Write the JSON Schema that editors read
+docs: $(STAMP)  ## Write what is generated: the JSON Schema that editors read, the catalogue of components
 	$(BIN)/mythos schema > docs/recipe.schema.json
+	$(BIN)/mythos components --markdown > docs/components.md
 
 clean:  ## Remove the environment
 	rm -rf $(VENV)

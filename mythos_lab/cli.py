@@ -115,23 +115,31 @@ def recipes() -> None:
 
 
 @app.command()
-def components(slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None) -> None:
-    """List the components of every slot, with their fields.
+def components(
+    slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page of docs/components.md.")] = False,
+) -> None:
+    """List the components of every slot: fields, sources, cost, and the recipes that use them.
 
     Example: `mythos components halting`
     """
     with _one_line_errors():
-        from mythos_blocks.registry import load_plugins, slot_info, slots
+        from mythos_blocks.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
-        from mythos_lab.report.terminal import print_slot
+        from mythos_lab.report import catalogue
+        from mythos_lab.report.terminal import print_components
 
         load_plugins()
         try:
-            wanted = slots() if slot is None else {slot: slot_info(slot)}
+            if slot is not None:
+                slot_info(slot)
         except ValueError as error:
             raise RecipeError(str(error)) from None
-        for info in wanted.values():
-            print_slot(info)
+        entries = catalogue.catalogue(slot)
+        if markdown:
+            typer.echo(catalogue.markdown(entries), nl=False)
+        else:
+            print_components(entries)
 
 
 @app.command()

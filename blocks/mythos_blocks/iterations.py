@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mythos_blocks.exit.base import Exit, Read
+from mythos_blocks.exit.base import Exit
+from mythos_blocks.frame import Frame
 from mythos_blocks.selection import Selection
 
 Iterations = int | Sequence[int] | Tensor
 """A loop count; or iteration indices in the order in which to run them; or a loop count for each sequence,
 ``(batch,)``, or for each position, ``(batch, positions)``."""
+
+
+ReadAt = Callable[[Tensor, Frame], Tensor]
+"""From a state, and the frame that its positions stand in, to the logits that the model would read from it."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Step:
             where it differs.
         layer: The one layer to apply, for ``tying: sequence``; ``None`` applies all.
         exit: The rule that may stop positions.
-        read: From a state to the model's logits, for exit rules that need them.
+        read: From a state and its frame to the model's logits, for exit rules that need them.
     """
 
     t: int
@@ -36,7 +41,7 @@ class Step:
     last: bool | Tensor = False
     layer: int | None = None
     exit: Exit | None = None
-    read: Read | None = None
+    read: ReadAt | None = None
 
     def select(self, selection: Selection) -> Step:
         """The iteration as the selected positions see it."""

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.component import Module, component
-from mythos_blocks.exit.base import Exit, Read
+from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame import Frame
-from mythos_blocks.iterations import Iterations, Step, plan
+from mythos_blocks.iterations import Iterations, ReadAt, Step, plan
 from mythos_blocks.loop_state import LoopState, detach, merge, select
 from mythos_blocks.memory import Memory, Past
 from mythos_blocks.selection import Selection
@@ -213,7 +213,9 @@ class Loop(Module):
         """The state after an iteration that read ``x`` and made ``h``, once exit and halting have seen it."""
         stopped, exit_state, last = state.stopped, state.exit, step.last
         if step.exit is not None:
-            exit_state = step.exit.observe(state.exit or step.exit.start(state.h), state.h, h, step.read or _no_logits)
+            read, frame = step.read or _no_logits, replace(state.frame, memory=memory)
+            before = state.exit or step.exit.start(state.h)
+            exit_state = step.exit.observe(before, state.h, h, lambda h: read(h, frame))
             stopped = exit_state.stopped
             last = stopped | last
         halting = self.halting.observe(state.halting, h, x=x, last=last)
@@ -244,7 +246,7 @@ class Loop(Module):
         *,
         past: Past | None = None,
         exit: Exit | None = None,
-        read: Read | None = None,
+        read: ReadAt | None = None,
         compact: bool = True,
     ) -> LoopState:
         """Run the loop.
@@ -256,12 +258,13 @@ class Loop(Module):
                 before the gradient window run without a graph, so memory follows the window.
             past: Keys and values of earlier calls, for cached decoding.
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
-            read: From a state to the model's logits, for exit rules that need them.
+            read: From a state, and the frame that it stands in, to the model's logits, for exit rules that need them.
             compact: Spend nothing on positions that have stopped. Without it they are computed and put back.
 
         Returns:
             The state after the last iteration; ``state.halting.readout`` is what the coda reads. Outside
-            training the loop ends early once every position has halted.
+            training the loop ends early once every position has halted, unless later calls may still read the keys
+            and values of positions that have halted and run on.
 
         Raises:
             ValueError: No iteration is asked for, or the exit rule needs logits and ``read`` is missing.
@@ -284,7 +287,7 @@ class Loop(Module):
                 if graph and not state.h.requires_grad:
                     state = replace(state, x=None)  # prepared without a graph, and e must get gradient here
                 state = self.step(state, step, where=where, compact=compact, graph=graph)
-            if _all(state.stopped) or (not self.training and _all(state.halting.halted)):
+            if _all(state.stopped) or (not self.training and past is None and _all(state.halting.halted)):
                 break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
             state = self._attach(state, steps[-1])
@@ -312,7 +315,7 @@ class Loop(Module):
         h = self.gradient.attach(state.h, again)
         return replace(state, h=h, halting=replace(state.halting, readout=h))
 
-    def _exit_rule(self, exit: Exit | None, read: Read | None) -> Exit | None:
+    def _exit_rule(self, exit: Exit | None, read: ReadAt | None) -> Exit | None:
         rule = self.exit if exit is None else exit
         if self.training or rule.kind == "none":
             return None
@@ -350,5 +353,5 @@ def _all(flags: Tensor | None) -> bool:
     return flags is not None and not flags.is_meta and bool(flags.all())
 
 
-def _no_logits(h: Tensor) -> Tensor:
+def _no_logits(h: Tensor, frame: Frame) -> Tensor:
     raise ValueError("the exit rule reads logits, and the step was not given a way to read them")

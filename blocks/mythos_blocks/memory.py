@@ -97,7 +97,7 @@ class Memory:
                 self._entries[path, entry] = whole
         if self.past is not None:
             whole = self.past.extended(path, entry, whole)
-        return whole if self.selection is None else tuple(x[self.selection.rows] for x in whole)
+        return self._of_rows(whole)
 
     def over_depth(self, path: Path, t: int | None, written: Tensors, all_positions: bool) -> list[Tensors]:
         """See :meth:`mythos_blocks.frame.Frame.over_depth`."""
@@ -107,10 +107,16 @@ class Memory:
             whole = [
                 layer if self.past is None else self.past.extended(path, i, layer) for i, layer in enumerate(depths)
             ]
-            return whole if self.selection is None else [tuple(x[self.selection.rows] for x in w) for w in whole]
+            return [self._of_rows(layer) for layer in whole]
         if self.selection is None:
             return list(depths)
         return [tuple(self.selection.take(x, dim=-2) for x in layer) for layer in depths]
+
+    def _of_rows(self, whole: Tensors) -> Tensors:
+        """The selected sequences; all of them are passed on without a copy."""
+        if self.selection is None or len(self.selection.rows) == len(whole[0]):
+            return whole
+        return tuple(x[self.selection.rows] for x in whole)
 
     def _whole(self, before: Tensors | None, written: Tensors) -> Tensors:
         """What all positions have written last: the present ones ``written``, the others what they wrote before."""

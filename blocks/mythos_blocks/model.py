@@ -143,8 +143,8 @@ class LoopedTransformer(Module):
             embedded = embedded * self.embedding_scale
         e = self.prelude(embedded, frame.at("prelude"))
 
-        def read(h: Tensor) -> Tensor:
-            return self.read(h, replace(frame, tape=None))
+        def read(h: Tensor, frame: Frame) -> Tensor:
+            return self.read(h, replace(frame, losses=None, tape=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
         logits = self.read(state.halting.readout, frame)

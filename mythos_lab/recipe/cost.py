@@ -89,7 +89,8 @@ class _Line:
 
 
 def _forward_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
-    model.eval()
+    # The counter follows gradients, and stumbles over a row of a table that needs one while there are none.
+    model.eval().requires_grad_(False)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         model(*_meta_inputs(recipe, batch, positions), num_loops)
     return int(counter.get_total_flops())
@@ -97,7 +98,7 @@ def _forward_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positio
 
 def _training_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
     """Forward and backward pass of one training step, objective and penalties included."""
-    model.train()
+    model.train().requires_grad_(True)
     losses = Losses.of(recipe)
     tokens, mask = _meta_inputs(recipe, batch, positions)
     with FlopCounterMode(display=False) as counter:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mythos_blocks.registry import SlotInfo
     from mythos_lab.measures.depth import DepthCurve
+    from mythos_lab.report.catalogue import Entry
     from mythos_lab.training.result import RunResult
 
 console = Console()
@@ -72,18 +72,28 @@ def print_recipes(paths: dict[str, Path]) -> None:
     console.print(table)
 
 
-def print_slot(info: SlotInfo) -> None:
-    """A slot's components, each with its fields, defaults and meanings."""
-    from mythos_blocks.spec import summary
+def print_components(entries: list[Entry]) -> None:
+    """Components by slot, each with its fields, defaults and meanings, its cost, and the recipes that use it."""
+    from mythos_blocks.registry import slot_info
 
-    off = f" (off: {info.off})" if info.off else ""
-    console.print(f"[bold]{info.name}[/bold]{off}  {info.summary}", highlight=False)
-    for kind, cls in sorted(info.kinds.items()):
-        console.print(f"  [cyan]{kind}[/cyan]  {_plain(summary(cls))}", highlight=False)
-        for name, field in cls.Spec.model_fields.items():
-            if name != "kind":
-                default = "required" if field.is_required() else f"default {field.default!r}"
-                console.print(f"      {name}: {_plain(str(field.description))} ({_plain(default)})", highlight=False)
+    shown = None
+    for entry in entries:
+        if entry.slot != shown:
+            info, shown = slot_info(entry.slot), entry.slot
+            off = f" (off: {info.off})" if info.off else ""
+            console.print(f"[bold]{info.name}[/bold]{off}  {info.summary}", highlight=False)
+        console.print(f"  [cyan]{entry.kind}[/cyan]  {_plain(entry.meaning)}", highlight=False)
+        if entry.params is not None and (entry.params or entry.flops):
+            console.print(
+                f"      [dim]{entry.params:+,} parameters, {entry.flops:+,.0f} FLOPs per position and loop at width 128"
+                "[/dim]",
+                highlight=False,
+            )
+        if entry.recipes:
+            console.print(f"      [dim]used by {', '.join(entry.recipes)}[/dim]", highlight=False)
+        for field in entry.fields:
+            default = "required" if field.default is None else f"default {field.default}"
+            console.print(f"      {field.name}: {_plain(field.meaning)} ({_plain(default)})", highlight=False)
 
 
 def _plain(text: Any) -> str:

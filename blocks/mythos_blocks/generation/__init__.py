@@ -1,0 +1,8 @@
+"""Text from looped transformers."""
+
+from mythos_blocks.generation.decoder import Decoder
+from mythos_blocks.generation.generate import Generation, generate
+from mythos_blocks.generation.padding import left_padded
+from mythos_blocks.generation.sampling import Sampling
+
+__all__ = ["Decoder", "Generation", "Sampling", "generate", "left_padded"]

@@ -1,0 +1,185 @@
+"""A model and its cache, a chunk of tokens at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.cache import Cache
+from mythos_blocks.exit.base import Exit
+from mythos_blocks.generation.padding import padding_counts
+from mythos_blocks.iterations import Iterations
+from mythos_blocks.model import LoopedTransformer, ModelOutput
+from mythos_blocks.spec import Slot, SpecLike
+
+Counts = int | Sequence[int] | Tensor
+"""A loop count; or one for each request, ``(batch,)``."""
+
+
+class Decoder:
+    """Decodes a batch of sequences with a cache.
+
+    >>> decoder = Decoder(model, batch=1)
+    >>> logits = decoder.prefill(prompt)
+    >>> logits = decoder.step(logits.argmax(-1))
+
+    The model runs without gradients and in evaluation mode.
+
+    Args:
+        model: The model.
+        batch: Sequences.
+        capacity: Columns to allocate ahead.
+        padding: Of the first tokens that :meth:`prefill` will get, how many are padding, ``(batch,)``. They run one
+            iteration where the core can tell them apart.
+        iterations: A loop count, or one for each sequence, ``(batch,)``; ``None`` runs the sampler's mean. It may be
+            changed between calls.
+        exit: The rule that stops positions; ``None`` takes the declared one.
+        compact: Spend nothing on positions that have stopped.
+
+    Attributes:
+        cache: The keys and values.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(
+        self,
+        model: LoopedTransformer,
+        batch: int,
+        *,
+        capacity: int = 0,
+        padding: Tensor | Sequence[int] | None = None,
+        iterations: Counts | None = None,
+        exit: Exit | SpecLike | None = None,
+        compact: bool = True,
+    ) -> None:
+        self.model, self.compact = model, compact
+        self.exit = None if exit is None else _exit(exit, model)
+        self.iterations = iterations
+        self.cache = Cache(batch, capacity, padding=padding, exact=_exact(model, self.exit))
+
+    @property
+    def iterations(self) -> int | Tensor:
+        """The loop count, or one for each sequence, ``(batch,)``."""
+        return self._iterations
+
+    @iterations.setter
+    def iterations(self, iterations: Counts | None) -> None:
+        self._iterations = _loop_counts(self.model.core.loops.eval_loops if iterations is None else iterations)
+
+    @property
+    def exact(self) -> bool:
+        """Whether decoding equals the full pass, up to rounding.
+
+        It does not where the key-value policy is not exact, nor where the exit rule reads logits through a coda:
+        a whole pass reads earlier positions there as they are in the same iteration, and decoding as they ended.
+        """
+        return self.cache.exact
+
+    @torch.no_grad()
+    def advance(self, tokens: Tensor) -> ModelOutput:
+        """Run the model on the next tokens of all sequences, ``(batch, positions)``, and keep them."""
+        size = self.cache.batch, tokens.shape[1]
+        if tokens.shape[0] != self.cache.batch:
+            raise ValueError(f"tokens have {tokens.shape[0]} rows, and the decoder {self.cache.batch}")
+        mask, positions = self.cache.begin(tokens.shape[1], tokens.device)
+        with _evaluating(self.model):
+            out = self.model(
+                tokens,
+                mask,
+                self._counts(size, tokens.device),
+                positions=positions,
+                past=self.cache,
+                exit=self.exit,
+                compact=self.compact,
+            )
+        self.cache.commit(tokens.shape[1])
+        return out
+
+    def prefill(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
+        """Read tokens ``(batch, positions)``, ``chunk`` of them at a time; logits after the last, ``(batch, vocab_size)``.
+
+        Chunks bound the memory of a long prompt, and the last one may be shorter.
+        """
+        return self.read(tokens, chunk)[0]
+
+    def read(self, tokens: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
+        """:meth:`prefill`, with the iterations that each position ran, ``(batch, positions)``."""
+        if tokens.dim() != 2 or tokens.shape[1] < 1:
+            raise ValueError(f"tokens must be (batch, positions) with at least one position, not {tuple(tokens.shape)}")
+        if chunk is not None and chunk < 1:
+            raise ValueError(f"chunk={chunk} must be at least 1")
+        executed = []
+        for part in tokens.split(chunk or tokens.shape[1], dim=1):
+            out = self.advance(part)
+            executed.append(out.executed)
+        return out.logits[:, -1], torch.cat(executed, dim=1)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Read one token of each sequence, ``(batch,)``; the logits after it, ``(batch, vocab_size)``."""
+        return self.prefill(tokens[:, None])
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Go on with these sequences alone; ``rows`` are their indices, ``(rows,)``."""
+        self.cache.keep_rows(rows)
+        if isinstance(self._iterations, Tensor):
+            self._iterations = self._iterations[rows.to(self._iterations.device)]
+
+    def _counts(self, size: tuple[int, int], device: torch.device) -> Iterations:
+        """What the model is asked to run of the next call."""
+        counts = self._iterations
+        if isinstance(counts, Tensor):
+            if counts.shape != size[:1]:
+                raise ValueError(f"iterations holds {tuple(counts.shape)} counts, for {size[0]} sequences")
+            if bool((counts == counts[0]).all()):
+                counts = int(counts[0])
+        padding = self.cache.padding
+        if padding is None or self.model.core.tying == "sequence":
+            return counts
+        columns = torch.arange(self.cache.length, self.cache.length + size[1])
+        padded = columns < padding.cpu()[:, None]
+        if not bool(padded.any()):
+            return counts
+        wanted = counts.cpu()[:, None].expand(size) if isinstance(counts, Tensor) else torch.full(size, counts)
+        return wanted.masked_fill(padded, 1).to(device)
+
+
+def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
+    if isinstance(exit, Exit):
+        return exit
+    built = Slot("exit").resolve(exit).build(model.core.state_width)
+    assert isinstance(built, Exit)
+    return built.to(model.embedding.weight.device)
+
+
+def _exact(model: LoopedTransformer, exit: Exit | None) -> bool:
+    rule = model.core.exit if exit is None else exit
+    coda_reads = any(True for _ in model.coda.parameters())
+    return bool(model.core.kv_policy.exact) and not (rule.reads_logits and coda_reads)
+
+
+def _loop_counts(iterations: Counts) -> int | Tensor:
+    counts = torch.as_tensor(iterations)
+    whole = not (counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool)
+    if not whole or counts.dim() > 1 or counts.numel() < 1 or int(counts.min()) < 1:
+        raise ValueError(f"iterations={iterations} must be a loop count, or one for each request, and at least 1")
+    return int(counts) if counts.dim() == 0 else counts
+
+
+@contextmanager
+def _evaluating(model: LoopedTransformer) -> Iterator[None]:
+    """The model in evaluation mode; its modules go back to the modes that they had."""
+    if not model.training:
+        yield
+        return
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
