@@ -16,7 +16,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
 @pytest.fixture(autouse=True)
 def forget_the_example():
     yield
-    registry.slot_info("update").kinds.pop("damped", None)
+    registry.slot_info("update").kinds.pop("lerp", None)
 
 
 @pytest.mark.parametrize("code", PYTHON)
