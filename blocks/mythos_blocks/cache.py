@@ -144,6 +144,25 @@ class Cache:
         self._last.clear()
         self.length = end
 
+    def truncate(self, length: int) -> None:
+        """Forget the columns from ``length`` on, to decode them again or otherwise.
+
+        Raises:
+            ValueError: There are fewer columns.
+        """
+        if not 0 <= length <= self.length:
+            raise ValueError(f"length={length} must be between 0 and the {self.length} columns that there are")
+        self.length = length
+        self._valid = {key: min(valid, length) for key, valid in self._valid.items()}
+        for path, runs in self._runs.items():
+            begins = [0, *[end for end, _ in runs]]
+            kept = [
+                (min(end, length), entry) for begin, (end, entry) in zip(begins, runs, strict=False) if begin < length
+            ]
+            self._runs[path] = kept
+        for flags in self._flags.values():
+            flags[:, length:] = False
+
     def keep_rows(self, rows: Tensor) -> None:
         """Go on with these sequences alone; ``rows`` are their indices, ``(rows,)``."""
         self._buffers = {key: tuple(x[rows] for x in buffers) for key, buffers in self._buffers.items()}

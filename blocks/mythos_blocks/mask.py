@@ -28,7 +28,7 @@ class AttentionMask:
         """The rule as booleans, ``(batch or 1, queries, keys)``."""
         allowed = torch.ones(1, num_queries, num_keys, dtype=torch.bool, device=device)
         if self.causal:
-            allowed = allowed.tril(num_keys - num_queries)
+            allowed = _causal(num_queries, num_keys, device).unsqueeze(0)
         return allowed if self.allowed is None else allowed & self.allowed
 
     def select(self, selection: Selection, num_positions: int) -> AttentionMask:
@@ -62,13 +62,22 @@ class AttentionMask:
         # Unequal head sizes push scaled_dot_product_attention onto a slow path; zeros do not change
         # the result and cost less.
         v_size = v.shape[-1]
-        v = F.pad(v, (0, q.shape[-1] - v_size))
+        if v_size != q.shape[-1]:
+            v = F.pad(v, (0, q.shape[-1] - v_size))
         grouped = q.shape[1] != k.shape[1]
-        if self.allowed is None:
+        if self.causal and self.allowed is None and q.shape[2] != k.shape[2]:
+            allowed = _causal(q.shape[2], k.shape[2], q.device)
+            out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=grouped)
+        elif self.allowed is None:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal, scale=scale, enable_gqa=grouped)
         else:
             allowed = self.allowed.unsqueeze(1)
             if self.causal:
-                allowed = allowed & torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
+                allowed = allowed & _causal(q.shape[2], k.shape[2], q.device)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=grouped)
         return out[..., :v_size]
+
+
+def _causal(num_queries: int, num_keys: int, device: torch.device) -> Tensor:
+    """Query i of the last ``num_queries`` positions sees all keys up to its own."""
+    return torch.ones(num_queries, num_keys, dtype=torch.bool, device=device).tril(num_keys - num_queries)

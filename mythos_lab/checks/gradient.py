@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mythos_blocks import MixtureOfExperts
+from mythos_blocks import RoutedExperts
 from mythos_lab.checks.findings import Assembly, Finding
 
 
@@ -19,7 +19,7 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
         model.core.loops.gradient_window = window
     assembly.losses(model, out, assembly.batch.targets)[0].backward()
     for module in model.modules():
-        if isinstance(module, MixtureOfExperts):
+        if isinstance(module, RoutedExperts):
             module.load.zero_()  # the pass must not count as one of training
     silent = [
         name

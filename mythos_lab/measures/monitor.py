@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks import LoopedTransformer, MixtureOfExperts
+from mythos_blocks import LoopedTransformer, RoutedExperts
 from mythos_blocks.stabilizer.spectral_clip import spectral_norms
 
 
@@ -25,7 +25,7 @@ def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:
 
 def load_cv(model: nn.Module) -> Tensor | None:
     """Coefficient of variation of the experts' load since the last step, the mean over MoE layers."""
-    loads = [m.load.float() for m in model.modules() if isinstance(m, MixtureOfExperts) and bool(m.load.any())]
+    loads = [m.load.float() for m in model.modules() if isinstance(m, RoutedExperts) and bool(m.load.any())]
     if not loads:
         return None
     return torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()

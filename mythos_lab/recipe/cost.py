@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from mythos_blocks import AttentionMask, LoopedTransformer, MixtureOfExperts
+from mythos_blocks import AttentionMask, LoopedTransformer, RoutedExperts
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
@@ -117,7 +117,7 @@ def _meta_inputs(recipe: Recipe, batch: int, positions: int) -> tuple[torch.Tens
 def _idle_experts(model: torch.nn.Module) -> int:
     idle = 0
     for module in model.modules():
-        if isinstance(module, MixtureOfExperts):
+        if isinstance(module, RoutedExperts):
             routed = module.gate.numel() + module.up.numel() + module.down.numel()
             idle += routed - routed * module.num_active // module.num_experts
     return idle

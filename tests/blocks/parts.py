@@ -70,8 +70,10 @@ def make(slot: str, declared: str | dict[str, Any], *, seed: int = 0, std: float
 
 
 @torch.no_grad()
-def randomise(module: nn.Module, *, seed: int = 0, std: float = 0.3) -> None:
+def randomise(module: Any, *, seed: int = 0, std: float = 0.3) -> None:
     generator = torch.Generator().manual_seed(seed)
+    if not isinstance(module, nn.Module):
+        return
     for parameter in module.parameters():
         parameter.normal_(std=std, generator=generator)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mythos_blocks.attention.rope import rotate
 from mythos_blocks.component import Module, component
 from mythos_blocks.frame import Frame
+from mythos_blocks.mask import AttentionMask
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.types import Count, Positive
 
@@ -18,6 +19,10 @@ class LatentAttention(Module):
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``. A head's query and key have
     ``nope_dim`` channels without position and ``rope_dim`` with; the rotary key is one for all heads.
+
+    Attributes:
+        absorb: Whether to score queries against the latents directly instead of expanding keys and values; ``None``
+            does where queries are few against keys, as in decoding.
 
     Args:
         num_heads: Heads.
@@ -52,6 +57,8 @@ class LatentAttention(Module):
             raise ValueError(f"value_dim={value_dim} must be at most nope_dim + rope_dim = {nope_dim + rope_dim}")
         self.num_heads, self.kv_rank, self.rope_theta = num_heads, kv_rank, rope_theta
         self.nope_dim, self.rope_dim, self.value_dim = nope_dim, rope_dim, value_dim
+        self.scale = (nope_dim + rope_dim) ** -0.5
+        self.absorb: bool | None = None
         self.q_down = nn.Linear(width, q_rank, bias=False)
         self.q_norm = RMSNorm(q_rank)
         self.q_up_nope = nn.Linear(q_rank, num_heads * nope_dim, bias=False)
@@ -70,12 +77,27 @@ class LatentAttention(Module):
         latent, k_rope = self.kv_down(x).split((self.kv_rank, self.rope_dim), dim=-1)
         # What is kept for later positions is the latent and one rotary key for all heads.
         latent, k_rope = frame.exchange(self.kv_norm(latent), rotate(k_rope, positions, self.rope_theta))
+        absorbs = self.absorb if self.absorb is not None else x.shape[1] * 4 <= latent.shape[1]
+        attend = self._absorbed if absorbs else self._expanded
+        attended = attend(q_nope, q_rope, latent, k_rope, frame.mask)
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return out
+
+    def _expanded(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask) -> Tensor:
+        """Attention over keys and values that are expanded from the latents, which defines the meaning."""
         k_nope, v = self._heads(self.kv_up(latent)).split((self.nope_dim, self.value_dim), dim=-1)
         k_rope = k_rope.unsqueeze(1).expand(-1, self.num_heads, -1, -1)
         q, k = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
-        attended = frame.mask.attend(q, k, v, scale=(self.nope_dim + self.rope_dim) ** -0.5)
-        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
-        return out
+        return mask.attend(q, k, v, scale=self.scale)
+
+    def _absorbed(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask) -> Tensor:
+        """The same with the expansion moved to the few queries and outputs: the latents are one head that all share."""
+        up = self.kv_up.weight.view(self.num_heads, self.nope_dim + self.value_dim, self.kv_rank)
+        k_up, v_up = up[:, : self.nope_dim], up[:, self.nope_dim :]
+        q = torch.cat((torch.einsum("bhqn,hnr->bhqr", q_nope, k_up), q_rope), dim=-1)
+        k = torch.cat((latent, k_rope), dim=-1).unsqueeze(1)
+        mixed = mask.attend(q, k, latent.unsqueeze(1), scale=self.scale)
+        return torch.einsum("bhqr,hvr->bhqv", mixed, v_up)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from mythos_blocks.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
 from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.rows import Beyond, row
 from mythos_blocks.types import Count, NonNegative
 
 
@@ -16,16 +17,20 @@ class DepthLoRA(DepthAdapter):
     """``u + ((u @ down) * scale[t]) @ up``, as in OpenMythos: only ``scale`` differs between iterations.
 
     Relaxed Recursive Transformers (arXiv 2410.20672), which OpenMythos cites for it, give every iteration
-    matrices of its own instead. Iterations beyond the trained ones reuse the last row.
+    matrices of its own instead (``loop_lora``).
 
     Args:
         rank: Channels of the bottleneck.
         std: Standard deviation of the initial ``scale`` and ``up``.
+        beyond: What iterations past the trained ones read of ``scale``: the last row, zeros, the line through the last
+            two rows, or an error.
     """
 
-    def __init__(self, width: int, max_loops: int, *, rank: Count = 8, std: NonNegative = 0.02) -> None:
+    def __init__(
+        self, width: int, max_loops: int, *, rank: Count = 8, std: NonNegative = 0.02, beyond: Beyond = "clamp"
+    ) -> None:
         super().__init__()
-        self.reach, self.std = max_loops, std
+        self.reach, self.std, self.beyond = max_loops, std, beyond
         self.down = nn.Linear(width, rank, bias=False)
         self.scale = nn.Parameter(torch.zeros(max_loops, rank))
         self.up = nn.Linear(rank, width, bias=False)
@@ -37,8 +42,7 @@ class DepthLoRA(DepthAdapter):
             nn.init.normal_(parameter, std=self.std, generator=keyed_generator(seed, key, device=generator.device))
 
     def forward(self, u: Tensor, t: int) -> Tensor:
-        scale = self.scale[min(t, self.scale.shape[0] - 1)]
-        out: Tensor = u + self.up(self.down(u) * scale)
+        out: Tensor = u + self.up(self.down(u) * row(self.scale, t, self.beyond))
         return out
 
     def table(self) -> nn.Parameter:

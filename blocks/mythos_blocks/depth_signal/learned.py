@@ -7,24 +7,26 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import component
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.rows import Beyond, row
 from mythos_blocks.types import NonNegative
 
 
 @component("depth_signal", "learned")
 class Learned(DepthSignal):
-    """A learned table with a row for each trained iteration (arXiv 2603.21676); later ones reuse the last row.
+    """A learned table with a row for each trained iteration (arXiv 2603.21676).
 
     Args:
         std: Standard deviation of the initial table.
+        beyond: What later iterations read: the last row, zeros, the line through the last two rows, or an error.
     """
 
-    def __init__(self, width: int, max_loops: int, *, std: NonNegative = 0.02) -> None:
+    def __init__(self, width: int, max_loops: int, *, std: NonNegative = 0.02, beyond: Beyond = "clamp") -> None:
         super().__init__()
-        self.reach, self.std = max_loops, std
+        self.reach, self.std, self.beyond = max_loops, std, beyond
         self.table = nn.Parameter(torch.zeros(max_loops, width))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.table, std=self.std, generator=generator)
 
     def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
-        return self.table[min(t, self.table.shape[0] - 1)]
+        return row(self.table, t, self.beyond)

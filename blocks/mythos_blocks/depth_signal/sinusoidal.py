@@ -37,6 +37,8 @@ class Sinusoidal(DepthSignal):
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
     def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
+        if t < 0:
+            raise ValueError(f"iteration indices count from 0, and this one is {t}")
         angles = t * self.frequencies
         signal = torch.cat((angles.sin(), angles.cos()))
         return torch.nn.functional.pad(signal, (0, self.width - signal.numel()))

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
+from mythos_blocks.component import component
+from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.feedforward.swiglu import SwiGLU
 from mythos_blocks.frame import Frame
+from mythos_blocks.rows import row
 from mythos_blocks.types import Count, Depth, NonNegative
 
 
 @component("feedforward", "moe")
-class MixtureOfExperts(Module):
+class MixtureOfExperts(RoutedExperts):
     """Fine-grained experts, some of them shared (arXiv 2401.06066), balanced by a selection bias (arXiv 2408.15664).
 
-    The router chooses the ``num_active`` experts with the largest ``logit + bias`` and weighs them by their
-    softmax scores without the bias, renormalised. After every step the bias of an expert moves by
-    ``bias_update_rate`` towards the mean load.
+    The router chooses the ``num_active`` experts with the largest score plus bias and weighs them by their scores
+    without the bias, renormalised. After every step the bias of an expert moves by ``bias_update_rate`` towards the
+    mean load.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
@@ -27,14 +31,17 @@ class MixtureOfExperts(Module):
         num_active: Routed experts per token; at most ``num_experts``.
         num_shared: Experts that every token uses, each ``num_active`` times as wide as a routed one.
         expert_hidden: Inner channels of a routed expert. ``null`` takes ``width // 2``.
+        score: ``softmax`` over the experts, or a ``sigmoid`` for each (arXiv 2412.19437); the choice is made on the
+            logits with softmax, and on the scores with sigmoid.
         bias_update_rate: Step of the selection bias; zero never moves it, as in OpenMythos as published.
+        balance_weight: Weight of the load-balancing loss (Switch, arXiv 2101.03961, eq. 4).
+        z_weight: Weight of the router's squared log-normaliser (ST-MoE, arXiv 2202.08906, eq. 5).
+        depth_conditioned: Add a learned row for each iteration to the router's logits, so that experts can differ by
+            depth; later iterations read the last row.
 
     Raises:
         ValueError: ``num_active`` exceeds ``num_experts``.
     """
-
-    bias: Tensor
-    load: Tensor
 
     def __init__(
         self,
@@ -45,62 +52,37 @@ class MixtureOfExperts(Module):
         num_active: Count = 2,
         num_shared: Depth = 1,
         expert_hidden: Count | None = None,
+        score: Literal["softmax", "sigmoid"] = "softmax",
         bias_update_rate: NonNegative = 1e-3,
+        balance_weight: NonNegative = 0.0,
+        z_weight: NonNegative = 0.0,
+        depth_conditioned: bool = False,
     ) -> None:
-        super().__init__()
-        if num_active > num_experts:
-            raise ValueError(f"num_active={num_active} exceeds num_experts={num_experts}")
         hidden = expert_hidden or max(1, width // 2)
-        self.num_experts, self.num_active, self.bias_update_rate = num_experts, num_active, bias_update_rate
+        super().__init__(width, hidden, num_experts, num_active, bias_update_rate)
+        self.score, self.balance_weight, self.z_weight = score, balance_weight, z_weight
         self.router = nn.Linear(width, num_experts, bias=False)
-        self.gate = nn.Parameter(torch.empty(num_experts, hidden, width))
-        self.up = nn.Parameter(torch.empty(num_experts, hidden, width))
-        self.down = nn.Parameter(torch.empty(num_experts, width, hidden))
+        self.depth_logits = nn.Parameter(torch.zeros(max_loops, num_experts)) if depth_conditioned else None
         self.shared = nn.ModuleList(SwiGLU(width, hidden=hidden * num_active) for _ in range(num_shared))
-        self.register_buffer("bias", torch.zeros(num_experts))
-        # Whole numbers, which a model cast to half precision keeps as they are.
-        self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
-        for weight in (self.gate, self.up, self.down):
-            nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
         tokens = x.flatten(0, -2)
         logits = self.router(tokens)
-        chosen = (logits + self.bias).topk(self.num_active, dim=-1).indices
-        scores = F.softmax(logits, dim=-1).gather(-1, chosen)
-        scores = scores / scores.sum(-1, keepdim=True)
-        out = self._routed(tokens, chosen, scores)
+        if self.depth_logits is not None:
+            logits = logits + row(self.depth_logits, frame.t or 0)
+        scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
+        chosen = self.choose(logits if self.score == "softmax" else scores)
+        weights = scores.gather(-1, chosen)
+        weights = weights / weights.sum(-1, keepdim=True)
+        out = self.dispatch(tokens, chosen, weights)
         for expert in self.shared:
             out = out + expert(tokens)
+        if frame.tape is not None:
+            record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
+        if self.balance_weight:
+            probabilities = scores / scores.sum(-1, keepdim=True)
+            frame.add_loss("balance", self.balance_weight * self.balance_loss(chosen, probabilities))
+        if self.z_weight:
+            frame.add_loss("router_z", self.z_weight * logits.float().logsumexp(-1).square().mean())
         return out.view_as(x)
-
-    def _routed(self, tokens: Tensor, chosen: Tensor, scores: Tensor) -> Tensor:
-        """The weighted sum of the chosen experts: sort assignments by expert, multiply once per group."""
-        order = chosen.flatten().argsort(stable=True)
-        source = order // self.num_active
-        counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
-        counts = counts.scatter_add(0, chosen.flatten(), torch.ones_like(order, dtype=torch.int32))
-        if self.training:
-            self.load += counts
-        ends = counts.cumsum(0, dtype=torch.int32)
-        x = tokens[source]
-        hidden = F.silu(_grouped(x, self.gate, ends)) * _grouped(x, self.up, ends)
-        weighted = _grouped(hidden, self.down, ends) * scores.flatten()[order].unsqueeze(-1)
-        return torch.zeros_like(tokens).index_add(0, source, weighted.to(tokens.dtype))
-
-    @torch.no_grad()
-    def after_step(self) -> None:
-        """Move the selection bias of overloaded experts down and of underloaded ones up."""
-        if self.load.sum() > 0:
-            load = self.load.float()
-            self.bias += self.bias_update_rate * (load.mean() - load).sign()
-            self.load.zero_()
-
-
-def _grouped(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
-    """Rows of ``x`` up to ``ends[i]`` times ``weight[i]`` transposed: ``(rows, in) x (experts, out, in)``."""
-    if x.is_meta:
-        # The operator's meta kernel admits bfloat16 only. Every row meets one expert, so one expert for
-        # all rows has the shapes, and the products, to be counted.
-        return x @ weight[0].T
-    return torch._grouped_mm(x, weight.to(x.dtype).transpose(-2, -1), offs=ends)

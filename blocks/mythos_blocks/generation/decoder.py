@@ -10,7 +10,6 @@ from torch import Tensor
 
 from mythos_blocks.cache import Cache
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.iterations import Iterations
 from mythos_blocks.model import LoopedTransformer, ModelOutput
 from mythos_blocks.spec import Slot, SpecLike
@@ -41,6 +40,7 @@ class Decoder:
 
     Attributes:
         cache: The keys and values.
+        executed: Iterations that each position of the last call ran, ``(batch, positions)``.
 
     Raises:
         ValueError: An argument is out of range.
@@ -61,6 +61,7 @@ class Decoder:
         self.exit = None if exit is None else _exit(exit, model)
         self.iterations = iterations
         self.cache = Cache(batch, capacity, padding=padding, exact=_exact(model, self.exit))
+        self.executed = torch.zeros(batch, 0, dtype=torch.long)
 
     @property
     def iterations(self) -> int | Tensor:
@@ -98,17 +99,14 @@ class Decoder:
                 compact=self.compact,
             )
         self.cache.commit(tokens.shape[1])
+        self.executed = out.executed
         return out
 
     def prefill(self, tokens: Tensor, chunk: int | None = None) -> Tensor:
-        """Read tokens ``(batch, positions)``, ``chunk`` of them at a time; logits after the last, ``(batch, vocab_size)``.
+        """Read tokens, ``chunk`` columns at a time, which bounds the memory that a long prompt takes.
 
-        Chunks bound the memory of a long prompt, and the last one may be shorter.
+        Shapes: ``(batch, positions) -> (batch, vocab_size)``, the logits after the last position.
         """
-        return self.read(tokens, chunk)[0]
-
-    def read(self, tokens: Tensor, chunk: int | None = None) -> tuple[Tensor, Tensor]:
-        """:meth:`prefill`, with the iterations that each position ran, ``(batch, positions)``."""
         if tokens.dim() != 2 or tokens.shape[1] < 1:
             raise ValueError(f"tokens must be (batch, positions) with at least one position, not {tuple(tokens.shape)}")
         if chunk is not None and chunk < 1:
@@ -117,7 +115,8 @@ class Decoder:
         for part in tokens.split(chunk or tokens.shape[1], dim=1):
             out = self.advance(part)
             executed.append(out.executed)
-        return out.logits[:, -1], torch.cat(executed, dim=1)
+        self.executed = torch.cat(executed, dim=1)
+        return out.logits[:, -1]
 
     def step(self, tokens: Tensor) -> Tensor:
         """Read one token of each sequence, ``(batch,)``; the logits after it, ``(batch, vocab_size)``."""
@@ -153,7 +152,9 @@ def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
         return exit
     built = Slot("exit").resolve(exit).build(model.core.state_width)
     assert isinstance(built, Exit)
-    return built.to(model.embedding.weight.device)
+    if any(True for _ in built.parameters()):
+        raise ValueError(f"exit {built.kind!r} is learned; declare it in the model, or pass the trained module")
+    return built
 
 
 def _exact(model: LoopedTransformer, exit: Exit | None) -> bool:

@@ -89,7 +89,7 @@ def generate(
         raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
     if prefill_chunk is not None and prefill_chunk < 1:
         raise ValueError(f"prefill_chunk={prefill_chunk} must be at least 1")
-    if isinstance(iterations, Tensor | Sequence) and len(torch.as_tensor(iterations).flatten()) not in (1, len(tokens)):
+    if not isinstance(iterations, int | None) and torch.as_tensor(iterations).shape not in ((), (len(tokens),)):
         raise ValueError(f"iterations={iterations} must be a loop count, or one for each of {len(tokens)} requests")
     names = list(range(len(tokens))) if requests is None else list(requests)
     if len(names) != len(tokens):
@@ -110,13 +110,13 @@ def generate(
     loops = torch.zeros_like(new)
     lengths = torch.full((batch,), max_new_tokens)
     rows = torch.arange(batch)  # those that are still in the batch
-    logits, prompt_loops = decoder.read(tokens, prefill_chunk)
-    executed, cache_bytes = prompt_loops[:, -1], decoder.cache.num_bytes
+    logits = decoder.prefill(tokens, prefill_chunk)
+    prompt_loops, cache_bytes = decoder.executed, decoder.cache.num_bytes
     for i in range(max_new_tokens):
-        uniform = torch.tensor([float(torch.rand((), generator=generators[row], dtype=torch.float64)) for row in rows])
-        drawn = sampling.draw(logits, uniform.double())
+        uniform = torch.stack([torch.rand((), generator=generators[row], dtype=torch.float64) for row in rows])
+        drawn = sampling.draw(logits, uniform)
         new[rows, i:] = drawn.cpu()[:, None]
-        loops[rows, i] = executed.cpu()
+        loops[rows, i] = decoder.executed[:, -1].cpu()
         ended = torch.isin(drawn.cpu(), ends)
         lengths[rows[ended]] = i + 1
         rows = rows[~ended]
@@ -126,8 +126,8 @@ def generate(
             staying = (~ended).nonzero().flatten().to(drawn.device)
             decoder.keep_rows(staying)
             drawn = drawn[staying]
-        logits, ran = decoder.read(drawn[:, None])
-        executed, cache_bytes = ran[:, 0], max(cache_bytes, decoder.cache.num_bytes)
+        logits = decoder.step(drawn)
+        cache_bytes = max(cache_bytes, decoder.cache.num_bytes)
     longest = int(lengths.max())
     return Generation(
         tokens=new[:, :longest].to(tokens.device),

@@ -45,13 +45,14 @@ class Sampling:
         Raises:
             ValueError: A logit is not a number, or a row's largest one is not finite.
         """
+        logits = logits.double()
         top = logits.amax(-1, keepdim=True)
         if not bool(top.isfinite().all()):
             raise ValueError("the model's logits are not finite")
         if self.temperature == 0:
-            return torch.zeros_like(logits, dtype=torch.float64).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
+            return torch.zeros_like(logits).scatter(-1, logits.argmax(-1, keepdim=True), 1.0)
         # The largest logit becomes 0 first, so that no temperature overflows.
-        p = ((logits - top).double() / self.temperature).softmax(-1)
+        p = ((logits - top) / self.temperature).softmax(-1)
         if self.top_k is not None and self.top_k < p.shape[-1]:
             p = _only(p, p >= p.topk(self.top_k, dim=-1).values[..., -1:])
         if self.top_p is not None and self.top_p < 1:

@@ -69,7 +69,11 @@ class LTI(Injection):
     def advance(self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None) -> tuple[Tensor, Tensor]:
         if next_signal is not None and next_signal.dim() != 1:
             return super().advance(h, e, y, next_signal)
-        return state_update(h, e, y, self.A(), self.B, self.norm.weight, signal=next_signal, eps=self.norm.eps)
+        return state_update(h, e, y, self.A(), self.B, self._gain(), signal=next_signal, eps=self.norm.eps)
+
+    def _gain(self) -> Tensor:
+        assert self.norm.weight is not None
+        return self.norm.weight
 
     def carry(self, h: Tensor) -> Tensor:
         return self.A().to(h.dtype) * h

@@ -1,8 +1,25 @@
 """How the core's output becomes the next state."""
 
 from mythos_blocks.update.base import Update
+from mythos_blocks.update.damped import Damped
+from mythos_blocks.update.gated_residual import GatedResidual
+from mythos_blocks.update.gru import GRU
 from mythos_blocks.update.highway import Highway
+from mythos_blocks.update.hyper_connections import HyperConnections
+from mythos_blocks.update.lstm import LSTM
+from mythos_blocks.update.outer_norm import OuterNorm
 from mythos_blocks.update.replace import Replace
 from mythos_blocks.update.residual import Residual
 
-__all__ = ["Highway", "Replace", "Residual", "Update"]
+__all__ = [
+    "GRU",
+    "LSTM",
+    "Damped",
+    "GatedResidual",
+    "Highway",
+    "HyperConnections",
+    "OuterNorm",
+    "Replace",
+    "Residual",
+    "Update",
+]

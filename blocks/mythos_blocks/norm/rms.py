@@ -1,4 +1,4 @@
-"""Normalisation over channels."""
+"""Root-mean-square normalisation."""
 
 from __future__ import annotations
 
@@ -18,26 +18,20 @@ class RMSNorm(Module):
 
     Args:
         eps: Added to the mean square before the root.
+        gain: Learn a gain for each channel; Parcae's blocks have none.
     """
 
-    def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-6) -> None:
+    weight: nn.Parameter | None
+
+    def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-6, gain: bool = True) -> None:
         super().__init__()
-        self.eps = eps
-        self.weight = nn.Parameter(torch.ones(width))
+        self.width, self.eps = width, eps
+        self.weight = nn.Parameter(torch.ones(width)) if gain else None
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        nn.init.ones_(self.weight)
+        if self.weight is not None:
+            nn.init.ones_(self.weight)
 
     def forward(self, x: Tensor, t: int | None = None) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-
-
-@component("norm", "none")
-class NoNorm(Module):
-    """No normalisation."""
-
-    def __init__(self, width: int, max_loops: int = 1) -> None:
-        super().__init__()
-
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
-        return x
+        weight = None if self.weight is None else self.weight.to(x.dtype)
+        return F.rms_norm(x, (self.width,), weight, self.eps)

@@ -1,0 +1,46 @@
+"""Mixing positions by a fixed map."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+from mythos_blocks.types import Count
+
+
+@component("attention", "mixer")
+class Mixer(Module):
+    """A SwiGLU over positions instead of attention (MLP-Mixer, arXiv 2105.01601; the option of TRM, arXiv 2510.04871).
+
+    Every position reads every other by learned weights, so it needs a fixed number of positions and a mask that allows
+    all; it cannot be causal, nor decode with a cache.
+
+    Shapes: ``(batch, num_positions, width) -> (batch, num_positions, width)``.
+
+    Args:
+        num_positions: Positions of every sequence.
+        hidden: Inner size over positions. ``null`` takes ``4 * num_positions``.
+    """
+
+    def __init__(self, width: int, max_loops: int = 1, *, num_positions: Count, hidden: Count | None = None) -> None:
+        super().__init__()
+        hidden = hidden or 4 * num_positions
+        self.num_positions = num_positions
+        self.gate = nn.Linear(num_positions, hidden, bias=False)
+        self.up = nn.Linear(num_positions, hidden, bias=False)
+        self.down = nn.Linear(hidden, num_positions, bias=False)
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        if frame.mask.causal or frame.mask.allowed is not None:
+            raise ValueError("attention 'mixer' reads all positions, and the mask does not allow that; use mask: full")
+        (x,) = frame.exchange(x)
+        if x.shape[1] != self.num_positions:
+            raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {x.shape[1]}")
+        across = x.transpose(1, 2)
+        mixed: Tensor = self.down(F.silu(self.gate(across)) * self.up(across)).transpose(1, 2)
+        if frame.selection is None or frame.selection.columns is None:
+            return mixed
+        return mixed.gather(1, frame.selection.columns.unsqueeze(-1).expand(-1, -1, x.shape[-1]))

@@ -1,0 +1,64 @@
+"""Low-rank adapters of an iteration's own, inside the layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_adapter.base import DepthAdapter
+from mythos_blocks.loop_lora import LoopLoRALinears
+from mythos_blocks.rows import Beyond
+from mythos_blocks.types import Count, NonNegative, Positive
+
+
+@component("depth_adapter", "loop_lora")
+class LoopLoRA(DepthAdapter):
+    """``W x + (alpha / rank) * B[t] A[t] x`` on linears of the core: independent matrices for each iteration and layer.
+
+    Relaxed Recursive Transformers (arXiv 2410.20672, section 3.2). ``mythos_blocks.uptraining`` sets them by truncated
+    SVD from untied weights. Experts are stacked matrices and not linears: they are left alone.
+
+    Args:
+        rank: Rank of each update.
+        on: Patterns of linears, by their path within a layer, such as ``attention.*``.
+        alpha: Scale of the update, over the rank; ``null`` takes the rank, so that the scale is 1.
+        std: Standard deviation of the initial B. Zero starts at the tied layer, but then A has no gradient at first.
+        beyond: What iterations past the trained ones use: the last matrices, none (``zero``), the line through the last
+            two, or an error.
+
+    Raises:
+        ValueError: A pattern fits no linear of the layers.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int,
+        *,
+        rank: Count = 4,
+        on: list[str] = ["attention.*", "feedforward.*"],
+        alpha: Positive | None = None,
+        std: NonNegative = 0.02,
+        beyond: Beyond = "clamp",
+    ) -> None:
+        super().__init__()
+        self.reach, self.patterns = max_loops, tuple(on)
+        self.linears = LoopLoRALinears(max_loops, rank, (alpha or rank) / rank, std, beyond)
+
+    def attach(self, layers: nn.ModuleList) -> None:
+        self.linears.attach(layers, [f"*.{pattern}" for pattern in self.patterns])
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        self.linears.reset(generator)
+
+    @contextmanager
+    def active(self, t: int) -> Iterator[None]:
+        with self.linears.at(t):
+            yield
+
+    def forward(self, u: Tensor, t: int) -> Tensor:
+        return u

@@ -1,0 +1,55 @@
+"""Attention over all tokens at all depths."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.attention.gqa import divided
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+from mythos_blocks.mask import AttentionMask
+from mythos_blocks.types import Count
+
+
+@component("depth_attention", "all_tokens")
+class AllTokens(Module):
+    """A token attends over every readable token at this depth and all earlier ones, under one softmax.
+
+    Mixture-of-depths attention, as in OpenMythos's ``moda.py``: positions ``j <= i`` at depths ``k <= t``.
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        num_heads: Heads; must divide the width.
+        window: Read the last so many iterations only; ``null`` reads all.
+
+    Raises:
+        ValueError: ``num_heads`` does not divide the width.
+    """
+
+    reads_memory = True
+
+    def __init__(self, width: int, max_loops: int = 1, *, num_heads: Count = 4, window: Count | None = None) -> None:
+        super().__init__()
+        self.num_heads, self.window = num_heads, window
+        self.head_dim = divided(width, num_heads)
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what is read grows with the iterations, and each number would be compiled anew
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        q, k, v = (self._heads(linear(x)) for linear in (self.q, self.k, self.v))
+        depths = [(k, v)] if frame.memory is None else frame.over_depth(k, v, all_positions=True)
+        if self.window is not None:
+            depths = depths[-self.window :]
+        num_keys = depths[0][0].shape[-2]
+        allowed = frame.mask.allowed_among(q.shape[-2], num_keys, x.device)
+        mask = AttentionMask(causal=False, allowed=allowed.repeat(1, 1, len(depths)))
+        keys, values = (torch.cat([depth[i] for depth in depths], dim=-2) for i in (0, 1))
+        attended = mask.attend(q, keys, values, scale=self.head_dim**-0.5)
+        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        return out
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)

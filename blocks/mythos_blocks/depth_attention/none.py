@@ -1,0 +1,20 @@
+"""No depth attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+
+
+@component("depth_attention", "none")
+class NoDepthAttention(Module):
+    """What earlier iterations made is read through the state alone."""
+
+    def __init__(self, width: int, max_loops: int = 1) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        return torch.zeros_like(x)

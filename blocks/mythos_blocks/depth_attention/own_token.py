@@ -1,0 +1,78 @@
+"""A token's attention over its own depths."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.attention.gqa import divided
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+from mythos_blocks.types import Count, Positive
+
+
+@component("depth_attention", "own_token")
+class OwnToken(Module):
+    """A token attends over its own states of this iteration and all earlier ones: Dreamer's DA (arXiv 2601.21582).
+
+    ``softmax(q_t [k_0..k_t]) [v_0..v_t]``, causal over depth, with a rotary code of the iteration; no mixing across
+    tokens. A reconstruction: the paper's text was not available.
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        num_heads: Heads; must divide the width.
+        window: Read the last so many iterations only; ``null`` reads all.
+        depth_theta: Base of the rotary code of the iteration; ``null`` leaves it out.
+
+    Raises:
+        ValueError: ``num_heads`` does not divide the width.
+    """
+
+    reads_memory = True
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        num_heads: Count = 4,
+        window: Count | None = None,
+        depth_theta: Positive | None = 100.0,
+    ) -> None:
+        super().__init__()
+        self.num_heads, self.window, self.depth_theta = num_heads, window, depth_theta
+        self.head_dim = divided(width, num_heads)
+        if depth_theta is not None and self.head_dim % 2:
+            raise ValueError(f"depth_theta needs an even head size, and it is {self.head_dim}")
+        self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # what is read grows with the iterations, and each number would be compiled anew
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        t = frame.t or 0
+        q, k, v = self._coded(self.q(x), t), self._coded(self.k(x), t), self.v(x)
+        depths = [(k, v)] if frame.memory is None else frame.over_depth(k, v)
+        if self.window is not None:
+            depths = depths[-self.window :]
+        keys = torch.stack([self._heads(k) for k, _ in depths], dim=-2)
+        values = torch.stack([self._heads(v) for _, v in depths], dim=-2)
+        scores = (self._heads(q).unsqueeze(-2) * keys).sum(-1) * self.head_dim**-0.5
+        mixed = (F.softmax(scores.float(), dim=-1).to(x.dtype).unsqueeze(-1) * values).sum(-2)
+        out: Tensor = self.out(mixed.flatten(-2))
+        return out
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, self.head_dim))
+
+    def _coded(self, x: Tensor, t: int) -> Tensor:
+        """The heads rotated by the iteration: relative depth is what scores see."""
+        if self.depth_theta is None:
+            return x
+        half = torch.arange(0, self.head_dim, 2, device=x.device, dtype=torch.float32) / self.head_dim
+        angles = t * self.depth_theta**-half
+        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+        heads = self._heads(x)
+        even, odd = heads[..., 0::2], heads[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-3)

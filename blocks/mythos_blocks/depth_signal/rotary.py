@@ -1,0 +1,52 @@
+"""A rotation of the state by the iteration."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.types import Count, Positive
+
+
+@component("depth_signal", "rotary")
+class Rotary(DepthSignal):
+    """Rotates channel pairs of the state by ``t * theta ** (-2i / k)``: a rotary code of the loop index.
+
+    Norms stay as they are, and every index has a rotation of its own. A port of OpenMythos reports it; see its issues.
+
+    Args:
+        num_channels: Channels that are rotated; even, at most the width. ``null`` takes ``width // 8`` rounded down to
+            even, but at least 2.
+        theta: Base of the geometric series of frequencies.
+
+    Raises:
+        ValueError: ``num_channels`` is odd or exceeds the width.
+    """
+
+    additive = False
+    frequencies: Tensor
+
+    def __init__(
+        self, width: int, max_loops: int, *, num_channels: Count | None = None, theta: Positive = 10_000.0
+    ) -> None:
+        super().__init__()
+        channels = num_channels or max(2, width // 8 // 2 * 2)
+        if channels % 2 or channels > width:
+            raise ValueError(f"num_channels={channels} must be even and at most width={width}")
+        self.channels = channels
+        exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
+        self.register_buffer("frequencies", theta**-exponents, persistent=False)
+
+    def forward(self, t: int, positions: Tensor | None = None) -> None:
+        return None
+
+    def transform(self, h: Tensor, t: int) -> Tensor:
+        if t < 0:
+            raise ValueError(f"iteration indices count from 0, and this one is {t}")
+        angles = t * self.frequencies
+        cos, sin = angles.cos(), angles.sin()
+        even, odd = h[..., : self.channels : 2].float(), h[..., 1 : self.channels : 2].float()
+        rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
+        return torch.cat((rotated.to(h.dtype), h[..., self.channels :]), dim=-1)

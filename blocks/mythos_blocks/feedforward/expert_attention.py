@@ -1,0 +1,77 @@
+"""Attention over learned experts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
+from mythos_blocks.frame import Frame
+from mythos_blocks.types import Count, NonNegative, Positive
+
+
+@component("feedforward", "expert_attention")
+class ExpertAttention(RoutedExperts):
+    """Experts as attention over learned expert keys: Dreamer's EA (arXiv 2601.21582), reconstructed.
+
+    ``a = norm(TopK(sigmoid(s), s + b, k))`` with ``s = q . key_j / sqrt(d)``: the k experts with the largest ``s + b``
+    are kept, weighed by ``sigmoid(s)``, renormalised. The query is normalised and rotated by the iteration, so that
+    experts can differ by depth. b moves by the sign of the load's deviation (arXiv 2408.15664). The paper's text
+    was not available; sizes and the rate are choices made here.
+
+    Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        num_experts: Experts.
+        num_active: Experts per token; at most ``num_experts``.
+        key_dim: Channels of queries and expert keys; even.
+        expert_hidden: Inner channels of an expert. ``null`` takes ``width // 2``.
+        depth_theta: Base of the rotary code of the iteration.
+        bias_update_rate: Step of the selection bias.
+
+    Raises:
+        ValueError: ``num_active`` exceeds ``num_experts``, or ``key_dim`` is odd.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        num_experts: Count = 8,
+        num_active: Count = 2,
+        key_dim: Count = 32,
+        expert_hidden: Count | None = None,
+        depth_theta: Positive = 100.0,
+        bias_update_rate: NonNegative = 1e-3,
+    ) -> None:
+        super().__init__(width, expert_hidden or max(1, width // 2), num_experts, num_active, bias_update_rate)
+        if key_dim % 2:
+            raise ValueError(f"key_dim={key_dim} must be even; nearest: {key_dim + 1}")
+        self.query = nn.Linear(width, key_dim, bias=False)
+        self.keys = nn.Parameter(torch.empty(num_experts, key_dim))
+        nn.init.normal_(self.keys, std=key_dim**-0.5)
+        exponents = torch.arange(0, key_dim, 2, dtype=torch.float32) / key_dim
+        self.register_buffer("frequencies", depth_theta**-exponents, persistent=False)
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        frame = frame or Frame()
+        tokens = x.flatten(0, -2)
+        query = F.rms_norm(self.query(tokens), (self.keys.shape[1],))
+        scores = self._rotated(query, frame.t or 0) @ self.keys.T * self.keys.shape[1] ** -0.5
+        chosen = self.choose(scores)
+        weights = torch.sigmoid(scores).gather(-1, chosen)
+        weights = weights / weights.sum(-1, keepdim=True)
+        if frame.tape is not None:
+            record_routing(frame, F.normalize(torch.sigmoid(scores), p=1, dim=-1).view(*x.shape[:-1], -1))
+        return self.dispatch(tokens, chosen, weights).view_as(x)
+
+    def _rotated(self, query: Tensor, t: int) -> Tensor:
+        angles = t * self.frequencies
+        cos, sin = angles.cos().to(query.dtype), angles.sin().to(query.dtype)
+        even, odd = query[..., 0::2], query[..., 1::2]
+        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

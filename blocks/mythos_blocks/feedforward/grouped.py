@@ -1,0 +1,54 @@
+"""Products of rows with one of several matrices each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+@torch.library.custom_op("mythos_blocks::grouped_linear", mutates_args=())
+def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    return torch._grouped_mm(x, weight.transpose(-2, -1), offs=ends)
+
+
+@_grouped_linear.register_fake
+def _(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[1])
+
+
+@torch.library.custom_op("mythos_blocks::grouped_linear_weight", mutates_args=())
+def _weight_gradient(gradient: Tensor, x: Tensor, ends: Tensor) -> Tensor:
+    return torch._grouped_mm(gradient.transpose(0, 1), x, offs=ends)
+
+
+@_weight_gradient.register_fake
+def _(gradient: Tensor, x: Tensor, ends: Tensor) -> Tensor:
+    return x.new_empty(ends.shape[0], gradient.shape[1], x.shape[1])
+
+
+def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs)
+
+
+def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    x, weight, ends = ctx.saved_tensors  # type: ignore[attr-defined]
+    gradient = gradient.contiguous()
+    grad_x = _grouped_linear(gradient, weight.transpose(-2, -1).contiguous(), ends)
+    return grad_x, _weight_gradient(gradient, x, ends), None
+
+
+_grouped_linear.register_autograd(_backward, setup_context=_keep)
+
+
+def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """Rows of ``x`` up to ``ends[i]`` times ``weight[i]`` transposed.
+
+    An operator of its own, because torch's grouped product cannot be traced in float32.
+
+    Shapes: ``(rows, in), (experts, out, in), (experts,) int32 -> (rows, out)``.
+    """
+    if x.is_meta:
+        # Every row meets one expert, so one expert for all rows has the shapes, and the products, to be counted.
+        return x @ weight[0].T
+    out: Tensor = _grouped_linear(x, weight.to(x.dtype), ends)
+    return out

@@ -1,0 +1,33 @@
+"""The feed-forward with squared ReLU."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+from mythos_blocks.types import Count, Positive
+
+
+@component("feedforward", "relu2")
+class ReLU2(Module):
+    """``down(factor * relu(up(x)) ** 2)`` without biases (Primer, arXiv 2109.08668), as in Parcae.
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        hidden: Inner channels. ``null`` takes ``4 * width``.
+        factor: Factor on the square; Parcae's code has 0.5.
+    """
+
+    def __init__(self, width: int, max_loops: int = 1, *, hidden: Count | None = None, factor: Positive = 1.0) -> None:
+        super().__init__()
+        hidden = hidden or 4 * width
+        self.factor = factor
+        self.up = nn.Linear(width, hidden, bias=False)
+        self.down = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        out: Tensor = self.down(F.relu(self.up(x)).square() * self.factor)
+        return out

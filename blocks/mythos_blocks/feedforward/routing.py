@@ -1,0 +1,105 @@
+"""What layers of routed experts share: choice, weights, balance, grouped dispatch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module
+from mythos_blocks.feedforward.grouped import grouped_linear
+from mythos_blocks.frame import Frame
+
+
+class RoutedExperts(Module):
+    """SwiGLU experts, of which every token uses a few.
+
+    The ``num_active`` experts with the largest ``choice score + bias`` are chosen. After every step the bias of an
+    expert moves by ``bias_update_rate`` towards the mean load (arXiv 2408.15664).
+
+    Attributes:
+        num_experts: Routed experts.
+        num_active: Routed experts per token.
+        load: Tokens that each expert has had in training since the last step, int64 ``(num_experts,)``.
+        bias: The selection bias, float32 whatever the model's dtype, ``(num_experts,)``.
+    """
+
+    bias: Tensor
+    load: Tensor
+
+    def __init__(self, width: int, hidden: int, num_experts: int, num_active: int, bias_update_rate: float) -> None:
+        super().__init__()
+        if num_active > num_experts:
+            raise ValueError(f"num_active={num_active} exceeds num_experts={num_experts}")
+        self.num_experts, self.num_active, self.bias_update_rate = num_experts, num_active, bias_update_rate
+        self.gate = nn.Parameter(torch.empty(num_experts, hidden, width))
+        self.up = nn.Parameter(torch.empty(num_experts, hidden, width))
+        self.down = nn.Parameter(torch.empty(num_experts, width, hidden))
+        self.register_buffer("bias", torch.zeros(num_experts))
+        # Whole numbers, which a model cast to half precision keeps as they are.
+        self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
+        for weight in (self.gate, self.up, self.down):
+            nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        # Steps of the bias are too small for half precision; a cast of the model must not round them away.
+        before = self.bias
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if self.bias.dtype != before.dtype:
+            self.bias = before.to(self.bias.device)
+        return self
+
+    def choose(self, scores: Tensor) -> Tensor:
+        """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load."""
+        chosen = (scores + self.bias).topk(self.num_active, dim=-1).indices
+        if self.training and torch.is_grad_enabled():
+            counts = torch.zeros_like(self.load)
+            self.load += counts.scatter_add(0, chosen.flatten(), torch.ones_like(chosen.flatten()))
+        return chosen
+
+    def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """The weighted sum of the chosen experts: sort assignments by expert, multiply once per group.
+
+        Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``.
+        """
+        order = chosen.flatten().argsort(stable=True)
+        source = order // self.num_active
+        counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
+        counts = counts.scatter_add(0, chosen.flatten(), torch.ones_like(order, dtype=torch.int32))
+        ends = counts.cumsum(0, dtype=torch.int32)
+        x = tokens[source]
+        hidden = F.silu(grouped_linear(x, self.gate, ends)) * grouped_linear(x, self.up, ends)
+        weighted = grouped_linear(hidden, self.down, ends) * weights.flatten()[order].unsqueeze(-1)
+        return torch.zeros_like(tokens).index_add(0, source, weighted.to(tokens.dtype))
+
+    def dispatch_plainly(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """:meth:`dispatch` expert by expert, which defines its meaning."""
+        out = torch.zeros_like(tokens)
+        for expert in range(self.num_experts):
+            share = torch.where(chosen == expert, weights, 0).sum(-1, keepdim=True)
+            hidden = F.silu(tokens @ self.gate[expert].T) * (tokens @ self.up[expert].T)
+            out = out + share * (hidden @ self.down[expert].T)
+        return out
+
+    def balance_loss(self, chosen: Tensor, probabilities: Tensor) -> Tensor:
+        """``num_experts * sum_i f_i P_i``, token share times mean probability (arXiv 2101.03961, eq. 4); 1 if even."""
+        shares = F.one_hot(chosen, self.num_experts).sum(1).float().mean(0) / self.num_active
+        return self.num_experts * (shares * probabilities.float().mean(0)).sum()
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Move the selection bias of overloaded experts down and of underloaded ones up."""
+        if self.load.sum() > 0:
+            load = self.load.float()
+            self.bias += self.bias_update_rate * (load.mean() - load).sign()
+            self.load.zero_()
+
+
+def record_routing(frame: Frame, probabilities: Tensor) -> None:
+    """Put the router's probabilities ``(batch, positions, num_experts)`` on the tape, by layer and iteration."""
+    if frame.t is None:
+        frame.record(probabilities, *frame.path, "router")
+    else:
+        frame.record(probabilities, frame.path[0], frame.t, *frame.path[1:], "router")

@@ -1,0 +1,22 @@
+"""The state before the first iteration."""
+
+from mythos_blocks.initial_state.base import InitialState, NoiseState
+from mythos_blocks.initial_state.fixed import FixedState
+from mythos_blocks.initial_state.input import Input
+from mythos_blocks.initial_state.learned import LearnedState
+from mythos_blocks.initial_state.normal import NormalState
+from mythos_blocks.initial_state.truncated_normal import TruncatedNormalState
+from mythos_blocks.initial_state.unit import UnitState
+from mythos_blocks.initial_state.zeros import Zeros
+
+__all__ = [
+    "FixedState",
+    "InitialState",
+    "Input",
+    "LearnedState",
+    "NoiseState",
+    "NormalState",
+    "TruncatedNormalState",
+    "UnitState",
+    "Zeros",
+]

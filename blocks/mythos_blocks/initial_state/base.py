@@ -1,0 +1,52 @@
+"""The contract of an initial state, and the noise that some start from."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import Module
+from mythos_blocks.frame import Frame
+from mythos_blocks.randomness import keyed_generator
+
+_BLOCK = 256  # positions that one generator serves
+
+
+class InitialState(Module):
+    """The state before the first iteration: ``(batch, positions, input_width) -> (batch, positions, width)``."""
+
+    def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        """The state that the loop starts from for the input e."""
+        raise NotImplementedError
+
+
+class NoiseState(InitialState):
+    """A state that is drawn.
+
+    In training it comes from torch's global generator. At evaluation it is ``fixed`` for each position of a sequence,
+    whatever the batch, the padding or the chunk, or ``fresh``.
+    """
+
+    def __init__(self, width: int, at_evaluation: Literal["fixed", "fresh"], seed: int) -> None:
+        super().__init__()
+        self.width, self.at_evaluation, self.seed = width, at_evaluation, seed
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
+        """Noise of this shape, float32; ``None`` draws from torch's global generator."""
+        raise NotImplementedError
+
+    def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        shape = (*e.shape[:-1], self.width)
+        if e.is_meta:
+            return e.new_empty(shape)
+        if self.training or self.at_evaluation == "fresh":
+            return self.sample(shape, None, e.device).to(e.dtype)
+        positions = (frame or Frame()).position_ids(e).clamp_min(0)
+        blocks = [
+            self.sample((_BLOCK, self.width), keyed_generator(self.seed, "initial state", block), torch.device("cpu"))
+            for block in range(int(positions.max()) // _BLOCK + 1)
+        ]
+        noise = torch.cat(blocks).to(e.device)[positions]
+        return noise.to(e.dtype).expand(shape)

@@ -1,0 +1,33 @@
+"""The loop starts from a vector that was drawn once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.frame import Frame
+from mythos_blocks.initial_state.base import InitialState
+from mythos_blocks.types import Positive
+
+
+@component("initial_state", "fixed")
+class FixedState(InitialState):
+    """``h = h_0``, a vector drawn once and kept, as in HRM and TRM (arXiv 2506.21734).
+
+    Args:
+        std: Standard deviation of the draw, which is cut at two of them.
+    """
+
+    vector: Tensor
+
+    def __init__(self, width: int, input_width: int | None = None, *, std: Positive = 1.0) -> None:
+        super().__init__()
+        self.std = std
+        self.register_buffer("vector", torch.zeros(width))
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.trunc_normal_(self.vector, std=self.std, a=-2 * self.std, b=2 * self.std, generator=generator)
+
+    def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        return self.vector.to(e.dtype).expand(*e.shape[:-1], -1)

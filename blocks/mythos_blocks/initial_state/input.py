@@ -1,0 +1,22 @@
+"""The loop starts from its input."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.frame import Frame
+from mythos_blocks.initial_state.base import InitialState
+from mythos_blocks.widths import same_width
+
+
+@component("initial_state", "input")
+class Input(InitialState):
+    """``h = e``: the loop starts from what the prelude made (Universal Transformer, OpenMythos)."""
+
+    def __init__(self, width: int, input_width: int | None = None) -> None:
+        super().__init__()
+        same_width(self, width, input_width)
+
+    def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        return e

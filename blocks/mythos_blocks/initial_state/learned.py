@@ -1,0 +1,31 @@
+"""The loop starts from a learned vector."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.frame import Frame
+from mythos_blocks.initial_state.base import InitialState
+from mythos_blocks.types import Positive
+
+
+@component("initial_state", "learned")
+class LearnedState(InitialState):
+    """``h = h_0``, a learned vector, the same at every position.
+
+    Args:
+        std: Standard deviation of its initial value.
+    """
+
+    def __init__(self, width: int, input_width: int | None = None, *, std: Positive = 0.02) -> None:
+        super().__init__()
+        self.std = std
+        self.vector = nn.Parameter(torch.zeros(width))
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.normal_(self.vector, std=self.std, generator=generator)
+
+    def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        return self.vector.to(e.dtype).expand(*e.shape[:-1], -1)

@@ -1,0 +1,39 @@
+"""The loop starts from normal noise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.initial_state.base import NoiseState
+from mythos_blocks.types import Positive
+
+
+@component("initial_state", "normal")
+class NormalState(NoiseState):
+    """``h ~ N(0, std^2)`` in every channel.
+
+    Args:
+        std: Standard deviation.
+        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        seed: Seed of the fixed draw.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        input_width: int | None = None,
+        *,
+        std: Positive = 1.0,
+        at_evaluation: Literal["fixed", "fresh"] = "fixed",
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        super().__init__(width, at_evaluation, seed)
+        self.std = std
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
+        return self.std * torch.randn(shape, generator=generator, device=device)

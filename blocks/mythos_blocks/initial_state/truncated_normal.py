@@ -1,0 +1,44 @@
+"""The loop starts from truncated normal noise."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.initial_state.base import NoiseState
+from mythos_blocks.types import Positive
+
+
+@component("initial_state", "truncated_normal")
+class TruncatedNormalState(NoiseState):
+    """``h ~ N(0, std^2)``, cut at three standard deviations, as in Huginn (arXiv 2502.05171) and Parcae (arXiv 2604.12946).
+
+    Args:
+        std: Standard deviation before the cut. ``null`` takes ``sqrt(2 / (5 * width))``, as both systems do.
+        scale: Factor on the draw: Huginn multiplies by its embedding scale ``sqrt(width)`` (``"sqrt_width"``).
+        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        seed: Seed of the fixed draw.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        input_width: int | None = None,
+        *,
+        std: Positive | None = None,
+        scale: Positive | Literal["sqrt_width"] = 1.0,
+        at_evaluation: Literal["fixed", "fresh"] = "fixed",
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        super().__init__(width, at_evaluation, seed)
+        self.std = std or (2 / (5 * width)) ** 0.5
+        self.scale = width**0.5 if isinstance(scale, str) else scale
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
+        noise = torch.empty(shape, device=device)
+        nn.init.trunc_normal_(noise, std=self.std, a=-3 * self.std, b=3 * self.std, generator=generator)
+        return self.scale * noise

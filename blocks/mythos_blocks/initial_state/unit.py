@@ -1,0 +1,37 @@
+"""The loop starts from a random direction."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.initial_state.base import NoiseState
+
+
+@component("initial_state", "unit")
+class UnitState(NoiseState):
+    """A random direction: normal noise scaled to a norm of ``sqrt(width)``, so that channels have unit mean square.
+
+    Args:
+        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        seed: Seed of the fixed draw.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        input_width: int | None = None,
+        *,
+        at_evaluation: Literal["fixed", "fresh"] = "fixed",
+        seed: Annotated[int, Field(ge=0)] = 0,
+    ) -> None:
+        super().__init__(width, at_evaluation, seed)
+
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
+        noise = torch.randn(shape, generator=generator, device=device)
+        return F.normalize(noise, dim=-1) * self.width**0.5

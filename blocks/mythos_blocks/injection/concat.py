@@ -1,0 +1,24 @@
+"""Injection by a linear map of state and input."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.injection.base import Injection
+
+
+@component("injection", "concat")
+class Concat(Injection):
+    """The core reads ``W [h; e]`` without a bias: Huginn's adapter (arXiv 2502.05171, section 3.2).
+
+    The widths of state and input may differ.
+    """
+
+    def __init__(self, width: int, input_width: int | None = None) -> None:
+        super().__init__()
+        self.adapter = nn.Linear(width + (input_width or width), width, bias=False)
+
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+        return super().combine(self.adapter(torch.cat((h, e), dim=-1)), e, signal)

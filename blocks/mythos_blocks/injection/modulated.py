@@ -1,0 +1,25 @@
+"""Injection that scales and shifts the state."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.injection.base import Injection
+
+
+@component("injection", "modulated")
+class Modulated(Injection):
+    """The core reads ``h * (1 + scale(e)) + shift(e)`` with linear maps of e (FiLM, arXiv 1709.07871).
+
+    Huginn's research code names a modulated injection; its file was not available, so this is the plain form. The widths
+    of state and input may differ.
+    """
+
+    def __init__(self, width: int, input_width: int | None = None) -> None:
+        super().__init__()
+        self.modulation = nn.Linear(input_width or width, 2 * width)
+
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+        scale, shift = self.modulation(e).chunk(2, dim=-1)
+        return super().combine(h * (1 + scale) + shift, e, signal)

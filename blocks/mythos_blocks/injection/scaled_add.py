@@ -1,0 +1,32 @@
+"""Injection by addition with a learned scale."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.injection.base import Injection
+from mythos_blocks.types import Real
+from mythos_blocks.widths import same_width
+
+
+@component("injection", "scaled_add")
+class ScaledAdd(Injection):
+    """The core reads ``h + s * e`` with a learned s for each channel.
+
+    Args:
+        initial_scale: Initial s.
+    """
+
+    def __init__(self, width: int, input_width: int | None = None, *, initial_scale: Real = 1.0) -> None:
+        super().__init__()
+        same_width(self, width, input_width)
+        self.initial_scale = initial_scale
+        self.scale = nn.Parameter(torch.full((width,), initial_scale))
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.constant_(self.scale, self.initial_scale)
+
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+        return super().combine(h + self.scale.to(h.dtype) * e, e, signal)

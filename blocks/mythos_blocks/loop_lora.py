@@ -1,0 +1,122 @@
+"""Low-rank updates of linears that change from loop to loop, for our layers and for anybody's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatch
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.registry import suggest
+from mythos_blocks.rows import Beyond, row
+
+
+class LoopLoRALinears(nn.Module):
+    """For each of some linears, ``num_loops`` pairs of low-rank matrices: ``y + scale * B[t] A[t] x`` in loop t.
+
+    Outside of :meth:`at` the linears are what they were. Parameters are ``down.<linear>``, ``(num_loops, rank, in)``, and
+    ``up.<linear>``, ``(num_loops, out, rank)``, with dots of the linear's name as dashes.
+
+    Args:
+        num_loops: Loops with matrices of their own.
+        rank: Rank of each update.
+        scale: Factor on the update.
+        std: Standard deviation of the initial B.
+        beyond: What loops past ``num_loops`` use.
+    """
+
+    def __init__(
+        self, num_loops: int, rank: int, scale: float = 1.0, std: float = 0.02, beyond: Beyond = "clamp"
+    ) -> None:
+        super().__init__()
+        self.num_loops, self.rank, self.scale, self.std, self.beyond = num_loops, rank, scale, std, beyond
+        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
+        self._now = _Now()
+
+    def attach(self, module: nn.Module, patterns: Sequence[str]) -> None:
+        """Meet the linears of a module whose paths fit a pattern (``fnmatch``).
+
+        Raises:
+            ValueError: A pattern fits no linear; names the nearest.
+        """
+        linears = {name: m for name, m in module.named_modules() if isinstance(m, nn.Linear)}
+        for pattern in patterns:
+            if not any(fnmatch(name, pattern) for name in linears):
+                raise ValueError(f"on: {pattern.removeprefix('*.')!r} fits no linear; {suggest(pattern, linears)}")
+        for name, linear in linears.items():
+            if any(fnmatch(name, pattern) for pattern in patterns):
+                key = name.replace(".", "-")
+                weight = linear.weight
+                self.down[key] = nn.Parameter(weight.new_empty(self.num_loops, self.rank, linear.in_features))
+                self.up[key] = nn.Parameter(weight.new_zeros(self.num_loops, linear.out_features, self.rank))
+                linear.register_forward_hook(_Update(self, key))
+        if self.down and not next(iter(self.down.values())).is_meta:
+            self.reset(keyed_generator(0, "loop_lora"))
+
+    @torch.no_grad()
+    def reset(self, generator: torch.Generator) -> None:
+        """Draw A so that it keeps the scale of its input, and B with the declared deviation."""
+        seed = generator.initial_seed()
+        for key, down in self.down.items():
+            one = keyed_generator(seed, key, "down", device=generator.device)
+            nn.init.normal_(down, std=down.shape[-1] ** -0.5, generator=one)
+            other = keyed_generator(seed, key, "up", device=generator.device)
+            nn.init.normal_(self.up[key], std=self.std, generator=other)
+
+    @contextmanager
+    def at(self, t: int) -> Iterator[None]:
+        """The span in which the linears are those of loop ``t``."""
+        before, self._now.t = self._now.t, t
+        try:
+            yield
+        finally:
+            self._now.t = before
+
+    def update(self, key: str, x: Tensor) -> Tensor | None:
+        """What is added to the output of a linear at present; ``None`` outside of :meth:`at`."""
+        t = self._now.t
+        if t is None:
+            return None
+        down = row(self.down[key], t, self.beyond)
+        up = row(self.up[key], t, self.beyond)
+        return self.scale * F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype))
+
+
+class _Now:
+    """The present loop. Not the module's own attribute, which a compiler would take for a constant."""
+
+    t: int | None = None
+
+
+class _Update:
+    """A forward hook; an object, so that copies of the module refer to copies of the adapter."""
+
+    def __init__(self, linears: LoopLoRALinears, key: str) -> None:
+        self.linears, self.key = linears, key
+
+    def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        update = self.linears.update(self.key, args[0])
+        return out if update is None else out + update
+
+
+def add_loop_lora(
+    module: nn.Module, *, num_loops: int, rank: int, on: Sequence[str] = ("*",), std: float = 0.02
+) -> LoopLoRALinears:
+    """Give the linears of any module low-rank updates for each loop; use them inside ``with lora.at(t):``.
+
+    The module keeps its parameters; those of the updates belong to what is returned.
+
+    Args:
+        module: What is looped.
+        num_loops: Loops with matrices of their own.
+        rank: Rank of each update.
+        on: Patterns of linears, by their path within the module.
+        std: Standard deviation of the initial B; zero starts at the module as it is.
+    """
+    lora = LoopLoRALinears(num_loops, rank, std=std)
+    lora.attach(module, on)
+    return lora

@@ -1,0 +1,49 @@
+"""A normalisation that is conditioned on the iteration."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Count, Positive
+
+
+@component("norm", "adaptive")
+class AdaptiveNorm(Module):
+    """``norm(x) * (1 + scale(t)) + shift(t)``, time-conditioned as in diffusion transformers (adaLN, arXiv 2212.09748).
+
+    Scale and shift come from sinusoids of the iteration through one hidden layer, so every iteration has its own.
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        num_frequencies: Sinusoids of the iteration that are read; twice as many channels.
+        hidden: Inner channels between them and the scale and shift.
+        eps: Added to the mean square before the root.
+    """
+
+    frequencies: Tensor
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        num_frequencies: Count = 16,
+        hidden: Count = 32,
+        eps: Positive = 1e-6,
+    ) -> None:
+        super().__init__()
+        self.width, self.eps = width, eps
+        exponents = torch.arange(num_frequencies, dtype=torch.float32) / num_frequencies
+        self.register_buffer("frequencies", 10_000.0**-exponents, persistent=False)
+        self.inner = nn.Linear(2 * num_frequencies, hidden)
+        self.outer = nn.Linear(hidden, 2 * width)
+
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        angles = (0 if t is None else t) * self.frequencies
+        time = torch.cat((angles.cos(), angles.sin())).to(self.inner.weight.dtype)
+        scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)
+        return F.rms_norm(x, (self.width,), eps=self.eps) * (1 + scale) + shift

@@ -1,0 +1,37 @@
+"""Layer normalisation."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.types import Positive
+
+
+@component("norm", "layer")
+class LayerNorm(Module):
+    """Layer normalisation (arXiv 1607.06450), as in the Universal Transformer and Chen.
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        eps: Added to the variance before the root.
+        bias: Learn an offset for each channel, besides the gain.
+    """
+
+    bias: nn.Parameter | None
+
+    def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-5, bias: bool = True) -> None:
+        super().__init__()
+        self.width, self.eps = width, eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if bias else None
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.ones_(self.weight)
+
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.layer_norm(x, (self.width,), self.weight.to(x.dtype), bias, self.eps)

@@ -1,0 +1,36 @@
+"""A normalisation with a gain for each iteration."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.rows import Beyond, row
+from mythos_blocks.types import Positive
+
+
+@component("norm", "per_loop")
+class PerLoopNorm(Module):
+    """Root-mean-square normalisation with a gain for each iteration: a per-loop adapter of as many numbers as channels.
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        eps: Added to the mean square before the root.
+        beyond: What iterations past the table read: the last row (``clamp``), zeros, the last two rows' line
+            (``extrapolate``), or an ``error``.
+    """
+
+    def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-6, beyond: Beyond = "clamp") -> None:
+        super().__init__()
+        self.width, self.eps, self.beyond = width, eps, beyond
+        self.gain = nn.Parameter(torch.ones(max_loops, width))
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.ones_(self.gain)
+
+    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        gain = row(self.gain, 0 if t is None else t, self.beyond)
+        return F.rms_norm(x, (self.width,), gain.to(x.dtype), self.eps)

@@ -1,0 +1,32 @@
+"""A gated recurrent unit around the core."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.update.base import Update
+
+
+@component("update", "gru")
+class GRU(Update):
+    """A gated recurrent unit whose input is the core's output (arXiv 1406.1078; a recurrence type of T2T's).
+
+    ``r, z = sigmoid(W [u; h])``, ``c = tanh(V u + r * (R h))``, ``y = (1 - z) * c + z * h``.
+
+    Shapes: ``(..., width) -> (..., width)``.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(width, width)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        # One gate of the cell's biases is redundant at zero weights, but all of them learn.
+        for name in ("bias_ih", "bias_hh"):
+            nn.init.zeros_(getattr(self.cell, name))
+
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        y: Tensor = self.cell(u.flatten(0, -2), h.flatten(0, -2))
+        return y.view_as(h), None

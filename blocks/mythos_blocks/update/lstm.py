@@ -1,0 +1,43 @@
+"""A long short-term memory around the core."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.types import Real
+from mythos_blocks.update.base import Update
+
+
+@component("update", "lstm")
+class LSTM(Update):
+    """A long short-term memory whose input is the core's output (Hochreiter and Schmidhuber, 1997; a recurrence type of
+    T2T's). The cell state is carried from iteration to iteration, and starts at zero.
+
+    ``i, f, g, o = W [u; h] + b``, ``c' = sigmoid(f) * c + sigmoid(i) * tanh(g)``, ``y = sigmoid(o) * tanh(c')``.
+
+    Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        forget_bias: Initial bias of the forget gate.
+    """
+
+    def __init__(self, width: int, *, forget_bias: Real = 1.0) -> None:
+        super().__init__()
+        self.forget_bias = forget_bias
+        self.gates = nn.Linear(2 * width, 4 * width)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.zeros_(self.gates.bias)
+        width = self.gates.out_features // 4
+        nn.init.constant_(self.gates.bias[width : 2 * width], self.forget_bias)
+
+    def start(self, h: Tensor) -> Tensor:
+        return torch.zeros_like(h)
+
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        cell = self.start(h) if carry is None else carry
+        i, f, g, o = self.gates(torch.cat((u, h), dim=-1)).chunk(4, dim=-1)
+        cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(cell), cell
