@@ -34,12 +34,15 @@ class StopShare(Exit):
 
     def __init__(self, share: float) -> None:
         super().__init__()
-        self.share = share
+        self.share, self.seen, self.stopped = share, 0, 0
         self.generator = torch.Generator().manual_seed(0)
 
     def start(self, h: Tensor) -> ExitState:
         num = h.shape[0] * h.shape[1]
-        chosen = torch.randperm(num, generator=self.generator) < round(self.share * num)
+        self.seen += num
+        early = int(self.share * self.seen + 1e-9) - self.stopped  # the share holds over calls, however small they are
+        self.stopped += early
+        chosen = torch.randperm(num, generator=self.generator) < early
         kept = {"early": chosen.view(h.shape[:2]).to(h.device), "ran": torch.zeros(h.shape[:2], device=h.device)}
         return ExitState(stopped=super().start(h).stopped, kept=kept)
 
@@ -67,7 +70,11 @@ def flops(run: Callable[[], object]) -> int:
 
 
 def compare(
-    title: str, variants: dict[str, Callable[[], object]], tokens: int, ideal: Sequence[float] | None, args
+    title: str,
+    variants: dict[str, Callable[[], object]],
+    tokens: int,
+    ideal: Sequence[float] | None,
+    args: argparse.Namespace,
 ) -> None:
     """Print a table in which the first variant is the measure of the others."""
     device = torch.device(args.device)
@@ -90,12 +97,12 @@ def compare(
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--width", type=int, default=128, help="channels of the model")
+    parser.add_argument("--width", type=int, default=256, help="channels of the model")
     parser.add_argument("--attention", default="gqa", help="kind of attention")
     parser.add_argument("--loops", type=int, default=16, help="iterations of the core")
-    parser.add_argument("--batch", type=int, default=20, help="requests")
+    parser.add_argument("--batch", type=int, default=8, help="requests")
     parser.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
-    parser.add_argument("--new", type=int, default=16, help="tokens to generate for each request")
+    parser.add_argument("--new", type=int, default=20, help="tokens to generate for each request")
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch on a CPU")
     parser.add_argument("--device", default="cpu")
@@ -113,47 +120,40 @@ def main() -> None:
     generator = torch.Generator().manual_seed(0)
     prompt = torch.randint(512, (args.batch, args.prompt), generator=generator).to(args.device)
     following = torch.randint(512, (args.batch, args.new), generator=generator).to(args.device)
-    num = args.batch * args.new
     print(f"width {args.width}, {args.attention}, {args.loops} loops, {args.batch} requests, prompts of {args.prompt}")
 
     def recompute() -> None:
         for i in range(1, args.new + 1):
             model(torch.cat((prompt, following[:, :i]), dim=1))
 
-    def decode(share: float | None = None) -> Decoder:
-        decoder = Decoder(model, args.batch, capacity=args.prompt + args.new)
-        decoder.prefill(prompt)
+    def steps(share: float | None = None, batch: int = args.batch) -> Callable[[], None]:
+        decoder = Decoder(model, batch, capacity=args.prompt + args.new)
+        decoder.prefill(prompt[:batch])
         decoder.exit = None if share is None else StopShare(share)
-        return decoder
-
-    def steps(share: float | None = None) -> Callable[[], None]:
-        decoder = decode(share)
-        length = decoder.cache.length
 
         def run() -> None:
-            decoder.cache.truncate(length)
+            decoder.cache.truncate(args.prompt)
             for i in range(args.new):
-                decoder.step(following[:, i])
+                decoder.step(following[:batch, i])
 
         return run
 
     compare(
         f"{args.new} tokens for each request, after the prompt",
         {"full pass for every token": recompute, "with a cache": steps()},
-        num,
+        args.batch * args.new,
         None,
         args,
     )
     shares = (0.0, 0.5, 0.75, 0.9)
     ideal = [1.0, *[args.loops / (share * EARLY + (1 - share) * args.loops) for share in shares]]
     names = ["all loops", *[f"{share:.0%} stop after {EARLY}" for share in shares]]
-    compare(
-        "Decoding with a cache; of the requests, at every token",
-        dict(zip(names, (steps(), *map(steps, shares)), strict=True)),
-        num,
-        ideal,
-        args,
-    )
+    for batch, title in (
+        (1, "one request; of its tokens"),
+        (args.batch, f"{args.batch} requests; of them, at each token"),
+    ):
+        runs = [steps(share, batch) for share in (None, *shares)]
+        compare(f"Decoding {title}", dict(zip(names, runs, strict=True)), batch * args.new, ideal, args)
     passes = [lambda: model(prompt), *[lambda share=share: model(prompt, exit=StopShare(share)) for share in shares]]
     compare(
         "Reading prompts; of the positions, at random",

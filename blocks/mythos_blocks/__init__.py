@@ -8,11 +8,23 @@ torch.Size([1, 8, 256])
 
 from mythos_blocks import slots as slots  # declares the slots that the imports below fill
 from mythos_blocks.attention import GroupedQueryAttention, LatentAttention, Mixer, MultiHeadAttention
+from mythos_blocks.cache import Cache
 from mythos_blocks.component import Component, Module, component
 from mythos_blocks.depth_adapter import DepthAdapter, DepthLoRA, LoopAffine, LoopLoRA, NoAdapter
 from mythos_blocks.depth_attention import AllTokens, NoDepthAttention, OwnToken
 from mythos_blocks.depth_signal import Coordinates, DepthSignal, Learned, NoSignal, Rotary, Sinusoidal
-from mythos_blocks.exit import Exit, ExitState, NoExit
+from mythos_blocks.exit import (
+    AccelerationExit,
+    ArgmaxExit,
+    CosineExit,
+    EntropyExit,
+    Exit,
+    ExitState,
+    KLExit,
+    LatentExit,
+    MinPKLExit,
+    NoExit,
+)
 from mythos_blocks.feedforward import (
     GELU,
     ExpertAttention,
@@ -23,8 +35,19 @@ from mythos_blocks.feedforward import (
     SwiGLU,
 )
 from mythos_blocks.frame import Frame
-from mythos_blocks.gradient import GradientPolicy, Window
-from mythos_blocks.halting import ACT, Halting, HaltingState, NoHalting
+from mythos_blocks.generation import Decoder, Generation, Sampling, generate, left_padded
+from mythos_blocks.gradient import GradientPolicy, Implicit, OneStep, Segments, Window
+from mythos_blocks.halting import (
+    ACT,
+    ExpertChoice,
+    GateCDF,
+    Halting,
+    HaltingState,
+    NoHalting,
+    Ponder,
+    QHead,
+    TokenChoice,
+)
 from mythos_blocks.hierarchical_loop import HierarchicalLoop
 from mythos_blocks.initial_state import (
     FixedState,
@@ -51,7 +74,7 @@ from mythos_blocks.injection import (
 )
 from mythos_blocks.interface import FinalNormInterface, Interface, NoInterface, NormInterface, ProjectionInterface
 from mythos_blocks.iterations import Iterations, Step
-from mythos_blocks.kv_policy import KVPolicy, PerLoop
+from mythos_blocks.kv_policy import KVPolicy, PerLoop, RecursionWise
 from mythos_blocks.layer import (
     Layer,
     MixtureLayer,
@@ -63,11 +86,11 @@ from mythos_blocks.layer import (
 from mythos_blocks.loop import Loop
 from mythos_blocks.loop_lora import LoopLoRALinears, add_loop_lora
 from mythos_blocks.loop_state import LoopState
-from mythos_blocks.loops import Fixed, LoopSampler, PoissonLognormal, Uniform
+from mythos_blocks.loops import Fixed, LoopSampler, Poisson, PoissonLognormal, Uniform
 from mythos_blocks.mask import AttentionMask
 from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
 from mythos_blocks.norm import AdaptiveNorm, LayerNorm, NoNorm, PerLoopNorm, RMSNorm
-from mythos_blocks.objective import Blended, Expected, Final, Objective, PowerWeighted
+from mythos_blocks.objective import Blended, Expected, Final, Objective, PowerWeighted, SupervisedHalting
 from mythos_blocks.penalty import (
     Distillation,
     FixedPoint,
@@ -95,6 +118,33 @@ from mythos_blocks.update import (
 )
 
 __all__ = [
+    "NegativeBinomial",
+    "Geometric",
+    "Curriculum",
+    "Choice",
+    "RecursionWise",
+    "Segments",
+    "OneStep",
+    "Implicit",
+    "SupervisedHalting",
+    "TokenChoice",
+    "QHead",
+    "Ponder",
+    "GateCDF",
+    "ExpertChoice",
+    "MinPKLExit",
+    "LatentExit",
+    "KLExit",
+    "EntropyExit",
+    "CosineExit",
+    "ArgmaxExit",
+    "AccelerationExit",
+    "Cache",
+    "Decoder",
+    "Generation",
+    "Sampling",
+    "generate",
+    "left_padded",
     "add_loop_lora",
     "LoopLoRALinears",
     "OuterNorm",
@@ -199,6 +249,7 @@ __all__ = [
     "NormInterface",
     "Normal",
     "PerLoop",
+    "Poisson",
     "PoissonLognormal",
     "PreNormLayer",
     "ProjectionInterface",

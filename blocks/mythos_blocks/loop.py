@@ -32,6 +32,7 @@ from mythos_blocks.slots import (
     UpdateSlot,
 )
 from mythos_blocks.spec import build
+from mythos_blocks.stack import in_turn
 from mythos_blocks.types import Count
 
 
@@ -45,6 +46,7 @@ class Loop(Module):
     Args:
         depth: Layers in the core.
         layer: What each layer is.
+        alternate: What every second layer is instead; ``null`` for all alike.
         loops: How many iterations a training step runs, and how many of them get gradient.
         loops_per: Whether a training step draws one loop count for the ``batch``, or one for each ``sequence``
             (as in Parcae) or each ``token``.
@@ -74,6 +76,7 @@ class Loop(Module):
         *,
         depth: Count = 1,
         layer: LayerSlot = "pre_norm",
+        alternate: LayerSlot | None = None,
         loops: LoopsSlot = "fixed",
         loops_per: Literal["batch", "sequence", "token"] = "batch",
         tying: Literal["cycle", "sequence"] = "cycle",
@@ -95,7 +98,7 @@ class Loop(Module):
         self.loops, self.loops_per, self.tying = build(loops), loops_per, tying
         self.state_width = inner = state_width or width
         reach = self.loops.max_loops
-        self.layers = nn.ModuleList(build(layer, inner, reach) for _ in range(depth))
+        self.layers = nn.ModuleList(build(spec, inner, reach) for spec in in_turn(depth, layer, alternate))
         self.input_norm = build(input_norm, width)
         self.injection = build(injection, inner, width)
         self.update = build(update, inner)
@@ -336,10 +339,10 @@ class Loop(Module):
             One count; or ``(batch,)`` or ``(batch, positions)`` counts, as ``loops_per`` says.
         """
         if self.loops_per == "batch":
-            return self.loops.sample(generator)
+            return int(self.loops.sample(generator))
         size = shape[:1] if self.loops_per == "sequence" else shape[:2]
-        counts = [self.loops.sample(generator) for _ in range(size.numel())]
-        return torch.tensor(counts, dtype=torch.long).view(size)
+        counts: Tensor = self.loops.draw(generator, size.numel())
+        return counts.view(size)
 
     def after_step(self) -> None:
         self.stabilizer.apply(self.layers)

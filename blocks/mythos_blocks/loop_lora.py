@@ -98,6 +98,8 @@ class _Update:
     def __init__(self, linears: LoopLoRALinears, key: str) -> None:
         self.linears, self.key = linears, key
 
+    # A hook that depends on the loop would be compiled anew for each.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         update = self.linears.update(self.key, args[0])
         return out if update is None else out + update

@@ -102,12 +102,15 @@ class Memory:
     def over_depth(self, path: Path, t: int | None, written: Tensors, all_positions: bool) -> list[Tensors]:
         """See :meth:`mythos_blocks.frame.Frame.over_depth`."""
         depths = self._depths.setdefault(path, [])
-        depths.append(self._whole(depths[-1] if depths else None, written))
+        whole = self._whole(depths[-1] if depths else None, written)
+        if t is None:
+            depths.clear()  # outside the loop there is one depth, which exit rules may read again and again
+        depths.append(whole)
         if all_positions:
-            whole = [
-                layer if self.past is None else self.past.extended(path, i, layer) for i, layer in enumerate(depths)
-            ]
-            return [self._of_rows(layer) for layer in whole]
+            layers = depths
+            if self.past is not None:
+                layers = [self.past.extended(path, i, layer) for i, layer in enumerate(depths)]
+            return [self._of_rows(layer) for layer in layers]
         if self.selection is None:
             return list(depths)
         return [tuple(self.selection.take(x, dim=-2) for x in layer) for layer in depths]

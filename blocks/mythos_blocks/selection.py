@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from dataclasses import replace as with_fields
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -38,23 +39,27 @@ class Selection:
         valid = torch.arange(columns.shape[1], device=where.device) < counts[:, None]
         return cls(rows, torch.where(valid, columns, columns[:, :1]), valid)
 
+    @cached_property
+    def _places(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row and column of every selected position, ``(selected,)``, and where it stands among ``valid``."""
+        assert self.columns is not None and self.valid is not None
+        places = self.valid.flatten().nonzero().flatten()
+        rows = self.rows[:, None].expand_as(self.columns)
+        return rows.flatten()[places], self.columns.flatten()[places], places
+
     def take(self, x: Tensor, dim: int = 1) -> Tensor:
         """The selected part of ``x``, whose first dimension is the batch and ``dim`` the positions."""
-        chosen = x[self.rows]
         if self.columns is None:
-            return chosen
-        chosen = chosen.movedim(dim, 1)
-        index = torch.arange(len(self.rows), device=x.device)[:, None]
-        return chosen[index, self.columns].movedim(1, dim)
+            return x[self.rows]
+        return x.movedim(dim, 1)[self.rows[:, None], self.columns].movedim(1, dim)
 
     def put(self, x: Tensor, part: Tensor, dim: int = 1) -> Tensor:
         """A copy of ``x`` in which the selected part is ``part``."""
-        if self.columns is None or self.valid is None:
+        if self.columns is None:
             return x.index_copy(0, self.rows, part.to(x.dtype))
-        rows = self.rows[:, None].expand_as(self.columns)[self.valid]
-        whole, moved = x.movedim(dim, 1), part.movedim(dim, 1)
-        filled = whole.index_put((rows, self.columns[self.valid]), moved[self.valid].to(x.dtype))
-        return filled.movedim(1, dim)
+        rows, columns, places = self._places
+        whole, moved = x.movedim(dim, 1), part.movedim(dim, 1).flatten(0, 1)
+        return whole.index_put((rows, columns), moved[places].to(x.dtype)).movedim(1, dim)
 
 
 def take(value: Any, selection: Selection, shape: torch.Size) -> Any:

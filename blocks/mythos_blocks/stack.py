@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from mythos_blocks.component import Module, component
 from mythos_blocks.frame import Frame
 from mythos_blocks.slots import LayerSlot
-from mythos_blocks.spec import build
+from mythos_blocks.spec import SpecLike, build
 from mythos_blocks.types import Depth
 
 
@@ -20,11 +20,19 @@ class Stack(Module):
     Args:
         depth: Number of layers; zero passes the input on.
         layer: What each layer is.
+        alternate: What every second layer is instead, as where Parcae embeds tokens in the values; ``null`` for all alike.
     """
 
-    def __init__(self, width: int, *, depth: Depth = 1, layer: LayerSlot = "pre_norm") -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        depth: Depth = 1,
+        layer: LayerSlot = "pre_norm",
+        alternate: LayerSlot | None = None,
+    ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList(build(layer, width) for _ in range(depth))
+        self.layers = nn.ModuleList(build(spec, width) for spec in in_turn(depth, layer, alternate))
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
@@ -32,3 +40,14 @@ class Stack(Module):
             x = layer(x, frame.at(i))
             frame.record(x, *frame.path, i)
         return x
+
+
+def in_turn(depth: int, layer: SpecLike, alternate: SpecLike | None) -> list[SpecLike]:
+    """What each of ``depth`` layers is: ``layer`` and ``alternate`` in turn.
+
+    Raises:
+        ValueError: There is no second layer for ``alternate`` to be.
+    """
+    if alternate is not None and depth < 2:
+        raise ValueError(f"alternate is every second layer, and depth={depth}")
+    return [layer if alternate is None or i % 2 == 0 else alternate for i in range(depth)]

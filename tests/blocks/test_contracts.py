@@ -37,6 +37,8 @@ NEEDS = {
     ("gradient", "implicit"): {"num_iterations": 4},
     ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
 }
+# What teaches a rule that the final loss alone does not reach.
+OBJECTIVES = {("halting", "gate_cdf"): mb.Expected(), ("halting", "q_head"): mb.SupervisedHalting()}
 CORE_SLOTS = {field for field in mb.Loop.Spec.model_fields if field in slots()}
 IN_LAYER = ("attention", "feedforward", "norm", "depth_attention")
 
@@ -58,6 +60,8 @@ def model_with(slot, kind, num_loops=3, **core):
     return mb.LoopedTransformer(VOCAB, width=WIDTH, prelude={"depth": 1}, core=core)
 
 
+# They differ from the off kind where positions stop, or in decoding.
+ALIKE = [("kv_policy", "last"), ("kv_policy", "recursion_wise")]
 READS_INDEX = [("norm", "adaptive"), ("norm", "per_loop"), ("feedforward", "expert_attention"), ("layer", "mixture"),
                ("depth_attention", "own_token"), ("depth_attention", "all_tokens"),
                ("depth_adapter", "loop_lora")]  # fmt: skip
@@ -88,8 +92,8 @@ def test_every_field_is_described_and_round_trips(slot, kind):
 def test_a_model_with_it_learns_everywhere_and_is_deterministic(slot, kind):
     model = model_with(slot, kind)
     mask = mask_of(slot, kind)
-    out = model(TOKENS, mask, max(3, model.core.loops.max_loops))
-    loss = torch.nn.functional.cross_entropy(out.logits.flatten(0, 1), TOKENS.flatten())
+    out = model(TOKENS, mask, max(3, model.core.loops.max_loops), record=True)
+    loss = OBJECTIVES.get((slot, kind), mb.Final()).loss(model, out, TOKENS)
     (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
     again = model_with(slot, kind)
@@ -275,14 +279,15 @@ OFF = [
 @pytest.mark.parametrize("slot, kind", [(s, k) for s, off in OFF for k in slots()[s].kinds if k != off])
 def test_a_knocked_out_component_leaves_the_model_without_it(slot, kind):
     model = model_with(slot, kind).eval()
-    randomise(getattr(model.core, slot), std=0.2)
+    randomise(getattr(model.core, slot), std=1.0 if slot == "halting" else 0.2)
     without = model_with(slot, slots()[slot].off).eval()
     without.load_state_dict({k: v for k, v in model.state_dict().items() if k in without.state_dict()})
-    trained = model(TOKENS).logits
+    trained = model(TOKENS, iterations=6).logits
     with mb.knocked_out(model.core, slot):
-        assert torch.equal(model(TOKENS).logits, without(TOKENS).logits)
-    assert torch.equal(model(TOKENS).logits, trained)
-    assert not torch.equal(trained, without(TOKENS).logits)
+        assert torch.equal(model(TOKENS, iterations=6).logits, without(TOKENS, iterations=6).logits)
+    assert torch.equal(model(TOKENS, iterations=6).logits, trained)
+    if (slot, kind) not in ALIKE:
+        assert not torch.equal(trained, without(TOKENS, iterations=6).logits)
 
 
 @pytest.mark.parametrize("slot, kind", kinds("depth_signal", "depth_adapter"))

@@ -1,5 +1,9 @@
 """What decoding costs, in floating-point operations: positions that have stopped cost nothing."""
 
+import runpy
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -115,3 +119,18 @@ def test_requests_that_have_ended_cost_nothing():
         decoder.prefill(tokens(1, 6 + i - 1))
         steps.append(flops(lambda decoder=decoder: decoder.step(torch.tensor([0]))))
     assert saved == sum(cost * int((lengths <= i).sum()) for i, cost in enumerate(steps, start=1)) > 0
+
+
+def test_the_benchmark_runs_and_counts_what_it_says(monkeypatch, capsys):
+    script = Path(__file__).parents[2] / "benchmarks" / "generation.py"
+    options = "--width 32 --loops 8 --batch 4 --prompt 8 --new 4 --rounds 1 --threads 1"
+    monkeypatch.setattr(sys, "argv", [str(script), *options.split()])
+    runpy.run_path(str(script), run_name="__main__")
+    lines = capsys.readouterr().out.splitlines()
+    fewer = {line[:16]: [] for line in lines if "stop after" in line}
+    for line in lines:
+        if "stop after" in line:
+            *_, operations, loops = map(float, line.split()[-5:])
+            assert 1 <= operations <= loops
+            fewer[line[:16]].append(loops)
+    assert list(map(set, fewer.values())) == [{1.0}, {1.6}, {2.29}, {3.08}]

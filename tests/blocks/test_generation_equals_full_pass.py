@@ -13,6 +13,11 @@ COUNTS = torch.randint(1, 6, (3, LENGTH), generator=torch.Generator().manual_see
 EACH_SPLIT = pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
 
 
+LAYERS = ["pre_norm", {"kind": "mixture", "depth_attention": "all_tokens"}]
+# The mixer reads positions that follow.
+CAUSAL = [declared for _, declared in declarations("attention") if declared["kind"] != "mixer"]
+
+
 class Shared(mb.KVPolicy):
     """Two iterations share what the first of them wrote."""
 
@@ -71,19 +76,19 @@ def check(model, split, iterations=None, *, varied=False, **options):
     return wanted, cache
 
 
-def caches(slot, kind):
-    return getattr(mb.registry.lookup(slot, kind), "caches", True)
-
-
 @EACH_SPLIT
-@pytest.mark.parametrize("declared", declarations("attention"), ids=lambda d: str(d[1]))
-def test_every_attention(declared, split):
-    attention = declared[1]
-    if not caches("attention", attention["kind"]):
-        pytest.skip("declares that it cannot be cached")
+@pytest.mark.parametrize("attention", CAUSAL, ids=str)
+def test_every_attention(attention, split):
     model = decoding_model(layer={"attention": attention})
     check(model, split)
     check(model, split, COUNTS, varied=True)
+
+
+def test_what_is_not_causal_is_refused():
+    model = decoding_model(layer={"attention": {"kind": "mixer", "num_positions": LENGTH}})
+    assert model(TOKENS, mb.AttentionMask(causal=False)).logits.isfinite().all()
+    with pytest.raises(ValueError, match="mixer"):
+        Decoder(model, 3).prefill(TOKENS)
 
 
 @EACH_SPLIT
@@ -91,10 +96,11 @@ def test_every_attention(declared, split):
 def test_every_kind_that_may_read_positions(slot, kind, split):
     if slot == "core":
         model = mb.LoopedTransformer(29, width=32, prelude={"depth": 1}, core=kind, coda={"depth": 1}).eval()
-    elif slot == "depth_attention":
-        pytest.skip("its layers are among the layers")
+    elif slot == "layer":
+        model = decoding_model(layer=kind)
     else:
-        model = decoding_model(layer=kind if slot == "layer" else {slot: kind})
+        layer = "mixture" if slot == "depth_attention" else "pre_norm"
+        model = decoding_model(layer={"kind": layer, slot: kind})
     check(model, split, 3)
     check(model, split, COUNTS, varied=True)
 
@@ -193,9 +199,10 @@ def test_exit_by_logits_without_a_coda(quantile, split):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("layer", LAYERS, ids=str)
 @pytest.mark.parametrize("quantile", [0.5, 0.7, 0.95])
-def test_exit_by_logits_through_a_coda_reads_the_states_in_which_others_have_stopped(quantile):
-    model = decoding_model(8)
+def test_exit_by_logits_through_a_coda_reads_the_states_in_which_others_have_stopped(quantile, layer):
+    model = decoding_model(8, layer=layer)
     rule = Confident(between(lambda _, new: model.read(new).softmax(-1).amax(-1), model, quantile))
     plain, compact = (model(TOKENS, exit=rule, compact=c) for c in (False, True))
     assert len(plain.executed.unique()) > 1
@@ -207,7 +214,7 @@ def test_exit_by_logits_through_a_coda_reads_the_states_in_which_others_have_sto
 
 @torch.no_grad()
 def test_a_rule_that_reads_logits_reads_them_off_the_final_states_of_those_that_have_stopped():
-    """Written out: the coda runs over all positions, of which the stopped ones are as they were left."""
+    """Written out, for a coda of one layer: it runs over all positions, of which the stopped ones are as they were."""
     model = decoding_model(8)
     rule = Confident(between(lambda _, new: model.read(new).softmax(-1).amax(-1), model, 0.7))
     e = model.prelude(model.embedding(TOKENS), mb.Frame().at("prelude"))

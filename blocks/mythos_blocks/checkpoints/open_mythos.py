@@ -29,7 +29,7 @@ _RECURRENT = {
 
 
 def from_open_mythos(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
-    """OpenMythos as published, defects included, with these weights.
+    """OpenMythos as published, defects included, with these weights; it gets no dropout.
 
     Args:
         state_dict: Of its ``OpenMythos``.
@@ -45,7 +45,6 @@ def open_mythos_translation(config: Any) -> Translation:
     """The model that a ``MythosConfig`` declares, and what becomes of its tensors."""
     read = Config(config, "OpenMythos")
     kind = read.expect("attn_type", "mla", "gqa")
-    read.expect("dropout", 0.0)
     num_experts, num_shared = read.get("n_experts"), read.get("n_shared_experts")
     depths = {"prelude": read.get("prelude_layers"), "coda": read.get("coda_layers")}
     outer = {"attention": _attention(read, kind), "feedforward": "swiglu"}

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor
 
 
+def _groups(x: Tensor, ends: Tensor) -> tuple[Tensor, ...]:
+    """The rows of each group, for float64, which torch's grouped product does not take."""
+    return x.tensor_split(ends[:-1].tolist())
+
+
 @torch.library.custom_op("mythos_blocks::grouped_linear", mutates_args=())
 def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    if x.dtype == torch.float64:
+        return torch.cat([rows @ w.T for rows, w in zip(_groups(x, ends), weight, strict=True)])
     return torch._grouped_mm(x, weight.transpose(-2, -1), offs=ends)
 
 
@@ -18,6 +25,8 @@ def _(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
 
 @torch.library.custom_op("mythos_blocks::grouped_linear_weight", mutates_args=())
 def _weight_gradient(gradient: Tensor, x: Tensor, ends: Tensor) -> Tensor:
+    if x.dtype == torch.float64:
+        return torch.stack([g.T @ rows for g, rows in zip(_groups(gradient, ends), _groups(x, ends), strict=True)])
     return torch._grouped_mm(gradient.transpose(0, 1), x, offs=ends)
 
 

@@ -15,20 +15,28 @@ from mythos_blocks.types import NonNegative, Real
 
 @component("halting", "act")
 class ACT(Halting):
-    """Adaptive computation time (Graves, arXiv 1603.08983) on the updated state, per position.
+    """Adaptive computation time (Graves, arXiv 1603.08983), per position.
 
-    After iteration t a running position halts with probability ``p = sigmoid(w . h + b)``. It weighs the
-    state by p until the sum of p crosses the threshold, and by what is left of 1 in the crossing iteration.
+    In iteration t a running position halts with probability ``p = sigmoid(w . s + b)``. Its weight is p until the sum
+    of p crosses the threshold, and what is left of 1 in the crossing iteration.
 
     Args:
-        threshold: The sum of halting probabilities at which a position halts.
+        threshold: The sum of halting probabilities at which a position halts; T2T's ``1 - eps`` is 0.99.
+        crossing: Halt where the sum is ``at_least`` the threshold (OpenMythos), or only ``above`` it (T2T).
+        reads: The state s that the probability is read from: ``after`` the iteration (OpenMythos), or what the core read
+            ``before`` it (T2T).
+        mix: ``accumulate`` adds weighted states (Graves; T2T's "accumulated"); ``interpolate`` moves the readout towards
+            each state by its weight (T2T's "basic").
+        granularity: One probability for each ``position``; or the mean over a ``sequence``, as T2T's "global", or
+            over all of the batch (``global``). The latter two read later positions, so they are not causal.
         final_remainder: Give the last iteration what is left of 1, so that the weights sum to 1 at every
-            loop count. Off in OpenMythos as published, whose output therefore scales with the loop count.
+            loop count; an interpolated readout is divided by its mass instead. Off in OpenMythos as published, whose
+            output therefore scales with the loop count, and in T2T.
         ponder_weight: Weight in the loss of the mean over positions of iterations run plus remainder
             (arXiv 1807.03819). It prices iterations, so it favours early halting; zero, as in OpenMythos as
             published, leaves them free.
         initial_bias: Initial b. At 0, as in OpenMythos as published, every position halts after two
-            iterations; -3 starts with p = 0.05.
+            iterations; -3 starts with p = 0.05; T2T takes 1.
         halted_state: Whether a halted position is ``frozen`` (the Universal Transformer's paper), so that it costs
             nothing more, or goes on ``updating`` (its code, and OpenMythos).
     """
@@ -38,6 +46,10 @@ class ACT(Halting):
         width: int,
         *,
         threshold: Annotated[float, Field(gt=0, le=1)] = 0.99,
+        crossing: Literal["at_least", "above"] = "at_least",
+        reads: Literal["after", "before"] = "after",
+        mix: Literal["accumulate", "interpolate"] = "accumulate",
+        granularity: Literal["position", "sequence", "global"] = "position",
         final_remainder: bool = True,
         ponder_weight: NonNegative = 0.01,
         initial_bias: Real = -3.0,
@@ -45,6 +57,7 @@ class ACT(Halting):
     ) -> None:
         super().__init__()
         self.threshold, self.final_remainder, self.ponder_weight = threshold, final_remainder, ponder_weight
+        self.crossing, self.reads, self.mix, self.granularity = crossing, reads, mix, granularity
         self.initial_bias, self.freezes = initial_bias, halted_state == "frozen"
         self.probability = nn.Linear(width, 1)
 
@@ -52,33 +65,56 @@ class ACT(Halting):
         nn.init.constant_(self.probability.bias, self.initial_bias)
 
     def start(self, h: Tensor) -> HaltingState:
-        zeros = torch.zeros(h.shape[:-1], device=h.device, dtype=torch.float32)
+        # One tensor for each count: accumulators must not share memory.
+        mass, num_updates, remainder = (
+            torch.zeros(h.shape[:-1], device=h.device, dtype=torch.promote_types(h.dtype, torch.float32))
+            for _ in range(3)
+        )
         return HaltingState(
             readout=torch.zeros_like(h),
-            halted=torch.zeros_like(zeros, dtype=torch.bool),
-            mass=zeros,
-            num_updates=zeros,
-            remainder=zeros,
+            halted=torch.zeros_like(mass, dtype=torch.bool),
+            mass=mass,
+            num_updates=num_updates,
+            remainder=remainder,
         )
 
     def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
         assert state.halted is not None and state.mass is not None
         assert state.num_updates is not None and state.remainder is not None
-        p = torch.sigmoid(self.probability(h)).squeeze(-1).float()
+        p = torch.sigmoid(self.probability(x if self.reads == "before" else h)).squeeze(-1).to(state.mass.dtype)
+        if self.granularity != "position":
+            p = p.mean(1, keepdim=True) if self.granularity == "sequence" else p.mean()
+            p = p.expand_as(state.mass)
         running = ~state.halted
-        crossing = running & (state.mass + p >= self.threshold)
-        if self.final_remainder:
+        total = state.mass + p
+        crossing = running & (total >= self.threshold if self.crossing == "at_least" else total > self.threshold)
+        if self.final_remainder and self.mix == "accumulate":
             crossing = crossing | (running & last)
         left = (1 - state.mass).clamp_min(0)
         weight = torch.where(crossing, left, p) * running
+        readout, weights, kept = self._mixed(state, h, weight)
         return HaltingState(
-            readout=state.readout + weight.to(h.dtype).unsqueeze(-1) * h,
-            weights=[*state.weights, weight],
+            readout=readout,
+            weights=weights,
             halted=state.halted | crossing,
             mass=state.mass + p * running,
             num_updates=state.num_updates + running,
             remainder=state.remainder + left * crossing,
+            kept=kept,
         )
+
+    def _mixed(self, state: HaltingState, h: Tensor, weight: Tensor) -> tuple[Tensor, list[Tensor], dict[str, Tensor]]:
+        """The readout with the new state in it, the weight that every state now has there, and the mass given away."""
+        if self.mix == "accumulate":
+            return state.readout + weight.to(h.dtype).unsqueeze(-1) * h, [*state.weights, weight], {}
+        given = state.kept["given"] if state.kept else torch.zeros_like(weight)
+        after = (1 - weight) * given + weight
+        # Divided by its mass or not, the readout moves as T2T's does; what is carried is the mass.
+        keep, take = 1 - weight, weight
+        if self.final_remainder:
+            keep, take = keep * given / after.clamp_min(1e-12), take / after.clamp_min(1e-12)
+        readout = keep.to(h.dtype).unsqueeze(-1) * state.readout + take.to(h.dtype).unsqueeze(-1) * h
+        return readout, [*(keep * w for w in state.weights), take], {"given": after}
 
     def loss(self, state: HaltingState) -> Tensor | None:
         if self.ponder_weight == 0:

@@ -21,6 +21,8 @@ class HaltingState:
         mass: Sum of the halting probabilities so far, ``(batch, positions)``.
         num_updates: Iterations in which the position was running, ``(batch, positions)``.
         remainder: The weight that a position had left when it halted, ``(batch, positions)``.
+        scores: What a router or a Q-head said after each iteration, ``(batch, positions, ...)``.
+        kept: What else a rule carries, by name, ``(batch, positions, ...)``.
     """
 
     readout: Tensor
@@ -29,6 +31,8 @@ class HaltingState:
     mass: Tensor | None = None
     num_updates: Tensor | None = None
     remainder: Tensor | None = None
+    scores: list[Tensor] = field(default_factory=list)
+    kept: dict[str, Tensor] = field(default_factory=dict)
 
     def depth_read(self) -> Tensor:
         """Mean iteration that the readout weighs, 1-based, normalised by the mass: ``(batch, positions)``."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.norm import RMSNorm
+from mythos_blocks.precision import at_least_float32
 from mythos_blocks.types import Real
 from mythos_blocks.widths import same_width
 from mythos_kernels import state_update
@@ -55,8 +56,8 @@ class LTI(Injection):
         nn.init.constant_(self.B, self.initial_b)
 
     def A(self) -> Tensor:
-        """The diagonal of the state matrix, ``(width,)``, in float32 whatever the parameters' dtype."""
-        z = (self.log_dt.float() + self.log_A.float()).clamp(-_Z_BOUND, _Z_BOUND)
+        """The diagonal of the state matrix, ``(width,)``, in float32 or more, whatever the parameters' dtype."""
+        z = (at_least_float32(self.log_dt) + at_least_float32(self.log_A)).clamp(-_Z_BOUND, _Z_BOUND)
         return (1 - self.margin) * torch.exp(-torch.exp(z))
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:

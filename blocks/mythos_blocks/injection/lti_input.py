@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.precision import at_least_float32
 from mythos_blocks.types import Probability
 from mythos_blocks.widths import same_width
 
@@ -68,19 +69,19 @@ class LTIInput(Injection):
             nn.init.ones_(self.B) if self.B.dim() == 1 else nn.init.eye_(self.B)
 
     def A(self) -> Tensor:
-        """The diagonal of the state matrix, ``(width,)``, in float32 whatever the parameters' dtype."""
+        """The diagonal of the state matrix, ``(width,)``, in float32 or more, whatever the parameters' dtype."""
         return (1 - self.margin) * torch.exp(-self._rate())
 
     def _rate(self) -> Tensor:
         """``dt * exp(A_log)``, between bounds beyond which float32 cannot tell A apart from 0 or 1."""
-        z = F.softplus(self.dt_bias.float()).clamp_min(1e-30).log() + self.A_log.float()
+        z = F.softplus(at_least_float32(self.dt_bias)).clamp_min(1e-30).log() + at_least_float32(self.A_log)
         return torch.exp(z.clamp(-_Z_BOUND, _Z_BOUND))
 
     def _input_scale(self) -> Tensor:
         """What B is multiplied by, ``(width,)``."""
         if self.discretization == "euler":
-            return F.softplus(self.dt_bias.float()).expand(self.A_log.shape)
-        rate = self.A_log.float().clamp(-_Z_BOUND, _Z_BOUND)
+            return F.softplus(at_least_float32(self.dt_bias)).expand(self.A_log.shape)
+        rate = at_least_float32(self.A_log).clamp(-_Z_BOUND, _Z_BOUND)
         return -torch.expm1(-self._rate()) * torch.exp(-rate)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:

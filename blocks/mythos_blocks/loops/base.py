@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mythos_blocks.component import Component
+from mythos_blocks.types import Count
+
+GradientWindow = Count | Literal["half_mean"] | None
+"""Gradient flows through the last so many iterations."""
 
 
 class LoopSampler(Component):
@@ -17,10 +23,13 @@ class LoopSampler(Component):
     the quantiles that it reports are those of what it draws.
 
     Attributes:
-        gradient_window: Gradient flows through the last so many iterations; ``None`` for all.
+        gradient_window: Gradient flows through the last so many iterations; ``None`` for all, ``"half_mean"`` for half
+            the mean, rounded up (Parcae).
+        progress: Share of training that is done, which the trainer sets; curricula follow it.
     """
 
-    gradient_window: int | None
+    gradient_window: GradientWindow
+    progress: float = 1.0
 
     def pmf(self) -> Tensor:
         """Probability of each loop count from 0 up, float64 ``(max_loops + 1,)``, on the CPU."""
@@ -30,10 +39,25 @@ class LoopSampler(Component):
     def _cdf(self) -> Tensor:
         return self.pmf().cumsum(0)
 
+    def pmf_now(self) -> Tensor:
+        """The probabilities at the present progress of training; :meth:`pmf` are those at its end."""
+        return self.pmf()
+
+    def training_pmf(self) -> Tensor:
+        """The probabilities over all of training."""
+        return self.pmf()
+
     def sample(self, generator: torch.Generator) -> int:
         """One loop count."""
-        draw = torch.rand((), generator=generator, dtype=torch.float64)
-        return min(int(torch.searchsorted(self._cdf, draw, right=True)), self.max_loops)
+        return int(self.draw(generator, 1))
+
+    def draw(self, generator: torch.Generator, num: int) -> Tensor:
+        """Loop counts at the present progress of training, int64 ``(num,)``."""
+        uniform = torch.rand(num, generator=generator, dtype=torch.float64)
+        return self._invert(self._cdf, uniform)
+
+    def _invert(self, cdf: Tensor, uniform: Tensor) -> Tensor:
+        return torch.searchsorted(cdf, uniform, right=True).clamp_max(self.max_loops)
 
     @property
     def mean(self) -> float:
@@ -57,4 +81,7 @@ class LoopSampler(Component):
 
     def window(self, num_loops: int) -> int:
         """Iterations that get gradient out of ``num_loops``."""
-        return num_loops if self.gradient_window is None else min(num_loops, self.gradient_window)
+        if self.gradient_window is None:
+            return num_loops
+        window = math.ceil(self.mean / 2 - 1e-9) if self.gradient_window == "half_mean" else self.gradient_window
+        return min(num_loops, int(window))

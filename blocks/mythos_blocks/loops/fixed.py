@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.component import component
-from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.loops.base import GradientWindow, LoopSampler
 from mythos_blocks.types import Count
 
 
@@ -16,10 +16,11 @@ class Fixed(LoopSampler):
 
     Args:
         num_loops: The loop count; 1 applies the core once, as a transformer without a loop does.
-        gradient_window: Gradient flows through the last so many iterations; ``null`` for all.
+        gradient_window: Gradient flows through the last so many iterations; ``null`` for all, ``half_mean`` for half
+            the mean.
     """
 
-    def __init__(self, *, num_loops: Count = 1, gradient_window: Count | None = None) -> None:
+    def __init__(self, *, num_loops: Count = 1, gradient_window: GradientWindow = None) -> None:
         self.num_loops, self.gradient_window = num_loops, gradient_window
 
     def pmf(self) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.component import component
-from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.loops.base import GradientWindow, LoopSampler
 from mythos_blocks.types import Count
 
 
@@ -17,13 +17,14 @@ class Uniform(LoopSampler):
     Args:
         low: The least loop count.
         high: The largest loop count.
-        gradient_window: Gradient flows through the last so many iterations; ``null`` for all.
+        gradient_window: Gradient flows through the last so many iterations; ``null`` for all, ``half_mean`` for half
+            the mean.
 
     Raises:
         ValueError: ``low`` exceeds ``high``.
     """
 
-    def __init__(self, *, low: Count = 1, high: Count = 8, gradient_window: Count | None = None) -> None:
+    def __init__(self, *, low: Count = 1, high: Count = 8, gradient_window: GradientWindow = None) -> None:
         if low > high:
             raise ValueError(f"low={low} exceeds high={high}")
         self.low, self.high, self.gradient_window = low, high, gradient_window

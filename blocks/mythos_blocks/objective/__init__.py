@@ -5,6 +5,7 @@ from mythos_blocks.objective.blended import Blended
 from mythos_blocks.objective.expected import Expected
 from mythos_blocks.objective.final import Final
 from mythos_blocks.objective.power_weighted import PowerWeighted
+from mythos_blocks.objective.supervised_halting import SupervisedHalting
 
 __all__ = [
     "IGNORE",
@@ -13,6 +14,7 @@ __all__ = [
     "Final",
     "Objective",
     "PowerWeighted",
+    "SupervisedHalting",
     "cross_entropies",
     "scored",
 ]

@@ -1,0 +1,27 @@
+"""Checkpoints in and out: our own files, the published systems' weights, and Hugging Face folders."""
+
+from mythos_blocks.checkpoints.files import Checkpoint, load, load_into, load_model, save
+from mythos_blocks.checkpoints.huginn import from_huginn, huginn_translation
+from mythos_blocks.checkpoints.open_mythos import from_open_mythos, open_mythos_translation
+from mythos_blocks.checkpoints.parcae import from_parcae, parcae_translation
+from mythos_blocks.checkpoints.translation import Rule, Translation
+from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model
+
+__all__ = [
+    "Checkpoint",
+    "Rule",
+    "Translation",
+    "assign",
+    "copy_into",
+    "empty_model",
+    "from_huginn",
+    "from_open_mythos",
+    "from_parcae",
+    "huginn_translation",
+    "load",
+    "load_into",
+    "load_model",
+    "open_mythos_translation",
+    "parcae_translation",
+    "save",
+]

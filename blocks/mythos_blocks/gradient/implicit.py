@@ -1,0 +1,74 @@
+"""The gradient of a fixed point."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
+from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.types import Count, NonNegative
+
+
+@component("gradient", "implicit")
+class Implicit(GradientPolicy):
+    """The gradient of the fixed point that the loop is taken to have reached (deep equilibrium models, arXiv 1909.01377).
+
+    The iterations run without a graph. The backward pass solves ``g = v + J^T g`` at the last state by iteration, J the
+    Jacobian of one more iteration, whose graph then carries g on. Memory is that of one iteration. Where the loop has
+    not settled, this is another gradient than that of the iterations that ran.
+
+    Args:
+        num_iterations: Most products with ``J^T``.
+        tolerance: Stop once g changes by less than this share of its norm.
+
+    Raises:
+        ValueError: The sampler declares a window too.
+    """
+
+    needs_last_state = True
+
+    def __init__(self, loops: LoopSampler, *, num_iterations: Count = 16, tolerance: NonNegative = 1e-4) -> None:
+        super().__init__(loops)
+        no_window_of_its_own(self, loops)
+        self.num_iterations, self.tolerance = num_iterations, tolerance
+
+    def window(self, num_loops: int) -> int:
+        return 0
+
+    def attach(self, h: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
+        start = h.detach().requires_grad_()
+        with torch.enable_grad():
+            after = step(start)
+
+        def solve(v: Tensor) -> Tensor:
+            g = v
+            for _ in range(self.num_iterations):
+                (product,) = torch.autograd.grad(after, start, g, retain_graph=True)
+                change, g = (v + product - g).norm(), v + product
+                if bool(change <= self.tolerance * g.norm()):
+                    break
+            return g
+
+        # The value is that of the last state; the graph is that of one more iteration from it, cut off from start.
+        reached = _Solved.apply(after, h.detach(), solve)
+        assert isinstance(reached, Tensor)
+        return reached
+
+
+class _Solved(torch.autograd.Function):
+    """``h`` forward; backward, what :func:`solve` makes of the gradient goes to ``after``."""
+
+    @staticmethod
+    def forward(
+        ctx: torch.autograd.function.FunctionCtx, after: Tensor, h: Tensor, solve: Callable[[Tensor], Tensor]
+    ) -> Tensor:
+        ctx.solve = solve  # type: ignore[attr-defined]
+        return h.clone()
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        return ctx.solve(gradient), None, None  # type: ignore[attr-defined]

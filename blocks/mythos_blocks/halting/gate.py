@@ -1,0 +1,50 @@
+"""What halting rules with a gate after every iteration share."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.halting.base import Halting, HaltingState
+
+
+class GatedHalting(Halting):
+    """A gate ``lambda_t = sigmoid(w . h_t + b)`` whose chances make a distribution over iterations.
+
+    ``q(t) = lambda_t prod_{j<t} (1 - lambda_j)``, and the last iteration takes the rest. In training all iterations run
+    and the readout is the last state; the weights are q, for an objective that expects over them. Outside training a
+    position stops as :meth:`stops` says, and the readout is its state there.
+    """
+
+    def __init__(self, width: int, initial_bias: float) -> None:
+        super().__init__()
+        self.initial_bias = initial_bias
+        self.probability = nn.Linear(width, 1)
+
+    @property
+    def freezes(self) -> bool:  # type: ignore[override]
+        """Positions stop outside training only."""
+        return not self.training
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.constant_(self.probability.bias, self.initial_bias)
+
+    def start(self, h: Tensor) -> HaltingState:
+        mass = torch.zeros(h.shape[:-1], device=h.device, dtype=torch.float32)
+        return HaltingState(readout=h, halted=torch.zeros_like(mass, dtype=torch.bool), mass=mass)
+
+    def stops(self, gate: Tensor, mass: Tensor) -> Tensor:
+        """The positions that stop, by their gate and by their mass with this iteration: booleans."""
+        raise NotImplementedError
+
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+        assert state.mass is not None and state.halted is not None
+        gate = torch.sigmoid(self.probability(h)).squeeze(-1).float()
+        left = 1 - state.mass
+        ends = torch.zeros_like(state.halted) | last
+        weight = torch.where(ends, left, gate * left)
+        mass = state.mass + weight
+        if self.training:
+            return HaltingState(readout=h, weights=[*state.weights, weight], halted=state.halted, mass=mass)
+        halted = ends | self.stops(gate, mass)
+        return HaltingState(readout=h, weights=[*state.weights, halted.float()], halted=halted, mass=mass)

@@ -1,0 +1,52 @@
+"""PonderNet."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.halting.base import HaltingState
+from mythos_blocks.halting.gate import GatedHalting
+from mythos_blocks.types import NonNegative, Probability, Real
+
+
+@component("halting", "ponder")
+class Ponder(GatedHalting):
+    """A chance to halt after every iteration, drawn to a geometric prior (PonderNet, arXiv 2107.05407).
+
+    The rule's own loss is ``kl_weight * KL(q || prior)``, the prior cut at the loops run (eq. 5); the expected loss is
+    the objective ``expected`` with ``beta: 0``.
+
+    Args:
+        prior: Chance to halt of the geometric prior; the prior's mean is about its inverse.
+        kl_weight: Weight of the divergence; the paper takes 0.01.
+        inference: Outside training, stop at the ``median`` of the distribution, or ``sample`` as the paper does, from
+            torch's global generator.
+        initial_bias: Initial bias of the gate.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        prior: Probability = 0.2,
+        kl_weight: NonNegative = 0.01,
+        inference: Literal["median", "sample"] = "median",
+        initial_bias: Real = -1.0,
+    ) -> None:
+        super().__init__(width, initial_bias)
+        self.prior, self.kl_weight, self.inference = prior, kl_weight, inference
+
+    def stops(self, gate: Tensor, mass: Tensor) -> Tensor:
+        return mass >= 0.5 if self.inference == "median" else torch.rand_like(gate) < gate
+
+    def loss(self, state: HaltingState) -> Tensor | None:
+        if self.kl_weight == 0 or not self.training:
+            return None
+        q = torch.stack(state.weights)
+        prior = self.prior * (1 - self.prior) ** torch.arange(len(q), device=q.device, dtype=q.dtype)
+        log_prior = (prior / prior.sum()).log()[:, None, None]
+        return self.kl_weight * (torch.xlogy(q, q) - q * log_prior).sum(0).mean()

@@ -1,0 +1,64 @@
+"""Halting by a learned value of halting."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.types import Real
+
+
+@component("halting", "q_head")
+class QHead(Halting):
+    """Halts where the value of halting says that the answer is right (HRM, arXiv 2506.21734; TRM, arXiv 2510.04871).
+
+    The objective ``supervised_halting`` teaches the head whether the present prediction is correct. In training all
+    iterations run; outside, a position stops where ``q_halt > 0`` (TRM), or ``q_halt > q_continue`` (HRM).
+
+    Args:
+        head: ``halt`` alone, or ``halt_continue`` with a value of going on, which learns from the next iteration.
+        read: What the head reads: the ``first`` position of a sequence, for all of them, or each ``position``.
+        initial_bias: Initial bias of the head; the systems take -5, so that it begins by going on.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        *,
+        head: Literal["halt", "halt_continue"] = "halt",
+        read: Literal["first", "position"] = "first",
+        initial_bias: Real = -5.0,
+    ) -> None:
+        super().__init__()
+        self.head, self.read, self.initial_bias = head, read, initial_bias
+        self.value = nn.Linear(width, 1 if head == "halt" else 2)
+
+    @property
+    def freezes(self) -> bool:  # type: ignore[override]
+        """Positions stop outside training only."""
+        return not self.training
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        nn.init.zeros_(self.value.weight)
+        nn.init.constant_(self.value.bias, self.initial_bias)
+
+    def start(self, h: Tensor) -> HaltingState:
+        return HaltingState(readout=h, halted=torch.zeros(h.shape[:-1], device=h.device, dtype=torch.bool))
+
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+        assert state.halted is not None
+        read = h[:, :1].expand_as(h) if self.read == "first" else h
+        value = self.value(read).float()
+        ends = torch.zeros_like(state.halted) | last
+        if not self.training:
+            ends = ends | (value[..., 0] > (value[..., 1] if self.head == "halt_continue" else 0))
+        return HaltingState(
+            readout=h,
+            weights=[*state.weights, ends.float()],
+            halted=state.halted if self.training else ends,
+            scores=[*state.scores, value],
+        )

@@ -1,0 +1,63 @@
+"""Mixture of recursions: a token chooses its depth."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.types import Count, NonNegative
+
+
+@component("halting", "token_choice")
+class TokenChoice(Halting):
+    """A router reads the initial state once and gives each token one depth (MoR, arXiv 2507.10524, section 2.2).
+
+    The chosen depth's probability scales the gradient of the readout, not its value, so that the router learns. A token
+    whose depth exceeds the loops that are run stops with them.
+
+    Args:
+        num_depths: Depths to choose from, 1 to this.
+        balance_weight: Weight of the load-balancing loss, ``num_depths * sum_i f_i P_i``, 1 if even.
+    """
+
+    freezes = True
+
+    def __init__(self, width: int, *, num_depths: Count = 4, balance_weight: NonNegative = 0.01) -> None:
+        super().__init__()
+        self.num_depths, self.balance_weight = num_depths, balance_weight
+        self.router = nn.Linear(width, num_depths)
+
+    def start(self, h: Tensor) -> HaltingState:
+        probabilities = F.softmax(self.router(h).float(), dim=-1)
+        chance, choice = probabilities.max(-1)
+        return HaltingState(
+            readout=h,
+            halted=torch.zeros_like(choice, dtype=torch.bool),
+            scores=[probabilities],
+            kept={"depth": choice + 1, "chance": chance, "run": torch.zeros_like(choice)},
+        )
+
+    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+        assert state.halted is not None
+        run = state.kept["run"] + 1
+        ends = (run >= state.kept["depth"]) | last
+        now = ends & ~state.halted
+        chance = state.kept["chance"]
+        scale = (chance / chance.detach()).to(h.dtype).unsqueeze(-1)
+        return HaltingState(
+            readout=torch.where(state.halted.unsqueeze(-1), state.readout, h * scale),
+            weights=[*state.weights, now.float()],
+            halted=state.halted | ends,
+            scores=state.scores,
+            kept={**state.kept, "run": run},
+        )
+
+    def loss(self, state: HaltingState) -> Tensor | None:
+        if self.balance_weight == 0:
+            return None
+        chosen = F.one_hot(state.kept["depth"] - 1, self.num_depths).float().mean((0, 1))
+        balance = self.num_depths * (chosen * state.scores[0].mean((0, 1))).sum()
+        return self.balance_weight * balance

@@ -1,0 +1,30 @@
+"""Keys and values that runs of iterations share."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from mythos_blocks.component import component
+from mythos_blocks.kv_policy.base import KVPolicy
+from mythos_blocks.types import Count
+
+
+@component("kv_policy", "blocks")
+class Blocks(KVPolicy):
+    """Each run of ``length`` iterations shares one entry (Huginn's compress-r).
+
+    Args:
+        length: Iterations in a run.
+        share: ``reuse`` lets the first of a run write and all read, in training too: exact. ``overwrite`` lets every
+            iteration write, as Huginn does in decoding: inexact.
+    """
+
+    def __init__(self, *, length: Count = 4, share: Literal["reuse", "overwrite"] = "reuse") -> None:
+        self.length = length
+        self.reuses = self.exact = share == "reuse"
+
+    def entry(self, t: int) -> int:
+        return t // self.length
+
+    def writes(self, t: int) -> bool:
+        return t % self.length == 0 or not self.reuses

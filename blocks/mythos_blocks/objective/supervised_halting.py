@@ -1,0 +1,60 @@
+"""Supervision at every iteration, and of the value of halting."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mythos_blocks.component import component
+from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies
+from mythos_blocks.types import NonNegative
+
+if TYPE_CHECKING:
+    from mythos_blocks.model import LoopedTransformer, ModelOutput
+
+
+@component("objective", "supervised_halting")
+class SupervisedHalting(Objective):
+    """``mean_t [CE(t) + weight * BCE(q_halt(t), right(t))]``: deep supervision with a Q-head (HRM, arXiv 2506.21734).
+
+    ``right(t)`` says whether the prediction after iteration t is correct: of the whole sequence where the head reads the
+    first position, else of each scored position. A value of going on learns the larger value of the next iteration,
+    HRM's bootstrap; TRM (arXiv 2510.04871) has none.
+
+    Args:
+        weight: Weight of the cross-entropy of each value; both systems take 0.5.
+    """
+
+    every_step = True
+
+    def __init__(self, *, weight: NonNegative = 0.5) -> None:
+        self.weight = weight
+
+    def check(self, model: LoopedTransformer) -> None:
+        if model.core.halting.kind != "q_head":
+            raise ValueError(
+                f"objective 'supervised_halting' trains core.halting 'q_head', and it is {model.core.halting.kind!r}"
+            )
+
+    def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
+        total = cross_entropies(model, out, targets).mean()
+        values = out.halting.scores
+        wanted = targets != IGNORE
+        whole = model.core.halting.read == "first"
+        for t, (h, value) in enumerate(zip(out.states, values, strict=True)):
+            right = model.read(h, out.frame).argmax(-1) == targets
+            label = (right | ~wanted).all(1, keepdim=True).expand_as(right) if whole else right
+            total = total + self.weight / len(values) * _entropy(value[..., 0], label.float(), wanted)
+            if value.shape[-1] == 2:
+                after = values[min(t + 1, len(values) - 1)].detach()
+                better = torch.sigmoid(after[..., 0] if t + 2 >= len(values) else after.amax(-1))
+                total = total + self.weight / len(values) * _entropy(value[..., 1], better, wanted)
+        return total
+
+
+def _entropy(value: Tensor, label: Tensor, wanted: Tensor) -> Tensor:
+    entropy = F.binary_cross_entropy_with_logits(value, label, reduction="none")
+    return (entropy * wanted).sum() / wanted.sum()
