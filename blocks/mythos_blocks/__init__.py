@@ -59,7 +59,7 @@ from mythos_blocks.initial_state import (
     UnitState,
     Zeros,
 )
-from mythos_blocks.initialization import FanIn, Initialization, Normal
+from mythos_blocks.initialization import DepthScaled, FanIn, Initialization, Normal, Orthogonal, ScaledZero
 from mythos_blocks.injection import (
     FFN,
     LTI,
@@ -118,6 +118,9 @@ from mythos_blocks.update import (
 )
 
 __all__ = [
+    "ScaledZero",
+    "Orthogonal",
+    "DepthScaled",
     "NegativeBinomial",
     "Geometric",
     "Curriculum",

@@ -208,7 +208,7 @@ def knocked_out(parent: nn.Module, name: str) -> Iterator[None]:
     if info.off is None:
         raise ValueError(f"slot {info.name!r} has no off kind to put in place of {trained.kind!r}")
     off = Slot(info.name).resolve(info.off).build(*trained.context)
-    setattr(parent, name, off.train(trained.training))
+    setattr(parent, name, off.train(trained.training) if isinstance(off, nn.Module) else off)
     try:
         yield
     finally:

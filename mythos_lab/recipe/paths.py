@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -15,7 +16,10 @@ from mythos_lab.recipe.errors import RecipeError
 
 def slot_of(field: FieldInfo) -> str | None:
     """The slot that a field takes a component of, if it does."""
-    return next((item.name for item in field.metadata if isinstance(item, Slot)), None)
+    # A slot that may be left empty is a union, whose members carry what is said of it.
+    members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    said = [*field.metadata, *(item for member in members for item in getattr(member, "__metadata__", ()))]
+    return next((item.name for item in said if isinstance(item, Slot)), None)
 
 
 def field_at(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> FieldInfo:

@@ -19,6 +19,9 @@ CONTEXT: dict[str, tuple[Any, ...]] = {
     "depth_adapter": (WIDTH, LOOPS),
     "loops": (),
     "kv_policy": (),
+    "objective": (),
+    "penalty": (),
+    "stabilizer": (),
     "interface": (WIDTH, WIDTH),
     "gradient": (mb.Fixed(num_loops=LOOPS),),
     "initialization": (),
@@ -38,6 +41,12 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 }
 """Declarations besides the default that are held to the same contract."""
 
+NEEDED: dict[tuple[str, str], dict[str, Any]] = {
+    ("attention", "mixer"): {"num_positions": 8},
+    ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
+}
+"""Fields without a default."""
+
 deterministic = settings(derandomize=True, deadline=None, database=None, max_examples=40)
 
 
@@ -54,7 +63,9 @@ def kinds(*names: str) -> list[tuple[str, str]]:
 def declarations(*names: str) -> list[tuple[str, dict[str, Any]]]:
     """Every kind in these slots, by default and with the options above."""
     return [
-        (slot, {"kind": kind, **fields}) for slot, kind in kinds(*names) for fields in OPTIONS.get((slot, kind), [{}])
+        (slot, {"kind": kind, **NEEDED.get((slot, kind), {}), **fields})
+        for slot, kind in kinds(*names)
+        for fields in OPTIONS.get((slot, kind), [{}])
     ]
 
 
@@ -62,6 +73,7 @@ def make(slot: str, declared: str | dict[str, Any], *, seed: int = 0, std: float
     """The component alone, every parameter random."""
     fields = {"kind": declared} if isinstance(declared, str) else declared
     kind = fields["kind"]
+    fields = {**NEEDED.get((slot, kind), {}), **fields}
     spec = lookup(slot, kind).Spec(**{name: value for name, value in fields.items() if name != "kind"})
     component = spec.build(*CONTEXT.get(slot, (WIDTH,)))
     if isinstance(component, nn.Module):

@@ -35,6 +35,7 @@ def layer(slot, kind):
 NEEDS = {
     ("attention", "mixer"): {"num_positions": 9},
     ("gradient", "implicit"): {"num_iterations": 4},
+    ("kv_policy", "anchor"): {"num_exact": 2},
     ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
 }
 # What teaches a rule that the final loss alone does not reach.
@@ -49,8 +50,8 @@ def model_with(slot, kind, num_loops=3, **core):
     declared = {"kind": kind, **NEEDS.get((slot, kind), {})}
     if slot in IN_LAYER:
         core["layer"] = {"kind": "mixture" if slot == "depth_attention" else "pre_norm", slot: declared}
-    elif slot == "initial_state":
-        core |= {"initial_state": declared, "injection": "add"}
+    elif slot in ("initial_state", "gradient"):
+        core |= {slot: declared, "injection": "add"}
     elif slot == "core":
         core = {"kind": kind, "loops": core["loops"]}
     elif slot == "initialization":
@@ -92,11 +93,14 @@ def test_every_field_is_described_and_round_trips(slot, kind):
 def test_a_model_with_it_learns_everywhere_and_is_deterministic(slot, kind):
     model = model_with(slot, kind)
     mask = mask_of(slot, kind)
+    for parameter in model.parameters():
+        if not parameter.any() and parameter.dim() >= 2:
+            parameter.data.normal_(std=0.02)  # nothing gets gradient through a matrix of zeros
     out = model(TOKENS, mask, max(3, model.core.loops.max_loops), record=True)
     loss = OBJECTIVES.get((slot, kind), mb.Final()).loss(model, out, TOKENS)
     (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
-    again = model_with(slot, kind)
+    model, again = model_with(slot, kind), model_with(slot, kind)
     for (name, one), (_, other) in zip(model.named_parameters(), again.named_parameters(), strict=True):
         assert torch.equal(one, other), name
     model.initialize(1)
@@ -262,7 +266,8 @@ def test_a_sampler_draws_the_distribution_that_it_reports(slot, kind):
     assert abs(float(draws.mean()) - sampler.mean) <= 4 * float(draws.std()) / 20_000**0.5 + 1e-9
     assert draws.min() >= 1 and draws.max() <= sampler.max_loops
     for q in (0.05, 0.5, 0.95):
-        assert abs(float(draws.quantile(q)) - sampler.quantile(q)) <= 1
+        at = sampler.quantile(q)
+        assert float((draws <= at).double().mean()) >= q - 0.02 and float((draws < at).double().mean()) <= q + 0.02
     if hasattr(sampler.spec, "mean"):
         assert sampler.mean == pytest.approx(sampler.spec.mean, abs=1e-9)
 
@@ -279,7 +284,11 @@ OFF = [
 @pytest.mark.parametrize("slot, kind", [(s, k) for s, off in OFF for k in slots()[s].kinds if k != off])
 def test_a_knocked_out_component_leaves_the_model_without_it(slot, kind):
     model = model_with(slot, kind).eval()
-    randomise(getattr(model.core, slot), std=1.0 if slot == "halting" else 0.2)
+    randomise(getattr(model.core, slot), std=0.2)
+    if slot == "halting":
+        for parameter in model.core.halting.parameters():
+            if parameter.numel() == 1:
+                parameter.data.fill_(-3.0 if kind == "expert_choice" else 3.0)
     without = model_with(slot, slots()[slot].off).eval()
     without.load_state_dict({k: v for k, v in model.state_dict().items() if k in without.state_dict()})
     trained = model(TOKENS, iterations=6).logits

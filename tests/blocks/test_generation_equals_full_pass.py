@@ -6,7 +6,7 @@ import torch
 import mythos_blocks as mb
 from mythos_blocks.generation import Decoder
 from tests.blocks.decoding import LENGTH, SPLITS, decoding_model, in_chunks
-from tests.blocks.parts import declarations, kinds, tokens
+from tests.blocks.parts import declarations, kinds, make, tokens
 
 TOKENS = tokens(3, LENGTH)
 COUNTS = torch.randint(1, 6, (3, LENGTH), generator=torch.Generator().manual_seed(1))
@@ -16,6 +16,12 @@ EACH_SPLIT = pytest.mark.parametrize("split", SPLITS.values(), ids=SPLITS)
 LAYERS = ["pre_norm", {"kind": "mixture", "depth_attention": "all_tokens"}]
 # The mixer reads positions that follow.
 CAUSAL = [declared for _, declared in declarations("attention") if declared["kind"] != "mixer"]
+
+# By default HRM's head reads the first position, for all.
+BY_POSITION = [
+    {**declared, "read": "position"} if declared["kind"] == "q_head" else declared
+    for _, declared in declarations("halting")
+]
 
 
 class Shared(mb.KVPolicy):
@@ -156,6 +162,14 @@ def test_adaptive_computation_time(halted_state, split):
     assert wanted.halting.num_updates.min() < wanted.halting.num_updates.max()
 
 
+@EACH_SPLIT
+@pytest.mark.parametrize("declared", BY_POSITION, ids=str)
+def test_every_halting(declared, split):
+    model = decoding_model(6, halting=declared)
+    check(model, split)
+    check(model, split, COUNTS)
+
+
 def test_positions_that_run_on_after_halting_write_what_deeper_ones_will_read():
     halting = {"kind": "act", "halted_state": "updating", "initial_bias": 0.0}
     model = decoding_model(6, coda=0, halting=halting)
@@ -170,6 +184,19 @@ def test_positions_that_run_on_after_halting_write_what_deeper_ones_will_read():
         got = model(TOKENS[:, 5:6], mask, positions=positions, past=cache)
     assert first == 1 and (executed == 6).all()
     torch.testing.assert_close(got.logits[:, 0], wanted.logits[:, 5], rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [kind for _, kind in kinds("exit") if kind != "none"])
+def test_every_exit(kind):
+    model = decoding_model(8, coda=0)
+    for threshold in (1e-4, 1e-3, 1e-2, 0.03, 0.1, 0.3, 0.5):
+        rule = make("exit", kind)
+        rule.threshold = threshold
+        if len(model(TOKENS, exit=rule).executed.unique()) > 2:
+            break
+    for split in SPLITS.values():
+        check(model, split, varied=True, exit=rule)
 
 
 @torch.no_grad()

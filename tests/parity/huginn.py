@@ -47,10 +47,10 @@ class Gain(nn.Module):
         return self.weight * x / (x.square().mean(-1, keepdim=True) + self.eps).sqrt()
 
 
-def rotations(config):
-    """``exp(i p b^(-2j/d))`` by position p and pair j: (1, positions, 1, pairs, real and imaginary)."""
-    d = config["n_embd"] // config["n_heads"]
-    angles = torch.outer(torch.arange(config["block_size"]), config["rope_base"] ** -(torch.arange(0, d, 2) / d))
+def rotations(d, base, num_positions):
+    """``exp(i p b^(-2j/d))`` by position p and pair j: (1, positions, 1, pairs, real and imaginary), float64."""
+    frequencies = base ** -(torch.arange(0, d, 2, dtype=torch.float64) / d)
+    angles = torch.outer(torch.arange(num_positions, dtype=torch.float64), frequencies)
     return torch.view_as_real(torch.polar(torch.ones_like(angles), angles))[None, :, None]
 
 
@@ -130,7 +130,9 @@ class Huginn(nn.Module):
         self.lm_head = nn.Linear(width, config["padded_vocab_size"], bias=False)
         if config["tie_embeddings"]:
             self.lm_head.weight = self.transformer.wte.weight
-        self.register_buffer("freqs_cis", rotations(config))
+        self.register_buffer(
+            "freqs_cis", rotations(width // config["n_heads"], config["rope_base"], config["block_size"])
+        )
 
     def forward(self, tokens, state, num_steps):
         """The logits after ``num_steps`` iterations from ``state``, (batch, positions, width)."""

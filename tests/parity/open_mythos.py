@@ -1,13 +1,16 @@
-"""The published package, and the map from its weights to ours."""
+"""The published package, and its weights in our model."""
 
 import importlib.util
+from functools import cache
 from pathlib import Path
 
 import torch
 
-from mythos_blocks import LoopedTransformer
+from mythos_blocks import Slot
+from mythos_blocks.checkpoints import copy_into, open_mythos_translation
 
 
+@cache
 def published():
     """Its ``main`` module, alone: the package's own import needs a tokenizer library. Fails where it is absent."""
     spec = importlib.util.find_spec("open_mythos")
@@ -22,16 +25,20 @@ def published():
     return module
 
 
-def published_model(attention, seed=0, std=0.02, halting_bias=0.0, num_loops=16):
-    main = published()
-    torch.manual_seed(seed)
-    config = main.MythosConfig(
+def config_of(attention, num_loops=16):
+    """Its configuration, small."""
+    return published().MythosConfig(
         vocab_size=61, dim=64, n_heads=4, n_kv_heads=2, max_seq_len=32, max_loop_iters=num_loops, prelude_layers=1,
         coda_layers=1, attn_type=attention, kv_lora_rank=24, q_lora_rank=20, qk_rope_head_dim=8,
         qk_nope_head_dim=12, v_head_dim=16, n_experts=4, n_shared_experts=1, n_experts_per_tok=2, expert_dim=16,
         lora_rank=4,
     )  # fmt: skip
-    model = main.OpenMythos(config)
+
+
+def published_model(attention, seed=0, std=0.02, halting_bias=0.0, num_loops=16):
+    """Its model, with normal weights."""
+    torch.manual_seed(seed)
+    model = published().OpenMythos(config_of(attention, num_loops))
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() >= 2:
@@ -41,71 +48,38 @@ def published_model(attention, seed=0, std=0.02, halting_bias=0.0, num_loops=16)
 
 
 def ours(attention, num_loops=16, **halting):
-    layer = {
-        "gqa": {"kind": "gqa", "num_heads": 4, "num_kv_heads": 2, "rope_theta": 500_000.0},
-        "mla": {"kind": "mla", "num_heads": 4, "kv_rank": 24, "q_rank": 20, "nope_dim": 12, "rope_dim": 8,
-                "value_dim": 16, "rope_theta": 500_000.0},
-    }[attention]  # fmt: skip
-    outer = {"depth": 1, "layer": {"attention": layer}}
-    moe = {
-        "kind": "moe",
-        "num_experts": 4,
-        "num_active": 2,
-        "num_shared": 1,
-        "expert_hidden": 16,
-        "bias_update_rate": 0.0,
-    }
-    act = {"kind": "act", "final_remainder": False, "ponder_weight": 0.0, "initial_bias": 0.0, **halting}
-    core = {
-        "layer": {"attention": layer, "feedforward": moe},
-        "loops": {"kind": "fixed", "num_loops": num_loops},
-        "injection": {"kind": "lti", "margin": 0.0},
-        "depth_signal": "sinusoidal",
-        "depth_adapter": {"kind": "depth_lora", "rank": 4},
-        "halting": act,
-    }
-    return LoopedTransformer(61, width=64, prelude=outer, core=core, coda=outer)
-
-
-_NAMES = {
-    "embed": "embedding", "recurrent.block": "core.layers.0", "prelude": "prelude.layers", "coda": "coda.layers",
-    "recurrent.injection": "core.injection", "recurrent.act.halt": "core.halting.probability",
-    "recurrent.lora.down": "core.depth_adapter.down", "recurrent.lora.scale.weight": "core.depth_adapter.scale",
-    "recurrent.lora.B": "core.depth_adapter.up.weight", "recurrent.norm": "core.injection.norm",
-    "attn_norm": "attention_norm", "ffn_norm": "feedforward_norm", "attn": "attention", "ffn": "feedforward",
-    "wq": "q", "wk": "k", "wv": "v", "wo": "out", "shared_experts": "shared", "router_bias": "bias",
-}  # fmt: skip
-
-
-def name_of(theirs):
-    """Our name of one of their entries."""
-    for old in ("recurrent.block", "recurrent.injection", "recurrent.act.halt", "recurrent.lora.down",
-                "recurrent.lora.scale.weight", "recurrent.lora.B", "recurrent.norm"):  # fmt: skip
-        if theirs == old or theirs.startswith(old + "."):
-            theirs = _NAMES[old] + theirs[len(old) :]
-    return ".".join(_NAMES.get(part, part) for part in theirs.split("."))
+    """The model that the importer declares for it; ``halting`` repairs what is published."""
+    translation = open_mythos_translation(config_of(attention, num_loops))
+    core = translation.model["core"]
+    declared = {**translation.model, "core": {**core, "halting": {**core["halting"], **halting}}}
+    return Slot("model").resolve(declared).build(translation.vocab_size)
 
 
 def translate(entries):
-    """Their state dict, or gradients by name, under our names; every entry is accounted for."""
-    out, experts = {}, {}
-    for name, tensor in entries.items():
-        if name.startswith("freqs_cis"):
-            continue  # tables of rotations, which we compute
-        if "routed_experts" in name:
-            base, rest = name.split(".routed_experts.")
-            index, matrix, _ = rest.split(".")
-            experts.setdefault(f"{name_of(base)}.{matrix}", {})[int(index)] = tensor
-        elif name == "recurrent.lora.B":
-            out[name_of(name)] = tensor.T
-        else:
-            out[name_of(name)] = tensor
-    for name, stack in experts.items():
-        out[name] = torch.stack([stack[i] for i in range(len(stack))])
-    return out
+    """Its state dict, or gradients by name, under our names; every entry is accounted for."""
+    attention = "mla" if any("kv_down" in name for name in entries) else "gqa"
+    return open_mythos_translation(config_of(attention)).apply(entries, partial=True)
 
 
 def with_weights(model, theirs):
-    """Our model with their weights; strict, so every parameter is filled and none is left over."""
-    model.load_state_dict(translate(theirs.state_dict()), strict=True)
+    """Our model with its weights; every parameter is filled and none is left over."""
+    copy_into(model, open_mythos_translation(theirs.cfg).apply(theirs.state_dict()))
     return model
+
+
+def in_float64(theirs, mine, monkeypatch):
+    """Both models in float64 throughout: weights, rotations, depth signal, and what its code casts to float32."""
+    theta, heads = theirs.cfg.rope_theta, {"freqs_cis": theirs.freqs_cis, "freqs_cis_mla": theirs.freqs_cis_mla}
+    theirs.to(torch.float64), mine.to(torch.float64)
+    for name, table in heads.items():
+        positions, pairs = table.shape
+        angles = torch.outer(torch.arange(positions, dtype=torch.float64), frequencies(pairs, theta))
+        setattr(theirs, name, torch.polar(torch.ones_like(angles), angles))
+    signal = mine.core.depth_signal
+    signal.frequencies = frequencies(len(signal.frequencies), 10_000.0)
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    return theirs, mine
+
+
+def frequencies(pairs, theta):
+    return 1 / theta ** (torch.arange(pairs, dtype=torch.float64) / pairs)

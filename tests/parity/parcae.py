@@ -7,7 +7,7 @@ tokens in the values of every second layer.
 import torch
 from torch import nn
 
-from tests.parity.huginn import Gain, causal_attention, rotated
+from tests.parity.huginn import Gain, causal_attention, rotated, rotations
 
 CONFIG = {
     "_class_name": "ParcaeConfig",
@@ -172,7 +172,7 @@ class Parcae(nn.Module):
         if config["tie_embeddings"]:
             self.lm_head.weight = self.transformer.wte.weight
         base = config["rope_settings"]["rope_base"]
-        self.tables = {d: rotation_table(d, base) for d in (width // heads, state // inner[1])}
+        self.tables = {d: rotations(d, base, config["block_size"]) for d in (width // heads, state // inner[1])}
         self.register_buffer("freqs_cis", self.tables[width // heads])
 
     def forward(self, tokens, state, num_steps):
@@ -191,9 +191,3 @@ class Parcae(nn.Module):
             embedded = self.value_embeds[str(begin + i)](tokens) if str(begin + i) in self.value_embeds else None
             x = layer(x, self.tables[x.shape[-1] // layer.attn.heads], embedded)
         return x
-
-
-def rotation_table(d, base, positions=32):
-    """``exp(i p b^(-2j/d))``: (1, positions, 1, pairs, real and imaginary)."""
-    angles = torch.outer(torch.arange(positions), base ** -(torch.arange(0, d, 2) / d))
-    return torch.stack((angles.cos(), angles.sin()), dim=-1)[None, :, None]

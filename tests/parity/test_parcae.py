@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from mythos_blocks import Frame
 from mythos_blocks.checkpoints import from_parcae, parcae_translation
-from tests.parity.from_state import check_gradients, error, logits_from, randomised
+from tests.parity.from_state import TOLERANCE, check_gradients, error, logits_from, randomised
 from tests.parity.parcae import CONFIG, Parcae
 
 TOKENS = torch.randint(0, 61, (2, 11), generator=torch.Generator().manual_seed(1))
@@ -20,27 +21,29 @@ DIFFERENT_WIDTHS = {
 }
 
 
-def state_of(config):
+def state_of(config, dtype=torch.float64):
     width = config["recurrent_embedding_dimension"]
-    return torch.randn(2, 11, width, generator=torch.Generator().manual_seed(3))
+    return torch.randn(2, 11, width, generator=torch.Generator().manual_seed(3)).to(dtype)
 
 
-def pair(seed=0, **changes):
+def pair(seed=0, dtype=torch.float64, gain=1.0, **changes):
     config = {**CONFIG, **changes}
-    theirs = randomised(Parcae(config), seed)
+    theirs = randomised(Parcae(config), seed, gain).to(dtype)
     return config, theirs, from_parcae(theirs.state_dict(), config)
 
 
 @pytest.mark.parametrize("num_loops", [1, 2, 8, 17])
+@pytest.mark.parametrize("dtype, gain", [(torch.float64, 1.0), (torch.float32, 0.5)])
 @pytest.mark.parametrize("seed", range(3))
 @torch.no_grad()
-def test_logits_are_equal(seed, num_loops):
-    config, theirs, mine = pair(seed)
+def test_logits_are_equal(seed, dtype, gain, num_loops):
+    config, theirs, mine = pair(seed, dtype, gain)
+    state = state_of(config, dtype)
 
-    wanted = theirs(TOKENS, state_of(config), num_loops)
+    wanted = theirs(TOKENS, state, num_loops)
 
-    assert wanted.std() > 0.3
-    assert error(logits_from(mine, TOKENS, state_of(config), num_loops), wanted) <= 1e-5
+    assert wanted.std() > 0.3 * gain and wanted.dtype is dtype
+    assert error(logits_from(mine, TOKENS, state, num_loops), wanted) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +68,7 @@ def test_logits_are_equal_in_other_configurations(changes):
 
     wanted = theirs(TOKENS, state_of(config), 4)
 
-    assert error(logits_from(mine, TOKENS, state_of(config), 4), wanted) <= 1e-5
+    assert error(logits_from(mine, TOKENS, state_of(config), 4), wanted) <= 1e-11
 
 
 @pytest.mark.parametrize("changes", [{}, DIFFERENT_WIDTHS], ids=["published", "different widths"])
@@ -83,36 +86,44 @@ def test_every_weight_is_taken_over():
     assert mine.head.weight is mine.embedding.weight
 
 
-@pytest.mark.parametrize("changes", [{"mean_backprop_depth": 1, "n_layers_in_recurrent_block": 3, "mean_recurrence": 5}])
+@pytest.mark.parametrize(
+    "changes, left",
+    [
+        # Tables on layers 1, 3, 5. Three gradient layers: gates on even ones, and the coda counts from 2 + 8.
+        (
+            {"mean_backprop_depth": 3, "n_layers_in_recurrent_block": 1, "n_layers_in_coda": 3},
+            ["transformer.prelude.0", "value_embeds.1", "transformer.core_block.0"],
+        ),
+        # Five layers: tables on 0, 2, 4. Four gradient layers: gates on odd ones, and the coda counts from 2 + 7.
+        (
+            {"n_layers_in_recurrent_block": 1, "mean_recurrence": 7},
+            ["value_embeds.0", "transformer.prelude.1", "value_embeds.2", "transformer.coda.0", "value_embeds.4"],
+        ),
+        ({}, []),
+    ],
+)
 @torch.no_grad()
-def test_gates_and_tables_that_do_not_meet_are_named_and_left_out(changes):
-    """Three gradient layers put gates on layers 0, 2, 4; seven layers put tables on layers 0, 2, 4, 6."""
+def test_gates_and_tables_that_do_not_meet_are_named_and_left_out(changes, left):
     config, theirs, mine = pair(**changes)
-    table = parcae_translation(config).table()
-    last = "transformer.coda.1.attn.ve_gate.weight"
 
-    assert error(logits_from(mine, TOKENS, state_of(config), 3), theirs(TOKENS, state_of(config), 3)) <= 1e-5
-    left = [line for line in table.splitlines() if "no effect" in line]
-    unmatched = sum(x.numel() for name, x in theirs.named_parameters() if any(f"`{name}`" in line for line in left))
-    assert sum(p.numel() for p in theirs.parameters()) - unmatched == sum(p.numel() for p in mine.parameters())
-    assert bool(left) is (unmatched > 0)
-    assert last not in theirs.state_dict() or f"`{last}`" in table
+    lines = [line for line in parcae_translation(config).table().splitlines() if "no effect" in line]
+    named = {line.split("`")[1] for line in lines}
 
-
-@torch.no_grad()
-def test_a_table_without_a_gate_and_a_gate_without_a_table_have_no_effect_there_either():
-    changes = {"n_layers_in_recurrent_block": 1, "mean_recurrence": 8}  # tables 1, 3, 5; the coda counts from 10
-    config, theirs, mine = pair(**{**DIFFERENT_WIDTHS, **changes})
-    notes = {line.split("`")[1]: line for line in parcae_translation(config).table().splitlines() if "`" in line}
-
-    assert "a table without a gate" in notes["value_embeds.3.weight"]
-    assert error(logits_from(mine, TOKENS, state_of(config), 3), theirs(TOKENS, state_of(config), 3)) <= 1e-5
+    assert {name.removesuffix(".weight").removesuffix(".attn.ve_gate") for name in named} == set(left)
+    weights = dict(theirs.named_parameters())
+    unused = sum(weights[name].numel() for name in named)
+    assert sum(p.numel() for p in mine.parameters()) == sum(p.numel() for p in weights.values()) - unused
+    wanted = theirs(TOKENS, state_of(config), 3)
+    assert error(logits_from(mine, TOKENS, state_of(config), 3), wanted) <= 1e-11
+    for name in named:
+        weights[name].normal_()
+    assert torch.equal(theirs(TOKENS, state_of(config), 3), wanted)
 
 
 @torch.no_grad()
 def test_a_pass_equals_the_driven_one_and_starts_from_the_published_distribution():
     config, theirs, mine = pair()
-    e = mine.prelude(mine.embedding(TOKENS), frame_of(TOKENS))
+    e = mine.prelude(mine.embedding(TOKENS), Frame(tokens=TOKENS))
     start = mine.core.start(e).h
     draws = mine.train().core.start(e.new_zeros(64, 64, config["n_embd"])).h
     mine.eval()
@@ -120,27 +131,21 @@ def test_a_pass_equals_the_driven_one_and_starts_from_the_published_distribution
     out = mine(TOKENS)
 
     assert out.num_loops == config["mean_recurrence"] and mine.core.loops_per == "sequence"
-    assert error(out.logits, theirs(TOKENS, start, config["mean_recurrence"])) <= 1e-5
+    assert error(out.logits, theirs(TOKENS, start, config["mean_recurrence"])) <= 1e-11
     std = math.sqrt(2 / (5 * config["n_embd"]))
     assert draws.abs().max() <= 3 * std + 1e-6
-    torch.testing.assert_close(draws.std(), torch.tensor(0.98658 * std), rtol=0.01, atol=0)
-
-
-def frame_of(tokens):
-    from mythos_blocks import Frame
-
-    return Frame(tokens=tokens, path=("prelude",))
+    assert draws.std().item() == pytest.approx(0.98658 * std, rel=0.01)
 
 
 def test_loop_counts_are_drawn_as_published():
-    """``max(1, Poisson(mu))``, probability by probability."""
+    """``max(1, Poisson(mu))``, but that the mean of ours is mu, not 8.0003."""
     _, _, mine = pair()
     mu, pmf = CONFIG["mean_recurrence"], mine.core.loops.pmf()
 
     poisson = [math.exp(-mu) * mu**k / math.factorial(k) for k in range(len(pmf))]
     wanted = torch.tensor([0.0, poisson[0] + poisson[1], *poisson[2:]], dtype=torch.float64)
 
-    torch.testing.assert_close(pmf, wanted, rtol=1e-6, atol=0)
+    torch.testing.assert_close(pmf, wanted, rtol=2e-3, atol=0)
     assert mine.core.loops.window(20) == CONFIG["mean_backprop_depth"]
 
 

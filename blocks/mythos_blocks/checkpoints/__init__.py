@@ -1,6 +1,7 @@
 """Checkpoints in and out: our own files, the published systems' weights, and Hugging Face folders."""
 
 from mythos_blocks.checkpoints.files import Checkpoint, load, load_into, load_model, save
+from mythos_blocks.checkpoints.hugging_face import export_transformers
 from mythos_blocks.checkpoints.huginn import from_huginn, huginn_translation
 from mythos_blocks.checkpoints.open_mythos import from_open_mythos, open_mythos_translation
 from mythos_blocks.checkpoints.parcae import from_parcae, parcae_translation
@@ -14,6 +15,7 @@ __all__ = [
     "assign",
     "copy_into",
     "empty_model",
+    "export_transformers",
     "from_huginn",
     "from_open_mythos",
     "from_parcae",

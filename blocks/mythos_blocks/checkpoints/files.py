@@ -46,8 +46,7 @@ class Checkpoint:
             parent, _, attribute = name.rpartition(".")
             module = model.get_submodule(parent)
             setattr(module, attribute, getattr(module, attribute).to(getattr(torch, dtype)))
-        device = next(model.parameters()).device
-        return model.to(device).eval()
+        return model.to(next(model.parameters()).device).eval()
 
 
 def save(model: LoopedTransformer, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
@@ -71,10 +70,10 @@ def save(model: LoopedTransformer, path: str | Path, notes: Mapping[str, str] | 
         "notes": dict(notes or {}),
         "buffers": _computed_buffers(model),
     }
-    tensors = {name: _own(tensor) for name, tensor in unshared(model).items()}
+    tensors = {name: own_memory(tensor) for name, tensor in unshared(model).items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        _safetensors().save_file(tensors, partial, {"format": "pt", _KEY: json.dumps(declared)})
+        safetensors().save_file(tensors, partial, {"format": "pt", _KEY: json.dumps(declared)})
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -123,12 +122,13 @@ def load_into(model: nn.Module, path: str | Path) -> None:
 
 
 def _read(path: str | Path, device: torch.device | str) -> tuple[dict[str, Tensor], dict[str, str]]:
-    _safetensors()
+    safetensors()
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+            # Copies are aligned in memory, which kernels, and so the last bits of what they compute, depend on.
+            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {error}") from error
 
@@ -152,13 +152,18 @@ def _computed_buffers(model: nn.Module) -> dict[str, str]:
     }
 
 
-def _own(tensor: Tensor) -> Tensor:
+def own_memory(tensor: Tensor) -> Tensor:
     """The tensor in memory of its own, as the format wants it."""
     tensor = tensor.contiguous()
     return tensor.clone() if tensor.untyped_storage().nbytes() != tensor.nbytes else tensor
 
 
-def _safetensors() -> Any:
+def safetensors() -> Any:
+    """The library's functions for torch.
+
+    Raises:
+        ImportError: It is not installed.
+    """
     try:
         import safetensors.torch
     except ImportError as error:

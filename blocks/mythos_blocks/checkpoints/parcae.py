@@ -103,7 +103,7 @@ _LOOPS_PER = {"per-batch": "batch", "per-sequence": "sequence", "per-token": "to
 def _loops(read: Config) -> dict[str, Any]:
     return {
         "kind": "poisson",
-        "rate": float(read.get("mean_recurrence")),
+        "mean": float(read.get("mean_recurrence")),
         "gradient_window": read.get("mean_backprop_depth"),
     }
 

@@ -117,7 +117,7 @@ def _parameters_on_meta() -> Iterator[None]:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    handle = register_module_parameter_registration_hook(without_values)
+    handle = register_module_parameter_registration_hook(without_values)  # type: ignore[arg-type]
     try:
         yield
     finally:

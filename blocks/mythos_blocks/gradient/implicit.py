@@ -54,7 +54,7 @@ class Implicit(GradientPolicy):
             return g
 
         # The value is that of the last state; the graph is that of one more iteration from it, cut off from start.
-        reached = _Solved.apply(after, h.detach(), solve)
+        reached = _Solved.apply(after, h.detach(), solve)  # type: ignore[no-untyped-call]
         assert isinstance(reached, Tensor)
         return reached
 
@@ -70,5 +70,5 @@ class _Solved(torch.autograd.Function):
         return h.clone()
 
     @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
         return ctx.solve(gradient), None, None  # type: ignore[attr-defined]

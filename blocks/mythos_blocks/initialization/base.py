@@ -1,12 +1,14 @@
-"""Distributions of initial weights."""
+"""The contract of an initialisation."""
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import Component, Module, component
+from mythos_blocks.component import Component, Module
 from mythos_blocks.randomness import keyed_generator
-from mythos_blocks.types import Positive
+
+_OUTPUTS = ("out.weight", "down.weight", "down")
 
 
 class Initialization(Component):
@@ -20,14 +22,16 @@ class Initialization(Component):
         """Standard deviation for a weight matrix ``(..., out, in)``."""
         raise NotImplementedError
 
+    def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
+        """Set one weight matrix in place."""
+        nn.init.normal_(weight, std=self.std(weight), generator=generator)
+
     def fill(self, model: nn.Module, seed: int) -> None:
         """Initialise all parameters in place."""
         device = next(model.parameters()).device
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
-                nn.init.normal_(
-                    parameter, std=self.std(parameter), generator=keyed_generator(seed, name, device=parameter.device)
-                )
+                self.draw(name, parameter, model, keyed_generator(seed, name, device=parameter.device))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for name, module in model.named_modules():
@@ -35,31 +39,13 @@ class Initialization(Component):
                 module.reset_parameters(keyed_generator(seed, name, "reset", device=device))
 
 
-@component("initialization", "normal")
-class Normal(Initialization):
-    """Normal weights of one standard deviation (OpenMythos: 0.02).
-
-    Args:
-        value: The standard deviation.
-    """
-
-    def __init__(self, *, value: Positive = 0.02) -> None:
-        self.value = value
-
-    def std(self, weight: Tensor) -> float:
-        return self.value
+def is_output(name: str) -> bool:
+    """Whether a parameter is the matrix by which a layer's attention or feed-forward joins the residual stream."""
+    return ".layers." in name and name.endswith(_OUTPUTS)
 
 
-@component("initialization", "fan_in")
-class FanIn(Initialization):
-    """Normal weights of standard deviation ``gain / sqrt(fan_in)`` (LeCun et al., 1998): activations keep their scale.
-
-    Args:
-        gain: Factor on the standard deviation.
-    """
-
-    def __init__(self, *, gain: Positive = 1.0) -> None:
-        self.gain = gain
-
-    def std(self, weight: Tensor) -> float:
-        return float(self.gain * weight.shape[-1] ** -0.5)
+def base_std(model: nn.Module) -> float:
+    """``sqrt(2 / (5 d))`` for the model's width d, which Huginn and Parcae share."""
+    embedding = model.get_submodule("embedding")
+    assert isinstance(embedding, nn.Embedding)
+    return float((2 / (5 * embedding.embedding_dim)) ** 0.5)

@@ -1,0 +1,66 @@
+"""A model as a folder that Hugging Face's transformers loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+
+from mythos_blocks.checkpoints.files import own_memory, safetensors
+from mythos_blocks.checkpoints.weights import unshared
+from mythos_blocks.model import LoopedTransformer
+
+MODELLING = Path(__file__).parent / "modeling_mythos.py"
+
+
+def export_transformers(model: LoopedTransformer, folder: str | Path, **token_ids: int) -> None:
+    """Write ``config.json``, ``model.safetensors`` and the modelling file that renders them.
+
+    >>> AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
+
+    then gives the same logits, generates with the loop's own cache, and takes ``iterations=...`` in ``forward`` and
+    ``generate``. The modelling file imports ``mythos_blocks``, which must be installed where it is loaded.
+
+    Args:
+        model: The model.
+        folder: The folder, which is made if need be.
+        token_ids: ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, where there are such tokens.
+
+    Raises:
+        ImportError: safetensors is not installed.
+        ValueError: A token id is of no such kind, or beyond the vocabulary.
+    """
+    (vocab_size,) = model.context
+    for name, token in token_ids.items():
+        if name not in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            raise ValueError(f"{name!r} is none of bos_token_id, eos_token_id, pad_token_id")
+        if not 0 <= token < vocab_size:
+            raise ValueError(f"{name}={token} must be between 0 and {vocab_size - 1}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    module = MODELLING.stem
+    tied = model.head.weight is model.embedding.weight
+    config: dict[str, Any] = {
+        "model_type": "mythos_blocks",
+        "architectures": ["MythosForCausalLM"],
+        "auto_map": {
+            "AutoConfig": f"{module}.MythosConfig",
+            "AutoModelForCausalLM": f"{module}.MythosForCausalLM",
+        },
+        "declaration": json.loads(model.spec.model_dump_json()),
+        "vocab_size": vocab_size,
+        "hidden_size": model.embedding.embedding_dim,
+        "dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
+        "tie_word_embeddings": tied,
+        "use_cache": True,
+        **token_ids,
+    }
+    tensors = {f"model.{name}": own_memory(tensor) for name, tensor in unshared(model).items()}
+    safetensors().save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    shutil.copyfile(MODELLING, folder / MODELLING.name)
+
+
+__all__ = ["export_transformers"]

@@ -1,0 +1,30 @@
+"""Orthogonal weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.component import component
+from mythos_blocks.initialization.base import Initialization
+from mythos_blocks.types import Positive
+
+
+@component("initialization", "orthogonal")
+class Orthogonal(Initialization):
+    """Matrices with orthonormal rows or columns (arXiv 1312.6120); embeddings are normal.
+
+    Args:
+        gain: Factor on the matrices: their singular values.
+        embedding_std: Standard deviation of embeddings.
+    """
+
+    def __init__(self, *, gain: Positive = 1.0, embedding_std: Positive = 0.02) -> None:
+        self.gain, self.embedding_std = gain, embedding_std
+
+    def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
+        if "embedding" in name or name == "head.weight":
+            nn.init.normal_(weight, std=self.embedding_std, generator=generator)
+            return
+        for matrix in weight.flatten(0, -3) if weight.dim() > 2 else [weight]:
+            nn.init.orthogonal_(matrix, gain=self.gain, generator=generator)
