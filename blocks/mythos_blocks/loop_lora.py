@@ -18,8 +18,8 @@ from mythos_blocks.rows import Beyond, row
 class LoopLoRALinears(nn.Module):
     """For each of some linears, ``num_loops`` pairs of low-rank matrices: ``y + scale * B[t] A[t] x`` in loop t.
 
-    Outside of :meth:`at` the linears are what they were. Parameters are ``down.<linear>``, ``(num_loops, rank, in)``, and
-    ``up.<linear>``, ``(num_loops, out, rank)``, with dots of the linear's name as dashes.
+    Outside of :meth:`at` the linears are what they were. Parameters are ``down.<linear>``, ``(num_loops, rank, in)``,
+    and ``up.<linear>``, ``(num_loops, out, rank)``, with dots of the linear's name as dashes.
 
     Args:
         num_loops: Loops with matrices of their own.
@@ -98,11 +98,14 @@ class _Update:
     def __init__(self, linears: LoopLoRALinears, key: str) -> None:
         self.linears, self.key = linears, key
 
-    # A hook that depends on the loop would be compiled anew for each.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         update = self.linears.update(self.key, args[0])
         return out if update is None else out + update
+
+
+# A hook that depends on the loop would be compiled anew for each. This is what torch.compiler.disable sets; using that
+# would import the whole compiler with the blocks.
+_Update.__call__._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def add_loop_lora(

@@ -20,7 +20,7 @@ class Stack(Module):
     Args:
         depth: Number of layers; zero passes the input on.
         layer: What each layer is.
-        alternate: What every second layer is instead, as where Parcae embeds tokens in the values; ``null`` for all alike.
+        alternate: What every second layer is instead (Parcae has value embeddings there); ``null`` for all alike.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """From a deep model to a looped one: tied weights, and low-rank updates for what tying loses.
 
-Relaxed Recursive Transformers (arXiv 2410.20672): the layers of an untied stack are grouped by ``depth``, the layers of the
-core; layer ``i + t * depth`` of the stack becomes layer i of the core in loop t.
+Relaxed Recursive Transformers (arXiv 2410.20672): layer ``i + t * len(core)`` of an untied stack becomes layer i of the
+core in loop t.
 """
 
 from __future__ import annotations

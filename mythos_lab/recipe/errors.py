@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,13 @@ class RecipeError(ValueError):
 
 
 def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
-    """The lines of a Pydantic error."""
-    return RecipeError(*(f"{source}: {_path(e['loc'])}{_message(dict(e))}" for e in error.errors(include_url=False)))
+    """The lines of a Pydantic error; what a field of several types might have been shares one line."""
+    lines: dict[str, list[str]] = {}
+    for e in error.errors(include_url=False):
+        # Pydantic names the type that was tried as if it were a field: "constrained-int", "literal['half_mean']".
+        path = tuple(part for part in e["loc"] if not (isinstance(part, str) and re.search(r"[-\[(]", part)))
+        lines.setdefault(_path(path), []).append(_message(dict(e)))
+    return RecipeError(*(f"{source}: {path}{', or: '.join(messages)}" for path, messages in lines.items()))
 
 
 def from_build(source: str | Path, root: BaseModel, error: BuildError) -> RecipeError:

@@ -3,21 +3,21 @@
 import pytest
 import torch
 
-from mythos_blocks import AttentionMask
+from mythos_blocks import AttentionMask, Frame
 from tests.blocks.parts import WIDTH, declarations, make, randn
 
-ATTENTION = [declared for _, declared in declarations("attention")]
+ATTENTION = [declared for _, declared in declarations("attention") if declared["kind"] != "mixer"]
 POSITIONS = 9
 
 
-def readers(attention, mask, x):
+def readers(attention, frame, x):
     """Which positions' outputs change when one position's input does: ``(batch, queries, keys)``."""
-    before = attention(x, mask)
+    before = attention(x, frame)
     columns = []
     for position in range(x.shape[1]):
         changed = x.clone()
         changed[:, position] += randn(WIDTH, seed=100 + position)
-        columns.append((attention(changed, mask) - before).abs().amax(-1) > 1e-5)
+        columns.append((attention(changed, frame) - before).abs().amax(-1) > 1e-5)
     return torch.stack(columns, dim=-1)
 
 
@@ -26,7 +26,7 @@ def readers(attention, mask, x):
 def test_a_position_reads_exactly_those_up_to_itself(declared):
     attention = make("attention", declared)
 
-    seen = readers(attention, AttentionMask(), randn(2, POSITIONS, WIDTH))
+    seen = readers(attention, Frame(), randn(2, POSITIONS, WIDTH))
 
     assert torch.equal(seen, torch.ones(2, POSITIONS, POSITIONS, dtype=torch.bool).tril())
 
@@ -40,7 +40,7 @@ def test_a_position_reads_exactly_those_that_the_task_allows(declared, masks, ca
     allowed = randn(masks, POSITIONS, POSITIONS, seed=5) > 0.4
     allowed |= torch.eye(POSITIONS, dtype=torch.bool)
 
-    seen = readers(attention, AttentionMask(causal=causal, allowed=allowed), randn(2, POSITIONS, WIDTH))
+    seen = readers(attention, Frame(AttentionMask(causal=causal, allowed=allowed)), randn(2, POSITIONS, WIDTH))
 
     wanted = allowed.tril() if causal else allowed
     assert torch.equal(seen, wanted.expand(2, -1, -1))
@@ -52,7 +52,7 @@ def test_changing_the_future_leaves_the_past_bit_equal(declared):
     attention, x = make("attention", declared), randn(2, POSITIONS, WIDTH)
     changed = torch.cat((x[:, :5], randn(2, POSITIONS - 5, WIDTH, seed=1)), dim=1)
 
-    before, after = attention(x, AttentionMask()), attention(changed, AttentionMask())
+    before, after = attention(x), attention(changed)
 
     assert torch.equal(before[:, :5], after[:, :5])
     assert not torch.equal(before[:, 5:], after[:, 5:])
@@ -63,10 +63,10 @@ def test_changing_the_future_leaves_the_past_bit_equal(declared):
 def test_a_sequence_is_answered_alike_in_any_batch(declared):
     attention, x = make("attention", declared), randn(4, POSITIONS, WIDTH)
 
-    together = attention(x, AttentionMask())
+    together = attention(x)
 
     for i in range(4):
-        torch.testing.assert_close(attention(x[i : i + 1], AttentionMask())[0], together[i])
+        torch.testing.assert_close(attention(x[i : i + 1])[0], together[i])
 
 
 @torch.no_grad()
@@ -74,7 +74,7 @@ def test_a_sequence_is_answered_alike_in_any_batch(declared):
 def test_the_order_of_positions_matters_where_rotary_embedding_is_on(declared):
     attention, x = make("attention", declared), randn(1, POSITIONS, WIDTH)
     order = [3, 1, 0, 2, 4, 5, 6, 7, 8]
-    everywhere = AttentionMask(causal=False)
+    everywhere = Frame(AttentionMask(causal=False))
 
     plain, shuffled = attention(x, everywhere), attention(x[:, order], everywhere)
 
@@ -87,7 +87,7 @@ def test_the_order_of_positions_matters_where_rotary_embedding_is_on(declared):
 def test_every_parameter_gets_gradient(declared, dtype):
     attention = make("attention", declared).to(dtype)
 
-    out = attention(randn(2, POSITIONS, WIDTH).to(dtype), AttentionMask())
+    out = attention(randn(2, POSITIONS, WIDTH).to(dtype))
     out.square().sum().backward()
 
     assert out.shape == (2, POSITIONS, WIDTH) and out.dtype is dtype
@@ -101,7 +101,7 @@ def test_bfloat16_is_near_float32(declared):
     attention, x = make("attention", declared, std=0.15), randn(2, POSITIONS, WIDTH).bfloat16()
     attention.bfloat16()
 
-    half = attention(x, AttentionMask())
-    full = attention.float()(x.float(), AttentionMask())
+    half = attention(x)
+    full = attention.float()(x.float())
 
     assert (half.float() - full).abs().max() <= 0.04 * full.abs().max()

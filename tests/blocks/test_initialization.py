@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import mythos_blocks as mb
-from tests.blocks.parts import EVERYTHING, kinds, make, model
+from tests.blocks.parts import EVERYTHING, NEEDED, kinds, make, model
 
 CORES = [
     {},

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 import mythos_blocks as mb
 from mythos_blocks.registry import lookup, slot_info
 from mythos_blocks.spec import described_arguments, json_schema
-from tests.blocks.parts import CONTEXT, deterministic, kinds
+from tests.blocks.parts import CONTEXT, NEEDED, deterministic, kinds
 
 EVERY = kinds()
 FIELDS = [(s, k, f) for s, k in EVERY for f in lookup(s, k).Spec.model_fields if f != "kind"]
@@ -33,10 +33,18 @@ def values(field):
     if "$ref" in field and field["$ref"].count(".") == 0:
         slot = field["$ref"].rsplit("/", 1)[1]
         return st.sampled_from(sorted(slot_info(slot).kinds)).flatmap(
-            lambda kind: st.sampled_from([kind, {"kind": kind}])
+            lambda kind: st.sampled_from(
+                [{"kind": kind, **NEEDED[slot, kind]}] if (slot, kind) in NEEDED else [kind, {"kind": kind}]
+            )
         )
     if "anyOf" in field:
         return st.one_of(*(values(option) for option in field["anyOf"]))
+    if "const" in field:
+        return st.just(field["const"])
+    if field.get("type") == "array":
+        return st.lists(values(field["items"]), min_size=field.get("minItems", 0), max_size=3)
+    if field.get("type") == "string" and "enum" not in field:
+        return st.sampled_from(["attention.*", "weights.safetensors"])
     if "enum" in field:
         return st.sampled_from(field["enum"])
     if field["type"] == "null":
@@ -78,7 +86,7 @@ def test_a_declaration_is_the_same_after_json_and_fits_the_schema(slot, kind, da
 @pytest.mark.parametrize("slot, kind", EVERY)
 def test_a_component_carries_the_declaration_from_which_it_can_be_made_again(slot, kind):
     context = CONTEXT.get(slot, (32,))
-    made = lookup(slot, kind).Spec().build(*context)
+    made = lookup(slot, kind).Spec(**NEEDED.get((slot, kind), {})).build(*context)
 
     again = mb.Slot(slot).resolve(json.loads(made.spec.model_dump_json())).build(*made.context)
 
@@ -101,17 +109,20 @@ def test_a_value_of_a_wrong_type_is_refused_by_declaration_and_schema(slot, kind
     """Strictly: no text for a number, no truth value for one, no fraction for a count."""
     spec, judge = lookup(slot, kind).Spec, validator(slot, kind)
     default = spec.model_fields[field].default
-    wrong = ["64", [], 1.5j]
+    options = schema()["$defs"][f"{slot}.{kind}"]["properties"][field]
+    types = {option.get("type") for option in options.get("anyOf", [options])}
+    wrong = [1.5j, *(["64"] if "string" not in types else []), *([[]] if "array" not in types else [])]
+    needed = {name: given for name, given in NEEDED.get((slot, kind), {}).items() if name != field}
     if not isinstance(default, bool):
         wrong.append(True)
     if not isinstance(default, (float, type(None))):
         wrong.append(2.5)
     for value in wrong:
         with pytest.raises(ValidationError) as caught:
-            spec(**{field: value})
+            spec(**needed, **{field: value})
         assert caught.value.errors()[0]["loc"][0] == field
         if not isinstance(value, complex):
-            assert not judge.is_valid({"kind": kind, field: value}), value
+            assert not judge.is_valid({"kind": kind, **needed, field: value}), value
 
 
 @pytest.mark.parametrize("slot, kind, field", FIELDS)

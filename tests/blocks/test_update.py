@@ -15,7 +15,8 @@ def test_an_update_keeps_shape_and_dtype_and_reads_the_core(declared, dtype):
     update = make("update", declared).to(dtype)
     h, u = (randn(2, 3, WIDTH, seed=i).to(dtype).requires_grad_() for i in range(2))
 
-    y = update(h, u)
+    y, carry = update(h, u)
+    y, _ = update(y, u, carry)
     y.square().sum().backward()
 
     assert y.shape == h.shape and y.dtype is dtype
@@ -26,8 +27,8 @@ def test_an_update_keeps_shape_and_dtype_and_reads_the_core(declared, dtype):
 def test_replace_is_the_output_and_residual_adds_it():
     h, u = randn(3, WIDTH), randn(3, WIDTH, seed=1)
 
-    assert torch.equal(make("update", "replace")(h, u), u)
-    assert torch.equal(make("update", "residual")(h, u), h + u)
+    assert torch.equal(make("update", "replace")(h, u)[0], u)
+    assert torch.equal(make("update", "residual")(h, u)[0], h + u)
 
 
 @torch.no_grad()
@@ -37,7 +38,7 @@ def test_highway_moves_from_the_state_to_the_output_by_its_gate():
     of_u, of_h = highway.gate.weight.split(WIDTH, dim=1)
     z = 1 / (1 + torch.exp(-(u @ of_u.T + h @ of_h.T + highway.gate.bias)))
 
-    torch.testing.assert_close(highway(h, u), z * u + (1 - z) * h)
+    torch.testing.assert_close(highway(h, u)[0], z * u + (1 - z) * h)
 
 
 @torch.no_grad()
@@ -46,7 +47,7 @@ def test_highway_starts_at_the_declared_gate(bias, z):
     highway = model(update={"kind": "highway", "bias": bias}).core.update
     h, u = torch.zeros(3, WIDTH), torch.full((3, WIDTH), 1e-3)  # too small to move the gate
 
-    torch.testing.assert_close(highway(h, u) / u, torch.full_like(u, z), rtol=2e-3, atol=0)
+    torch.testing.assert_close(highway(h, u)[0] / u, torch.full_like(u, z), rtol=2e-3, atol=0)
 
 
 @torch.no_grad()

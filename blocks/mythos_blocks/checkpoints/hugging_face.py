@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-
 from mythos_blocks.checkpoints.files import own_memory, safetensors
 from mythos_blocks.checkpoints.weights import unshared
 from mythos_blocks.model import LoopedTransformer

@@ -92,6 +92,7 @@ def huginn_translation(config: Any) -> Translation:
         "norm": norm,
         "tie_embeddings": tied,
         "scale_embeddings": not math.isclose(scale, 1),
+        "initialization": "depth_scaled",
     }
     places = {"prelude": "prelude", "core_block": "core", "coda": "coda"}
     rules = [

@@ -69,12 +69,21 @@ class MythosForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-un
         load_plugins()
         spec = Slot("model").resolve(config.declaration)
         self._loading = torch.empty(0).is_meta
-        if self._loading:
-            # transformers fills in the weights; buffers that are computed must hold what was computed.
-            with torch.device("cpu"):
-                self.model = empty_model(spec, config.vocab_size)
-        else:
-            self.model = spec.build(config.vocab_size)
+        # transformers sets the default to the dtype that is asked for; some components keep float32 when cast to it.
+        dtype = torch.get_default_dtype()
+        torch.set_default_dtype(torch.float32)
+        try:
+            if self._loading:
+                # The weights are filled in later; buffers that are computed must hold what was computed.
+                with torch.device("cpu"):
+                    self.model = empty_model(spec, config.vocab_size)
+            else:
+                self.model = spec.build(config.vocab_size)
+        finally:
+            torch.set_default_dtype(dtype)
+        self.model.to(dtype)
+        tensors = self.model.state_dict(keep_vars=True)
+        self._keep_in_fp32_modules_strict = {f"model.{n}" for n, x in tensors.items() if x.dtype is torch.float32}
         for module in self.model.modules():
             computed = {
                 name: getattr(module, name).clone()
@@ -98,7 +107,7 @@ class MythosForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-un
         self.model.head = new_embeddings
 
     def _init_weights(self, module: nn.Module) -> None:
-        # The model initialises its parameters itself, and loading fills them; it leaves computed buffers without values.
+        # Parameters are initialised by the model, or loaded. Loading leaves computed buffers without values.
         if self._loading:
             for name, parameter in module.named_parameters(recurse=False):
                 if not parameter.is_meta and not getattr(parameter, "_is_hf_initialized", False):

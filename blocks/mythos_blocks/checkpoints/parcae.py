@@ -41,7 +41,7 @@ def parcae_translation(config: Any) -> Translation:
     read.expect("block_class_name", "TransformerPreNormBlock")
     read.expect("norm_class_name", "RMSNorm")
     read.expect("state_init", "like-init", "zero")
-    read.expect("init_strategy", "scaled-zero", "scaled")
+    read.expect("init_strategy", *_INITIALIZATIONS)
     read.expect("bias", False)
     for name in ("clip_qkv", "logit_softcap"):
         read.expect(name, None, default=None)
@@ -78,6 +78,7 @@ def parcae_translation(config: Any) -> Translation:
         "coda": plan.declared("coda", outer, vocab_size),
         "norm": norm,
         "tie_embeddings": tied,
+        "initialization": _INITIALIZATIONS[read.get("init_strategy")],
     }
     rules = [
         rename("transformer.wte.weight", "embedding.weight"),
@@ -97,6 +98,7 @@ def parcae_translation(config: Any) -> Translation:
     return Translation(model, vocab_size, tuple(rules))
 
 
+_INITIALIZATIONS = {"scaled-zero": "scaled_zero", "scaled": "depth_scaled"}
 _LOOPS_PER = {"per-batch": "batch", "per-sequence": "sequence", "per-token": "token"}
 
 

@@ -15,8 +15,8 @@ class LoopAffine(DepthAdapter):
     """``gain[t] * u + offset[t]`` per channel: the smallest adapter that tells iterations apart.
 
     Args:
-        beyond: What iterations past the trained ones read: the last row, zeros, the line through the last two rows, or an
-            error.
+        beyond: What iterations past the trained ones read: the last row, zeros, the line through the last two rows,
+            or an error.
     """
 
     def __init__(self, width: int, max_loops: int, *, beyond: Beyond = "clamp") -> None:

@@ -36,8 +36,6 @@ class AllTokens(Module):
         self.head_dim = divided(width, num_heads)
         self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
 
-    # What is read grows with the iterations, and each number of them would be compiled anew.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         q, k, v = (self._heads(linear(x)) for linear in (self.q, self.k, self.v))

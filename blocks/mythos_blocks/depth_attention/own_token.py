@@ -48,8 +48,6 @@ class OwnToken(Module):
             raise ValueError(f"depth_theta needs an even head size, and it is {self.head_dim}")
         self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
 
-    # What is read grows with the iterations, and each number of them would be compiled anew.
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         t = frame.t or 0

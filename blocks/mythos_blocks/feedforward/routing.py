@@ -54,7 +54,7 @@ class RoutedExperts(Module):
     def choose(self, scores: Tensor) -> Tensor:
         """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load."""
         chosen = (scores + self.bias).topk(self.num_active, dim=-1).indices
-        if self.training and torch.is_grad_enabled():
+        if self.training:
             counts = torch.zeros_like(self.load)
             self.load += counts.scatter_add(0, chosen.flatten(), torch.ones_like(chosen.flatten()))
         return chosen

@@ -15,7 +15,7 @@ from mythos_blocks.types import Count, NonNegative
 
 @component("gradient", "implicit")
 class Implicit(GradientPolicy):
-    """The gradient of the fixed point that the loop is taken to have reached (deep equilibrium models, arXiv 1909.01377).
+    """The gradient of the fixed point that the loop is taken to have reached (deep equilibrium, arXiv 1909.01377).
 
     The iterations run without a graph. The backward pass solves ``g = v + J^T g`` at the last state by iteration, J the
     Jacobian of one more iteration, whose graph then carries g on. Memory is that of one iteration. Where the loop has

@@ -23,10 +23,10 @@ class ACT(Halting):
     Args:
         threshold: The sum of halting probabilities at which a position halts; T2T's ``1 - eps`` is 0.99.
         crossing: Halt where the sum is ``at_least`` the threshold (OpenMythos), or only ``above`` it (T2T).
-        reads: The state s that the probability is read from: ``after`` the iteration (OpenMythos), or what the core read
-            ``before`` it (T2T).
-        mix: ``accumulate`` adds weighted states (Graves; T2T's "accumulated"); ``interpolate`` moves the readout towards
-            each state by its weight (T2T's "basic").
+        reads: The state s that the probability is read from: ``after`` the iteration (OpenMythos), or what the core
+            read ``before`` it (T2T).
+        mix: ``accumulate`` adds weighted states (Graves; T2T's "accumulated"); ``interpolate`` moves the readout
+            towards each state by its weight (T2T's "basic").
         granularity: One probability for each ``position``; or the mean over a ``sequence``, as T2T's "global", or
             over all of the batch (``global``). The latter two read later positions, so they are not causal.
         final_remainder: Give the last iteration what is left of 1, so that the weights sum to 1 at every

@@ -15,9 +15,9 @@ from mythos_blocks.types import NonNegative, Probability
 class ExpertChoice(Halting):
     """After each iteration the best-scored share of a sequence's surviving tokens goes on (MoR, arXiv 2507.10524).
 
-    Scores are ``sigmoid(w . h + b)``. Training chooses among all survivors, later ones included; a second loss therefore
-    teaches the score to be above 1/2 for those that were chosen, which is what decides outside training, and is causal.
-    The score scales the gradient of the readout, not its value, so that the router learns.
+    Scores are ``sigmoid(w . h + b)``. Training chooses among all survivors, later ones included; a second loss
+    therefore teaches the score to be above 1/2 for those that were chosen, which is what decides outside training, and
+    is causal. The score scales the gradient of the readout, not its value, so that the router learns.
 
     Args:
         capacity: Share of the survivors that goes on after an iteration.

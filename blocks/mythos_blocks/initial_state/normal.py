@@ -19,7 +19,7 @@ class NormalState(NoiseState):
 
     Args:
         std: Standard deviation.
-        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """
 

@@ -15,12 +15,12 @@ from mythos_blocks.types import Positive
 
 @component("initial_state", "truncated_normal")
 class TruncatedNormalState(NoiseState):
-    """``h ~ N(0, std^2)``, cut at three standard deviations, as in Huginn (arXiv 2502.05171) and Parcae (arXiv 2604.12946).
+    """``h ~ N(0, std^2)``, cut at three standard deviations (Huginn, arXiv 2502.05171; Parcae, arXiv 2604.12946).
 
     Args:
         std: Standard deviation before the cut. ``null`` takes ``sqrt(2 / (5 * width))``, as both systems do.
         scale: Factor on the draw: Huginn multiplies by its embedding scale ``sqrt(width)`` (``"sqrt_width"``).
-        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """
 

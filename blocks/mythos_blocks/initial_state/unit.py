@@ -18,7 +18,7 @@ class UnitState(NoiseState):
     """A random direction: normal noise scaled to a norm of ``sqrt(width)``, so that channels have unit mean square.
 
     Args:
-        at_evaluation: Outside training, the same draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
+        at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """
 

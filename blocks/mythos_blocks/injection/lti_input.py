@@ -22,10 +22,10 @@ _Z_BOUND = 20.0
 
 @component("injection", "lti_input")
 class LTIInput(Injection):
-    """The core reads ``Abar h + Bbar e``, as in Parcae (arXiv 2604.12946, eq. 3): the linear step comes before the core.
+    """The core reads ``Abar h + Bbar e``, a linear step ahead of the core, as in Parcae (arXiv 2604.12946, eq. 3).
 
-    ``Abar = (1 - margin) * exp(-dt * exp(A_log))`` with ``dt = softplus(dt_bias)``. The state's width may differ from the
-    input's where B is a matrix.
+    ``Abar = (1 - margin) * exp(-dt * exp(A_log))`` with ``dt = softplus(dt_bias)``. The state's width may differ from
+    the input's where B is a matrix.
 
     Args:
         discretization: ``euler`` takes ``Bbar = dt * B`` as published; ``exact`` the zero-order hold,
@@ -48,7 +48,7 @@ class LTIInput(Injection):
         discretization: Literal["euler", "exact"] = "euler",
         time_step: Literal["scalar", "vector"] = "vector",
         B: Literal["identity", "vector", "matrix"] = "matrix",
-        initial_A: Probability = math.sqrt(0.2),
+        initial_A: Probability = 0.2**0.5,
         margin: Annotated[float, Field(ge=0, lt=1)] = 2**-8,
     ) -> None:
         super().__init__()

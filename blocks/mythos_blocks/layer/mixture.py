@@ -19,7 +19,7 @@ class MixtureLayer(Layer):
     """Sequence attention, depth attention and feed-forward, mixed: Dreamer's layer (arXiv 2601.21582), reconstructed.
 
     ``parallel``: ``x + W [SA(n); DA(n); FF(n)]`` with ``n = norm(x)``; ``sequential``: one residual sum after the
-    other, each branch with a norm of its own. The paper's text was not available; which of the two it uses is not known.
+    other, each branch with a norm of its own. The paper's text was not available: which it uses is not known.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 

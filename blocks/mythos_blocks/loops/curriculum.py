@@ -22,8 +22,8 @@ _STEPS = 64  # of training, over which its mean is taken
 class Curriculum(LoopSampler):
     """Another sampler, whose counts and gradient window grow to full size over the first part of training.
 
-    At share r of the way a count n becomes ``ceil(start + (n - start) * r)``, but no more than n. Huginn and Parcae have
-    linear ramps, and Parcae a ``1 - sqrt`` one; retrofitted recurrence (arXiv 2511.07384) ramps the mean.
+    At share r of the way a count n becomes ``ceil(start + (n - start) * r)``, but no more than n. Huginn and Parcae
+    have linear ramps, and Parcae a ``1 - sqrt`` one; retrofitted recurrence (arXiv 2511.07384) ramps the mean.
 
     Args:
         base: The sampler at full size.

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class SupervisedHalting(Objective):
     """``mean_t [CE(t) + weight * BCE(q_halt(t), right(t))]``: deep supervision with a Q-head (HRM, arXiv 2506.21734).
 
-    ``right(t)`` says whether the prediction after iteration t is correct: of the whole sequence where the head reads the
-    first position, else of each scored position. A value of going on learns the larger value of the next iteration,
+    ``right(t)`` says whether the prediction after iteration t is correct: of the whole sequence where the head reads
+    the first position, else of each scored position. A value of going on learns the larger value of the next iteration,
     HRM's bootstrap; TRM (arXiv 2510.04871) has none.
 
     Args:

@@ -1,0 +1,213 @@
+"""Exported folders, loaded by transformers as a stranger would."""
+
+import json
+
+import pytest
+import torch
+
+import mythos_blocks as mb
+from mythos_blocks.checkpoints import export_transformers
+from mythos_blocks.generation import generate
+from tests.blocks.parts import EVERYTHING, VOCAB, WIDTH, randomise, tokens
+
+EOS, PAD = VOCAB - 1, VOCAB - 2
+PROMPT = tokens(batch=3, positions=7) % PAD  # transformers takes a prompt with padding tokens for a padded one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def offline(tmp_path_factory):
+    """Modelling files are copied into a folder of this test's own, and nothing is asked of a server."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("hugging_face")))
+        patch.setenv("HF_HUB_OFFLINE", "1")
+        yield
+
+
+def declared(**fields):
+    core = {**EVERYTHING, "depth_signal": "sinusoidal", "loops": {"kind": "fixed", "num_loops": 3}, "injection": "lti"}
+    model = mb.LoopedTransformer(
+        VOCAB,
+        width=WIDTH,
+        prelude={"depth": 1, "layer": {"norm": "adaptive"}},
+        core={**core, "initial_state": "truncated_normal"},
+        coda={"depth": 1, "layer": {"attention": {"kind": "mla"}}},
+        **fields,
+    )
+    randomise(model)
+    with torch.no_grad():
+        model.core.layers[0].feedforward.bias.normal_()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exported")
+    model = declared()
+    export_transformers(model, folder, eos_token_id=EOS, pad_token_id=PAD)
+    return folder, model
+
+
+def loaded(folder, **options):
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, **options)
+
+
+@pytest.fixture(scope="module")
+def theirs(exported):
+    return loaded(exported[0])
+
+
+@torch.no_grad()
+def test_the_folder_gives_the_same_logits(exported, theirs):
+    _, model = exported
+
+    out = theirs(PROMPT)
+
+    torch.testing.assert_close(out.logits, model(PROMPT).logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(theirs(PROMPT, iterations=1).logits, model(PROMPT, iterations=1).logits)
+    assert not theirs.training and theirs.config.eos_token_id == EOS
+    assert theirs.get_output_embeddings().weight is theirs.get_input_embeddings().weight
+    assert type(theirs).__module__.startswith("transformers_modules"), "the folder's own file is meant to run"
+
+
+@torch.no_grad()
+def test_every_weight_and_every_computed_buffer_arrives(exported, theirs):
+    _, model = exported
+
+    for mine, its in (
+        (model.state_dict(), theirs.model.state_dict()),
+        (dict(model.named_buffers()), dict(theirs.model.named_buffers())),
+    ):
+        assert mine.keys() == its.keys()
+        for name in mine:
+            assert torch.equal(its[name], mine[name]), name
+    assert "core.depth_signal.frequencies" not in model.state_dict(), "one of them is meant to be computed"
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+@pytest.mark.parametrize("iterations", [None, 1])
+def test_generate_is_ours(exported, theirs, use_cache, iterations):
+    _, model = exported
+    wanted = generate(model, PROMPT, max_new_tokens=6, temperature=0, iterations=iterations).tokens
+
+    got = theirs.generate(
+        PROMPT, max_new_tokens=6, do_sample=False, use_cache=use_cache, eos_token_id=None, iterations=iterations
+    )
+
+    assert torch.equal(got[:, : PROMPT.shape[1]], PROMPT) and torch.equal(got[:, PROMPT.shape[1] :], wanted)
+
+
+def test_generate_computes_each_position_once(theirs, monkeypatch):
+    sizes, forward = [], theirs.model.forward
+    monkeypatch.setattr(theirs.model, "forward", lambda x, *args, **kwargs: (sizes.append(x.shape[1]), forward(x, *args, **kwargs))[1])  # fmt: skip
+
+    theirs.generate(PROMPT, max_new_tokens=4, do_sample=False, eos_token_id=None)
+
+    assert sizes == [PROMPT.shape[1], 1, 1, 1]
+
+
+def test_beams_are_the_same_with_the_cache_and_without(theirs):
+    beams = [
+        theirs.generate(PROMPT, max_new_tokens=5, num_beams=3, do_sample=False, eos_token_id=None, use_cache=use)
+        for use in (True, False)
+    ]
+
+    assert torch.equal(*beams)
+
+
+@pytest.mark.parametrize("use_cache", [True, False])
+def test_padding_on_the_left_changes_nothing(theirs, use_cache):
+    lengths = (7, 4, 6)
+    padded = torch.full_like(PROMPT, PAD)
+    mask = torch.zeros_like(PROMPT)
+    for row, length in enumerate(lengths):
+        padded[row, 7 - length :] = PROMPT[row, :length]
+        mask[row, 7 - length :] = 1
+    options = {"max_new_tokens": 5, "do_sample": False, "eos_token_id": None, "use_cache": use_cache}
+
+    together = theirs.generate(padded, attention_mask=mask, **options)
+
+    for row, length in enumerate(lengths):
+        alone = theirs.generate(PROMPT[row : row + 1, :length], **options)
+        assert torch.equal(together[row, 7:], alone[0, length:])
+
+
+def test_padding_on_the_right_cannot_be_cached(theirs):
+    mask = torch.ones_like(PROMPT)
+    mask[0, -1] = 0
+
+    with torch.no_grad(), pytest.raises(ValueError, match="padding must be on the left"):
+        theirs(PROMPT, attention_mask=mask, use_cache=True)
+
+
+def test_the_loss_is_that_of_the_next_token(theirs):
+    labels = PROMPT.clone()
+    labels[0, 3] = -100
+
+    out = theirs(PROMPT, labels=labels)
+
+    log_p = out.logits[:, :-1].log_softmax(-1).gather(-1, PROMPT[:, 1:, None]).squeeze(-1)
+    scored = torch.ones_like(log_p, dtype=torch.bool)
+    scored[0, 2] = False
+    torch.testing.assert_close(out.loss, -log_p[scored].mean())
+    assert out.loss.requires_grad and out.past_key_values is None
+
+
+@torch.no_grad()
+def test_an_untied_model_in_bfloat16(tmp_path):
+    model = declared(tie_embeddings=False).to(torch.bfloat16)
+
+    export_transformers(model, tmp_path)
+    again = loaded(tmp_path)
+
+    assert again.dtype is torch.bfloat16 and again.model.head.weight is not again.model.embedding.weight
+    assert torch.equal(again.model.head.weight, model.head.weight)
+    for name, buffer in model.named_buffers():
+        assert torch.equal(again.model.get_buffer(name), buffer) and again.model.get_buffer(name).dtype is buffer.dtype
+    torch.testing.assert_close(again(PROMPT).logits, model(PROMPT).logits, rtol=0.02, atol=0.02)
+    assert loaded(tmp_path, dtype=torch.float32).dtype is torch.float32
+
+
+@torch.no_grad()
+def test_it_saves_itself_again(exported, theirs, tmp_path):
+    theirs.save_pretrained(tmp_path)
+
+    again = loaded(tmp_path)
+
+    assert torch.equal(again(PROMPT).logits, theirs(PROMPT).logits)
+
+
+def test_a_missing_weight_is_an_error(exported, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder, model = exported
+    export_transformers(model, tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["model.core.injection.log_A"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+
+    with pytest.raises(ValueError, match="the checkpoint has no 'log_A' for LTI"):
+        loaded(tmp_path)
+
+
+def test_the_folder_holds_what_transformers_looks_for(exported):
+    folder, model = exported
+
+    config = json.loads((folder / "config.json").read_text())
+
+    assert {path.name for path in folder.iterdir()} == {"config.json", "model.safetensors", "modeling_mythos.py"}
+    assert config["auto_map"]["AutoModelForCausalLM"] == "modeling_mythos.MythosForCausalLM"
+    assert config["declaration"] == json.loads(model.spec.model_dump_json())
+    assert config["vocab_size"] == VOCAB and config["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    "token_ids, message",
+    [({"end": 1}, "'end' is none of bos_token_id"), ({"eos_token_id": VOCAB}, f"must be between 0 and {VOCAB - 1}")],
+)
+def test_token_ids_are_checked_before_anything_is_written(tmp_path, token_ids, message):
+    with pytest.raises(ValueError, match=message):
+        export_transformers(declared(), tmp_path / "folder", **token_ids)
+
+    assert not (tmp_path / "folder").exists()
