@@ -86,7 +86,17 @@ from mythos_blocks.layer import (
 from mythos_blocks.loop import Loop
 from mythos_blocks.loop_lora import LoopLoRALinears, add_loop_lora
 from mythos_blocks.loop_state import LoopState
-from mythos_blocks.loops import Fixed, LoopSampler, Poisson, PoissonLognormal, Uniform
+from mythos_blocks.loops import (
+    Choice,
+    Curriculum,
+    Fixed,
+    Geometric,
+    LoopSampler,
+    NegativeBinomial,
+    Poisson,
+    PoissonLognormal,
+    Uniform,
+)
 from mythos_blocks.mask import AttentionMask
 from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
 from mythos_blocks.norm import AdaptiveNorm, LayerNorm, NoNorm, PerLoopNorm, RMSNorm

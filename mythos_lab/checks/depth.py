@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mythos_blocks import NoExit
 from mythos_lab.checks.findings import Assembly, Finding
 
 
@@ -14,7 +15,8 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     last = model.core.loops.max_loops
     if last == 1:
         return []
-    logits = [model(assembly.batch.tokens, assembly.mask(), n).logits for n in range(1, last + 1)]
+    stay = NoExit(model.core.state_width)
+    logits = [model(assembly.batch.tokens, assembly.mask(), n, exit=stay).logits for n in range(1, last + 1)]
     effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
     if effective == last:
         return []

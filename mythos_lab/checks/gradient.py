@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mythos_blocks import RoutedExperts
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from mythos_blocks import Fixed, RoutedExperts, Window
+from mythos_blocks.randomness import keyed_generator
 from mythos_lab.checks.findings import Assembly, Finding
 
 
@@ -12,12 +19,14 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
     model = assembly.model.train()
     model.zero_grad(set_to_none=True)
     num_loops = model.core.loops.max_loops
-    window, model.core.loops.gradient_window = model.core.loops.gradient_window, None
+    # Whatever part of the loop training differentiates: what no iteration's gradient reaches is not connected at all.
+    policy, model.core.gradient = model.core.gradient, Window(Fixed(num_loops=num_loops))
     try:
-        out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
+        with _without_zeros(model):
+            out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
+            assembly.losses(model, out, assembly.batch.targets)[0].backward()
     finally:
-        model.core.loops.gradient_window = window
-    assembly.losses(model, out, assembly.batch.targets)[0].backward()
+        model.core.gradient = policy
     for module in model.modules():
         if isinstance(module, RoutedExperts):
             module.load.zero_()  # the pass must not count as one of training
@@ -39,6 +48,21 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
                 )
             )
     return findings
+
+
+@contextmanager
+def _without_zeros(model: nn.Module) -> Iterator[None]:
+    """Small numbers in matrices that begin at zero: nothing gets gradient through those before the first step."""
+    zeros = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and not bool(p.any())}
+    with torch.no_grad():
+        for name, parameter in zeros.items():
+            parameter.normal_(std=0.02, generator=keyed_generator(0, name, device=parameter.device))
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter in zeros.values():
+                parameter.zero_()
 
 
 def _ranges(zero_based: list[int]) -> str:

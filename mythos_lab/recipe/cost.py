@@ -48,9 +48,11 @@ def cost(recipe: Recipe) -> Cost:
     model, task = build_on_meta(recipe)
     batch, positions = recipe.training.batch_size, task.positions
     loops = model.core.loops
-    step = _Line(lambda n: _training_flops(model, recipe, batch, positions, n), model.core.gradient.window(10**6))
+    step = _Line(
+        lambda n: _training_flops(model, recipe, batch, positions, n), max(1, model.core.gradient.window(10**6))
+    )
     forward = _Line(lambda n: _forward_flops(model, recipe, batch, positions, n))
-    expected = sum(p * step(n) for n, p in enumerate(loops.pmf().tolist()) if n and p)
+    expected = sum(p * step(n) for n, p in enumerate(loops.training_pmf().tolist()) if n and p)
     params = count(model)
     core = (
         count(model.core.layers)

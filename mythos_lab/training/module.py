@@ -64,6 +64,7 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(
             keyed_generator(self.recipe.seed, "step", step).initial_seed()
         )  # for components that draw from the global generator
+        self.model.core.loops.progress = step / self.recipe.training.max_steps
         num_loops = self.num_loops(step, batch.tokens)
         out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, record=self.losses.every_step)
         total, terms = self.losses(self.model, out, batch.targets)

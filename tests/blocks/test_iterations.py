@@ -38,6 +38,7 @@ def by_definition(core, e, order, window=None):
     for i, t in enumerate(order):
         if 0 < i == first:
             h, halting = h.detach(), detached(halting)
+            carry = None if carry is None else carry.detach()
         halted = halting.halted if core.halting.freezes else None
         memory = memory.fork(hold=halted)
         if carry is None:
@@ -139,11 +140,12 @@ def test_gradients_are_those_of_a_loop_that_is_detached_before_the_window(core, 
 
 
 def saved_bytes(built, num_loops):
-    """Bytes that the forward pass keeps for the backward, each storage once."""
-    kept = {}
+    """Bytes that the forward pass keeps for the backward, each storage once; parameters are there anyway."""
+    kept, parameters = {}, {p.untyped_storage().data_ptr() for p in built.parameters()}
 
     def pack(tensor):
-        kept[tensor.untyped_storage().data_ptr()] = tensor  # holds it, so that no address is used twice
+        if tensor.untyped_storage().data_ptr() not in parameters:
+            kept[tensor.untyped_storage().data_ptr()] = tensor  # holds it, so that no address is used twice
         return tensor
 
     with saved_tensors_hooks(pack, lambda tensor: tensor):

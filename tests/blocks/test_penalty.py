@@ -51,7 +51,7 @@ def test_minimising_the_fixed_point_residual_makes_the_loop_settle():
         optimizer.zero_grad()
         term.backward()
         optimizer.step()
-    assert last < first / 2
+    assert last < 0.7 * first
 
 
 def test_the_power_iteration_finds_the_norm_growth_of_the_dense_jacobian():
