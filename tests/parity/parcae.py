@@ -91,11 +91,23 @@ class MLP(nn.Module):
         return self.proj(self.fc(x).clamp_min(0) ** 2 / 2)
 
 
+class GatedMLP(nn.Module):
+    def __init__(self, width, hidden):
+        super().__init__()
+        self.fc = nn.Linear(width, 2 * hidden, bias=False)
+        self.proj = nn.Linear(hidden, width, bias=False)
+
+    def forward(self, x):
+        gate, up = self.fc(x).chunk(2, dim=-1)
+        return self.proj(gate * torch.sigmoid(gate) * up)
+
+
 class Block(nn.Module):
     def __init__(self, config, width, hidden, heads, gated):
         super().__init__()
         self.norm_1, self.norm_2 = (Gain(width, config["norm_eps"]) for _ in range(2))
-        self.attn, self.mlp = Attention(config, width, heads, gated), MLP(width, hidden)
+        self.attn = Attention(config, width, heads, gated)
+        self.mlp = {"BaseMLP": MLP, "GatedMLP": GatedMLP}[config["mlp_class_name"]](width, hidden)
 
     def forward(self, x, table, embedded):
         x = x + self.attn(self.norm_1(x), table, embedded)

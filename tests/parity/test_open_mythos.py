@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from mythos_blocks.checkpoints import from_open_mythos
 from tests.parity.open_mythos import ours, published_model, translate, with_weights
 
 TOKENS = torch.randint(0, 61, (2, 11), generator=torch.Generator().manual_seed(1))
@@ -18,6 +19,25 @@ def test_logits_are_equal(attention, num_loops, std, bias):
     with torch.no_grad():
         difference = (theirs(TOKENS, num_loops) - mine(TOKENS, iterations=num_loops).logits).abs().max()
     assert difference <= 1e-5
+
+
+@pytest.mark.parametrize("attention", ATTENTION)
+@torch.no_grad()
+def test_the_importer_needs_its_weights_and_its_config(attention):
+    theirs = published_model(attention, std=0.1, halting_bias=-3.0).eval()
+    theirs.recurrent.block.ffn.router_bias.normal_()
+
+    mine = from_open_mythos(theirs.state_dict(), theirs.cfg)
+
+    assert mine.core.loops.eval_loops == theirs.cfg.max_loop_iters and mine.core.halting.threshold == 0.99
+    torch.testing.assert_close(mine(TOKENS).logits, theirs(TOKENS), rtol=1e-5, atol=1e-5)
+    assert torch.equal(mine.core.layers[0].feedforward.bias, theirs.recurrent.block.ffn.router_bias)
+    weights = theirs.state_dict()
+    expert = weights.pop("recurrent.block.ffn.routed_experts.3.up.weight")
+    with pytest.raises(ValueError, match="'recurrent.block.ffn.routed_experts.3.up.weight' is missing; nearest"):
+        from_open_mythos(weights, theirs.cfg)
+    with pytest.raises(ValueError, match="'recurrent.block.ffn.routed_experts.4.up.weight' is not expected"):
+        from_open_mythos({**theirs.state_dict(), "recurrent.block.ffn.routed_experts.4.up.weight": expert}, theirs.cfg)
 
 
 @pytest.mark.parametrize("attention", ATTENTION)

@@ -56,6 +56,7 @@ def test_logits_are_equal(seed, dtype, gain, num_loops):
         {"prelude_norm": False},
         {"qk_norm": False},
         {"qk_bias": True},
+        {"mlp_class_name": "GatedMLP", "nonlin_name": "SiLU"},
         {"tie_embeddings": False},
         {"n_layers_in_prelude": 1, "n_layers_in_recurrent_block": 3, "n_layers_in_coda": 3, "mean_backprop_depth": 3},
         {"n_layers_in_recurrent_block": 4, "n_layers_in_coda": 0},
@@ -163,6 +164,16 @@ def test_loop_counts_are_drawn_as_published():
 def test_a_config_that_cannot_be_rendered_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         parcae_translation({**CONFIG, **changes})
+
+
+def test_fields_may_be_left_out_where_the_published_models_agree():
+    """The size of the vocabulary is padded as the code does it."""
+    assumed = {"state_init", "init_strategy", "block_class_name", "norm_class_name", "mlp_class_name", "nonlin_name"}
+    short = {name: value for name, value in CONFIG.items() if name not in {*assumed, "padded_vocab_size"}}
+
+    translation = parcae_translation({**short, "padding_multiple": 8})
+
+    assert translation.model == parcae_translation(CONFIG).model and translation.vocab_size == 64
 
 
 def test_names_that_do_not_fit_are_refused_with_the_nearest():

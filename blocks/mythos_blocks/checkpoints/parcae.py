@@ -40,13 +40,13 @@ def parcae_translation(config: Any) -> Translation:
     read = Config(config, "Parcae")
     read.expect("block_class_name", "TransformerPreNormBlock")
     read.expect("norm_class_name", "RMSNorm")
-    read.expect("state_init", "like-init", "zero")
-    read.expect("init_strategy", *_INITIALIZATIONS)
+    like_init = read.expect("state_init", "like-init", "zero") == "like-init"
+    initialization = _INITIALIZATIONS[read.expect("init_strategy", *_INITIALIZATIONS)]
     read.expect("bias", False)
     for name in ("clip_qkv", "logit_softcap"):
         read.expect(name, None, default=None)
     read.expect("mup_model_scaling_factor", 1)
-    width, vocab_size = read.get("n_embd", "hidden_size"), read.get("padded_vocab_size", "vocab_size")
+    width, vocab_size = read.get("n_embd", "hidden_size"), _vocab_size(read)
     state_width = read.get("recurrent_embedding_dimension", default=width)
     heads = read.get("num_attention_heads")
     read.expect("num_key_value_heads", heads)
@@ -59,7 +59,6 @@ def parcae_translation(config: Any) -> Translation:
     inner = _layer_spec(read, inner_heads, inner_hidden, norm)
     injection, injected = _INJECTIONS[read.expect("injection_type", *_INJECTIONS)]
     std = (2 / (5 * width)) ** 0.5
-    like_init = read.get("state_init") == "like-init"
     core = {
         **plan.declared("core_block", inner, vocab_size),
         "loops": _loops(read),
@@ -78,7 +77,7 @@ def parcae_translation(config: Any) -> Translation:
         "coda": plan.declared("coda", outer, vocab_size),
         "norm": norm,
         "tie_embeddings": tied,
-        "initialization": _INITIALIZATIONS[read.get("init_strategy")],
+        "initialization": initialization,
     }
     rules = [
         rename("transformer.wte.weight", "embedding.weight"),
@@ -100,6 +99,16 @@ def parcae_translation(config: Any) -> Translation:
 
 _INITIALIZATIONS = {"scaled-zero": "scaled_zero", "scaled": "depth_scaled"}
 _LOOPS_PER = {"per-batch": "batch", "per-sequence": "sequence", "per-token": "token"}
+
+
+def _vocab_size(read: Config) -> int:
+    multiple = read.get("padding_multiple", default=1)
+    padded = -(-int(read.get("vocab_size")) // multiple) * multiple
+    return int(read.get("padded_vocab_size", default=padded))
+
+
+def _gated(read: Config) -> bool:
+    return bool(read.expect("mlp_class_name", "BaseMLP", "GatedMLP") == "GatedMLP")
 
 
 def _loops(read: Config) -> dict[str, Any]:
@@ -162,7 +171,7 @@ class _Layers:
             yield rename(f"{theirs}.attn.{name}.weight", f"{ours}.attention.{our_name}.weight")
         if read.get("qk_bias", default=False):
             yield qk_biases(f"{theirs}.attn.qk_bias", f"{ours}.attention")
-        if read.get("mlp_class_name") == "GatedMLP":
+        if _gated(read):
             yield split(f"{theirs}.mlp.fc.weight", [f"{ours}.feedforward.{n}.weight" for n in ("gate", "up")], sizes)
         else:
             yield rename(f"{theirs}.mlp.fc.weight", f"{ours}.feedforward.up.weight")
@@ -173,7 +182,7 @@ def _layer_spec(read: Config, heads: int, hidden: int, norm: dict[str, Any]) -> 
     rope = Config(read.get("rope_settings", default={}), "Parcae")
     rope.expect("rope_condense_ratio", 1)
     theta = rope.get("rope_base", default=None) or read.get("rope_theta", default=50_000)
-    gated = read.expect("mlp_class_name", "BaseMLP", "GatedMLP") == "GatedMLP"
+    gated = _gated(read)
     read.expect("nonlin_name", "SiLU" if gated else "ReLU2")
     return {
         "kind": "pre_norm",
