@@ -20,7 +20,7 @@ RULES = {
 }
 EXITS = {
     "kl": {"kind": "kl", "threshold": 0.004},
-    "min_p_kl": {"kind": "min_p_kl", "threshold": 0.01},
+    "min_p_kl": {"kind": "min_p_kl", "threshold": 0.001},
     "entropy": {"kind": "entropy", "threshold": 0.004},
     "latent": {"kind": "latent", "threshold": 0.25},
     "cosine": {"kind": "cosine", "threshold": 0.03},

@@ -160,7 +160,8 @@ def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
 def _exact(model: LoopedTransformer, exit: Exit | None) -> bool:
     rule = model.core.exit if exit is None else exit
     coda_reads = any(True for _ in model.coda.parameters())
-    return bool(model.core.kv_policy.exact) and not (rule.reads_logits and coda_reads)
+    apart = model.core.kv_policy.exact and model.core.halting.per_position
+    return bool(apart) and not (rule.reads_logits and coda_reads)
 
 
 def _loop_counts(iterations: Counts) -> int | Tensor:

@@ -59,6 +59,7 @@ class ACT(Halting):
         self.threshold, self.final_remainder, self.ponder_weight = threshold, final_remainder, ponder_weight
         self.crossing, self.reads, self.mix, self.granularity = crossing, reads, mix, granularity
         self.initial_bias, self.freezes = initial_bias, halted_state == "frozen"
+        self.per_position = granularity == "position"
         self.probability = nn.Linear(width, 1)
 
     def reset_parameters(self, generator: torch.Generator) -> None:

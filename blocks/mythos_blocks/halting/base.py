@@ -47,9 +47,12 @@ class Halting(Module):
     Attributes:
         freezes: Whether a halted position is not run again: its state stays, and others go on reading the keys
             and values that it wrote last. Otherwise it runs on, without weight in the readout.
+        per_position: Whether a position's halting depends on its own states alone, so that decoding it with a cache
+            equals the full pass.
     """
 
     freezes: bool = False
+    per_position: bool = True
 
     def start(self, h: Tensor) -> HaltingState:
         """The state before the first iteration."""

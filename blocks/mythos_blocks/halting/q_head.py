@@ -35,6 +35,7 @@ class QHead(Halting):
     ) -> None:
         super().__init__()
         self.head, self.read, self.initial_bias = head, read, initial_bias
+        self.per_position = read == "position"
         self.value = nn.Linear(width, 1 if head == "halt" else 2)
 
     @property
