@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
@@ -17,24 +14,22 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
     """One forward and backward pass at the largest sampled loop count reaches every parameter, and every
     row of a table that has one for each iteration."""
     model = assembly.model.train()
-    model.zero_grad(set_to_none=True)
     num_loops = model.core.loops.max_loops
     # Whatever part of the loop training differentiates: what no iteration's gradient reaches is not connected at all.
     policy, model.core.gradient = model.core.gradient, Window(Fixed(num_loops=num_loops))
+    moved: dict[str, nn.Parameter] = {}
     try:
-        with _without_zeros(model):
-            out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
-            assembly.losses(model, out, assembly.batch.targets)[0].backward()
+        silent = _silent_after_a_pass(assembly, num_loops)
+        # Nothing gets gradient through a matrix of zeros that itself gets some: the first step of training moves it.
+        while silent and (movable := _movable_zeros(model)):
+            _nudge(movable)
+            moved |= movable
+            silent = _silent_after_a_pass(assembly, num_loops)
     finally:
         model.core.gradient = policy
-    for module in model.modules():
-        if isinstance(module, RoutedExperts):
-            module.load.zero_()  # the pass must not count as one of training
-    silent = [
-        name
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad and (parameter.grad is None or not bool(parameter.grad.any()))
-    ]
+        with torch.no_grad():
+            for parameter in moved.values():
+                parameter.zero_()
     findings = [Finding("gradient.missing", f"{name} gets no gradient") for name in silent]
     table = model.core.depth_adapter.table()
     if table is not None and table.grad is not None and bool(table.grad.any()):
@@ -50,19 +45,31 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
     return findings
 
 
-@contextmanager
-def _without_zeros(model: nn.Module) -> Iterator[None]:
-    """Small numbers in matrices that begin at zero: nothing gets gradient through those before the first step."""
-    zeros = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and not bool(p.any())}
-    with torch.no_grad():
-        for name, parameter in zeros.items():
-            parameter.normal_(std=0.02, generator=keyed_generator(0, name, device=parameter.device))
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for parameter in zeros.values():
-                parameter.zero_()
+def _silent_after_a_pass(assembly: Assembly, num_loops: int) -> list[str]:
+    """The parameters that a forward and backward pass leaves without gradient."""
+    model = assembly.model
+    model.zero_grad(set_to_none=True)
+    out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
+    assembly.losses(model, out, assembly.batch.targets)[0].backward()
+    for module in model.modules():
+        if isinstance(module, RoutedExperts):
+            module.load.zero_()  # the pass must not count as one of training
+    return [name for name, p in model.named_parameters() if p.requires_grad and not _learns(p)]
+
+
+def _learns(parameter: nn.Parameter) -> bool:
+    return parameter.grad is not None and bool(parameter.grad.any())
+
+
+def _movable_zeros(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Matrices of zeros that get gradient."""
+    return {n: p for n, p in model.named_parameters() if p.dim() >= 2 and not bool(p.any()) and _learns(p)}
+
+
+@torch.no_grad()
+def _nudge(parameters: dict[str, nn.Parameter]) -> None:
+    for name, parameter in parameters.items():
+        parameter.normal_(std=0.02, generator=keyed_generator(0, name, device=parameter.device))
 
 
 def _ranges(zero_based: list[int]) -> str:

@@ -13,6 +13,7 @@ import yaml
 from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
+from mythos_blocks import load_plugins
 from mythos_lab.cli import app
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
@@ -79,6 +80,7 @@ def test_flops_are_those_that_torch_counts(name, num_loops):
 
 
 def test_every_recipe_file_and_its_composition_satisfies_the_schema():
+    load_plugins()
     validator = jsonschema.Draft202012Validator(recipe_schema())
     for name in names("recipes"):
         validator.validate(yaml.safe_load((data_dir("recipes") / f"{name}.yaml").read_text()))
