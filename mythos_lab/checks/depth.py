@@ -12,6 +12,7 @@ from mythos_lab.checks.findings import Assembly, Finding
 def depth_has_effect(assembly: Assembly) -> list[Finding]:
     """Logits at every loop count, from 1 to the largest sampled one, against those with one loop more."""
     model = assembly.model.eval()
+    model.core.halting.train()  # a rule that stops positions outside training only is not one without effect
     last = model.core.loops.max_loops
     if last == 1:
         return []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
 from mythos_blocks import LoopedTransformer, RoutedExperts
+from mythos_blocks.layer.base import Branch
 from mythos_blocks.stabilizer.spectral_clip import spectral_norms
 
 
@@ -23,9 +26,24 @@ def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:
     return torch.stack(norms).max()
 
 
+def layer_scale(model: LoopedTransformer) -> Tensor | None:
+    """Mean absolute LayerScale of the core's layers; ``None`` where they have none."""
+    scales = [
+        m.scale.detach().abs() for m in model.core.layers.modules() if isinstance(m, Branch) and m.scale is not None
+    ]
+    return torch.cat(scales).mean() if scales else None
+
+
 def load_cv(model: nn.Module) -> Tensor | None:
     """Coefficient of variation of the experts' load since the last step, the mean over MoE layers."""
     loads = [m.load.float() for m in model.modules() if isinstance(m, RoutedExperts) and bool(m.load.any())]
     if not loads:
         return None
     return torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()
+
+
+STABILITY: dict[str, Callable[[LoopedTransformer], Tensor | None]] = {
+    "stability/max_spectral_norm": max_spectral_norm,
+    "stability/layer_scale": layer_scale,
+}
+"""Monitors of what keeps a loop stable, by metric name; each is silent where there is nothing to watch."""

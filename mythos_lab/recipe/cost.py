@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from mythos_blocks import AttentionMask, LoopedTransformer, RoutedExperts
 from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.flops import FlopCount
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
 
@@ -91,23 +91,22 @@ class _Line:
 
 
 def _forward_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
-    # The counter follows gradients, and stumbles over a row of a table that needs one while there are none.
-    model.eval().requires_grad_(False)
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
+    model.eval()
+    with FlopCount() as counter, torch.no_grad():
         model(*_meta_inputs(recipe, batch, positions), num_loops)
-    return int(counter.get_total_flops())
+    return counter.total
 
 
 def _training_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
     """Forward and backward pass of one training step, objective and penalties included."""
-    model.train().requires_grad_(True)
+    model.train()
     losses = Losses.of(recipe)
     tokens, mask = _meta_inputs(recipe, batch, positions)
-    with FlopCounterMode(display=False) as counter:
+    with FlopCount() as counter:
         out = model(tokens, mask, num_loops, record=losses.every_step)
         losses(model, out, tokens)[0].backward()
     model.zero_grad(set_to_none=True)
-    return int(counter.get_total_flops())
+    return counter.total
 
 
 def _meta_inputs(recipe: Recipe, batch: int, positions: int) -> tuple[torch.Tensor, AttentionMask]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from pydantic import BaseModel
-from torch.utils.flop_counter import FlopCounterMode
 
 from mythos_blocks import AttentionMask, Component, LoopedTransformer, Spec
 from mythos_blocks.registry import SlotInfo, slots
 from mythos_blocks.spec import described_arguments, summary
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
+from mythos_lab.recipe.flops import FlopCount
 
 WIDTH, POSITIONS = 128, 64
 """The size at which costs are shown."""
@@ -207,14 +207,13 @@ def _measured(path: tuple[str, ...], kind: str) -> tuple[int, float] | None:
         fields = {name: fields}
     try:
         with torch.device("meta"):
-            # The counter follows gradients, and stumbles over a row of a table that needs one.
-            model = LoopedTransformer(256, width=WIDTH, **fields).eval().requires_grad_(False)
+            model = LoopedTransformer(256, width=WIDTH, **fields).eval()
         tokens = torch.zeros(1, POSITIONS, dtype=torch.long, device="meta")
         flops = []
         for num_loops in (1, 2):
-            with FlopCounterMode(display=False) as counter, torch.no_grad():
+            with FlopCount() as counter, torch.no_grad():
                 model(tokens, AttentionMask(causal=kind != "mixer"), num_loops)
-            flops.append(counter.get_total_flops())
+            flops.append(counter.total)
     except ValueError:
         return None  # it takes fields that have no default, or does not fit the smallest model
     return sum(p.numel() for p in model.parameters()), (flops[1] - flops[0]) / POSITIONS

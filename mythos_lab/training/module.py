@@ -13,7 +13,7 @@ from torch import Tensor
 from mythos_blocks import Final, LoopedTransformer, build
 from mythos_blocks.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate
-from mythos_lab.measures.monitor import load_cv, max_spectral_norm, rho_A
+from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
@@ -109,8 +109,9 @@ class TrainingModule(L.LightningModule):
         rho = rho_A(self.model, DTYPES[self.recipe.training.precision])
         if rho is not None:
             metrics["stability/rho_A"] = float(rho)
-        if (norm := max_spectral_norm(self.model)) is not None:
-            metrics["stability/max_spectral_norm"] = float(norm)
+        for name, monitor in STABILITY.items():
+            if (value := monitor(self.model)) is not None:
+                metrics[name] = float(value)
         now = time.perf_counter()
         metrics["speed/tokens_per_second"] = self._tokens / (now - self._since)
         self._since, self._tokens = now, 0

@@ -144,3 +144,22 @@ def test_load_is_exact_in_half_precision(dtype):
 
 def test_the_bias_is_kept_with_the_weights_and_the_load_is_not():
     assert {"bias"} == {name for name in make("feedforward", "moe").state_dict() if name in ("bias", "load")}
+
+
+@pytest.mark.parametrize("declared", ["moe", "expert_attention"])
+def test_the_bias_bounds_the_load_of_a_router_that_prefers_one_expert(declared):
+    spec = {"kind": declared, "num_experts": 8, "num_active": 2, "bias_update_rate": 0.05}
+    feedforward = make("feedforward", spec).train()
+    x = randn(8, 32, WIDTH) + 2 * randn(1, 1, WIDTH, seed=9)  # a common direction, which some experts take
+
+    def shares():
+        with torch.no_grad():
+            feedforward(x)
+        return feedforward.load / feedforward.load.sum()
+
+    first = shares()
+    for _ in range(200):
+        feedforward.after_step()
+        last = shares()
+    assert first.max() > 0.3 or first.min() < 0.01
+    assert last.max() < 0.25 and last.min() > 0.02

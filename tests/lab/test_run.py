@@ -25,6 +25,52 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
 
 
+SYSTEMS = {
+    "Ouro": (
+        ["model.core.halting=gate_cdf", "training.objective=expected", "training.penalties=[gate_improvement]"],
+        ["penalty/gate_improvement"],
+    ),
+    "TRM": (
+        [
+            "model.core={kind: hierarchical, shared: true, depth: 1, loops: {kind: fixed, num_loops: 3}, "
+            "gradient: segments, halting: {kind: q_head, read: first}, layer: {kind: post_norm}}",
+            "training.objective=supervised_halting",
+        ],
+        ["train/objective"],
+    ),
+    "a loop that settles": (
+        [
+            "training.penalties=[{kind: fixed_point, weight: 0.1}, {kind: jacobian_radius, limit: 0.1}, z_loss]",
+            "model.core.stabilizer=spectral_clip",
+            "model.core.layer.layer_scale=0.1",
+            "model.core.exit={kind: latent, threshold: 0.5}",
+        ],
+        ["stability/fixed_point_residual", "stability/rho_J", "stability/max_spectral_norm", "stability/layer_scale"],
+    ),
+    "a curriculum for each sequence": (
+        ["model.core.loops={kind: curriculum, base: {kind: poisson, mean: 4}}", "model.core.loops_per=sequence"],
+        ["train/num_loops"],
+    ),
+    "an equilibrium": (["model.core.gradient=implicit", "model.core.injection=concat"], []),
+    "mixture of recursions": (
+        [
+            "model.core.halting={kind: token_choice, num_depths: 7}",
+            "model.core.kv_policy=recursion_wise",
+            "waive=[depth.no_effect]",
+        ],
+        ["auxiliary/halting"],
+    ),
+}
+
+
+@pytest.mark.parametrize("overrides, shown", SYSTEMS.values(), ids=SYSTEMS)
+def test_what_systems_are_made_of_trains_and_shows_its_monitors(overrides, shown):
+    result = run(load_recipe("gated_loop", [*SMALL, *overrides, "evaluation.knockouts=false"]))
+    assert result.status == "finished", result.reason
+    assert set(shown) <= set(result.metrics)
+    assert all(name in METRICS for name in shown)
+
+
 @pytest.mark.parametrize("name", names("recipes"))
 def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     result = run(load_recipe(name, [*SMALL, "training.max_steps=10"]))

@@ -49,7 +49,7 @@ class Implicit(GradientPolicy):
             for _ in range(self.num_iterations):
                 (product,) = torch.autograd.grad(after, start, g, retain_graph=True)
                 change, g = (v + product - g).norm(), v + product
-                if bool(change <= self.tolerance * g.norm()):
+                if not g.is_meta and bool(change <= self.tolerance * g.norm()):
                     break
             return g
 
