@@ -1,0 +1,69 @@
+"""States before the first iteration, and what they promise at evaluation."""
+
+import pytest
+import torch
+
+import mythos_blocks as mb
+from tests.blocks.parts import WIDTH, make, randn
+
+NOISE = ["normal", "truncated_normal", "unit"]
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_a_position_starts_alike_whatever_the_batch_the_padding_and_the_chunk(kind):
+    state, e = make("initial_state", kind).eval(), randn(3, 300, WIDTH)
+    whole = state(e)
+    assert torch.equal(whole[0], whole[2]) and not torch.equal(whole[0, 0], whole[0, 1])
+    chunk = state(e[:1, 250:], mb.Frame(positions=torch.arange(250, 300)))
+    assert torch.equal(chunk[0], whole[0, 250:])
+    padded = torch.tensor([[0, 0, 0, 1, 2], [0, 1, 2, 3, 4]])
+    rows = state(e[:2, :5], mb.Frame(positions=padded))
+    assert torch.equal(rows[0, 2:], whole[0, :3]) and torch.equal(rows[1], whole[0, :5])
+    other = make("initial_state", {"kind": kind, "seed": 1}).eval()
+    assert not torch.equal(other(e), whole)
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_training_draws_from_torchs_generator_and_fresh_ones_differ(kind):
+    state, e = make("initial_state", kind).train(), randn(2, 4, WIDTH)
+    torch.manual_seed(0)
+    one = state(e)
+    torch.manual_seed(0)
+    assert torch.equal(state(e), one) and not torch.equal(state(e), one)
+    fresh = make("initial_state", {"kind": kind, "at_evaluation": "fresh"}).eval()
+    assert not torch.equal(fresh(e), fresh(e))
+
+
+def test_distributions():
+    torch.manual_seed(0)
+    e = torch.zeros(64, 64, WIDTH)
+    normal = make("initial_state", {"kind": "normal", "std": 0.5}).train()(e)
+    assert float(normal.std()) == pytest.approx(0.5, rel=0.01)
+    huginn = mb.TruncatedNormalState(5280, scale="sqrt_width").train()(torch.zeros(8, 8, 5280))
+    assert float(huginn.std()) == pytest.approx(0.632, rel=0.02)
+    std = (2 / (5 * 5280)) ** 0.5
+    assert float(huginn.abs().max()) <= 3 * std * 5280**0.5 + 1e-6
+    unit = make("initial_state", "unit").train()(e)
+    torch.testing.assert_close(unit.norm(dim=-1), torch.full((64, 64), WIDTH**0.5))
+
+
+def test_kept_states_are_the_same_everywhere_and_one_of_them_learns():
+    e = randn(2, 4, WIDTH)
+    learned, fixed = mb.LearnedState(WIDTH), mb.FixedState(WIDTH)
+    for state in (learned, fixed):
+        state.reset_parameters(torch.Generator().manual_seed(0))
+        h = state(e)
+        assert h.shape == e.shape and torch.equal(h[0, 0], h[1, 3]) and h.any()
+    assert len(list(learned.parameters())) == 1 and not list(fixed.parameters())
+    assert set(fixed.state_dict()) == {"vector"}
+
+
+def test_a_state_may_be_wider_than_its_input():
+    for kind in (*NOISE, "zeros", "learned", "fixed"):
+        state = mb.Slot("initial_state").resolve(kind).build(48, WIDTH)
+        assert state(randn(2, 3, WIDTH)).shape == (2, 3, 48)
+    core = {"state_width": 48, "initial_state": "normal", "injection": "lti_input", "interface": "projection"}
+    model = mb.LoopedTransformer(29, width=WIDTH, core=core)
+    assert model(torch.zeros(1, 4, dtype=torch.long)).logits.shape == (1, 4, 29)
+    with pytest.raises(ValueError, match="needs a state as wide"):
+        mb.LoopedTransformer(29, width=WIDTH, core={"state_width": 48})
