@@ -228,3 +228,16 @@ def test_exits_are_for_inference_and_need_logits_where_they_read_them():
     assert (made.train()(tokens()).executed == 8).all()
     with pytest.raises(ValueError, match="reads logits"):
         built(exit="kl").core(made.embedding(tokens()))
+
+
+@pytest.mark.parametrize("bias", [-200.0, 200.0])
+@pytest.mark.parametrize("kind", ["gate_cdf", "ponder", "act"])
+def test_a_saturated_gate_has_finite_gradients(kind, bias):
+    made = model(5, injection="add", halting=kind).train()
+    randomise(made, std=0.2)
+    made.core.halting.probability.bias.data.fill_(bias)
+    ids = tokens(3)
+    out = made(ids, record=True)
+    loss = mb.Expected(beta=0.1).loss(made, out, ids) + mb.GateImprovement().loss(made, out, ids)[0]
+    (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in made.parameters())

@@ -145,3 +145,16 @@ def test_every_penalty_names_its_metric():
 
     kinds = slots()["penalty"].kinds.values()
     assert {cls.metric for cls in kinds if cls.__module__.startswith("mythos_blocks")} <= set(METRICS)
+
+
+def test_every_penalty_and_objective_is_finite_at_one_loop():
+    built = model(1, injection="add", halting="gate_cdf", depth=2).train()
+    randomise(built, std=0.2)
+    ids = tokens(2)
+    out = built(ids, record=True)
+    terms = [mb.ZLoss(), mb.FixedPoint(), mb.JacobianRadius(), mb.WeightCosine(), mb.GateImprovement()]
+    values = [value for term in terms for value in term.loss(built, out, ids)]
+    values += [
+        objective.loss(built, out, ids) for objective in (mb.Final(), mb.Blended(), mb.PowerWeighted(), mb.Expected())
+    ]
+    assert all(value.isfinite() for value in values)

@@ -49,4 +49,5 @@ class Ponder(GatedHalting):
         q = torch.stack(state.weights)
         prior = self.prior * (1 - self.prior) ** torch.arange(len(q), device=q.device, dtype=q.dtype)
         log_prior = (prior / prior.sum()).log()[:, None, None]
-        return self.kl_weight * (torch.xlogy(q, q) - q * log_prior).sum(0).mean()
+        # A saturated gate gives weights of exactly zero, whose logarithm has no gradient.
+        return self.kl_weight * (q * (q.clamp_min(1e-12).log() - log_prior)).sum(0).mean()

@@ -52,7 +52,8 @@ class Expected(Objective):
         if self.beta == 0:
             return expected
         log_prior = self._log_prior(len(steps)).to(q)[:, None]
-        divergence = (torch.xlogy(q, q) - q * log_prior).sum(0).mean()
+        # A saturated gate gives weights of exactly zero, whose logarithm has no gradient.
+        divergence = (q * (q.clamp_min(1e-12).log() - log_prior)).sum(0).mean()
         return expected + self.beta * divergence
 
     def _log_prior(self, num_loops: int) -> Tensor:

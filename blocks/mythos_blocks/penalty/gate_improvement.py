@@ -42,6 +42,8 @@ class GateImprovement(Penalty):
             raise ValueError("penalty 'gate_improvement' trains a halting gate, and core.halting is 'none'")
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
+        if len(out.states) < 2:  # after the only iteration there is nothing to go on to
+            return out.logits.new_zeros(()), out.logits.new_zeros(())
         with torch.no_grad():
             losses = cross_entropies(model, out, targets)
             wanted = torch.sigmoid(self.slope * ((losses[:-1] - losses[1:]).clamp_min(0) - self.gain))
