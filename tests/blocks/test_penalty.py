@@ -158,3 +158,26 @@ def test_every_penalty_and_objective_is_finite_at_one_loop():
         objective.loss(built, out, ids) for objective in (mb.Final(), mb.Blended(), mb.PowerWeighted(), mb.Expected())
     ]
     assert all(value.isfinite() for value in values)
+
+
+def test_distillation_is_the_divergence_from_the_teacher(tmp_path):
+    from mythos_blocks.checkpoints import save
+
+    teacher = model(2, injection="add").eval()
+    randomise(teacher, std=0.3, seed=9)
+    save(teacher, tmp_path / "teacher.safetensors")
+    built, out, targets = passed()
+    penalty = mb.Distillation(teacher=str(tmp_path / "teacher.safetensors"), weight=0.5, temperature=2.0)
+    penalty.check(built)
+
+    term, quantity = penalty.loss(built, out, targets)
+
+    scored = targets != IGNORE
+    p = (teacher(tokens(2, 4)).logits[scored] / 2).softmax(-1)
+    q = (out.logits[scored] / 2).softmax(-1)
+    wanted = (p * (p / q).log()).sum(-1).mean()
+    torch.testing.assert_close(quantity, wanted, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(term, 0.5 * 4 * wanted, rtol=1e-4, atol=1e-6)
+    term.backward()
+    with pytest.raises(ValueError, match="is not a file"):
+        mb.Distillation(teacher="nowhere.safetensors").check(built)
