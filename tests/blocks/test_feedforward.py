@@ -163,3 +163,31 @@ def test_the_bias_bounds_the_load_of_a_router_that_prefers_one_expert(declared):
         last = shares()
     assert first.max() > 0.3 or first.min() < 0.01
     assert last.max() < 0.25 and last.min() > 0.02
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("width, hidden", [(30, 15), (36, 6), (32, 10)])
+def test_experts_of_any_size_are_the_plain_loop_over_them(width, hidden, dtype):
+    moe = mb.MixtureOfExperts(width, num_experts=4, expert_hidden=hidden).to(dtype)
+    x = randn(7, width).to(dtype)
+    chosen = moe.choose(moe.router(x))
+    weights = torch.full(chosen.shape, 0.5, dtype=dtype)
+    results = []
+    for dispatch in (moe.dispatch, moe.dispatch_plainly):
+        y = x.clone().requires_grad_()
+        out = dispatch(y, chosen, weights)
+        results.append((out, *torch.autograd.grad(out.sum(), [y, moe.gate, moe.up, moe.down])))
+    tolerance = 1e-5 if dtype is torch.float32 else 0.05
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("score", ["softmax", "sigmoid"])
+def test_scores_that_round_to_zero_still_have_weights(score):
+    moe = mb.MixtureOfExperts(WIDTH, num_experts=3, num_active=2, num_shared=0, score=score)
+    moe.router.weight.data.zero_()
+    moe.router.weight.data[:, 0] = torch.tensor([110.0, -110.0, -110.0])
+    moe.bias[0] = -1e4  # the one expert with a score is not chosen
+    x = torch.zeros(1, 1, WIDTH)
+    x[..., 0] = 1.0
+    assert moe(x).isfinite().all() and moe(x).any()

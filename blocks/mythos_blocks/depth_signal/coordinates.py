@@ -57,6 +57,8 @@ class Coordinates(DepthSignal):
 
     def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
         assert positions is not None, "coordinates are of positions"
+        if t < 0:
+            raise ValueError(f"iteration indices count from 0, and this one is {t}")
         step = self._waves(torch.tensor(float(t + 1))) if self.table is None else row(self.table, t, self.beyond)
         return self._waves(positions.float()) + step
 

@@ -64,8 +64,8 @@ class ExpertAttention(RoutedExperts):
         query = F.rms_norm(self.query(tokens), (self.keys.shape[1],))
         scores = self._rotated(query, frame.t or 0) @ self.keys.T * self.keys.shape[1] ** -0.5
         chosen = self.choose(scores)
-        weights = torch.sigmoid(scores).gather(-1, chosen)
-        weights = weights / weights.sum(-1, keepdim=True)
+        # The chosen sigmoids renormalised, by their logarithms: they themselves may all round to zero.
+        weights = F.softmax(F.logsigmoid(scores).gather(-1, chosen), dim=-1)
         if frame.tape is not None:
             record_routing(frame, F.normalize(torch.sigmoid(scores), p=1, dim=-1).view(*x.shape[:-1], -1))
         return self.dispatch(tokens, chosen, weights).view_as(x)

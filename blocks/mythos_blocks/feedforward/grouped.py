@@ -6,14 +6,20 @@ import torch
 from torch import Tensor
 
 
+def _fits(x: Tensor, other_size: int) -> bool:
+    """Whether torch's grouped product takes these sizes: rows of whole 16 bytes, and not float64."""
+    sizes = (x.shape[-1], other_size)
+    return x.dtype != torch.float64 and all(size * x.element_size() % 16 == 0 for size in sizes)
+
+
 def _groups(x: Tensor, ends: Tensor) -> tuple[Tensor, ...]:
-    """The rows of each group, for float64, which torch's grouped product does not take."""
+    """The rows of each group, for what torch's grouped product does not take."""
     return x.tensor_split(ends[:-1].tolist())
 
 
 @torch.library.custom_op("mythos_blocks::grouped_linear", mutates_args=())
 def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
-    if x.dtype == torch.float64:
+    if not _fits(x, weight.shape[1]):
         return torch.cat([rows @ w.T for rows, w in zip(_groups(x, ends), weight, strict=True)])
     return torch._grouped_mm(x, weight.transpose(-2, -1), offs=ends)
 
@@ -25,7 +31,7 @@ def _(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
 
 @torch.library.custom_op("mythos_blocks::grouped_linear_weight", mutates_args=())
 def _weight_gradient(gradient: Tensor, x: Tensor, ends: Tensor) -> Tensor:
-    if x.dtype == torch.float64:
+    if not _fits(x, gradient.shape[1]):
         return torch.stack([g.T @ rows for g, rows in zip(_groups(gradient, ends), _groups(x, ends), strict=True)])
     return torch._grouped_mm(gradient.transpose(0, 1), x, offs=ends)
 

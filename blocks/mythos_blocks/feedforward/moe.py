@@ -73,8 +73,9 @@ class MixtureOfExperts(RoutedExperts):
             logits = logits + row(self.depth_logits, frame.t or 0)
         scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
         chosen = self.choose(logits if self.score == "softmax" else scores)
-        weights = scores.gather(-1, chosen)
-        weights = weights / weights.sum(-1, keepdim=True)
+        # The chosen scores renormalised, by their logarithms: scores themselves may all round to zero.
+        log_scores = logits if self.score == "softmax" else F.logsigmoid(logits)
+        weights = F.softmax(log_scores.gather(-1, chosen), dim=-1)
         out = self.dispatch(tokens, chosen, weights)
         for expert in self.shared:
             out = out + expert(tokens)

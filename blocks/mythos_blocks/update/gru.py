@@ -23,7 +23,6 @@ class GRU(Update):
         self.cell = nn.GRUCell(width, width)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        # One gate of the cell's biases is redundant at zero weights, but all of them learn.
         for name in ("bias_ih", "bias_hh"):
             nn.init.zeros_(getattr(self.cell, name))
 
