@@ -34,6 +34,12 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
     ("attention", "mla"): [{}, {"value_dim": 10, "q_rank": 7}],
     ("feedforward", "moe"): [{}, {"num_shared": 0}, {"num_active": 1, "num_experts": 3}],
     ("injection", "lti"): [{}, {"margin": 0.0, "initial_b": 1.0}],
+    ("injection", "lti_input"): [
+        {},
+        {"margin": 0.0, "discretization": "exact"},
+        {"B": "vector", "time_step": "scalar"},
+        {"B": "identity", "discretization": "raw"},
+    ],
     ("halting", "act"): [{}, {"threshold": 0.5}, {"halted_state": "frozen"}],
     ("loops", "fixed"): [{}, {"num_loops": 7}],
     ("loops", "uniform"): [{}, {"low": 3, "high": 3}],

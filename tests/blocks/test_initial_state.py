@@ -44,7 +44,36 @@ def test_distributions():
     std = (2 / (5 * 5280)) ** 0.5
     assert float(huginn.abs().max()) <= 3 * std * 5280**0.5 + 1e-6
     unit = make("initial_state", "unit").train()(e)
-    torch.testing.assert_close(unit.norm(dim=-1), torch.full((64, 64), WIDTH**0.5))
+    torch.testing.assert_close(unit.mean(-1), torch.zeros(64, 64), rtol=0, atol=1e-6)
+    torch.testing.assert_close(unit.square().sum(-1) / (WIDTH - 1), torch.ones(64, 64))
+
+
+def test_deviations_that_are_not_declared_follow_the_width_of_the_input():
+    torch.manual_seed(0)
+    e = torch.zeros(32, 32, 50)
+    for state, wanted in (
+        (mb.NormalState(80, 50, std=None), 50**-0.5),
+        (mb.TruncatedNormalState(80, 50), (2 / (5 * 50)) ** 0.5),
+        (mb.TruncatedNormalState(80, 50, scale="sqrt_width"), (2 / 5) ** 0.5),
+    ):
+        # A cut at three standard deviations leaves 0.9866 of one.
+        assert float(state.train()(e).std()) == pytest.approx(wanted, rel=0.02)
+
+
+def test_a_kept_state_has_the_declared_deviation_after_its_cut():
+    state = mb.FixedState(100_000, std=0.5)
+    state.reset_parameters(torch.Generator().manual_seed(0))
+    assert float(state.vector.std()) == pytest.approx(0.5, rel=0.01)
+    assert float(state.vector.abs().max()) == pytest.approx(2 * 0.5 / 0.87962566, rel=0.01)
+
+
+def test_a_late_position_costs_no_draw_of_the_earlier_ones_and_none_twice(monkeypatch):
+    state = make("initial_state", "normal").eval()
+    drawn, draw = [], state.sample
+    monkeypatch.setattr(state, "sample", lambda shape, *rest: drawn.append(shape) or draw(shape, *rest))
+    for position in (100_000, 100_001):
+        state(randn(2, 1, WIDTH), mb.Frame(positions=torch.tensor([position])))
+    assert len(drawn) == 1
 
 
 def test_kept_states_are_the_same_everywhere_and_one_of_them_learns():

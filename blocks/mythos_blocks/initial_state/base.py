@@ -32,6 +32,7 @@ class NoiseState(InitialState):
     def __init__(self, width: int, at_evaluation: Literal["fixed", "fresh"], seed: int) -> None:
         super().__init__()
         self.width, self.at_evaluation, self.seed = width, at_evaluation, seed
+        self._blocks: dict[tuple[int, torch.device], Tensor] = {}
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         """Noise of this shape, float32; ``None`` draws from torch's global generator."""
@@ -44,9 +45,14 @@ class NoiseState(InitialState):
         if self.training or self.at_evaluation == "fresh":
             return self.sample(shape, None, e.device).to(e.dtype)
         positions = (frame or Frame()).position_ids(e).clamp_min(0)
-        blocks = [
-            self.sample((_BLOCK, self.width), keyed_generator(self.seed, "initial state", block), torch.device("cpu"))
-            for block in range(int(positions.max()) // _BLOCK + 1)
-        ]
-        noise = torch.cat(blocks).to(e.device)[positions]
-        return noise.to(e.dtype).expand(shape)
+        blocks, places = (positions // _BLOCK).unique(return_inverse=True)
+        noise = torch.cat([self._block(block, e.device) for block in blocks.tolist()])
+        return noise[places * _BLOCK + positions % _BLOCK].to(e.dtype).expand(shape)
+
+    def _block(self, block: int, device: torch.device) -> Tensor:
+        """The noise of ``_BLOCK`` positions, drawn on the CPU once, so that all devices have the same."""
+        if (block, device) not in self._blocks:
+            generator = keyed_generator(self.seed, "initial state", block)
+            noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu"))
+            self._blocks[block, device] = noise.to(device)
+        return self._blocks[block, device]

@@ -10,13 +10,17 @@ from mythos_blocks.frame import Frame
 from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.types import Positive
 
+# Standard deviation of a standard normal number between -2 and 2.
+_CUT_STD = 0.8796256610342398
+
 
 @component("initial_state", "fixed")
 class FixedState(InitialState):
     """``h = h_0``, a vector drawn once and kept, as in HRM and TRM (arXiv 2506.21734).
 
     Args:
-        std: Standard deviation of the draw, which is cut at two of them.
+        std: Standard deviation of the draw: a normal one, cut at two of its own standard deviations, and scaled up for
+            what the cut takes off, as there.
     """
 
     vector: Tensor
@@ -27,7 +31,8 @@ class FixedState(InitialState):
         self.register_buffer("vector", torch.zeros(width))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        nn.init.trunc_normal_(self.vector, std=self.std, a=-2 * self.std, b=2 * self.std, generator=generator)
+        std = self.std / _CUT_STD
+        nn.init.trunc_normal_(self.vector, std=std, a=-2 * std, b=2 * std, generator=generator)
 
     def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
         return self.vector.to(e.dtype).expand(*e.shape[:-1], -1)

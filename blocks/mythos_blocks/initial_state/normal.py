@@ -18,7 +18,7 @@ class NormalState(NoiseState):
     """``h ~ N(0, std^2)`` in every channel.
 
     Args:
-        std: Standard deviation.
+        std: Standard deviation. ``null`` takes ``1 / sqrt(input width)``, the ``embed`` of Huginn's research code.
         at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """
@@ -28,12 +28,12 @@ class NormalState(NoiseState):
         width: int,
         input_width: int | None = None,
         *,
-        std: Positive = 1.0,
+        std: Positive | None = 1.0,
         at_evaluation: Literal["fixed", "fresh"] = "fixed",
         seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         super().__init__(width, at_evaluation, seed)
-        self.std = std
+        self.std = std or (input_width or width) ** -0.5
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         return self.std * torch.randn(shape, generator=generator, device=device)

@@ -18,8 +18,9 @@ class TruncatedNormalState(NoiseState):
     """``h ~ N(0, std^2)``, cut at three standard deviations (Huginn, arXiv 2502.05171; Parcae, arXiv 2604.12946).
 
     Args:
-        std: Standard deviation before the cut. ``null`` takes ``sqrt(2 / (5 * width))``, as both systems do.
-        scale: Factor on the draw: Huginn multiplies by its embedding scale ``sqrt(width)`` (``"sqrt_width"``).
+        std: Standard deviation before the cut. ``null`` takes ``sqrt(2 / (5 d))`` with d the input's width, as both
+            systems do.
+        scale: Factor on the draw: Huginn multiplies by its embedding scale ``sqrt(d)`` (``"sqrt_width"``).
         at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """
@@ -35,8 +36,9 @@ class TruncatedNormalState(NoiseState):
         seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         super().__init__(width, at_evaluation, seed)
-        self.std = std or (2 / (5 * width)) ** 0.5
-        self.scale = width**0.5 if isinstance(scale, str) else scale
+        input_width = input_width or width
+        self.std = std or (2 / (5 * input_width)) ** 0.5
+        self.scale = input_width**0.5 if isinstance(scale, str) else scale
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         noise = torch.empty(shape, device=device)

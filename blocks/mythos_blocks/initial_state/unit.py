@@ -1,11 +1,10 @@
-"""The loop starts from a random direction."""
+"""The loop starts from standardised noise."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
@@ -15,7 +14,8 @@ from mythos_blocks.initial_state.base import NoiseState
 
 @component("initial_state", "unit")
 class UnitState(NoiseState):
-    """A random direction: normal noise scaled to a norm of ``sqrt(width)``, so that channels have unit mean square.
+    """A random direction of fixed length: at every position, normal noise with its mean over channels taken off and
+    its standard deviation over channels made one. The ``unit`` of Huginn's research code.
 
     Args:
         at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
@@ -34,4 +34,5 @@ class UnitState(NoiseState):
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         noise = torch.randn(shape, generator=generator, device=device)
-        return F.normalize(noise, dim=-1) * self.width**0.5
+        std, mean = torch.std_mean(noise, dim=-1, keepdim=True)
+        return (noise - mean) / (std + 1e-8)

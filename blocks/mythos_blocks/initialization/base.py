@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.component import Component, Module
+from mythos_blocks.orthogonal import orthogonal_
 from mythos_blocks.randomness import keyed_generator
 
-_OUTPUTS = ("out.weight", "down.weight", "down")
+_OUTPUTS = ("out", "down", "second_pointwise")
 
 
 class Initialization(Component):
@@ -39,13 +40,32 @@ class Initialization(Component):
                 module.reset_parameters(keyed_generator(seed, name, "reset", device=device))
 
 
-def is_output(name: str) -> bool:
-    """Whether a parameter is the matrix by which a layer's attention or feed-forward joins the residual stream."""
-    return ".layers." in name and name.endswith(_OUTPUTS)
+def is_output(name: str, model: nn.Module) -> bool:
+    """Whether a parameter is the matrix by which a part of a layer joins the residual stream.
+
+    It goes by the names that attentions and feed-forwards give theirs, ``out`` and ``down``; where a layer mixes its
+    parts, it is the mixing matrix alone.
+    """
+    path = name.removesuffix(".weight").split(".")
+    start = next((i + 2 for i, part in enumerate(path[:-2]) if part.endswith("layers") and path[i + 1].isdigit()), None)
+    if start is None:
+        return False
+    mixed = getattr(model.get_submodule(".".join(path[:start])), "mix", None) is not None
+    return path[start:] == ["mix"] if mixed else path[-1] in _OUTPUTS
 
 
-def base_std(model: nn.Module) -> float:
-    """``sqrt(2 / (5 d))`` for the model's width d, which Huginn and Parcae share."""
-    embedding = model.get_submodule("embedding")
+def base_std(name: str, model: nn.Module) -> float:
+    """``sqrt(2 / (5 d))``, as in Huginn and Parcae; d is the state's width in the looped layers, else the model's."""
+    embedding, core = (model.get_submodule(part) for part in ("embedding", "core"))
     assert isinstance(embedding, nn.Embedding)
-    return float((2 / (5 * embedding.embedding_dim)) ** 0.5)
+    looped = name.startswith("core.") and "layers." in name
+    width = getattr(core, "state_width", embedding.embedding_dim) if looped else embedding.embedding_dim
+    return float((2 / (5 * width)) ** 0.5)
+
+
+def draw_cut(weight: Tensor, std: float, generator: torch.Generator, *, orthogonal: bool = False) -> None:
+    """Fill with normal numbers cut at three standard deviations, or with orthogonal matrices of the same size."""
+    if orthogonal:
+        orthogonal_(weight, std * max(weight.shape[-2:]) ** 0.5, generator)
+    else:
+        nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std, generator=generator)

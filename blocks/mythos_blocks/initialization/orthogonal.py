@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import component
 from mythos_blocks.initialization.base import Initialization
+from mythos_blocks.orthogonal import orthogonal_
 from mythos_blocks.types import Positive
 
 
@@ -26,5 +27,4 @@ class Orthogonal(Initialization):
         if "embedding" in name or name == "head.weight":
             nn.init.normal_(weight, std=self.embedding_std, generator=generator)
             return
-        for matrix in weight.flatten(0, -3) if weight.dim() > 2 else [weight]:
-            nn.init.orthogonal_(matrix, gain=self.gain, generator=generator)
+        orthogonal_(weight, self.gain, generator)

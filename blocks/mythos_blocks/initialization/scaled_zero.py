@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, is_output
+from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, is_output
 
 
 @component("initialization", "scaled_zero")
@@ -14,14 +14,25 @@ class ScaledZero(Initialization):
     """``sd = sqrt(2 / (5 d))``, and zero for what writes to the residual stream, as in Parcae (arXiv 2604.12946).
 
     Every layer begins as the identity. What feeds a zero matrix has no gradient until the first step has moved it.
+    Value embeddings are standard normal and their gates uniform within ``1 / sqrt(fan_in)``, as there. A matrix of an
+    injection is always normal, cut at three standard deviations.
+
+    Args:
+        orthogonal: Draw matrices with orthonormal rows or columns, of the same size, as Parcae's published
+            configurations do; otherwise they are normal, cut at three standard deviations.
     """
 
-    def __init__(self) -> None:
-        pass
+    def __init__(self, *, orthogonal: bool = True) -> None:
+        self.orthogonal = orthogonal
 
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
-        if is_output(name):
+        if is_output(name, model):
             nn.init.zeros_(weight)
-            return
-        std = base_std(model)
-        nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std, generator=generator)
+        elif name.endswith("value_embedding.table.weight"):
+            nn.init.normal_(weight, generator=generator)
+        elif name.endswith("value_embedding.gate.weight"):
+            bound = weight.shape[-1] ** -0.5
+            nn.init.uniform_(weight, -bound, bound, generator=generator)
+        else:
+            orthogonal = self.orthogonal and ".injection." not in name
+            draw_cut(weight, base_std(name, model), generator, orthogonal=orthogonal)

@@ -2,6 +2,7 @@
 
 from mythos_blocks.injection.add import Add
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.injection.blend import Blend
 from mythos_blocks.injection.concat import Concat
 from mythos_blocks.injection.ffn import FFN
 from mythos_blocks.injection.gate import Gate
@@ -11,4 +12,16 @@ from mythos_blocks.injection.modulated import Modulated
 from mythos_blocks.injection.none import NoInjection
 from mythos_blocks.injection.scaled_add import ScaledAdd
 
-__all__ = ["FFN", "LTI", "Add", "Concat", "Gate", "Injection", "LTIInput", "Modulated", "NoInjection", "ScaledAdd"]
+__all__ = [
+    "FFN",
+    "LTI",
+    "Add",
+    "Blend",
+    "Concat",
+    "Gate",
+    "Injection",
+    "LTIInput",
+    "Modulated",
+    "NoInjection",
+    "ScaledAdd",
+]

@@ -13,20 +13,21 @@ from mythos_blocks.types import Count
 
 @component("injection", "ffn")
 class FFN(Injection):
-    """The core reads ``h + down(silu(up [h; e]))``: state and input meet in a hidden layer.
+    """The core reads ``down(silu(gate [h; e]) * up [h; e])``: the ``ffn`` of Huginn's research code.
 
-    Huginn's research code names a feed-forward among its injections; its file was not available, so this is the plain
-    form. The widths of state and input may differ.
+    Nothing passes the feed-forward by. The widths of state and input may differ.
 
     Args:
-        hidden: Inner channels. ``null`` takes twice the state's width.
+        hidden: Inner channels. ``null`` takes ``4 * width``, as there.
     """
 
     def __init__(self, width: int, input_width: int | None = None, *, hidden: Count | None = None) -> None:
         super().__init__()
-        hidden = hidden or 2 * width
-        self.up = nn.Linear(width + (input_width or width), hidden, bias=False)
+        both, hidden = width + (input_width or width), hidden or 4 * width
+        self.gate = nn.Linear(both, hidden, bias=False)
+        self.up = nn.Linear(both, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        return super().combine(h + self.down(F.silu(self.up(torch.cat((h, e), dim=-1)))), e, signal)
+        both = torch.cat((h, e), dim=-1)
+        return super().combine(self.down(F.silu(self.gate(both)) * self.up(both)), e, signal)

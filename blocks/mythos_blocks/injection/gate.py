@@ -1,35 +1,24 @@
-"""Injection through a gate."""
+"""Injection by multiplication."""
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
-from mythos_blocks.types import Real
 from mythos_blocks.widths import same_width
 
 
 @component("injection", "gate")
 class Gate(Injection):
-    """The core reads ``z * e + (1 - z) * h`` with ``z = sigmoid(W [h; e] + b)`` per channel.
+    """The core reads ``h * e``, channel by channel: the ``gate`` of Huginn's research code.
 
-    Huginn's research code names a gate among its injections; its file was not available, so this is the plain form.
-
-    Args:
-        bias: Initial b; negative values begin near the state.
+    A state of zeros lets nothing in; :class:`~mythos_blocks.Blend` is the gate that learns.
     """
 
-    def __init__(self, width: int, input_width: int | None = None, *, bias: Real = 0.0) -> None:
+    def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()
         same_width(self, width, input_width)
-        self.initial_bias = bias
-        self.gate = nn.Linear(2 * width, width)
-
-    def reset_parameters(self, generator: torch.Generator) -> None:
-        nn.init.constant_(self.gate.bias, self.initial_bias)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        z = torch.sigmoid(self.gate(torch.cat((h, e), dim=-1)))
-        return super().combine(z * e + (1 - z) * h, e, signal)
+        return super().combine(h * e, e, signal)

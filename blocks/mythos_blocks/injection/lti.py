@@ -25,7 +25,8 @@ _Z_BOUND = 20.0
 class LTI(Injection):
     """``h' = A * h + B * e + y`` with diagonal A and B, as in OpenMythos (after Parcae, arXiv 2604.12946, eq. 3).
 
-    ``A = (1 - margin) * exp(-exp(log_dt + log_A))``, per channel. The core reads ``norm(h + signal + e)``.
+    ``A = (1 - margin) * exp(-exp(log_dt + log_A))``, per channel. The core reads ``norm(h + signal + e)``. Beyond
+    ``|log_dt + log_A| = 20``, where float32 holds A for 0 or 1, A gives them no gradient, as in OpenMythos.
 
     Args:
         initial_b: Initial value of every channel of B.

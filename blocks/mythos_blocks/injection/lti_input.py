@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.orthogonal import orthogonal_
 from mythos_blocks.precision import at_least_float32
 from mythos_blocks.types import Probability
 from mythos_blocks.widths import same_width
@@ -27,11 +28,14 @@ class LTIInput(Injection):
     ``Abar = (1 - margin) * exp(-dt * exp(A_log))`` with ``dt = softplus(dt_bias)``. The state's width may differ from
     the input's where B is a matrix.
 
+    Beyond ``|log(dt exp(A_log))| = 20``, where float32 holds Abar for 0 or 1, its parameters get no gradient from it.
+
     Args:
         discretization: ``euler`` takes ``Bbar = dt * B`` as published; ``exact`` the zero-order hold,
-            ``Bbar = (1 - exp(-dt exp(A_log))) / exp(A_log) * B``.
+            ``Bbar = (1 - exp(-dt exp(A_log))) / exp(A_log) * B``; ``raw`` leaves dt out, ``Bbar = B``.
         time_step: One dt for each channel (``vector``) or for all (``scalar``).
-        B: A ``matrix`` as published, initially the identity; a ``vector``, initially ones; or the ``identity``, fixed.
+        B: A ``matrix`` as published, initially the identity, or orthonormal rows or columns where the widths differ; a
+            ``vector``, initially ones; or the ``identity``, fixed.
         initial_A: Initial Abar; the published value is ``sqrt(1/5)``.
         margin: How far Abar stays below 1, where it would otherwise round to it; ``2 ** -8`` is the spacing of bfloat16
             there. Zero is Parcae as published.
@@ -45,7 +49,7 @@ class LTIInput(Injection):
         width: int,
         input_width: int | None = None,
         *,
-        discretization: Literal["euler", "exact"] = "euler",
+        discretization: Literal["euler", "exact", "raw"] = "euler",
         time_step: Literal["scalar", "vector"] = "vector",
         B: Literal["identity", "vector", "matrix"] = "matrix",
         initial_A: Probability = 0.2**0.5,
@@ -65,24 +69,37 @@ class LTIInput(Injection):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.zeros_(self.A_log)
         nn.init.constant_(self.dt_bias, self.initial_dt_bias)
-        if self.B is not None:
-            nn.init.ones_(self.B) if self.B.dim() == 1 else nn.init.eye_(self.B)
+        if self.B is None:
+            return
+        if self.B.dim() == 1:
+            nn.init.ones_(self.B)
+        elif self.B.shape[0] == self.B.shape[1]:
+            nn.init.eye_(self.B)
+        else:
+            orthogonal_(self.B, 1.0, generator)
 
     def A(self) -> Tensor:
         """The diagonal of the state matrix, ``(width,)``, in float32 or more, whatever the parameters' dtype."""
         return (1 - self.margin) * torch.exp(-self._rate())
 
+    def _dt(self) -> Tensor:
+        return F.softplus(at_least_float32(self.dt_bias))
+
     def _rate(self) -> Tensor:
         """``dt * exp(A_log)``, between bounds beyond which float32 cannot tell A apart from 0 or 1."""
-        z = F.softplus(at_least_float32(self.dt_bias)).clamp_min(1e-30).log() + at_least_float32(self.A_log)
+        z = self._dt().clamp_min(1e-30).log() + at_least_float32(self.A_log)
         return torch.exp(z.clamp(-_Z_BOUND, _Z_BOUND))
 
-    def _input_scale(self) -> Tensor:
-        """What B is multiplied by, ``(width,)``."""
-        if self.discretization == "euler":
-            return F.softplus(at_least_float32(self.dt_bias)).expand(self.A_log.shape)
-        rate = at_least_float32(self.A_log).clamp(-_Z_BOUND, _Z_BOUND)
-        return -torch.expm1(-self._rate()) * torch.exp(-rate)
+    def _scaled(self, entering: Tensor) -> Tensor:
+        """``Bbar e`` from ``B e``."""
+        if self.discretization == "raw":
+            return entering
+        scale = self._dt()
+        if self.discretization == "exact":
+            rate = self._rate()
+            # (1 - exp(-rate)) / rate, from 1 down to 0: a quotient that neither cancels nor overflows.
+            scale = scale * (-torch.expm1(-rate) / rate)
+        return scale.to(entering.dtype) * entering
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
         if self.B is None:
@@ -91,7 +108,7 @@ class LTIInput(Injection):
             entering = self.B.to(e.dtype) * e
         else:
             entering = F.linear(e, self.B.to(e.dtype))
-        return super().combine(self.carry(h) + self._input_scale().to(h.dtype) * entering, e, signal)
+        return super().combine(self.carry(h) + self._scaled(entering), e, signal)
 
     def carry(self, h: Tensor) -> Tensor:
         return self.A().to(h.dtype) * h

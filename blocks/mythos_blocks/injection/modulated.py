@@ -12,8 +12,8 @@ from mythos_blocks.injection.base import Injection
 class Modulated(Injection):
     """The core reads ``h * (1 + scale(e)) + shift(e)`` with linear maps of e (FiLM, arXiv 1709.07871).
 
-    Huginn's research code names a modulated injection; its file was not available, so this is the plain form. The
-    widths of state and input may differ.
+    The injection of that name in Huginn's research code modulates the layers by the state and never reads e, so this
+    is not it. The widths of state and input may differ.
     """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:
