@@ -115,6 +115,26 @@ def recipes() -> None:
 
 
 @app.command()
+def task(
+    name: Annotated[str, typer.Argument(help="A task's kind; `mythos components task` lists them.")],
+    overrides: Annotated[list[str] | None, typer.Argument(help="field=value, in Hydra's grammar.")] = None,
+    samples: Annotated[int, typer.Option(min=0, help="Samples to show.")] = 3,
+) -> None:
+    """Show a task: samples, sizes, chance, oracle, audit and speed.
+
+    Example: `mythos task reachability max_hops=5`
+    """
+    with _one_line_errors():
+        from mythos_lab.recipe.compose import load_task
+        from mythos_lab.report.task import survey
+
+        found = survey(load_task(name, overrides or []), samples)
+    from mythos_lab.report.terminal import print_task
+
+    print_task(found)
+
+
+@app.command()
 def components(
     slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page of docs/components.md.")] = False,

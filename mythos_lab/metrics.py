@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
         "nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."
     ),
     "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split."),
+    "ood/loss": Metric("nats/token", "Cross-entropy of scored tokens out of distribution."),
+    "ood/accuracy": Metric("share", "Scored tokens predicted right out of distribution."),
+    "ood/best_accuracy": Metric("share", "The best accuracy out of distribution at any loop count of the depth curve."),
     "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text."),
     "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the training dtype."),
     "stability/rho_J": Metric("1", "Growth of a power iteration on the loop's Jacobian at the last state."),

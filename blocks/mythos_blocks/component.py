@@ -20,7 +20,7 @@ class Component:
     """A class registered under a slot and a kind by the decorator :func:`component`.
 
     Positional constructor parameters are context, which the parent supplies; keyword-only ones are
-    recipe fields.
+    recipe fields. A constructor that ends in ``**fields`` and passes them to its base has the base's fields too.
 
     Attributes:
         slot: The slot that it fits.

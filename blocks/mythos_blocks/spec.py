@@ -173,19 +173,36 @@ def _referring(schema: Any) -> Any:
 
 
 def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
-    """The spec of a component: one field for each keyword-only parameter of its constructor."""
-    described = described_arguments(cls)
-    hints = get_type_hints(cls.__init__, include_extras=True)
+    """The spec of a component: one field for each keyword-only parameter of its constructor.
+
+    A constructor that passes ``**fields`` on has those of the base class's constructor too, after its own.
+    """
     fields: dict[str, Any] = {"kind": (Literal[kind], Field(default=kind, description=summary(cls)))}
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints[name], Field(default=default, description=described.get(name)))
+    for owner in _constructors(cls):
+        described = described_arguments(owner)
+        hints = get_type_hints(owner.__init__, include_extras=True)
+        for name, parameter in inspect.signature(owner.__init__).parameters.items():
+            if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in fields:
+                default = ... if parameter.default is parameter.empty else parameter.default
+                fields[name] = (hints[name], Field(default=default, description=described.get(name)))
     spec: type[Spec] = create_model(
         f"{cls.__name__}Spec", __base__=Spec, __doc__=summary(cls), __module__=cls.__module__, **fields
     )
     spec.component = cls
     return spec
+
+
+def _constructors(cls: type) -> list[Any]:
+    """The class, and its bases as far as each constructor passes on the fields that it does not name."""
+    owners: list[Any] = []
+    for owner in cls.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        owners.append(owner)
+        parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+        if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return [owner for owner in owners if owner is not object]
 
 
 def summary(cls: type) -> str:

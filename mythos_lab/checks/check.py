@@ -11,6 +11,7 @@ from mythos_lab.checks.gradient import parameters_learn
 from mythos_lab.checks.halting import mass_sums_to_one
 from mythos_lab.checks.sampling import loops_have_declared_mean, schedule_is_held
 from mythos_lab.checks.stability import rho_stays_below_one
+from mythos_lab.checks.task import no_shortcut_solves_it
 
 CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     parameters_learn,
@@ -19,6 +20,7 @@ CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     loops_have_declared_mean,
     tables_reach,
     rho_stays_below_one,
+    no_shortcut_solves_it,
     schedule_is_held,
 ]
 

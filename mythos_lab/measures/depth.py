@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mythos_blocks import LoopedTransformer
 from mythos_lab.measures.evaluate import Scores, evaluate, sampler
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import Task
+from mythos_lab.tasks.base import HeldOut, Task
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ class DepthCurve:
         ]
 
 
-def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe) -> DepthCurve:
-    """Evaluate at 1, 2, 4, ... up to ``evaluation.depth_factor`` times the evaluated loop count.
+def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut = "validation") -> DepthCurve:
+    """Evaluate a split at 1, 2, 4, ... up to ``evaluation.depth_factor`` times the evaluated loop count.
 
     Up to eight loops every count is taken, so that a staircase over difficulties shows its steps.
     """
@@ -69,5 +69,5 @@ def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe) -> DepthCu
         eval_loops=eval_loops,
         chance=task.chance,
         difficulty_name=task.difficulty_name,
-        scores={n: evaluate(model, task, recipe, iterations=n) for n in sorted(counts)},
+        scores={n: evaluate(model, task, recipe, iterations=n, split=split) for n in sorted(counts)},
     )

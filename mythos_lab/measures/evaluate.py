@@ -12,7 +12,9 @@ from torch import Tensor
 from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import IGNORE, Split, Task
+from mythos_lab.tasks.base import IGNORE, HeldOut, Task
+
+_DIFFICULTY = "difficulty"
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Scores:
         accuracy: Share of scored tokens predicted right.
         num_scored: Scored tokens.
         by_difficulty: Accuracy for each difficulty.
+        by_slice: Accuracy and scored tokens for each value of each slice that the task reports apart.
         num_loops: Iterations executed, the mean over batches.
         mean_loops: Mean over positions of the iterations run before halting.
         depth_read: Mean iteration that the readout weighs.
@@ -40,6 +43,7 @@ class Scores:
     depth_read: float
     bits_per_byte: float | None = None
     histogram: list[float] = field(default_factory=list)
+    by_slice: dict[str, dict[int, tuple[float, int]]] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
         """The scores under their metric names."""
@@ -60,19 +64,18 @@ def evaluate(
     recipe: Recipe,
     *,
     iterations: int | Sequence[int] | None = None,
-    split: Split = "validation",
+    split: HeldOut = "validation",
 ) -> Scores:
     """Score a model on a whole split.
 
     Args:
         iterations: A loop count or iteration indices; ``None`` runs the sampler's mean.
     """
-    assert split != "train"
     device = next(model.parameters()).device
     training = model.training
     model.eval()
     loss, right, scored = 0.0, 0, 0
-    buckets: dict[int, list[int]] = {}
+    buckets: dict[str, dict[int, list[int]]] = {}
     loops, running, read, positions = [], 0.0, 0.0, 0
     counts = torch.zeros(0)
     size, step = task.size(split), recipe.evaluation.batch_size
@@ -84,12 +87,9 @@ def evaluate(
         correct = (_predicted(out.logits, task) == batch.targets) & is_scored
         right += int(correct.sum())
         scored += int(is_scored.sum())
-        if batch.difficulty is not None:
-            for level in batch.difficulty.unique().tolist():
-                rows = batch.difficulty == level
-                bucket = buckets.setdefault(level, [0, 0])
-                bucket[0] += int(correct[rows].sum())
-                bucket[1] += int(is_scored[rows].sum())
+        axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
+        for name, values in {**axes, **batch.slices}.items():
+            _count(buckets.setdefault(name, {}), values, correct, is_scored)
         loops.append(out.num_loops)
         updates = out.executed.float() if out.halting.num_updates is None else out.halting.num_updates
         running += float(updates.sum())
@@ -102,13 +102,32 @@ def evaluate(
         loss=loss / scored,
         accuracy=right / scored,
         num_scored=scored,
-        by_difficulty={level: hit / total for level, (hit, total) in sorted(buckets.items())},
+        by_difficulty={level: hit / total for level, (hit, total) in sorted(buckets.pop(_DIFFICULTY, {}).items())},
         num_loops=sum(loops) / len(loops),
         mean_loops=running / positions,
         depth_read=read / positions,
         bits_per_byte=None if task.bits_per_byte is None else loss / scored * task.bits_per_byte,
         histogram=(counts[1:] / positions).tolist(),
+        by_slice={
+            name: {value: (hit / total, total) for value, (hit, total) in sorted(bucket.items())}
+            for name, bucket in buckets.items()
+        },
     )
+
+
+def _count(bucket: dict[int, list[int]], values: Tensor, correct: Tensor, is_scored: Tensor) -> None:
+    """Add right and scored tokens to the bucket of each value, of samples or of positions."""
+    spread = (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
+    hits = correct[is_scored]
+    for value, inverse in zip(*_grouped(spread), strict=True):
+        found = bucket.setdefault(value, [0, 0])
+        found[0] += int(hits[inverse].sum())
+        found[1] += int(inverse.sum())
+
+
+def _grouped(values: Tensor) -> tuple[list[int], list[Tensor]]:
+    distinct = values.unique()
+    return distinct.tolist(), [values == value for value in distinct]
 
 
 def _predicted(logits: Tensor, task: Task) -> Tensor:

@@ -12,13 +12,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mythos_blocks import BuildError, build, load_plugins
+from mythos_blocks import BuildError, Slot, build, load_plugins
 from mythos_blocks.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find, read_mapping
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import Task
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -34,6 +35,24 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     load_plugins()
     path = find("recipes", name)
     return validate(compose(path, overrides), path)
+
+
+def load_task(kind: str, overrides: Sequence[str] = ()) -> Task:
+    """One task by its kind and ``field=value`` overrides, without a recipe around it.
+
+    Raises:
+        RecipeError: Anything that is wrong with it, one line a mistake.
+    """
+    load_plugins()
+    config: dict[str, Any] = {"task": {"kind": kind}}
+    for key, value in _split(overrides)[1]:
+        set_path(Recipe, config, f"task.{key}", value, source="override")
+    try:
+        return build(Slot("task").resolve(config["task"]))
+    except ValidationError as error:
+        raise from_validation(f"task {kind}", error) from None
+    except ValueError as error:
+        raise RecipeError(f"task {kind}: {error}") from None
 
 
 def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -69,8 +88,12 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     task = build(recipe.task)
     if recipe.mask == "task" and not task.has_mask:
         raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
-    if recipe.mask != "causal" and task.causal:
-        raise ValueError(f"mask: {recipe.mask!r}, but the targets of the task {task.kind!r} need 'causal'")
+    if recipe.mask == "full" and task.causal:
+        raise ValueError(f"mask: 'full', but the targets of the task {task.kind!r} need 'causal'")
+    if recipe.mask == "causal" and task.bidirectional:
+        raise ValueError(f"mask: 'causal', but the answers of the task {task.kind!r} need later positions; use 'full'")
+    if recipe.mask != "task" and task.has_mask:
+        raise ValueError(f"mask: {recipe.mask!r}, but the task {task.kind!r} has a mask of its own; use 'task'")
     build(recipe.training.optimizer, [torch.zeros(1, 1, requires_grad=True)])
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):

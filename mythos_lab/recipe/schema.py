@@ -18,6 +18,7 @@ CODES = (
     "loops.mean",
     "stability.rho",
     "tables.reach",
+    "task.shortcut",
     "schedule.length",
 )
 """The codes of the effect check's findings, which a recipe may waive."""
@@ -47,6 +48,9 @@ class Evaluation(Declaration):
 
     batch_size: Count = Field(256, description="Sequences in an evaluation batch.")
     depth_factor: Count = Field(4, description="The depth curve ends at so many times the evaluated loop count.")
+    ood: bool = Field(
+        True, description="Measure the depth curve on samples out of distribution too, for tasks that have such."
+    )
     knockouts: bool = Field(
         True, description="Measure the quality lost when each loop component is replaced by its off kind."
     )

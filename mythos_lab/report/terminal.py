@@ -12,6 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from mythos_lab.measures.depth import DepthCurve
     from mythos_lab.report.catalogue import Entry
+    from mythos_lab.report.task import Survey
     from mythos_lab.training.result import RunResult
 
 console = Console()
@@ -23,10 +24,13 @@ def print_result(result: RunResult) -> None:
         console.print(f"waived  {finding.code}: {finding.message}", highlight=False)
     if result.curve is not None:
         print_curve(result.curve)
+    if result.ood is not None:
+        print_curve(result.ood, "out of distribution")
     shown = (
         "val/accuracy",
         "val/loss",
         "val/bits_per_byte",
+        "ood/accuracy",
         "halting/depth_read",
         "loops/executed",
         "loops/gain",
@@ -45,13 +49,49 @@ def print_result(result: RunResult) -> None:
     )
 
 
-def print_curve(curve: DepthCurve) -> None:
+def print_curve(curve: DepthCurve, title: str = "depth curve") -> None:
     """The depth curve, a row for each loop count."""
     rows = curve.rows()
-    table = Table(*rows[0], title="depth curve", box=None)
+    # Difficulties are named once, above: their columns would not fit a terminal otherwise.
+    prefix = f"{curve.difficulty_name}="
+    heads = [key.removeprefix(prefix) for key in rows[0]]
+    note = f"; accuracy by {curve.difficulty_name}" if heads != list(rows[0]) else ""
+    table = Table(*heads, title=title + note, box=None)
     for row in rows:
         table.add_row(*(str(value) if key == "loops" else f"{value:.3f}" for key, value in row.items()))
     console.print(table)
+
+
+def print_task(found: Survey) -> None:
+    """Samples, sizes, oracle, audit and speed of a task."""
+    console.print(f"[bold]{found.kind}[/bold]  {_plain(found.summary)}\n", highlight=False)
+    for sample in found.samples:
+        console.print(_plain(sample) + ("\n" if "\n" in sample else ""), highlight=False, soft_wrap=True)
+    table = Table("", "", box=None, show_header=False)
+    for name, value in found.facts.items():
+        table.add_row(name, _plain(value))
+    for split, share in found.oracle.items():
+        table.add_row(f"oracle, {split}", f"{share:.4f}")
+    table.add_row("speed", f"{found.samples_per_second:,.0f} samples/s")
+    console.print(table)
+    if not found.audit:
+        return
+    levels = sorted({s.difficulty for s in found.audit}, key=lambda level: level or 0)
+    heads = ["accuracy" if level is None else str(level) for level in levels]
+    table = Table("feature", *heads, title="audit: accuracy from one feature")
+    for partial in (False, True):
+        for feature in dict.fromkeys(s.feature for s in found.audit if s.partial == partial):
+            by_level = {s.difficulty: s.accuracy for s in found.audit if s.feature == feature}
+            cells = [f"{by_level[k]:.3f}" if k in by_level else "" for k in levels]
+            table.add_row(_plain(feature) + (" (partial work)" if partial else ""), *cells)
+    console.print(table)
+    worst = max((s for s in found.audit if not s.partial), key=lambda s: s.explained, default=None)
+    if worst is not None and found.max_shortcut is not None:
+        console.print(
+            f"the best shortcut leads {max(0.0, worst.explained):.0%} of the way from chance to every answer right "
+            f"(stated: at most {found.max_shortcut:.0%})",
+            highlight=False,
+        )
 
 
 def print_cost(rows: list[tuple[str, float]]) -> None:

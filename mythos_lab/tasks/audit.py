@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mythos_lab.tasks.graphs import Bools, Ints
+from mythos_lab.tasks.compositional.graphs import Bools, Ints
 
 Features = NDArray[Any]
 
 
-def bayes_accuracy(features: Features, label: Bools) -> float:
-    """Held-out accuracy of the best prediction from discrete features ``(samples, features)``.
+def bayes_accuracy(features: Features, label: Features) -> float:
+    """Held-out accuracy of the best prediction of ``label`` from discrete features ``(samples, features)``.
 
-    The majority label of every combination is learned on one half and tried on the other. Combinations that
-    were never seen, or are tied, count as a coin: a finite sample errs downwards, not upwards.
+    The commonest label of every combination is learned on one half and tried on the other. Combinations that were
+    never seen get the commonest label of all: a finite sample errs downwards, not upwards.
     """
     _, key = np.unique(features, axis=0, return_inverse=True)
-    key = key.reshape(-1)
+    labels, label = np.unique(label, return_inverse=True)
+    key, label = key.reshape(-1), label.reshape(-1)
     half = len(label) // 2
-    votes = np.zeros(key.max() + 1)
-    np.add.at(votes, key[:half], np.where(label[:half], 1, -1))
-    vote = votes[key[half:]]
-    right = np.where(vote == 0, 0.5, (vote > 0) == label[half:])
-    return float(right.mean())
+    pairs, counts = np.unique(key[:half] * len(labels) + label[:half], return_counts=True)
+    order = np.lexsort((pairs % len(labels), counts))  # the commonest label of a key is written last
+    best = np.full(key.max() + 1, np.bincount(label[:half], minlength=len(labels)).argmax())
+    best[pairs[order] // len(labels)] = pairs[order] % len(labels)
+    return float((best[key[half:]] == label[half:]).mean())
+
+
+def wilson_low(accuracy: float, num_samples: int) -> float:
+    """Lower end of the one-sided 99.9 % interval of a measured share (Wilson's score interval)."""
+    z, n = 3.09, num_samples
+    centre = accuracy + z * z / (2 * n)
+    half = z * math.sqrt(accuracy * (1 - accuracy) / n + z * z / (4 * n * n))
+    return (centre - half) / (1 + z * z / n)
 
 
 def degree_features(edges: Bools, source: Ints, target: Ints) -> Features:

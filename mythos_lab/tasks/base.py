@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mythos_blocks import Component, declare_slot
@@ -13,7 +15,12 @@ from mythos_blocks.objective import IGNORE as IGNORE
 
 declare_slot("task", "What the model learns.")
 
-Split = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test", "ood"]
+HeldOut = Literal["validation", "test", "ood"]
+Array = NDArray[Any]
+
+MAX_SHORTCUT = 0.1
+"""How far a shortcut may lead from chance (0) to every answer right (1) in a task that is called compositional."""
 
 
 @dataclass(frozen=True)
@@ -25,36 +32,67 @@ class Batch:
         targets: ``(batch, positions)`` integers below ``vocab_size``, or ``IGNORE`` where nothing is scored.
         allowed: ``(batch, positions, positions)`` booleans, true where a query may read a key; ``None`` for
             tasks without a mask of their own.
-        difficulty: ``(batch,)`` integers on the task's difficulty axis; ``None`` for tasks without one.
+        difficulty: Integers on the task's difficulty axis, ``(batch,)``, or ``(batch, positions)`` where the answers
+            of one sample differ in it; ``None`` for tasks without one.
+        slices: Further integers by which results are reported apart, ``(batch,)`` or ``(batch, positions)``.
+        records: What probes need to know of a sample and a model never sees, ``(batch, ...)``.
     """
 
     tokens: Tensor
     targets: Tensor
     allowed: Tensor | None = None
     difficulty: Tensor | None = None
+    slices: Mapping[str, Tensor] = field(default_factory=dict)
+    records: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with every tensor changed."""
+        return Batch(
+            change(self.tokens),
+            change(self.targets),
+            None if self.allowed is None else change(self.allowed),
+            None if self.difficulty is None else change(self.difficulty),
+            {name: change(tensor) for name, tensor in self.slices.items()},
+            {name: change(tensor) for name, tensor in self.records.items()},
+        )
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
-        allowed = None if self.allowed is None else self.allowed.to(device)
-        difficulty = None if self.difficulty is None else self.difficulty.to(device)
-        return Batch(self.tokens.to(device), self.targets.to(device), allowed, difficulty)
+        return self.map(lambda tensor: tensor.to(device))
 
 
 @dataclass(frozen=True)
 class Shortcut:
-    """What an audit found about one feature that needs no reasoning.
+    """What an audit found about one feature of the input.
 
     Attributes:
         feature: What is read off the input.
         difficulty: The difficulty at which it was audited; ``None`` for all together.
         accuracy: Held-out accuracy of the best prediction from that feature alone.
-        num_samples: Samples on which the accuracy was measured.
+        low: Lower end of its 99.9 % interval (Wilson's, one-sided).
+        chance: Held-out accuracy of the best prediction from nothing.
+        num_samples: Answers on which the accuracy was measured.
+        partial: Whether the feature is an honest part of the work (what fewer steps would bring) and not a way
+            around it.
     """
 
     feature: str
     difficulty: int | None
     accuracy: float
+    low: float
+    chance: float
     num_samples: int
+    partial: bool = False
+
+    @property
+    def explained(self) -> float:
+        """How far it leads from chance (0) to every answer right (1)."""
+        return (self.accuracy - self.chance) / max(1e-9, 1 - self.chance)
+
+    @property
+    def surely_explained(self) -> float:
+        """The same from the lower end of the interval: what is beyond doubt."""
+        return (self.low - self.chance) / max(1e-9, 1 - self.chance)
 
 
 class Task(Component):
@@ -62,23 +100,32 @@ class Task(Component):
 
     Attributes:
         vocab_size: Tokens are integers below it; targets too.
-        positions: Tokens in a sample.
+        positions: Tokens in a sample, but for those out of distribution.
+        ood_positions: Tokens in a sample out of distribution; ``None`` for tasks without that split.
         difficulty_name: What the difficulty axis counts (``"hops"``); ``None`` for tasks without one.
-        chance: Accuracy of guessing; ``None`` where it has no meaning.
         answers: Tokens among which a prediction is the likeliest; ``None`` for all tokens.
         has_mask: Whether batches carry ``allowed``.
         causal: Whether the targets make sense only for a model that cannot see later positions.
+        bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
+        compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
         bits_per_byte: Factor from a loss in nats per token to bits per byte; ``None`` for tasks that are not text.
     """
 
     vocab_size: int
     positions: int
+    ood_positions: int | None = None
     difficulty_name: str | None = None
-    chance: float | None = None
     answers: tuple[int, ...] | None = None
     has_mask: bool = False
     causal: bool = False
+    bidirectional: bool = False
+    compositional: bool = False
     bits_per_byte: float | None = None
+
+    @property
+    def chance(self) -> float | None:
+        """Accuracy of the best guess that does not look at the input; ``None`` where it has no meaning."""
+        return None
 
     def batch(self, split: Split, indices: range) -> Batch:
         """The samples with these indices. Training indices have no end; those of the other splits end at ``size``.
@@ -88,8 +135,8 @@ class Task(Component):
         """
         raise NotImplementedError
 
-    def size(self, split: Literal["validation", "test"]) -> int:
-        """Samples in a split that is evaluated."""
+    def size(self, split: HeldOut) -> int:
+        """Samples in a split that is evaluated; 0 for one that the task does not have."""
         raise NotImplementedError
 
     def fingerprint(self) -> str:
@@ -97,5 +144,17 @@ class Task(Component):
         raise NotImplementedError
 
     def audit(self, num_samples: int = 4096) -> list[Shortcut]:
-        """How far features that need no reasoning go, measured; empty for tasks that claim no reasoning."""
+        """How far features that need no reasoning go, measured; empty for tasks without declared features."""
         return []
+
+    def render(self, batch: Batch, row: int) -> str:
+        """A sample as a person reads it: the tokens, an arrow, the answers."""
+        raise NotImplementedError
+
+    def describe(self) -> str:
+        """What the data are, where their fields do not say it; a few lines, or none."""
+        return ""
+
+    def identity(self) -> dict[str, str]:
+        """What a run records of the data beside their fingerprint (a tokenizer's name and hash, ...)."""
+        return {}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from mlflow.exceptions import MlflowException
@@ -24,10 +26,12 @@ def default_uri() -> str:
 def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     """A client, and the id of the experiment, which is made where it is missing.
 
-    Opening a fresh SQLite store runs its migrations; several processes that do so at once fail, so a study
-    prepares the store before its workers start.
+    Opening a fresh SQLite store runs its migrations, and processes that do so at once fail; so they take turns.
     """
-    client = MlflowClient(uri or default_uri())
+    place = uri or default_uri()
+    with _turn(place):
+        client = MlflowClient(place)
+        client.get_experiment_by_name(experiment)
     found = client.get_experiment_by_name(experiment)
     if found is not None:
         return client, str(found.experiment_id)
@@ -37,6 +41,15 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
         found = client.get_experiment_by_name(experiment)
         assert found is not None
         return client, str(found.experiment_id)
+
+
+def _turn(uri: str) -> AbstractContextManager[object]:
+    """A lock beside the file of a SQLite store; other stores are servers, which see to it themselves."""
+    path = uri.removeprefix("sqlite:///")
+    if path == uri or not path:
+        return nullcontext()
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(f"{path}.lock")
 
 
 class Tracker:

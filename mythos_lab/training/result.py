@@ -34,6 +34,8 @@ class RunResult:
         cost: What it cost.
         findings: What the effect check found, all waived.
         curve: The depth curve of a finished run.
+        ood: The same out of distribution, for tasks that have such samples.
+        slices: Accuracy and scored tokens for each value of each slice of the validation split.
     """
 
     status: Literal["finished", "diverged", "pruned"]
@@ -43,6 +45,8 @@ class RunResult:
     cost: Cost
     findings: list[Finding] = field(default_factory=list)
     curve: DepthCurve | None = None
+    ood: DepthCurve | None = None
+    slices: dict[str, dict[int, tuple[float, int]]] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -59,6 +63,11 @@ def save(result: RunResult, model: LoopedTransformer) -> None:
         "run_id": result.run_id,
         "metrics": result.metrics,
         "depth_curve": None if result.curve is None else result.curve.rows(),
+        "ood_depth_curve": None if result.ood is None else result.ood.rows(),
+        "slices": {
+            name: [{"value": v, "accuracy": a, "num_scored": n} for v, (a, n) in values.items()]
+            for name, values in result.slices.items()
+        },
     }
     (result.folder / RESULT).write_text(json.dumps(numbers, indent=1), encoding="utf-8")
 

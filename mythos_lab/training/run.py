@@ -20,7 +20,7 @@ from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.cost import cost
+from mythos_lab.recipe.cost import cost, mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
@@ -102,24 +102,44 @@ def run(
         milestones.send(module)
     if module.scores is not None:
         metrics |= module.scores.metrics()
-    curve = None
+    curve, ood = None, None
     if status == "finished":
         assert module.scores is not None
         curve = depth_curve(model, task, recipe)
         metrics |= curve.metrics()
         if recipe.evaluation.knockouts:
             metrics |= knockouts(model, task, recipe, module.scores)
-        for row in curve.rows():
-            tracker.metrics(
-                {f"depth/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
-                int(row["loops"]),
-            )
+        ood = depth_curve(model, task, recipe, "ood") if recipe.evaluation.ood and task.size("ood") else None
+        if ood is not None:
+            metrics |= {
+                "ood/loss": ood.scores[ood.eval_loops].loss,
+                "ood/accuracy": ood.scores[ood.eval_loops].accuracy,
+                "ood/best_accuracy": max(scores.accuracy for scores in ood.scores.values()),
+            }
+        for prefix, measured in (("depth", curve), ("ood_depth", ood)):
+            for row in measured.rows() if measured is not None else []:
+                tracker.metrics(
+                    {f"{prefix}/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
+                    int(row["loops"]),
+                )
         tracker.metrics(
-            {k: v for k, v in metrics.items() if k.startswith(("loops/", "knockout/"))}, recipe.training.max_steps
+            {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/"))},
+            recipe.training.max_steps,
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(module.scores, folder / "halting.png"))
-    result = RunResult(status, folder, tracker.run_id, metrics, total, findings, curve, reason)  # type: ignore[arg-type]
+    result = RunResult(
+        status,  # type: ignore[arg-type]
+        folder,
+        tracker.run_id,
+        metrics,
+        total,
+        findings,
+        curve,
+        ood,
+        module.scores.by_slice if module.scores is not None else {},
+        reason,
+    )
     save(result, model)
     for name in ("result.json", "model.safetensors"):
         tracker.artifact(folder / name)
@@ -138,7 +158,21 @@ def assemble(recipe: Recipe) -> tuple[LoopedTransformer, Task]:
 
 
 def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Finding]:
-    """The effect check's findings."""
+    """The effect check's findings.
+
+    Raises:
+        RecipeError: The model cannot read the longer samples that are evaluated out of distribution.
+    """
+    if recipe.evaluation.ood and task.size("ood"):
+        sample = task.batch("ood", range(1))
+        try:
+            with torch.no_grad():
+                model(sample.tokens, mask_for(recipe, sample.allowed), 1)
+        except ValueError as error:
+            raise RecipeError(
+                f"{recipe.name}: evaluation.ood: the model cannot read samples of {sample.tokens.shape[1]} positions "
+                f"({error}); set task.ood_range=0 or evaluation.ood=false"
+            ) from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of a schedule that is asked ahead of its optimiser
         held = TrainingModule(recipe, model, task).configure_optimizers()
@@ -202,10 +236,13 @@ def _record(recipe: Recipe, task: Task, folder: Path, tracker: Tracker) -> None:
     where = environment()
     (folder / "environment.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
     tracker.params(flatten(recipe.model_dump(mode="json")))
-    tracker.tag("mythos.data_fingerprint", task.fingerprint())
+    data = {"fingerprint": task.fingerprint(), **task.identity()}
+    (folder / "data.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
+    for name, value in data.items():
+        tracker.tag(f"mythos.data_{name}", value)
     tracker.tag("mythos.folder", str(folder))
     tracker.tag("mlflow.source.git.commit", str(where["git_commit"]))
-    for name in (RECIPE, "environment.json"):
+    for name in (RECIPE, "environment.json", "data.json"):
         tracker.artifact(folder / name)
     (folder / STATE).write_text(json.dumps({"run_id": tracker.run_id}), encoding="utf-8")
 

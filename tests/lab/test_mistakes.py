@@ -72,7 +72,7 @@ OVERRIDES = [
     (MYTHOS, "mask=full", "need 'causal'"),
     (GATED, "mask=causl", "'causal', 'full' or 'task'"),
     (GATED, "task.max_hops=0", "greater than or equal to 1"),
-    (GATED, "task.max_hops=9", "max_hops=9 must be at most num_nodes - 3"),
+    (GATED, "task.max_hops=9", "must come to at most num_nodes - 3"),
     (GATED, "task.min_hops=5", "min_hops=5 exceeds max_hops=4"),
     (MYTHOS, "task.path=/no/such/folder", "/no/such/folder"),
     (MYTHOS, "task.path=/dev/null", "no usable text"),

@@ -70,23 +70,80 @@ def reaches(edges: Bools, source: Ints, target: Ints) -> Bools:
     return reached
 
 
+def published_graphs(
+    rng: np.random.Generator, hops: Ints, size: Ints, max_nodes: int
+) -> tuple[Bools, Ints, Ints, Bools]:
+    """Edges ``(graphs, n, n)``, s, t and labels as arXiv 2603.21676 draws them, for graphs of ``size`` nodes.
+
+    The first pair without a path in a shuffled list of all ordered pairs is a uniform draw among such pairs, which is
+    how it is made here; graphs in which every node leads to every other are drawn anew.
+    """
+    num = len(hops)
+    label = rng.integers(0, 2, num).astype(bool)
+    yes, no = np.flatnonzero(label), np.flatnonzero(~label)
+    edges = np.zeros((num, max_nodes, max_nodes), dtype=bool)
+    source, target = np.zeros((2, num), dtype=np.int64)
+    edges[yes], source[yes], target[yes] = _path_and_more(rng, hops[yes], size[yes], max_nodes)
+    for _ in range(_MAX_DRAWS):
+        if not len(no):
+            return edges, source, target, label
+        drawn = _random_edges(rng, size[no], max_nodes)
+        real = np.arange(max_nodes) < size[no, None]
+        apart = ~_closure(drawn) & real[:, :, None] & real[:, None, :]
+        pair = (rng.random((len(no), max_nodes * max_nodes)) * apart.reshape(len(no), -1)).argmax(1)
+        found = apart.any((1, 2))
+        rows = no[found]
+        edges[rows], source[rows], target[rows] = drawn[found], pair[found] // max_nodes, pair[found] % max_nodes
+        no = no[~found]
+    raise AssertionError(f"no pair without a path in graphs of up to {max_nodes} nodes")
+
+
+def _random_edges(rng: np.random.Generator, size: Ints, n: int) -> Bools:
+    """size/2 to 2 size draws of edges between the first ``size`` of n nodes; what is drawn twice counts once."""
+    draws = rng.integers(size // 2, 2 * size + 1)
+    u, v = rng.integers(0, size[:, None], (2, len(size), 2 * n))
+    kept = (np.arange(2 * n) < draws[:, None]) & (u != v)
+    edges = np.zeros((len(size), n, n), dtype=bool)
+    rows = np.broadcast_to(np.arange(len(size))[:, None], kept.shape)
+    edges[rows[kept], u[kept], v[kept]] = True
+    return edges
+
+
+def _closure(edges: Bools) -> Bools:
+    """Which nodes lead to which, each to itself too, by Warshall's algorithm on sets that are words."""
+    n = edges.shape[1]
+    bit = np.left_shift(np.uint64(1), np.arange(n, dtype=np.uint64))
+    after = edges.astype(np.uint64) @ bit | bit
+    for k in range(n):
+        after |= np.where(after & bit[k], after[:, k : k + 1], np.uint64(0))
+    closed: Bools = (after[:, :, None] & bit) != 0
+    return closed
+
+
 def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Bools]:
+    edges, source, target = _path_and_more(rng, hops, np.full(len(hops), n), n)
+    negative, found = _swapped(rng, edges, source, target)
+    return GraphPairs(edges, negative, source, target, hops), found
+
+
+def _path_and_more(rng: np.random.Generator, hops: Ints, size: Ints, n: int) -> tuple[Bools, Ints, Ints]:
+    """Edges, s and t of graphs of ``size`` of the n nodes: a path of exactly ``hops`` edges from s to t, and
+    size/2 to 2 size draws of random edges, of which those are left out that would make it shorter."""
     pairs, rows = len(hops), np.arange(len(hops))
-    nodes = rng.permuted(np.tile(np.arange(n), (pairs, 1)), axis=1)
+    nodes = np.argsort(np.where(np.arange(n) < size[:, None], rng.random((pairs, n)), 2.0), axis=1)
     source, target = nodes[:, 0], nodes[rows, hops]
     edges = np.zeros((pairs, n, n), dtype=bool)
     # n stands for no path; the type holds n + 1 + n, the longest sum that is compared with it.
     distance = np.full((pairs, n, n), n, dtype=np.min_scalar_type(-(2 * n + 1)))
     distance[:, np.arange(n), np.arange(n)] = 0
-    for i in range(int(hops.max())):
+    for i in range(int(hops.max(initial=0))):
         _add(edges, distance, nodes[:, i], nodes[:, i + 1], i < hops)
-    extra = rng.integers(n // 2, 2 * n + 1, pairs)
-    for i in range(int(extra.max())):
-        u, v = rng.integers(0, n, (2, pairs))
+    extra = rng.integers(size // 2, 2 * size + 1)
+    for i in range(int(extra.max(initial=0))):
+        u, v = rng.integers(0, size, (2, pairs))
         closer = distance[rows, source, u].astype(int) + 1 + distance[rows, v, target] < hops
         _add(edges, distance, u, v, (i < extra) & (u != v) & ~edges[rows, u, v] & ~closer)
-    negative, found = _swapped(rng, edges, source, target)
-    return GraphPairs(edges, negative, source, target, hops), found
+    return edges, source, target
 
 
 def _add(edges: Bools, distance: NDArray[Any], u: Ints, v: Ints, where: Bools) -> None:

@@ -1,0 +1,1 @@
+"""Tasks that a short program solves."""

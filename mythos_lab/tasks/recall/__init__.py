@@ -1,0 +1,1 @@
+"""Tasks of looking things up: MQAR, and MAD's six."""
