@@ -27,6 +27,7 @@ class Frame:
         losses: What components add to the training loss, by name, one entry a call.
         tape: States by place: ``("prelude", layer)``, ``("core", t, layer)``, ``("core", t)`` for the state after
             iteration t, ``("coda", layer)``; ``None`` where nothing is recorded.
+        logits_at: The positions whose logits are wanted, ``(batch, positions)``; ``None`` for all.
         selection: Which positions of the pass these are; ``None`` for all.
         shape: ``(batch, positions)`` of the pass, where ``selection`` is set.
     """
@@ -39,6 +40,7 @@ class Frame:
     memory: Memory | None = None
     losses: dict[str, list[Tensor]] | None = None
     tape: dict[Path, Tensor] | None = None
+    logits_at: Tensor | None = None
     selection: Selection | None = None
     shape: torch.Size | None = None
 

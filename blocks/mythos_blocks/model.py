@@ -114,8 +114,9 @@ class LoopedTransformer(Module):
         exit: Exit | None = None,
         compact: bool = True,
         record: bool = False,
+        logits_at: Tensor | None = None,
     ) -> ModelOutput:
-        """Logits at every position.
+        """Logits at every position, or at those that are asked for.
 
         Args:
             tokens: ``(batch, positions)``, integers below the vocabulary size.
@@ -128,6 +129,8 @@ class LoopedTransformer(Module):
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
             record: Put every layer's output and every state on the output's tape.
+            logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
+                ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
         """
         memory = None if past is None else Memory(self.core.kv_policy, past, keeps=False)
         frame = Frame(
@@ -137,6 +140,7 @@ class LoopedTransformer(Module):
             memory=memory,
             losses={},
             tape={} if record else None,
+            logits_at=logits_at,
         )
         embedded = self.embedding(tokens)
         if self.embedding_scale != 1:
@@ -144,7 +148,7 @@ class LoopedTransformer(Module):
         e = self.prelude(embedded, frame.at("prelude"))
 
         def read(h: Tensor, frame: Frame) -> Tensor:
-            return self.read(h, replace(frame, losses=None, tape=None))
+            return self.read(h, replace(frame, losses=None, tape=None, logits_at=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
         logits = self.read(state.halting.readout, frame)
@@ -170,10 +174,13 @@ class LoopedTransformer(Module):
     def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:
         """The logits that the model reads from a state of its loop.
 
-        Shapes: ``(batch, positions, state_width) -> (batch, positions, vocab_size)``.
+        Shapes: ``(batch, positions, state_width) -> (batch, positions, vocab_size)``, or ``(chosen, vocab_size)``
+        where the frame says at which positions.
         """
         frame = frame or Frame()
         x = self.coda(self.core.interface(h, self.norm), frame.at("coda"))
+        if frame.logits_at is not None:
+            x = x[frame.logits_at]
         logits: Tensor = self.head(self.norm(x))
         return logits
 

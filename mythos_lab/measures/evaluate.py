@@ -81,10 +81,11 @@ def evaluate(
     size, step = task.size(split), recipe.evaluation.batch_size
     for start in range(0, size, step):
         batch = task.batch(split, range(start, min(size, start + step))).to(device)
-        out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations)
         is_scored = batch.targets != IGNORE
-        loss += float(F.cross_entropy(out.logits[is_scored].float(), batch.targets[is_scored], reduction="sum"))
-        correct = (_predicted(out.logits, task) == batch.targets) & is_scored
+        out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations, logits_at=is_scored)
+        wanted = batch.targets[is_scored]
+        loss += float(F.cross_entropy(out.logits.float(), wanted, reduction="sum"))
+        correct = _predicted(out.logits, task) == wanted
         right += int(correct.sum())
         scored += int(is_scored.sum())
         axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
@@ -116,22 +117,20 @@ def evaluate(
 
 
 def _count(bucket: dict[int, list[int]], values: Tensor, correct: Tensor, is_scored: Tensor) -> None:
-    """Add right and scored tokens to the bucket of each value, of samples or of positions."""
+    """Add right and scored tokens to the bucket of each value, of samples or of positions.
+
+    ``correct`` is ``(scored,)``, ``values`` ``(batch,)`` or ``(batch, positions)``.
+    """
     spread = (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
-    hits = correct[is_scored]
-    for value, inverse in zip(*_grouped(spread), strict=True):
+    for value in spread.unique().tolist():
+        here = spread == value
         found = bucket.setdefault(value, [0, 0])
-        found[0] += int(hits[inverse].sum())
-        found[1] += int(inverse.sum())
-
-
-def _grouped(values: Tensor) -> tuple[list[int], list[Tensor]]:
-    distinct = values.unique()
-    return distinct.tolist(), [values == value for value in distinct]
+        found[0] += int(correct[here].sum())
+        found[1] += int(here.sum())
 
 
 def _predicted(logits: Tensor, task: Task) -> Tensor:
-    """The likeliest token at each position, among the task's answers where it has them."""
+    """The likeliest token of each row ``(scored, vocab_size)``, among the task's answers where it has them."""
     if task.answers is None:
         return logits.argmax(-1)
     answers = torch.tensor(task.answers, device=logits.device)

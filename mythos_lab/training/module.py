@@ -17,7 +17,7 @@ from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import Batch, Task
+from mythos_lab.tasks.base import IGNORE, Batch, Task
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -66,7 +66,13 @@ class TrainingModule(L.LightningModule):
         )  # for components that draw from the global generator
         self.model.core.loops.progress = step / self.recipe.training.max_steps
         num_loops = self.num_loops(step, batch.tokens)
-        out = self.model(batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, record=self.losses.every_step)
+        out = self.model(
+            batch.tokens,
+            mask_for(self.recipe, batch.allowed),
+            num_loops,
+            record=self.losses.every_step,
+            logits_at=batch.targets != IGNORE,
+        )
         total, terms = self.losses(self.model, out, batch.targets)
         self._tokens += batch.tokens.numel()
         if self._logs(step):

@@ -2,6 +2,7 @@
 
 from mythos_blocks.feedforward.expert_attention import ExpertAttention
 from mythos_blocks.feedforward.gelu import GELU
+from mythos_blocks.feedforward.identity import Identity
 from mythos_blocks.feedforward.moe import MixtureOfExperts
 from mythos_blocks.feedforward.relu2 import ReLU2
 from mythos_blocks.feedforward.routing import RoutedExperts
@@ -11,6 +12,7 @@ from mythos_blocks.feedforward.swiglu import SwiGLU
 __all__ = [
     "GELU",
     "ExpertAttention",
+    "Identity",
     "MixtureOfExperts",
     "ReLU2",
     "RoutedExperts",

@@ -1,6 +1,6 @@
 """The training loss, from what the model predicts after its iterations."""
 
-from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies, scored
+from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies, scored, scored_logits
 from mythos_blocks.objective.blended import Blended
 from mythos_blocks.objective.expected import Expected
 from mythos_blocks.objective.final import Final
@@ -17,4 +17,5 @@ __all__ = [
     "SupervisedHalting",
     "cross_entropies",
     "scored",
+    "scored_logits",
 ]

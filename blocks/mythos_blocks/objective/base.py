@@ -48,13 +48,18 @@ def scored(x: Tensor, targets: Tensor) -> Tensor:
     return x.flatten(0, 1) if x.is_meta else x[targets != IGNORE]
 
 
+def scored_logits(logits: Tensor, targets: Tensor) -> Tensor:
+    """The logits of scored positions, ``(scored, vocab_size)``; as they are where the model read no others."""
+    return logits if logits.dim() == 2 else scored(logits, targets)
+
+
 def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
     """Cross-entropy of every scored token after each iteration, ``(num_loops, scored)``.
 
     The state of an iteration is read as the last one is: through interface, coda, norm and head.
     """
     wanted = scored(targets, targets)
-    return torch.stack([token_loss(scored(model.read(h, out.frame), targets), wanted) for h in out.states])
+    return torch.stack([token_loss(scored_logits(model.read(h, out.frame), targets), wanted) for h in out.states])
 
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:

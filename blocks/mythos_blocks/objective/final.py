@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from mythos_blocks.component import component
-from mythos_blocks.objective.base import Objective, scored, token_loss
+from mythos_blocks.objective.base import Objective, scored, scored_logits, token_loss
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -21,4 +21,4 @@ class Final(Objective):
         pass
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        return token_loss(scored(out.logits, targets), scored(targets, targets)).mean()
+        return token_loss(scored_logits(out.logits, targets), scored(targets, targets)).mean()

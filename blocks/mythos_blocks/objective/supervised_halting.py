@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -44,8 +45,9 @@ class SupervisedHalting(Objective):
         values = out.halting.scores
         wanted = targets != IGNORE
         whole = model.core.halting.read == "first"
+        everywhere = replace(out.frame, logits_at=None)
         for t, (h, value) in enumerate(zip(out.states, values, strict=True)):
-            right = model.read(h, out.frame).argmax(-1) == targets
+            right = model.read(h, everywhere).argmax(-1) == targets
             label = (right | ~wanted).all(1, keepdim=True).expand_as(right) if whole else right
             total = total + self.weight / len(values) * _entropy(value[..., 0], label.float(), wanted)
             if value.shape[-1] == 2:

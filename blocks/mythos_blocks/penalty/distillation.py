@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.component import component
-from mythos_blocks.objective.base import scored
+from mythos_blocks.objective.base import scored, scored_logits
 from mythos_blocks.penalty.base import Penalty
 from mythos_blocks.types import Positive
 
@@ -50,7 +50,7 @@ class Distillation(Penalty):
         assert tokens is not None
         with torch.no_grad():
             wanted = self._load(tokens.device)(tokens, out.frame.mask).logits
-        student = F.log_softmax(scored(out.logits, targets).float() / self.temperature, dim=-1)
+        student = F.log_softmax(scored_logits(out.logits, targets).float() / self.temperature, dim=-1)
         teacher = F.log_softmax(scored(wanted, targets).float() / self.temperature, dim=-1)
         divergence = F.kl_div(student, teacher, log_target=True, reduction="batchmean")
         return self.weight * self.temperature**2 * divergence, divergence

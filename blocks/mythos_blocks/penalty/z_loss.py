@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from mythos_blocks.component import component
-from mythos_blocks.objective.base import scored
+from mythos_blocks.objective.base import scored_logits
 from mythos_blocks.penalty.base import Penalty
 from mythos_blocks.types import Positive
 
@@ -29,5 +29,5 @@ class ZLoss(Penalty):
         self.weight = weight
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
-        z = scored(out.logits, targets).float().logsumexp(-1).square().mean()
+        z = scored_logits(out.logits, targets).float().logsumexp(-1).square().mean()
         return self.weight * z, z

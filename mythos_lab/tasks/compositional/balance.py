@@ -26,9 +26,9 @@ def balanced_rows(
     """Rows whose label is the wanted one, in cells that tell nothing about it.
 
     The first draw settles each row's cell, and nothing else. Further draws are dealt out to rows of the same level,
-    cell and wanted label. Where a cell has hardly any of one label, the rows that wait for it give the cell up, and as
-    many of the other label with them, for cells that others of their level have found both labels in; so every cell is
-    as often true as false.
+    cell and wanted label. Where a cell has hardly any of one label, the rows that wait for it give the cell up, and with
+    them those of the other label that are too many there, for cells in which others of their level have been served;
+    so what is left of every cell is as often true as false.
 
     Args:
         draw: Rows to candidates, labels ``(rows,)`` of 0 and 1, and cells ``(rows,)``, small integers.
@@ -53,13 +53,24 @@ def balanced_rows(
         if not len(open_):
             return pool(parts, (which, place))
         if round_ % _ROUNDS == 0:
+            given_up = _surplus(_keys(level, cell, wanted), open_)
+            open_ = np.concatenate((open_, given_up))
             done = np.setdiff1d(np.arange(len(wanted)), open_)
-            twins, _ = _matches(
-                _keys(level[done], cell[done], wanted[done]), _keys(level[open_], cell[open_], 1 - wanted[open_])
-            )
-            open_ = np.concatenate((open_, done[twins]))
-            cell[open_] = _cells_of_others(rng, level, cell, np.delete(done, twins), open_)
+            cell[open_] = _cells_of_others(rng, level, cell, done, open_)
     raise ValueError(f"hardly any sample of difficulty {int(level[open_[0]])} has the label that balance asks for")
+
+
+def _surplus(keys: Array, open_: Array) -> Array:
+    """In cells where rows wait for a label: the rows that have the other one and are more than those that have it."""
+    waiting = np.unique(keys[open_] // 2)
+    done = np.setdiff1d(np.arange(len(keys)), open_)
+    done = done[np.isin(keys[done] // 2, waiting)]
+    surplus = []
+    for cell in waiting.tolist():
+        zero, one = (done[keys[done] == 2 * cell + label] for label in (0, 1))
+        more, fewer = (zero, one) if len(zero) > len(one) else (one, zero)
+        surplus.append(more[len(fewer) :])
+    return np.concatenate(surplus)
 
 
 def _cells_of_others(rng: np.random.Generator, level: Array, cell: Array, done: Array, rows: Array) -> Array:

@@ -1,0 +1,22 @@
+"""No computation of a position on its own."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.component import Module, component
+from mythos_blocks.frame import Frame
+
+
+@component("feedforward", "identity")
+class Identity(Module):
+    """The input itself: layers that only attend, as in the recall models of zoology (arXiv 2312.04927).
+
+    Shapes: ``(..., width) -> (..., width)``.
+    """
+
+    def __init__(self, width: int, max_loops: int = 1) -> None:
+        super().__init__()
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        return x

@@ -1,0 +1,40 @@
+"""The audit's own arithmetic."""
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest
+
+from mythos_lab.tasks.audit import bayes_accuracy, wilson_low
+from mythos_lab.tasks.base import Shortcut
+
+
+def test_what_a_feature_settles_is_found_and_noise_is_not():
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 5, 20_000)
+    noise = rng.integers(0, 5, 20_000)
+    half = np.where(rng.random(20_000) < 0.5, label, noise)
+    assert bayes_accuracy(label[:, None], label) == 1
+    assert abs(bayes_accuracy(noise[:, None], label) - 0.2) < 0.02
+    assert abs(bayes_accuracy(half[:, None], label) - 0.6) < 0.02
+
+
+def test_combinations_that_were_never_seen_get_the_commonest_label():
+    label = np.array([1] * 700 + [0] * 300)
+    label = np.random.default_rng(0).permutation(label)
+    assert abs(bayes_accuracy(np.arange(1000)[:, None], label) - 0.7) < 0.05
+
+
+def test_labels_need_not_count_from_zero():
+    label = np.random.default_rng(0).choice([7, 4000], 2000)
+    assert bayes_accuracy(label[:, None] * 3, label) == 1
+
+
+@pytest.mark.parametrize("hits, num", [(500, 1000), (0, 50), (50, 50), (990, 1000)])
+def test_the_lower_end_is_scipys(hits, num):
+    theirs = binomtest(hits, num).proportion_ci(1 - 2e-3, method="wilson").low
+    assert abs(wilson_low(hits / num, num) - theirs) < 2e-4
+
+
+def test_explained_runs_from_chance_to_one():
+    assert Shortcut("x", None, 0.6, 0.55, 0.2, 100).explained == pytest.approx(0.5)
+    assert Shortcut("x", None, 1.0, 0.9, 0.2, 100).explained == pytest.approx(1.0)
