@@ -116,21 +116,24 @@ def recipes() -> None:
 
 @app.command()
 def task(
-    name: Annotated[str, typer.Argument(help="A task's kind; `mythos components task` lists them.")],
+    name: Annotated[str | None, typer.Argument(help="A task's kind; without one, all tasks are listed.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="field=value, in Hydra's grammar.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Samples to show.")] = 3,
 ) -> None:
-    """Show a task: samples, sizes, chance, oracle, audit and speed.
+    """Show a task: samples, sizes, chance, oracle, audit and speed. Without a name, list all with what audits found.
 
     Example: `mythos task reachability max_hops=5`
     """
+    from mythos_lab.report.task import overview, survey
+    from mythos_lab.report.terminal import print_task, print_tasks
+
     with _one_line_errors():
         from mythos_lab.recipe.compose import load_task
-        from mythos_lab.report.task import survey
 
+        if name is None:
+            print_tasks(overview())
+            return
         found = survey(load_task(name, overrides or []), samples)
-    from mythos_lab.report.terminal import print_task
-
     print_task(found)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from mythos_blocks.registry import slots
+from mythos_blocks.spec import summary
 from mythos_lab.tasks.base import IGNORE, HeldOut, Shortcut, Task
 from mythos_lab.tasks.generated import Generated
 
@@ -37,10 +39,49 @@ class Survey:
     samples_per_second: float
 
 
+@dataclass(frozen=True)
+class Line:
+    """A task of the overview: its name, difficulty axis, chance, and its worst shortcut at default fields.
+
+    Attributes:
+        explained: How far the worst shortcut leads from chance to every answer right; ``None`` without an audit.
+        bound: How far the task states that shortcuts may lead.
+        claim: Whether it calls itself compositional.
+    """
+
+    kind: str
+    difficulty: str
+    chance: float | None
+    shortcut: str
+    explained: float | None
+    bound: float | None
+    claim: bool
+
+
+def overview() -> list[Line]:
+    """All tasks at their defaults, audited."""
+    lines = []
+    for kind, component in sorted(slots()["task"].kinds.items()):
+        task = component()
+        assert isinstance(task, Task)
+        worst = max((s for s in task.audit() if not s.partial), key=lambda s: s.explained, default=None)
+        facts = _facts(task)
+        lines.append(
+            Line(
+                kind=kind,
+                difficulty=facts.get("difficulty", "").replace(", out of distribution to", " /"),
+                chance=task.chance,
+                shortcut="" if worst is None else worst.feature,
+                explained=None if worst is None else max(0.0, worst.explained),
+                bound=task.max_shortcut if isinstance(task, Generated) else None,
+                claim=task.compositional,
+            )
+        )
+    return lines
+
+
 def survey(task: Task, num_samples: int) -> Survey:
     """Draw, solve, audit and time a task."""
-    from mythos_blocks.spec import summary
-
     start = time.perf_counter()
     task.batch("train", range(min(_NUM_TIMED, getattr(task, "train_size", None) or _NUM_TIMED)))
     seconds = time.perf_counter() - start
@@ -50,7 +91,7 @@ def survey(task: Task, num_samples: int) -> Survey:
         kind=task.kind,
         summary=summary(type(task)),
         samples=[task.render(shown, row) for row in range(len(shown.tokens))],
-        facts=_facts(task),
+        facts={**_facts(task), "fingerprint": task.fingerprint()},
         oracle=_solved(task) if isinstance(task, Generated) else {},
         audit=task.audit(),
         max_shortcut=task.max_shortcut if generated else None,  # type: ignore[attr-defined]
@@ -73,7 +114,6 @@ def _facts(task: Task) -> dict[str, str]:
     facts["mask"] = mask
     if task.describe():
         facts["data"] = task.describe()
-    facts["fingerprint"] = task.fingerprint()
     return facts
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from mythos_lab.measures.depth import DepthCurve
     from mythos_lab.report.catalogue import Entry
-    from mythos_lab.report.task import Survey
+    from mythos_lab.report.task import Line, Survey
     from mythos_lab.training.result import RunResult
 
 console = Console()
@@ -60,6 +60,24 @@ def print_curve(curve: DepthCurve, title: str = "depth curve") -> None:
     for row in rows:
         table.add_row(*(str(value) if key == "loops" else f"{value:.3f}" for key, value in row.items()))
     console.print(table)
+
+
+def print_tasks(lines: list[Line]) -> None:
+    """All tasks, with the shortcut that goes furthest in each."""
+    table = Table("task", "difficulty", "chance", "furthest shortcut", "leads", "stated", box=None)
+    for line in lines:
+        table.add_row(
+            line.kind + ("*" if line.claim else ""),
+            line.difficulty,
+            "" if line.chance is None else f"{line.chance:.3g}",
+            _plain(line.shortcut),
+            "" if line.explained is None else f"{line.explained:.0%}",
+            "" if line.bound is None else f"{line.bound:.0%}",
+        )
+    console.print(table)
+    console.print(
+        "* called compositional. A shortcut leads from chance (0 %) to every answer right (100 %).", highlight=False
+    )
 
 
 def print_task(found: Survey) -> None:

@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks.types import Count
-from mythos_lab.tasks.audit import bayes_accuracy, wilson_low
+from mythos_lab.tasks.audit import bayes_accuracy, lower_end
 from mythos_lab.tasks.base import IGNORE, Array, Batch, HeldOut, Shortcut, Split, Task
 from mythos_lab.tasks.randomness import CHUNK, generator
 from mythos_lab.tasks.samples import SHARES, Samples, compact, concatenate, fits
@@ -185,7 +185,7 @@ class Generated(Task):
                 num = int(rows.sum() - rows.sum() // 2)
                 for name, feature, partial in features:
                     accuracy = _accuracy(feature, label, rows)
-                    found.append(Shortcut(name, value, accuracy, wilson_low(accuracy, num), chance, num, partial))
+                    found.append(Shortcut(name, value, accuracy, lower_end(accuracy, num), chance, num, partial))
         return found
 
     def render(self, batch: Batch, row: int) -> str:

@@ -115,3 +115,42 @@ def test_importing_the_blocks_needs_torch_and_pydantic_only():
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_fields_that_a_constructor_passes_on_are_its_own_too():
+    """Own fields come first; a field that is declared again has the later default and description."""
+
+    class Base(mb.Component):
+        """Base.
+
+        Args:
+            size: Of the base.
+            seed: Where it begins.
+        """
+
+        def __init__(self, *, size: int = 3, seed: int = 0) -> None:
+            self.size, self.seed = size, seed
+
+    @mb.component("update", "passing")
+    class Passing(Base):
+        """Passing.
+
+        Args:
+            depth: Its own.
+            seed: Declared again.
+        """
+
+        def __init__(self, *, depth: int = 1, seed: int = 7, **fields) -> None:
+            super().__init__(seed=seed, **fields)
+            self.depth = depth
+
+    try:
+        assert list(Passing.Spec.model_fields) == ["kind", "depth", "seed", "size"]
+        assert Passing.Spec.model_fields["seed"].description == "Declared again."
+        assert Passing.Spec.model_fields["size"].description == "Of the base."
+        made = Passing(size=5)
+        assert (made.depth, made.seed, made.size) == (1, 7, 5)
+        with pytest.raises(ValueError, match="unknown field; did you mean 'size'"):
+            Passing(sise=5)
+    finally:
+        del registry.slots()["update"].kinds["passing"]

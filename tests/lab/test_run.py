@@ -102,8 +102,18 @@ def history(run_id, name):
     return [(m.step, m.value) for m in MlflowClient().get_metric_history(run_id, name)]
 
 
-def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(tmp_path):
-    recipe = load_recipe("openmythos", SMALL)
+PACKED = [
+    "task.packing=packed",
+    "task.tokenizer={kind: bpe, vocab_size: 300}",
+    "task.max_bytes=60000",
+    "task.length=32",
+]
+
+
+@pytest.mark.parametrize("overrides", [[], PACKED], ids=["bytes in a stream", "packed tokens, several epochs"])
+def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(tmp_path, monkeypatch, overrides):
+    monkeypatch.setenv("MYTHOS_CACHE", str(tmp_path / "cache"))
+    recipe = load_recipe("openmythos", [*SMALL, *overrides])
     unbroken = run(recipe, folder=tmp_path / "unbroken")
 
     class Kill(BaseException):

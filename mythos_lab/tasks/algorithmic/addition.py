@@ -33,7 +33,6 @@ class Addition(Digits):
     """
 
     sign = "+"
-    max_shortcut = 0.35  # of sums of one digit, whose carry is 0 or 1
 
     def __init__(
         self,

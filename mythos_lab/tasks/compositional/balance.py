@@ -26,9 +26,9 @@ def balanced_rows(
     """Rows whose label is the wanted one, in cells that tell nothing about it.
 
     The first draw settles each row's cell, and nothing else. Further draws are dealt out to rows of the same level,
-    cell and wanted label. Where a cell has hardly any of one label, the rows that wait for it give the cell up, and with
-    them those of the other label that are too many there, for cells in which others of their level have been served;
-    so what is left of every cell is as often true as false.
+    cell and wanted label. Where a cell has hardly any of one label, the rows that wait for it give the cell up, and
+    with them those of the other label that are too many there, for cells in which others of their level have been
+    served; so what is left of every cell is as often true as false.
 
     Args:
         draw: Rows to candidates, labels ``(rows,)`` of 0 and 1, and cells ``(rows,)``, small integers.

@@ -11,8 +11,13 @@ from torch import Tensor
 
 from mythos_blocks import component
 from mythos_blocks.types import Count
-from mythos_lab.tasks.audit import ball_features, degree_features, edge_features, neighbour_features
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
+from mythos_lab.tasks.compositional.graph_features import (
+    ball_features,
+    degree_features,
+    edge_features,
+    neighbour_features,
+)
 from mythos_lab.tasks.compositional.graphs import MAX_NODES, graph_pairs, published_graphs, reaches
 from mythos_lab.tasks.generated import Feature, Generated, filled
 from mythos_lab.tasks.samples import Samples

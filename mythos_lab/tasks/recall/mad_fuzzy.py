@@ -40,8 +40,6 @@ class FuzzyRecall(MADRecall):
         ValueError: There are too few tokens for motifs, or the length is too small for two pairs.
     """
 
-    max_shortcut = 0.3
-
     def __init__(
         self,
         *,

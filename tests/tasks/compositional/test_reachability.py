@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from mythos_lab.tasks import IGNORE, Reachability
-from mythos_lab.tasks.audit import ball_features, bayes_accuracy, degree_features, edge_features, neighbour_features
+from mythos_lab.tasks.audit import bayes_accuracy
+from mythos_lab.tasks.compositional.graph_features import (
+    ball_features,
+    degree_features,
+    edge_features,
+    neighbour_features,
+)
 from mythos_lab.tasks.compositional.graphs import graph_pairs
 from mythos_lab.tasks.compositional.reachability import NO, NODE, SOURCE, TARGET, YES
 
