@@ -218,6 +218,30 @@ def study(
 
 
 @app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="Folders of the one arm's runs, one a seed, joined by commas.")],
+    b: Annotated[str, typer.Argument(help="Folders of the other arm's runs.")],
+    metric: Annotated[str, typer.Option(help="What is compared.")] = "val/accuracy",
+    declare: Annotated[
+        list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
+    ] = None,
+    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+) -> None:
+    """Say what differs between two runs, or two sets of seeds, and what follows from it.
+
+    Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
+    """
+    with _one_line_errors():
+        from mythos_lab.search.compare import compare as compared
+
+        arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
+        found = compared(arms[0], arms[1], metric, declare or [], matters)
+    from mythos_lab.search.table import print_comparison
+
+    print_comparison(found)
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
 ) -> None:

@@ -4,16 +4,38 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 from rich.table import Table
 
+from mythos_lab.search.compare import Comparison
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled, study_folder
 from mythos_lab.search.space import Space
 
 _NUM_SHOWN = 8
+
+
+def print_comparison(found: Comparison) -> None:
+    """What went in and differs, each seed's values, and the finding."""
+    console = Console()
+    table = Table("input", "A", "B", "", title="what differs", box=None)
+    for name, (a, b) in found.unequal.items():
+        table.add_row(name, _brief(a), _brief(b), "undeclared" if name in found.undeclared else "declared")
+    console.print(table if found.unequal else "the arms do not differ in anything that went in")
+    table = Table("seed", "A", "B", "B - A", title=found.metric, box=None)
+    for seed in sorted(set(found.a.metrics) & set(found.b.metrics)):
+        a, b = (arm.metrics[seed][found.metric] for arm in (found.a, found.b))
+        table.add_row(str(seed), f"{a:.4g}", f"{b:.4g}", f"{b - a:+.4g}")
+    console.print(table)
+    console.print(found.sentence, highlight=False)
+
+
+def _brief(value: Any) -> str:
+    text = f"{value:,.4g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 def print_study(space: Space, study: optuna.Study, seconds: float) -> None:

@@ -1,0 +1,169 @@
+"""Everything that went into a run and could explain a difference in what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mythos_blocks import build, load_plugins
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import validate
+from mythos_lab.training.result import RECIPE, RESULT
+from mythos_lab.training.run import assemble
+
+TOLERANCE = 0.01
+"""Budgets within one per cent of each other are equal."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One or more finished runs of a recipe that differ in their seed.
+
+    Attributes:
+        folders: The runs' folders, by seed.
+        recipe: The recipe of the first.
+        metrics: Each run's last metrics, by seed.
+        inputs: What went in, by name; the same in all runs but for seeds.
+    """
+
+    folders: dict[int, Path]
+    recipe: Recipe
+    metrics: dict[int, dict[str, float]]
+    inputs: dict[str, Any]
+
+
+def read_arm(folders: list[Path]) -> Arm:
+    """Read finished runs.
+
+    Raises:
+        RecipeError: A folder holds no finished run, two have the same seed, or they differ in more than the seed.
+    """
+    load_plugins()
+    by_seed: dict[int, Path] = {}
+    recipes: dict[int, Recipe] = {}
+    metrics: dict[int, dict[str, float]] = {}
+    for folder in folders:
+        recipe = validate(_yaml(folder / RECIPE), folder / RECIPE)
+        written = _json(folder / RESULT)
+        if written["status"] != "finished":
+            raise RecipeError(f"{folder}: the run is {written['status']}; only finished ones can be compared")
+        if recipe.seed in by_seed:
+            raise RecipeError(f"{folder}: has seed {recipe.seed}, as {by_seed[recipe.seed]} has")
+        by_seed[recipe.seed], recipes[recipe.seed], metrics[recipe.seed] = folder, recipe, written["metrics"]
+    first = recipes[min(recipes)]
+    for seed, recipe in recipes.items():
+        changed = [path for path, _, _ in differences(_content(first), _content(recipe))]
+        if changed:
+            raise RecipeError(
+                f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
+            )
+    folder = by_seed[first.seed]
+    data, where = _json(folder / "data.json"), _json(folder / "environment.json")
+    return Arm(by_seed, first, metrics, _inputs(first, metrics[first.seed], data, where, sorted(by_seed)))
+
+
+def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
+    """The inputs in which two arms differ, by name; fields of the model by their path."""
+    found = {
+        name: (a.inputs[name], b.inputs[name])
+        for name in a.inputs
+        if name in b.inputs and not _same(a.inputs[name], b.inputs[name])
+    }
+    one, other = (arm.recipe.model_spec().model_dump(mode="json") for arm in (a, b))
+    found |= {f"model.{path}": (x, y) for path, x, y in differences(one, other)}
+    shared = _initial_weights(a.recipe, b.recipe)
+    if shared is not None:
+        found["initial weights"] = shared
+    return found
+
+
+def differences(a: Mapping[str, Any], b: Mapping[str, Any], path: str = "") -> list[tuple[str, Any, Any]]:
+    """Paths at which two mappings differ, with both values; a component of another kind is one difference."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in dict.fromkeys((*a, *b)):
+        x, y = a.get(key), b.get(key)
+        here = f"{path}.{key}" if path else str(key)
+        if isinstance(x, Mapping) and isinstance(y, Mapping) and x.get("kind") == y.get("kind"):
+            found += differences(x, y, here)
+        elif x != y:
+            found.append((here, _kind(x), _kind(y)))
+    return found
+
+
+def _inputs(
+    recipe: Recipe, metrics: Mapping[str, float], data: Mapping[str, str], where: Mapping[str, Any], seeds: list[int]
+) -> dict[str, Any]:
+    training = recipe.training
+    schedule = build(training.schedule, training.max_steps)
+    optimizer = dict(training.optimizer)  # type: ignore[arg-type]
+    steps = range(0, training.max_steps + 1, max(1, training.max_steps // 100))
+    rates = [round(optimizer["lr"] * schedule.share(step), 12) for step in steps]
+    return {
+        "parameters": metrics["cost/params"],
+        "training FLOPs": metrics["cost/training_flops"],
+        "inference FLOPs per token": metrics["cost/inference_flops_per_token"],
+        "steps": training.max_steps,
+        "batch size": training.batch_size,
+        "learning rate curve": rates,
+        "optimizer": {name: value for name, value in optimizer.items() if name != "lr"},
+        "gradient clip": training.gradient_clip,
+        "objective": [_dumped(training.objective), *map(_dumped, training.penalties)],
+        "data": data["fingerprint"],
+        "tokenizer": data.get("tokenizer_sha256", ""),
+        "attention mask": recipe.mask,
+        "precision": training.precision,
+        "device": where["device"],
+        "versions": {name: where["packages"].get(name) for name in ("torch", "triton", "mythos-kernels")},
+        "git commit": (where["git_commit"], where["git_dirty"]),
+        "seeds": seeds,
+    }
+
+
+def _same(x: Any, y: Any) -> bool:
+    if isinstance(x, float) and isinstance(y, float):
+        return abs(x - y) <= TOLERANCE * max(abs(x), abs(y))
+    return bool(x == y)
+
+
+def _initial_weights(a: Recipe, b: Recipe) -> tuple[str, str] | None:
+    """Parameters that both models have by name and shape, and do not begin with the same values; ``None`` if all do."""
+    one, other = (dict(assemble(recipe)[0].named_parameters()) for recipe in (a, b))
+    shared = [name for name in one if name in other and one[name].shape == other[name].shape]
+    unlike = [name for name in shared if not bool((one[name] == other[name]).all())]
+    if not unlike:
+        return None
+    said = f"{len(unlike)} of {len(shared)} shared parameters begin otherwise"
+    return f"{said} ({unlike[0]})", ""
+
+
+def _content(recipe: Recipe) -> dict[str, Any]:
+    """What decides a run's numbers, but for the seed."""
+    return recipe.model_dump(mode="json", exclude={"name", "description", "seed", "tracking"})
+
+
+def _dumped(spec: Any) -> Any:
+    return spec.model_dump(mode="json")
+
+
+def _kind(value: Any) -> Any:
+    return value["kind"] if isinstance(value, Mapping) and "kind" in value else value
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    _exists(path)
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    _exists(path)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _exists(path: Path) -> None:
+    if not path.is_file():
+        raise RecipeError(f"{path.parent}: not the folder of a finished run: it has no {path.name}")

@@ -1,0 +1,145 @@
+"""What paired seeds say of a difference, and what they cannot say.
+
+Arms are compared seed by seed: with equal seeds they share data order and initial weights, so most of the noise is
+common to both and falls out of the difference.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Outcome = Literal["higher", "lower", "no effect", "not enough seeds"]
+
+_RESAMPLES = 9999
+_POWER = 0.8
+_FEWEST_FLIPPED = 6  # seeds
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A difference over seeds.
+
+    Attributes:
+        num_seeds: Pairs.
+        difference: Mean of b - a.
+        low: Lower end of the 95 % interval of the mean difference.
+        high: Upper end.
+        p: Two-sided p-value of the test.
+        p_adjusted: The same after Holm's correction over all verdicts that are read together.
+        detectable: The smallest true difference that a test with so many seeds and so much noise finds in four of five
+            cases; infinite for fewer than two seeds.
+        outcome: ``higher`` or ``lower`` where the adjusted p-value is below ``alpha``; ``no effect`` where the interval
+            excludes every difference that matters; ``not enough seeds`` otherwise.
+        test: The test's name.
+    """
+
+    num_seeds: int
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_adjusted: float
+    detectable: float
+    outcome: Outcome
+    test: str
+
+
+def paired(a: Sequence[float], b: Sequence[float], matters: float) -> Verdict:
+    """Compare two arms, seed by seed.
+
+    The test is the paired t-test, exact for normal differences at any number of seeds. The sign-flip permutation test
+    makes no assumption, but with n seeds its p-value cannot be below 2 / 2^n: from six seeds on it is taken instead.
+
+    Args:
+        a: Values of the one arm, by seed.
+        b: Values of the other, in the same order.
+        matters: The smallest difference that matters, in the metric's unit.
+
+    Raises:
+        ValueError: The arms have different numbers of seeds, or none.
+    """
+    if len(a) != len(b) or not len(a):
+        raise ValueError(f"paired seeds are needed: one arm has {len(a)}, the other {len(b)}")
+    differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
+    n, mean = len(differences), float(differences.mean())
+    if n < 2:
+        return Verdict(n, mean, -math.inf, math.inf, 1.0, 1.0, math.inf, "not enough seeds", "none")
+    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    p, test = _test(differences)
+    low, high = _interval(differences, error)
+    return _judged(Verdict(n, mean, low, high, p, p, _detectable(error, n), "no effect", test), matters)
+
+
+def together(verdicts: Sequence[Verdict], matters: float) -> list[Verdict]:
+    """The same verdicts with Holm's correction: the chance of any false one among them stays below 5 %."""
+    order = np.argsort([verdict.p for verdict in verdicts])
+    adjusted, worst = np.ones(len(verdicts)), 0.0
+    for rank, index in enumerate(order):
+        worst = max(worst, min(1.0, (len(verdicts) - rank) * verdicts[index].p))
+        adjusted[index] = worst
+    return [
+        _judged(Verdict(**{**vars(verdict), "p_adjusted": float(p)}), matters)
+        for verdict, p in zip(verdicts, adjusted, strict=True)
+    ]
+
+
+def _judged(verdict: Verdict, matters: float, alpha: float = 0.05) -> Verdict:
+    outcome: Outcome
+    if verdict.p_adjusted < alpha:
+        outcome = "higher" if verdict.difference > 0 else "lower"
+    elif -matters < verdict.low and verdict.high < matters:
+        outcome = "no effect"
+    else:
+        outcome = "not enough seeds"
+    return Verdict(**{**vars(verdict), "outcome": outcome})
+
+
+def _test(differences: NDArray[Any]) -> tuple[float, str]:
+    from scipy import stats
+
+    if not differences.any():
+        return 1.0, "paired t"
+    if np.ptp(differences) == 0:
+        # Equal to the last digit in every seed: what is deterministic needs no test, and the t-test divides by zero.
+        return 0.0, "equal in every seed"
+    if len(differences) < _FEWEST_FLIPPED:
+        return float(stats.ttest_1samp(differences, 0.0).pvalue), "paired t"
+    found = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=_RESAMPLES, rng=np.random.default_rng(0)
+    )
+    return float(found.pvalue), "sign-flip permutation"
+
+
+def _interval(differences: NDArray[Any], error: float) -> tuple[float, float]:
+    """The 95 % interval of the mean: Student's, which covers the truth at every number of seeds that was tried.
+
+    A bootstrap of so few values is too narrow: bias-corrected and accelerated, its 95 % intervals hold the truth in
+    88 % of simulated studies of 8 seeds and in 91.5 % of 24 (docs/notebook.md).
+    """
+    from scipy import stats
+
+    mean, half = float(differences.mean()), float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    return mean - half, mean + half
+
+
+def _detectable(error: float, n: int) -> float:
+    """The true difference at which a two-sided t-test at 5 % has a power of 80 %, by the noncentral t distribution."""
+    from scipy import optimize, stats
+
+    if error == 0:
+        return 0.0
+    limit = stats.t.ppf(0.975, n - 1)
+
+    def power(shift: float) -> float:
+        return float(stats.nct.sf(limit, n - 1, shift) + stats.nct.cdf(-limit, n - 1, shift))
+
+    far = float(limit)  # the distribution is not computed far out: no further than needed
+    while power(far) < _POWER:
+        far *= 1.5
+    return float(optimize.brentq(lambda shift: power(shift) - _POWER, 0.0, far)) * error
