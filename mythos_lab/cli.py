@@ -119,19 +119,21 @@ def task(
     name: Annotated[str | None, typer.Argument(help="A task's kind; without one, all tasks are listed.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="field=value, in Hydra's grammar.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Samples to show.")] = 3,
+    markdown: Annotated[bool, typer.Option("--markdown", help="List all tasks as docs/tasks.md does.")] = False,
 ) -> None:
     """Show a task: samples, sizes, chance, oracle, audit and speed. Without a name, list all with what audits found.
 
     Example: `mythos task reachability max_hops=5`
     """
-    from mythos_lab.report.task import overview, survey
+    from mythos_lab.report.task import overview, overview_markdown, survey
     from mythos_lab.report.terminal import print_task, print_tasks
 
     with _one_line_errors():
         from mythos_lab.recipe.compose import load_task
 
         if name is None:
-            print_tasks(overview())
+            lines = overview()
+            typer.echo(overview_markdown(lines)) if markdown else print_tasks(lines)
             return
         found = survey(load_task(name, overrides or []), samples)
     print_task(found)
@@ -215,6 +217,33 @@ def study(
         from mythos_lab.search.study import run_study
 
         run_study(loaded, num_trials=trials, num_workers=workers)
+
+
+@app.command()
+def match(
+    recipe: Name,
+    overrides: Overrides = None,
+    hold: Annotated[str, typer.Option(help="Budgets that have to match: params, training_flops, ...")] = "params",
+    vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
+    loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
+    write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+) -> None:
+    """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
+
+    Example: `mythos match openmythos --hold training_flops --write layers.yaml`
+    """
+    with _one_line_errors():
+        from mythos_lab.recipe import load_recipe
+        from mythos_lab.search.match import match as matched
+
+        found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
+    from mythos_lab.search.table import print_match
+
+    if write is not None:
+        from mythos_lab.training.result import dump_recipe
+
+        dump_recipe(found.recipe, write)
+    print_match(found, write)
 
 
 @app.command()

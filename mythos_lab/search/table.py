@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -13,9 +14,24 @@ from rich.table import Table
 
 from mythos_lab.search.compare import Comparison
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled, study_folder
+from mythos_lab.search.match import Match
 from mythos_lab.search.space import Space
 
 _NUM_SHOWN = 8
+
+
+def print_match(found: Match, written: Path | None) -> None:
+    """The counterpart's sizes and budgets against the original's."""
+    console = Console()
+    table = Table("", "original", "counterpart", "mismatch", title=found.recipe.name, box=None)
+    for name, (a, b, miss) in found.held.items():
+        table.add_row(name, f"{a:,.0f}", f"{b:,.0f}", f"{miss:+.2%}")
+    for path, (before, after) in found.varied.items():
+        table.add_row(path, str(before), str(after), "")
+    table.add_row("model.core.depth", "", str(found.recipe.model_dump(mode="json")["model"]["core"]["depth"]), "")
+    console.print(table)
+    if written is not None:
+        console.print(f"written: {written}   train: mythos train {written}", highlight=False, soft_wrap=True)
 
 
 def print_comparison(found: Comparison) -> None:
