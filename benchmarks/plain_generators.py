@@ -5,6 +5,9 @@ Each draws from the distribution that its authors publish; none is their code.
 
 from __future__ import annotations
 
+import itertools
+
+import networkx
 import numpy as np
 
 IGNORE = -100
@@ -62,41 +65,31 @@ def selective_copying(rng: np.random.Generator, num: int, length: int, copied: i
 
 
 def reachability(rng: np.random.Generator, num: int, min_nodes: int, max_nodes: int, max_hops: int):
-    """Chen's graphs: edges one after the other, with a breadth-first search for each."""
-    graphs = []
-    for _ in range(num):
+    """Chen's graphs: networkx, a shortest path for each edge that is added; rendered as the task does."""
+    allowed = np.zeros((num, max_nodes, max_nodes), dtype=bool)
+    allowed[:] = np.eye(max_nodes, dtype=bool)
+    tokens, targets = np.zeros((num, max_nodes), dtype=int), np.full((num, max_nodes), IGNORE)
+    for row in range(num):
         hops = int(rng.integers(1, max_hops + 1))
-        n = int(rng.integers(max(min_nodes, hops + 2), max_nodes + 1))
+        n = int(rng.integers(max(min_nodes, max_hops + 2), max_nodes + 1))
         nodes = [int(x) for x in rng.permutation(n)]
-        after: dict[int, set[int]] = {u: set() for u in range(n)}
+        graph = networkx.DiGraph()
+        graph.add_nodes_from(nodes)
         positive = bool(rng.integers(0, 2))
+        source, target = nodes[0], nodes[hops]
         if positive:
-            for u, v in zip(nodes[:hops], nodes[1 : hops + 1], strict=True):
-                after[u].add(v)
+            networkx.add_path(graph, nodes[: hops + 1])
         for _ in range(int(rng.integers(n // 2, 2 * n + 1))):
-            u, v = (int(x) for x in rng.integers(0, n, 2))
-            if u == v or v in after[u]:
-                continue
-            after[u].add(v)
-            if positive and _distance(after, nodes[0], nodes[hops]) < hops:
-                after[u].remove(v)
-        if positive:
-            graphs.append((after, nodes[0], nodes[hops], True))
-            continue
-        pairs = [(s, t) for s in range(n) for t in range(n) if s != t]
-        rng.shuffle(pairs)
-        s, t = next(((s, t) for s, t in pairs if _distance(after, s, t) == np.inf), pairs[0])
-        graphs.append((after, s, t, False))
-    return graphs
-
-
-def _distance(after: dict[int, set[int]], source: int, target: int) -> float:
-    far, queue = {source: 0}, [source]
-    for u in queue:
-        if u == target:
-            return far[u]
-        for v in after[u]:
-            if v not in far:
-                far[v] = far[u] + 1
-                queue.append(v)
-    return np.inf
+            u, v = (int(x) for x in rng.choice(n, 2, replace=False))
+            new = not graph.has_edge(u, v)
+            graph.add_edge(u, v)
+            if positive and new and networkx.shortest_path_length(graph, source, target) < hops:
+                graph.remove_edge(u, v)
+        if not positive:
+            order = [int(x) for x in rng.permutation(n)]
+            apart = (pair for pair in itertools.combinations(order, 2) if not networkx.has_path(graph, *pair))
+            source, target = next(apart, (order[0], order[1]))
+        for u, v in graph.edges:
+            allowed[row, v, u] = True
+        tokens[row, source], tokens[row, target], targets[row, target] = 1, 2, 4 if positive else 3
+    return tokens, targets, allowed

@@ -6,11 +6,15 @@ import sys
 
 import pytest
 import torch
+import yaml
 from typer.testing import CliRunner
 
+from mythos_blocks import build
+from mythos_blocks.registry import slots
 from mythos_lab.cli import app
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.files import data_dir
 from mythos_lab.tasks import IGNORE
 from mythos_lab.training.run import assemble, effects, run
 
@@ -174,3 +178,38 @@ def test_mistakes(arguments, said):
 def test_masks_that_do_not_fit_the_task_are_refused(override, said):
     with pytest.raises(RecipeError, match=said):
         load_recipe("looped", [override])
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (data_dir("recipes") / "task").glob("*.yaml")))
+def test_every_task_in_the_tree_trains_a_step(name):
+    kind = yaml.safe_load((data_dir("recipes") / "task" / f"{name}.yaml").read_text())["kind"]
+    component = slots()["task"].kinds[kind]
+    mask = "task" if component.has_mask else "full" if component.bidirectional else "causal"
+    sizes = ["task.validation_size=8", "task.test_size=8", *(["task.ood_size=8"] if kind != "text" else [])]
+    leaky = ["waive=[task.shortcut]"] if kind.endswith("as_published") else []
+    result = run(
+        load_recipe(
+            "looped",
+            [
+                f"task={name}", f"mask={mask}", *sizes, *leaky, "training.max_steps=1", "training.batch_size=2",
+                "training.schedule.warmup_steps=0", "evaluation.knockouts=false", "evaluation.depth_factor=1",
+                "model.core.loops.high=2", "model.width=16",
+            ],
+        )
+    )  # fmt: skip
+    assert result.status == "finished" and (result.ood is None) == (not result.metrics.get("ood/loss"))
+
+
+@pytest.mark.parametrize("schedule", ["mad", "mad_as_published"])
+def test_mads_protocols_differ_in_the_schedule_alone(schedule):
+    recipe = load_recipe("looped", ["task=mad_in_context_recall", f"training={schedule}"])
+    rates = build(recipe.training.schedule, recipe.training.max_steps)
+    assert (rates.share(10_000) == 1) == (schedule == "mad_as_published")
+    assert recipe.training.max_steps * recipe.training.batch_size == 200 * 12_800
+
+
+@pytest.mark.slow
+def test_attention_solves_the_smallest_setting_of_figure_2():
+    """Figure 2 of Zoology (arXiv 2312.04927), attention, length 64 with 4 pairs: 1.00 in the paper."""
+    result = run(load_recipe("mqar", ["training.max_steps=3000", "training.num_threads=1"]))
+    assert result.metrics["val/accuracy"] >= 0.99

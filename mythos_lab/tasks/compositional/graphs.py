@@ -71,26 +71,31 @@ def reaches(edges: Bools, source: Ints, target: Ints) -> Bools:
 
 
 def published_graphs(
-    rng: np.random.Generator, hops: Ints, size: Ints, max_nodes: int
-) -> tuple[Bools, Ints, Ints, Bools]:
-    """Edges ``(graphs, n, n)``, s, t and labels as arXiv 2603.21676 draws them, for graphs of ``size`` nodes.
+    rng: np.random.Generator, label: Bools, hops: Ints, size: Ints, max_nodes: int
+) -> tuple[Bools, Ints, Ints]:
+    """Edges ``(graphs, n, n)``, s and t as arXiv 2603.21676 draws them, for graphs of ``size`` nodes.
 
-    The first pair without a path in a shuffled list of all ordered pairs is a uniform draw among such pairs, which is
-    how it is made here; graphs in which every node leads to every other are drawn anew.
+    Of a negative, s and t are the first pair without a path, in the order of the pairs of a shuffled list of nodes;
+    graphs without such a pair are drawn anew.
+
+    Args:
+        label: Whether t can be reached, ``(graphs,)``.
     """
     num = len(hops)
-    label = rng.integers(0, 2, num).astype(bool)
     yes, no = np.flatnonzero(label), np.flatnonzero(~label)
     edges = np.zeros((num, max_nodes, max_nodes), dtype=bool)
     source, target = np.zeros((2, num), dtype=np.int64)
-    edges[yes], source[yes], target[yes] = _path_and_more(rng, hops[yes], size[yes], max_nodes)
+    edges[yes], source[yes], target[yes] = _path_and_more(rng, hops[yes], size[yes], max_nodes, loops=False)
     for _ in range(_MAX_DRAWS):
         if not len(no):
-            return edges, source, target, label
+            return edges, source, target
         drawn = _random_edges(rng, size[no], max_nodes)
         real = np.arange(max_nodes) < size[no, None]
         apart = ~_closure(drawn) & real[:, :, None] & real[:, None, :]
-        pair = (rng.random((len(no), max_nodes * max_nodes)) * apart.reshape(len(no), -1)).argmax(1)
+        rank = rng.permuted(np.tile(np.arange(max_nodes), (len(no), 1)), axis=1)
+        apart &= rank[:, :, None] < rank[:, None, :]
+        order = rank[:, :, None] * max_nodes + rank[:, None, :]
+        pair = np.where(apart, order, max_nodes**2).reshape(len(no), -1).argmin(1)
         found = apart.any((1, 2))
         rows = no[found]
         edges[rows], source[rows], target[rows] = drawn[found], pair[found] // max_nodes, pair[found] % max_nodes
@@ -101,8 +106,9 @@ def published_graphs(
 def _random_edges(rng: np.random.Generator, size: Ints, n: int) -> Bools:
     """size/2 to 2 size draws of edges between the first ``size`` of n nodes; what is drawn twice counts once."""
     draws = rng.integers(size // 2, 2 * size + 1)
-    u, v = rng.integers(0, size[:, None], (2, len(size), 2 * n))
-    kept = (np.arange(2 * n) < draws[:, None]) & (u != v)
+    u = rng.integers(0, size[:, None], (len(size), 2 * n))
+    v = (u + rng.integers(1, size[:, None], u.shape)) % size[:, None]
+    kept = np.arange(2 * n) < draws[:, None]
     edges = np.zeros((len(size), n, n), dtype=bool)
     rows = np.broadcast_to(np.arange(len(size))[:, None], kept.shape)
     edges[rows[kept], u[kept], v[kept]] = True
@@ -126,9 +132,12 @@ def _draw(rng: np.random.Generator, hops: Ints, n: int) -> tuple[GraphPairs, Boo
     return GraphPairs(edges, negative, source, target, hops), found
 
 
-def _path_and_more(rng: np.random.Generator, hops: Ints, size: Ints, n: int) -> tuple[Bools, Ints, Ints]:
+def _path_and_more(
+    rng: np.random.Generator, hops: Ints, size: Ints, n: int, loops: bool = True
+) -> tuple[Bools, Ints, Ints]:
     """Edges, s and t of graphs of ``size`` of the n nodes: a path of exactly ``hops`` edges from s to t, and
-    size/2 to 2 size draws of random edges, of which those are left out that would make it shorter."""
+    size/2 to 2 size draws of random edges, of which those are left out that would make it shorter; draws of an edge
+    from a node to itself count as draws where there may be ``loops``, and are left out."""
     pairs, rows = len(hops), np.arange(len(hops))
     nodes = np.argsort(np.where(np.arange(n) < size[:, None], rng.random((pairs, n)), 2.0), axis=1)
     source, target = nodes[:, 0], nodes[rows, hops]
@@ -141,6 +150,8 @@ def _path_and_more(rng: np.random.Generator, hops: Ints, size: Ints, n: int) -> 
     extra = rng.integers(size // 2, 2 * size + 1)
     for i in range(int(extra.max(initial=0))):
         u, v = rng.integers(0, size, (2, pairs))
+        if not loops:
+            v = (u + rng.integers(1, size)) % size
         closer = distance[rows, source, u].astype(int) + 1 + distance[rows, v, target] < hops
         _add(edges, distance, u, v, (i < extra) & (u != v) & ~edges[rows, u, v] & ~closer)
     return edges, source, target

@@ -139,11 +139,12 @@ class PublishedReachability(Graphs):
     """Reachability as arXiv 2603.21676 publishes it, leak included: degrees alone give 86 % at every hop count.
 
     Positives: a path of exactly ``hops`` edges and n/2 to 2n random edges that make no shorter one. Negatives: random
-    edges and a pair of nodes without a path, whatever their degrees. A recipe that trains on it has to waive
+    edges and a pair of nodes without a path, whatever their degrees; the hops of a negative say only with which
+    positives it is reported. A recipe that trains on it has to waive
     ``task.shortcut``. Needs ``mask: task``.
 
     Args:
-        min_nodes: Fewest nodes of a graph; at least two more than the path has edges.
+        min_nodes: Fewest nodes of a graph; of a positive, at least two more than the longest path has edges.
         max_nodes: Most nodes of a graph.
         min_hops: Least distance from s to t in the positives.
         max_hops: Largest distance from s to t in the positives of training.
@@ -174,9 +175,12 @@ class PublishedReachability(Graphs):
             )
 
     def draw(self, rng: np.random.Generator, num: int, split: Split) -> Samples:
-        hops = self.levels(rng, num, split)
-        size = rng.integers(np.maximum(self.min_nodes, hops + 2), self.max_nodes + 1)
-        edges, source, target, label = published_graphs(rng, hops, size, self.max_nodes)
+        hops, label = self.levels(rng, num, split), rng.integers(0, 2, num).astype(bool)
+        # As published, a positive has room for the longest path of its split, and a negative need not.
+        longest = self.top if split == "ood" else self.high
+        fewest = np.where(label, max(self.min_nodes, longest + 2), self.min_nodes)
+        size = rng.integers(fewest, self.max_nodes + 1)
+        edges, source, target = published_graphs(rng, label, hops, size, self.max_nodes)
         # Nodes that a graph does not have are positions without edges: they read nobody, and nobody reads them.
         return self.shown(edges, source, target, label, hops, size)
 
