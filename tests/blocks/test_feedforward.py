@@ -37,7 +37,7 @@ def test_positions_may_be_permuted(declared):
 def test_every_parameter_gets_gradient(declared, dtype):
     feedforward = make("feedforward", declared).to(dtype)
 
-    out = feedforward(randn(8, 16, WIDTH).to(dtype))
+    out = feedforward(randn(8, 16, WIDTH).to(dtype).requires_grad_())
     out.square().sum().backward()
 
     assert out.shape == (8, 16, WIDTH) and out.dtype is dtype
@@ -191,3 +191,14 @@ def test_scores_that_round_to_zero_still_have_weights(score):
     x = torch.zeros(1, 1, WIDTH)
     x[..., 0] = 1.0
     assert moe(x).isfinite().all() and moe(x).any()
+
+
+def test_the_identity_leaves_a_layer_that_only_attends():
+    """x + norm(x) after attention, as in zoology: the norm still learns."""
+    model = mb.LoopedTransformer(11, width=16, core={"layer": {"feedforward": "identity"}})
+    layer = model.core.layers[0]
+    x = randn(2, 5, 16)
+    torch.testing.assert_close(layer.feedforward(x), x)
+    assert not [name for name, _ in model.named_parameters() if ".feedforward." in name]
+    model(torch.zeros(1, 4, dtype=torch.long)).logits.square().sum().backward()
+    assert all(p.grad is not None for p in layer.parameters())
