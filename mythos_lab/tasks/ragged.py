@@ -63,6 +63,12 @@ def join(*parts: Ragged) -> Ragged:
     return Ragged(out, lengths)
 
 
+def flipped(values: Array, lengths: Array) -> Array:
+    """Each row's first ``lengths`` entries in reverse."""
+    column = lengths[:, None] - 1 - np.arange(values.shape[1])
+    return np.take_along_axis(values, column.clip(0), axis=1)
+
+
 def asked(prompt: Ragged, answer: Ragged, ask: int, layout: Layout, width: int) -> tuple[Array, Array]:
     """Tokens and targets ``(rows, width)`` of a prompt that is followed by places for its answer.
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from mythos_lab.tasks.base import Array, Batch, Split
 from mythos_lab.tasks.generated import Generated
-from mythos_lab.tasks.ragged import Layout, Ragged, asked, join
+from mythos_lab.tasks.ragged import Layout, Ragged, asked, flipped, join
 from mythos_lab.tasks.samples import Samples
 
 ASK, OPERATOR = 1, 2
@@ -68,12 +68,6 @@ class Digits(Generated):
             places = [ZERO + result // 10**place % 10 for place in range(length)]
             tokens += places if self.least_first else places[::-1]
         return np.array(tokens)
-
-
-def flipped(values: Array, lengths: Array) -> Array:
-    """Each row's first ``lengths`` entries in reverse."""
-    column = lengths[:, None] - 1 - np.arange(values.shape[1])
-    return np.take_along_axis(values, column.clip(0), axis=1)
 
 
 def random_digits(rng: np.random.Generator, digits: Array) -> Array:

@@ -12,10 +12,9 @@ from torch import Tensor
 
 from mythos_blocks import component
 from mythos_blocks.types import Count
-from mythos_lab.tasks.algorithmic.digits import flipped
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, enough, filled
-from mythos_lab.tasks.ragged import Layout, Ragged, asked, join
+from mythos_lab.tasks.ragged import Layout, Ragged, asked, flipped, join
 from mythos_lab.tasks.samples import Samples
 
 ASK, END = 1, 2

@@ -12,10 +12,10 @@ from torch import Tensor
 from mythos_blocks import component
 from mythos_blocks.types import Count
 from mythos_lab.tasks.base import Array, Batch, Split
+from mythos_lab.tasks.draws import distinct
 from mythos_lab.tasks.generated import Feature, filled
 from mythos_lab.tasks.ragged import Ragged, join
 from mythos_lab.tasks.recall.mad import MADRecall
-from mythos_lab.tasks.recall.mqar import distinct
 from mythos_lab.tasks.samples import Samples
 
 _OPEN = -2  # in the history of keys: nothing yet

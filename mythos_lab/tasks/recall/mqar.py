@@ -12,6 +12,7 @@ from torch import Tensor
 from mythos_blocks import component
 from mythos_blocks.spec import Declaration
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
+from mythos_lab.tasks.draws import distinct
 from mythos_lab.tasks.generated import Feature, Generated, Guess, filled
 from mythos_lab.tasks.samples import Samples
 
@@ -154,18 +155,3 @@ class MQAR(Generated):
             "the first value": Guess(tokens[rows, 1]),
             "the nearest token of the values' half": Guess(tokens[rows, nearest.clip(0)]),
         }
-
-
-def distinct(rng: np.random.Generator, num: int, count: int, low: int, high: int) -> Array:
-    """``(num, count)`` integers in [low, high), without repetition within a row."""
-    size = high - low
-    if count * count > size:  # drawing rows anew would take long
-        return np.argsort(rng.random((num, size)), axis=1)[:, :count] + low
-    out = rng.integers(low, high, (num, count))
-    again = np.arange(num)
-    while True:
-        ordered = np.sort(out[again], axis=1)
-        again = again[(ordered[:, 1:] == ordered[:, :-1]).any(1)]
-        if not len(again):
-            return out
-        out[again] = rng.integers(low, high, (len(again), count))

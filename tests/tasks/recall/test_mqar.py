@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mythos_lab.tasks import IGNORE, MQAR
-from mythos_lab.tasks.recall.mqar import distinct
+from mythos_lab.tasks.draws import distinct
 
 
 def collisions(task, num=4096):
