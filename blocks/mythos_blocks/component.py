@@ -42,9 +42,21 @@ class Module(Component, nn.Module):
 
     Attributes:
         reads_memory: Whether it reads what other iterations have written, through ``Frame.over_depth``.
+        exact_buffers: Buffers that stay in at least float32 when a model is cast: the angle of a far iteration, and
+            what is summed up in small steps, are lost in half precision.
     """
 
     reads_memory: bool = False
+    exact_buffers: tuple[str, ...] = ()
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Module:
+        exact = {name: getattr(self, name) for name in self.exact_buffers}
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, buffer in exact.items():
+            cast = getattr(self, name)
+            if cast.dtype.itemsize < 4:
+                setattr(self, name, buffer.to(cast.device))
+        return self
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Set the weights whose initial values are part of the component's definition.

@@ -198,7 +198,7 @@ class Loop(Module):
         y, carry = self.update(state.h, self.depth_adapter(u, step.t), state.carry)
         if step.next_t is None or not self.depth_signal.additive:
             return self._finish(state, step, memory, x, self.injection.inject(state.h, state.e, y), carry)
-        h, next_x = self.injection.advance(state.h, state.e, y, self.depth_signal(step.next_t, positions))
+        h, next_x = self.injection.advance(state.h, state.e, y, self._signal(state.h, step.next_t, positions))
         return replace(self._finish(state, step, memory, x, h, carry), x=next_x, x_for=step.next_t)
 
     def _frame(self, state: LoopState, step: Step, memory: Memory) -> Frame:
@@ -207,8 +207,13 @@ class Loop(Module):
         return replace(state.frame, t=step.t, memory=memory if needed else None, path=("core",))
 
     def _combine(self, h: Tensor, e: Tensor, t: int, positions: Tensor) -> Tensor:
-        out: Tensor = self.injection.combine(self.depth_signal.transform(h, t), e, self.depth_signal(t, positions))
+        out: Tensor = self.injection.combine(self.depth_signal.transform(h, t), e, self._signal(h, t, positions))
         return out
+
+    def _signal(self, h: Tensor, t: int, positions: Tensor) -> Tensor | None:
+        """The depth signal in the state's dtype: its angles are exact, and its sum with the state is the state's."""
+        signal: Tensor | None = self.depth_signal(t, positions)
+        return None if signal is None else signal.to(h.dtype)
 
     def _finish(
         self, state: LoopState, step: Step, memory: Memory, x: Tensor, h: Tensor, carry: Tensor | None

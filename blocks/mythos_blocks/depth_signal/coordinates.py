@@ -30,6 +30,7 @@ class Coordinates(DepthSignal):
         ValueError: The width is odd.
     """
 
+    exact_buffers: tuple[str, ...] = ("frequencies",)
     frequencies: Tensor
 
     def __init__(

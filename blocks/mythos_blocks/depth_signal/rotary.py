@@ -26,6 +26,7 @@ class Rotary(DepthSignal):
     """
 
     additive = False
+    exact_buffers: tuple[str, ...] = ("frequencies",)
     frequencies: Tensor
 
     def __init__(

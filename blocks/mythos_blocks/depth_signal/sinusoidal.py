@@ -23,6 +23,7 @@ class Sinusoidal(DepthSignal):
         ValueError: ``num_channels`` is odd or exceeds the width.
     """
 
+    exact_buffers: tuple[str, ...] = ("frequencies",)
     frequencies: Tensor
 
     def __init__(

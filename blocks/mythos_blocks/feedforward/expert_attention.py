@@ -35,6 +35,7 @@ class ExpertAttention(RoutedExperts):
         ValueError: ``num_active`` exceeds ``num_experts``, or ``key_dim`` is odd.
     """
 
+    exact_buffers: tuple[str, ...] = ("bias", "frequencies")
     frequencies: Tensor
 
     def __init__(

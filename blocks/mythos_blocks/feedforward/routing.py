@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,9 +21,10 @@ class RoutedExperts(Module):
         num_experts: Routed experts.
         num_active: Routed experts per token.
         load: Tokens that each expert has had in training since the last step, int64 ``(num_experts,)``.
-        bias: The selection bias, float32 whatever the model's dtype, ``(num_experts,)``.
+        bias: The selection bias, at least float32 whatever the model's dtype, ``(num_experts,)``.
     """
 
+    exact_buffers: tuple[str, ...] = ("bias",)
     bias: Tensor
     load: Tensor
 
@@ -42,14 +41,6 @@ class RoutedExperts(Module):
         self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
         for weight in (self.gate, self.up, self.down):
             nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        # Steps of the bias are too small for half precision; a cast of the model must not round them away.
-        before = self.bias
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        if self.bias.dtype != before.dtype:
-            self.bias = before.to(self.bias.device)
-        return self
 
     def choose(self, scores: Tensor) -> Tensor:
         """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load."""

@@ -24,6 +24,7 @@ class AdaptiveNorm(Module):
         eps: Added to the mean square before the root.
     """
 
+    exact_buffers: tuple[str, ...] = ("frequencies",)
     frequencies: Tensor
 
     def __init__(
@@ -43,6 +44,8 @@ class AdaptiveNorm(Module):
         self.outer = nn.Linear(hidden, 2 * width)
 
     def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+        if t is not None and t < 0:
+            raise ValueError(f"iteration indices count from 0, and this one is {t}")
         angles = (0 if t is None else t) * self.frequencies
         time = torch.cat((angles.cos(), angles.sin())).to(self.inner.weight.dtype)
         scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)
