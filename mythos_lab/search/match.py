@@ -96,7 +96,7 @@ def match(
 
 def _counterpart(recipe: Recipe, hold: Sequence[str], loops: int | None) -> dict[str, Any]:
     """The counterpart's configuration before sizes are solved for."""
-    config = recipe.model_dump(mode="json", exclude={"imports"} if not recipe.imports else set())
+    config = recipe.model_dump(mode="json")
     core = config["model"]["core"]
     if core.get("kind") != "loop":
         raise RecipeError(f"{recipe.name}: model.core: {core.get('kind')!r} has no counterpart; one of: loop")

@@ -256,10 +256,10 @@ def _spread(values: Tensor, scored: Array) -> Array:
     return np.broadcast_to(array[:, None] if array.ndim == 1 else array, scored.shape)[scored]
 
 
-def at_answers(values: Array, batch: Batch) -> Array:
-    """Values of samples ``(batch, features)`` repeated for each scored answer, ``(answers, features)``."""
-    counts = (batch.targets != IGNORE).sum(1).numpy()
-    return np.repeat(values.reshape(len(values), -1), counts, axis=0)
+def places(batch: Batch) -> Array:
+    """Which of its sample's answers each one is, from 1: ``(scored answers,)``."""
+    scored = (batch.targets != IGNORE).numpy()
+    return np.cumsum(scored, 1)[scored]
 
 
 def filled(batch: Batch, answers: Array) -> Tensor:

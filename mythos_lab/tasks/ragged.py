@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,6 +50,26 @@ class Ragged:
         """Where there is a value, ``(rows, width)``."""
         mask: NDArray[np.bool_] = np.arange(self.values.shape[1]) < self.lengths[:, None]
         return mask
+
+
+def chosen(parts: Sequence[Array], which: Array, place: Array) -> Array:
+    """Row i is row ``place[i]`` of ``parts[which[i]]``; zeros where ``which`` is below 0."""
+    starts = np.cumsum([0, *(len(part) for part in parts)])[:-1]
+    present = which >= 0
+    rows = np.concatenate(parts)[np.where(present, starts[which] + place, 0)]
+    rows[~present] = 0
+    return rows
+
+
+def chosen_rows(parts: Sequence[Ragged], which: Array, place: Array) -> Ragged:
+    """The same for rows of different lengths."""
+    lengths = chosen([part.lengths for part in parts], which, place)
+    out = np.full((len(which), int(lengths.max(initial=1))), PAD)
+    for k, part in enumerate(parts):
+        rows = np.flatnonzero(which == k)
+        seen = min(out.shape[1], part.values.shape[1])
+        out[rows, :seen] = part.values[place[rows], :seen]
+    return Ragged(out, lengths)
 
 
 def join(*parts: Ragged) -> Ragged:

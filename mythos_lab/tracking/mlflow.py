@@ -31,8 +31,7 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     place = uri or default_uri()
     with _turn(place):
         client = MlflowClient(place)
-        client.get_experiment_by_name(experiment)
-    found = client.get_experiment_by_name(experiment)
+        found = client.get_experiment_by_name(experiment)
     if found is not None:
         return client, str(found.experiment_id)
     try:

@@ -163,7 +163,7 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
     Raises:
         RecipeError: The model cannot read the longer samples that are evaluated out of distribution.
     """
-    if recipe.evaluation.ood and task.size("ood"):
+    if recipe.evaluation.ood and task.size("ood") and task.ood_positions != task.positions:
         sample = task.batch("ood", range(1))
         try:
             with torch.no_grad():

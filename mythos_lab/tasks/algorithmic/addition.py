@@ -13,7 +13,7 @@ from mythos_blocks import component
 from mythos_blocks.types import Count
 from mythos_lab.tasks.algorithmic.digits import OPERATOR, ZERO, Digits, random_digits
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
-from mythos_lab.tasks.generated import Feature, filled
+from mythos_lab.tasks.generated import Feature, filled, places
 from mythos_lab.tasks.ragged import Layout
 from mythos_lab.tasks.samples import Samples
 
@@ -58,8 +58,7 @@ class Addition(Digits):
         return filled(batch, self.spelled([a + b for a, b in zip(first, second, strict=True)], digits))
 
     def shortcuts(self, batch: Batch) -> Mapping[str, Feature]:
-        scored = (batch.targets != IGNORE).numpy()
-        return {"the place": np.cumsum(scored, 1)[scored][:, None]}
+        return {"the place": places(batch)[:, None]}
 
     def partial(self, batch: Batch) -> Mapping[str, Feature]:
         """The two digits of an answer's own place: all but the carry."""

@@ -14,7 +14,7 @@ from mythos_blocks import component
 from mythos_blocks.types import Count
 from mythos_lab.tasks.base import Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, filled
-from mythos_lab.tasks.ragged import PAD, Ragged, asked, join
+from mythos_lab.tasks.ragged import PAD, Ragged, asked, chosen, chosen_rows, join
 from mythos_lab.tasks.samples import Samples
 from mythos_lab.tasks.trees import allocate, in_any_order, mostly_shallow
 
@@ -148,14 +148,8 @@ def _joined(rng: np.random.Generator, built: list[_Lists], below: Array, place: 
 
 def _chosen(parts: list[_Lists], which: Array, place: Array) -> _Lists:
     """Row i is row ``place[i]`` of ``parts[which[i]]``; nothing where ``which`` is below 0."""
-    width = max(part.text.values.shape[1] for part in parts)
-    text = np.full((len(which), width), PAD)
-    lengths, value = np.zeros((2, len(which)), dtype=np.int64)
-    for k, part in enumerate(parts):
-        rows = np.flatnonzero(which == k)
-        text[rows, : part.text.values.shape[1]] = part.text.values[place[rows]]
-        lengths[rows], value[rows] = part.text.lengths[place[rows]], part.value[place[rows]]
-    return _Lists(Ragged(text[:, : int(lengths.max(initial=1))], lengths), value)
+    text = chosen_rows([part.text for part in parts], which, place)
+    return _Lists(text, chosen([part.value for part in parts], which, place))
 
 
 def _evaluate(tokens: list[int]) -> int:

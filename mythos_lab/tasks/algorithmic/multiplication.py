@@ -13,7 +13,7 @@ from mythos_blocks import component
 from mythos_blocks.types import Count
 from mythos_lab.tasks.algorithmic.digits import Digits, random_digits
 from mythos_lab.tasks.base import IGNORE, Batch, Split
-from mythos_lab.tasks.generated import Feature, filled
+from mythos_lab.tasks.generated import Feature, filled, places
 from mythos_lab.tasks.ragged import Layout
 from mythos_lab.tasks.samples import Samples
 
@@ -64,13 +64,12 @@ class Multiplication(Digits):
         return filled(batch, self.spelled([a * b for a, b in zip(first, second, strict=True)], digits))
 
     def shortcuts(self, batch: Batch) -> Mapping[str, Feature]:
-        scored = (batch.targets != IGNORE).numpy()
-        return {"the place": np.cumsum(scored, 1)[scored][:, None]}
+        return {"the place": places(batch)[:, None]}
 
     def partial(self, batch: Batch) -> Mapping[str, Feature]:
         """The first digits of both, which tell of the product's first, and the last ones, which settle its last."""
         scored = (batch.targets != IGNORE).numpy()
-        place, rows = np.cumsum(scored, 1)[scored], np.nonzero(scored)[0]
+        place, rows = places(batch), np.nonzero(scored)[0]
         first, second, digits = (np.array(values) for values in self.operands(batch))
         high = [(value * 10 // 10**digits)[rows] for value in (first, second)]
         return {

@@ -13,7 +13,7 @@ from torch import Tensor
 from mythos_blocks import component
 from mythos_lab.tasks.algorithmic.groups import GroupName, generators, table
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
-from mythos_lab.tasks.generated import Feature, Generated, enough
+from mythos_lab.tasks.generated import Feature, Generated, enough, places
 from mythos_lab.tasks.samples import Samples
 
 _ELEMENTS = 1
@@ -90,8 +90,7 @@ class WordProblem(Generated):
         return torch.tensor(rows)
 
     def shortcuts(self, batch: Batch) -> Mapping[str, Feature]:
-        scored = (batch.targets != IGNORE).numpy()
-        return {"the place": np.cumsum(scored, 1)[scored][:, None]}
+        return {"the place": places(batch)[:, None]}
 
     def partial(self, batch: Batch) -> Mapping[str, Feature]:
         """The nearest tokens: all that there is of the shortest words."""

@@ -21,7 +21,7 @@ def balanced_rows(
     draw: Callable[[Array], tuple[T, Array, Array]],
     wanted: Array,
     level: Array,
-    pool: Callable[[list[T], tuple[Array, Array]], T],
+    pool: Callable[[list[T], Array, Array], T],
 ) -> T:
     """Rows whose label is the wanted one, in cells that tell nothing about it.
 
@@ -51,7 +51,7 @@ def balanced_rows(
         parts.append(candidates)
         open_ = np.delete(open_, taken)
         if not len(open_):
-            return pool(parts, (which, place))
+            return pool(parts, which, place)
         if round_ % _ROUNDS == 0:
             given_up = _surplus(_keys(level, cell, wanted), open_)
             open_ = np.concatenate((open_, given_up))

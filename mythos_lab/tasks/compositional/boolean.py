@@ -14,7 +14,7 @@ from mythos_blocks.types import Count
 from mythos_lab.tasks.base import Array, Batch, Split
 from mythos_lab.tasks.compositional.balance import balanced_rows
 from mythos_lab.tasks.generated import Feature, Generated, filled
-from mythos_lab.tasks.ragged import PAD, Ragged, asked, join
+from mythos_lab.tasks.ragged import PAD, Ragged, asked, chosen, chosen_rows, join
 from mythos_lab.tasks.samples import Samples
 from mythos_lab.tasks.trees import allocate, in_any_order, mostly_shallow
 
@@ -105,7 +105,7 @@ class Boolean(Generated):
                 one = self._short_ones(rng, depth[rows])
                 return one, one.first.astype(np.int64), _glance(one.text)
 
-            parts = balanced_rows(rng, draw, wanted, depth, _pooled)
+            parts = balanced_rows(rng, draw, wanted, depth, _chosen)
         value = np.where(parts.first, TRUE, FALSE)
         tokens, targets = asked(parts.text, Ragged.full(value), ASK, "parallel", self.width(split))
         return Samples(tokens, targets, depth)
@@ -134,7 +134,7 @@ class Boolean(Generated):
             if not len(long):
                 return out
             again = _expressions(rng, depth[long])
-            out = _pooled([out, again], _replaced(len(depth), long))
+            out = _chosen([out, again], *_replaced(len(depth), long))
         raise ValueError(f"max_length={self.max_length} leaves hardly any expression of depth {int(depth.max())}")
 
 
@@ -196,21 +196,11 @@ def _nested(rng: np.random.Generator, left: _Expressions, right: _Expressions) -
 
 def _chosen(parts: list[_Expressions], which: Array, place: Array) -> _Expressions:
     """Row i is row ``place[i]`` of ``parts[which[i]]``."""
-    width = max(part.text.values.shape[1] for part in parts)
-    text = np.full((len(which), width), PAD)
-    lengths = np.zeros(len(which), dtype=np.int64)
-    first, second = np.zeros((2, len(which)), dtype=bool)
-    for k, part in enumerate(parts):
-        rows = np.flatnonzero(which == k)
-        chosen = part[place[rows]]
-        text[rows, : part.text.values.shape[1]] = chosen.text.values
-        lengths[rows], first[rows], second[rows] = chosen.text.lengths, chosen.first, chosen.second
-    width = int(lengths.max(initial=1))
-    return _Expressions(Ragged(text[:, :width], lengths), first, second)
-
-
-def _pooled(parts: list[_Expressions], index: tuple[Array, Array]) -> _Expressions:
-    return _chosen(parts, *index)
+    return _Expressions(
+        chosen_rows([part.text for part in parts], which, place),
+        chosen([part.first for part in parts], which, place),
+        chosen([part.second for part in parts], which, place),
+    )
 
 
 def _replaced(num: int, rows: Array) -> tuple[Array, Array]:

@@ -21,8 +21,7 @@ def test_every_cell_has_as_many_of_each_label(seed, rates):
         label = (rng.random(len(rows)) < rates[cell]).astype(int)
         return np.stack((label, cell), 1), label, cell
 
-    def pool(parts, index):
-        which, place = index
+    def pool(parts, which, place):
         return np.stack([parts[w][p] for w, p in zip(which, place, strict=True)])
 
     wanted = rng.integers(0, 2, NUM)

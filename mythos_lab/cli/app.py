@@ -1,0 +1,34 @@
+"""The application that the verbs register with, and what they share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Declare a looped transformer, train it, search around it, and measure what its loops are worth.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """A user's mistake ends with one line each and status 2."""
+    from mythos_lab.recipe.errors import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        for line in error.lines:
+            print(line, file=sys.stderr)
+        raise typer.Exit(2) from None

@@ -1,0 +1,75 @@
+"""One run, and looking at runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+
+
+@app.command()
+def train(
+    recipe: Name,
+    overrides: Overrides = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")
+    ] = None,
+) -> None:
+    """Train a recipe and measure what its loops do.
+
+    Example: `mythos train gated_loop training.max_steps=500 seed=1`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import RecipeError, load_recipe
+
+        composed = load_recipe(recipe, overrides or [])
+        if resume is not None and not resume.is_dir():
+            raise RecipeError(f"--resume {resume}: no such folder; expected one that `mythos train` made under runs/")
+        from mythos_lab.training.run import run
+
+        result = run(composed, folder=resume, progress=True)
+        from mythos_lab.report.terminal import print_result
+
+        print_result(result)
+    if result.status != "finished":
+        raise typer.Exit(1)
+
+
+@app.command()
+def depth(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+    """Measure the depth curve of a finished run again, and print it.
+
+    Example: `mythos depth runs/gated_loop-20260101-120000-ab12`
+    """
+    with one_line_errors():
+        from mythos_lab.measures.depth import depth_curve
+        from mythos_lab.report.depth import depth_figure
+        from mythos_lab.report.terminal import print_curve
+        from mythos_lab.training.result import load_run
+
+        recipe, model, task = load_run(run)
+        curve = depth_curve(model, task, recipe)
+    print_curve(curve)
+    print(f"figure: {depth_figure(curve, run / 'depth_curve.png')}")
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow on the default store.
+
+    Example: `mythos ui --port 5001`
+    """
+    from mythos_lab.tracking.mlflow import default_uri
+
+    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    arguments = ["--backend-store-uri", default_uri(), "--port", str(port), "--workers", "1"]
+    # MLflow's job runner starts eight more processes that nothing here uses.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

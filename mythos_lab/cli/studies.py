@@ -1,0 +1,80 @@
+"""Searching and comparing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+
+
+@app.command()
+def study(
+    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that run trials.")] = None,
+) -> None:
+    """Search with Optuna; the same command again goes on with the study.
+
+    Example: `mythos study quickstart --trials 12 --workers 2`
+    """
+    with one_line_errors():
+        from mythos_lab.search.space import load_space
+
+        loaded = load_space(space)
+        from mythos_lab.search.study import run_study
+
+        run_study(loaded, num_trials=trials, num_workers=workers)
+
+
+@app.command()
+def match(
+    recipe: Name,
+    overrides: Overrides = None,
+    hold: Annotated[str, typer.Option(help="Budgets that have to match: params, training_flops, ...")] = "params",
+    vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
+    loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
+    write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+) -> None:
+    """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
+
+    Example: `mythos match openmythos --hold training_flops --write layers.yaml`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import load_recipe
+        from mythos_lab.search.match import match as matched
+
+        found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
+    from mythos_lab.search.table import print_match
+
+    if write is not None:
+        from mythos_lab.training.result import dump_recipe
+
+        dump_recipe(found.recipe, write)
+    print_match(found, write)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="Folders of the one arm's runs, one a seed, joined by commas.")],
+    b: Annotated[str, typer.Argument(help="Folders of the other arm's runs.")],
+    metric: Annotated[str, typer.Option(help="What is compared.")] = "val/accuracy",
+    declare: Annotated[
+        list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
+    ] = None,
+    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+) -> None:
+    """Say what differs between two runs, or two sets of seeds, and what follows from it.
+
+    Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
+    """
+    with one_line_errors():
+        from mythos_lab.search.compare import compare as compared
+
+        arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
+        found = compared(arms[0], arms[1], metric, declare or [], matters)
+    from mythos_lab.search.table import print_comparison
+
+    print_comparison(found)
