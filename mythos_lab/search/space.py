@@ -21,20 +21,10 @@ from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path, slot_of
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.domains import Choice, Domain, Kinds, Range
+from mythos_lab.search.hold import Hold
 from mythos_lab.tasks.base import Task
 
 Direction = Literal["minimize", "maximize"]
-
-
-class Hold(Declaration):
-    """A budget that every candidate gets, by solving for one field."""
-
-    metric: str = Field(description="The cost that is held, such as cost/params.")
-    value: Annotated[float, Field(gt=0)] = Field(description="The budget.")
-    by: str = Field(description="The whole-number field that is solved for; the cost must grow with it.")
-    tolerance: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="Largest share by which a candidate may miss."
-    )
 
 
 class StudyFile(Declaration):
@@ -105,10 +95,12 @@ def load_space(name: str) -> Space:
 def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Task) -> None:
     named = [("objectives", name) for name in file.objectives]
     if file.hold is not None:
-        named.append(("hold.metric", file.hold.metric))
-        field_at(Recipe, base, file.hold.by, f"{source}: hold.by")
-        if not file.hold.metric.startswith("cost/"):
-            raise RecipeError(f"{source}: hold.metric: only a cost can be held, and {file.hold.metric!r} is none")
+        for metric in file.hold.budgets:
+            named.append(("hold.budgets", metric))
+            if not metric.startswith("cost/"):
+                raise RecipeError(f"{source}: hold.budgets: only a cost can be held, and {metric!r} is none")
+        for path in file.hold.paths:
+            field_at(Recipe, base, path, f"{source}: hold.by")
     for where, name in named:
         try:
             known(name)

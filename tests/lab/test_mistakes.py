@@ -132,9 +132,9 @@ SPACES = [
     ({"objectives": {"val/accuracy": "maximize", "val/loss": "minimize"}, "pruner": "median"}, "cannot prune"),
     ({"recipe": "gated_lop"}, "did you mean 'gated_loop'"),
     ({"sampler": "tpee"}, "'tpe' or 'random'"),
-    ({"hold": {"metric": "cost/parms", "value": 10, "by": "model.width"}}, "did you mean 'cost/params'"),
-    ({"hold": {"metric": "cost/params", "value": 10, "by": "model.wdth"}}, "did you mean 'width'"),
-    ({"hold": {"metric": "val/loss", "value": 10, "by": "model.width"}}, "only a cost can be held"),
+    ({"hold": {"budgets": {"cost/parms": 10}, "by": "model.width"}}, "did you mean 'cost/params'"),
+    ({"hold": {"budgets": {"cost/params": 10}, "by": "model.wdth"}}, "did you mean 'width'"),
+    ({"hold": {"budgets": {"val/loss": 10}, "by": "model.width"}}, "only a cost can be held"),
     ({"trils": 3}, "did you mean 'trials'"),
     ({"overrides": ["model.wdth=3"]}, "did you mean 'width'"),
 ]

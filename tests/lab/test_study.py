@@ -14,9 +14,9 @@ from optuna.trial import TrialState
 
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import cost
-from mythos_lab.search.hold import Vetoed, held
+from mythos_lab.search.hold import Hold, Vetoed, held
 from mythos_lab.search.ledger import is_settled, open_study
-from mythos_lab.search.space import Hold, load_space
+from mythos_lab.search.space import load_space
 
 SPACE = {
     "name": "tiny",
@@ -29,7 +29,7 @@ SPACE = {
         "model.core.loops": {"fixed": {"num_loops": 2}, "uniform": {"low": 1, "high": {"int": [2, 3]}}},
         "training.optimizer.lr": {"float": [1e-3, 1e-2], "log": True},
     },
-    "hold": {"metric": "cost/params", "value": 28000, "by": "model.width", "tolerance": 0.2},
+    "hold": {"budgets": {"cost/params": 28000}, "by": "model.width", "tolerance": 0.2},
     "objectives": {"val/accuracy": "maximize"},
     "pruner": "median",
     "trials": 4,
@@ -131,7 +131,7 @@ def test_candidates_get_the_budget_or_are_vetoed(tmp_path):
         params = cost(validate(held(config, space.file.hold, "q"), "q")).params
         assert abs(params / 28_000 - 1) <= 0.15
     with pytest.raises(Vetoed, match="misses"):
-        held(space.base, Hold(metric="cost/params", value=30, by="model.width", tolerance=0.1), "q")
+        held(space.base, Hold(budgets={"cost/params": 30}, by="model.width", tolerance=0.1), "q")
 
 
 def test_every_candidate_of_the_quickstart_is_a_valid_recipe():
