@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,17 +23,27 @@ def train(
 ) -> None:
     """Train a recipe and measure what its loops do.
 
+    SIGTERM and Ctrl-C stop it after the step that runs, with a checkpoint, and print the command that goes on.
+
     Example: `mythos train gated_loop training.max_steps=500 seed=1`
     """
+    from mythos_lab.cli.stopping import stop_on_signals
+
     with one_line_errors():
         from mythos_lab.recipe import RecipeError, load_recipe
 
         composed = load_recipe(recipe, overrides or [])
         if resume is not None and not resume.is_dir():
             raise RecipeError(f"--resume {resume}: no such folder; expected one that `mythos train` made under runs/")
-        from mythos_lab.training.run import run
+        from mythos_lab.training.run import Stopped, run
 
-        result = run(composed, folder=resume, progress=True)
+        with stop_on_signals() as request:
+            try:
+                result = run(composed, folder=resume, progress=True, should_stop=request.asked)
+            except Stopped as stopped:
+                command = ["mythos", "train", recipe, *(overrides or []), "--resume", str(stopped.folder)]
+                print(f"{stopped}; to go on:\n{shlex.join(command)}")
+                raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.terminal import print_result
 
         print_result(result)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +31,7 @@ class Scores:
         mean_loops: Mean over positions of the iterations run before halting.
         depth_read: Mean iteration that the readout weighs.
         bits_per_byte: The loss per byte of text, for text.
+        gain: Quality less that at one loop, where it was measured.
         histogram: Share of positions that ran 1, 2, ... iterations before halting.
     """
 
@@ -42,6 +43,7 @@ class Scores:
     mean_loops: float
     depth_read: float
     bits_per_byte: float | None = None
+    gain: float | None = None
     histogram: list[float] = field(default_factory=list)
     by_slice: dict[str, dict[int, tuple[float, int]]] = field(default_factory=dict)
 
@@ -54,7 +56,8 @@ class Scores:
             "halting/mean_loops": self.mean_loops,
             "halting/depth_read": self.depth_read,
         }
-        return named if self.bits_per_byte is None else {**named, "val/bits_per_byte": self.bits_per_byte}
+        optional = {"val/bits_per_byte": self.bits_per_byte, "loops/gain": self.gain}
+        return named | {name: value for name, value in optional.items() if value is not None}
 
 
 @torch.no_grad()
@@ -114,6 +117,19 @@ def evaluate(
             for name, bucket in buckets.items()
         },
     )
+
+
+def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Scores:
+    """Score the validation split at the evaluated loop count, and at one loop for what the others gain."""
+    scores = evaluate(model, task, recipe)
+    if sampler(model).eval_loops == 1:
+        return replace(scores, gain=0.0)
+    return replace(scores, gain=quality(scores, task) - quality(evaluate(model, task, recipe, iterations=1), task))
+
+
+def quality(scores: Scores, task: Task) -> float:
+    """Accuracy for tasks with a chance level, else the negative loss in nats: higher is better."""
+    return -scores.loss if task.chance is None else scores.accuracy
 
 
 def _count(bucket: dict[int, list[int]], values: Tensor, correct: Tensor, is_scored: Tensor) -> None:

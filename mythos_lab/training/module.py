@@ -12,18 +12,15 @@ from torch import Tensor
 
 from mythos_blocks import Final, LoopedTransformer, build
 from mythos_blocks.randomness import keyed_generator
-from mythos_lab.measures.evaluate import Scores, evaluate
+from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
+from mythos_lab.training.endings import Diverged
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-class Diverged(RuntimeError):
-    """Training left what the recipe allows: a loss that is not finite, or rho(A) at its limit."""
 
 
 class TrainingModule(L.LightningModule):
@@ -103,7 +100,7 @@ class TrainingModule(L.LightningModule):
         # Here and not at the batch's end, where callbacks come first: a checkpoint must hold what this changes.
         self.model.after_optimizer_step()
         if self._pending:
-            self._collect(self.global_step - 1)
+            self._collect(self.global_step)  # which Lightning raises after this
 
     def _logs(self, step: int) -> bool:
         return step % self.recipe.training.log_every == 0 or step == self.recipe.training.max_steps - 1
@@ -130,11 +127,17 @@ class TrainingModule(L.LightningModule):
             raise Diverged(f"rho(A) is {float(rho):g} at step {step}, and must stay below {limit:g}")
 
     def validate_now(self) -> Scores:
-        """Score the validation split and record it at the present step."""
-        self.scores = evaluate(self.model, self.task, self.recipe)
+        """Score the validation split, with what the loops gain there, and record it at the present step."""
+        self.scores = evaluate_gain(self.model, self.task, self.recipe)
         self.history.append((self.global_step, self.scores.metrics()))
         self._since, self._tokens = time.perf_counter(), 0
         return self.scores
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["metrics"] = self.metrics
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.metrics = dict(checkpoint["metrics"])
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

@@ -25,16 +25,15 @@ from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, flatten
-from mythos_lab.training.callbacks import Milestones, OnValidation, Progress
+from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
 from mythos_lab.training.data import TrainingBatches, first_step_of
-from mythos_lab.training.module import DTYPES, Diverged, TrainingModule
+from mythos_lab.training.endings import Diverged as Diverged
+from mythos_lab.training.endings import Pruned as Pruned
+from mythos_lab.training.endings import Stopped as Stopped
+from mythos_lab.training.module import DTYPES, TrainingModule
 from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, dump_recipe, save
 
 _NUM_CHECKED = 4  # samples of the effect check
-
-
-class Pruned(Exception):
-    """Raised by ``on_validation`` to end a run early on purpose."""
 
 
 def run(
@@ -44,6 +43,7 @@ def run(
     parent: str | None = None,
     tags: dict[str, str] | None = None,
     on_validation: OnValidation | None = None,
+    should_stop: ShouldStop | None = None,
     progress: bool = False,
 ) -> RunResult:
     """Train a recipe and measure the result.
@@ -57,11 +57,13 @@ def run(
         parent: MLflow run to nest this one under.
         tags: MLflow tags.
         on_validation: Called after each validation; may raise :class:`Pruned`.
+        should_stop: Asked after every step. Where it says yes, the run saves a checkpoint there and stops.
         progress: Show a progress bar.
 
     Raises:
         RecipeError: The effect check found an error that the recipe does not waive, or the folder holds
             another recipe's run.
+        Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
@@ -85,7 +87,7 @@ def run(
         tracker.flush()
 
     module = TrainingModule(recipe, model, task)
-    milestones = Milestones(folder / CHECKPOINT, tracker, on_validation)
+    milestones = Milestones(folder / CHECKPOINT, tracker, on_validation, should_stop)
     status, reason = "finished", ""
     try:
         _fit(module, milestones, folder, resumed, progress)
@@ -97,9 +99,6 @@ def run(
     milestones.send(module)
 
     metrics = {**total.metrics(), **module.metrics}
-    if module.scores is None and status == "finished":
-        module.validate_now()
-        milestones.send(module)
     if module.scores is not None:
         metrics |= module.scores.metrics()
     curve, ood = None, None
@@ -122,8 +121,9 @@ def run(
                     {f"{prefix}/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
                     int(row["loops"]),
                 )
+        sent = module.scores.metrics()
         tracker.metrics(
-            {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/"))},
+            {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/")) and k not in sent},
             recipe.training.max_steps,
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
@@ -195,7 +195,11 @@ def _fit(module: TrainingModule, milestones: Milestones, folder: Path, resumed: 
     checkpoint = torch.load(folder / CHECKPOINT, weights_only=True) if resumed else None
     first_step = first_step_of(checkpoint)
     if first_step >= training.max_steps:
-        module.load_state_dict(checkpoint["state_dict"])  # type: ignore[index]
+        assert checkpoint is not None
+        module.load_state_dict(checkpoint["state_dict"])
+        module.on_load_checkpoint(checkpoint)
+        module.validate_now()
+        module.history.clear()  # what the checkpoint covers has been sent
         return
     _quiet()
     trainer = L.Trainer(

@@ -12,11 +12,7 @@ from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import Pruned, run
-
-SMALL = [
-    "training.max_steps=20", "training.validate_every=10", "training.log_every=5", "training.batch_size=8",
-    "task.validation_size=32", "task.test_size=32", "training.schedule.warmup_steps=2", "training.num_threads=1",
-]  # fmt: skip
+from tests.lab.training.runs import SMALL, history
 
 
 @pytest.fixture(autouse=True)
@@ -96,10 +92,6 @@ def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     recipe, model, _ = load_run(result.folder)
     assert sum(p.numel() for p in model.parameters()) == result.cost.params
     assert recipe == load_recipe(name, [*SMALL, "training.max_steps=10"])
-
-
-def history(run_id, name):
-    return [(m.step, m.value) for m in MlflowClient().get_metric_history(run_id, name)]
 
 
 PACKED = [

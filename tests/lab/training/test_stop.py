@@ -1,0 +1,78 @@
+"""A run that is asked to stop: it keeps the step that it has reached, and goes on to the same numbers."""
+
+import json
+import os
+import re
+import shlex
+import signal
+
+import pytest
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+from mythos_lab.cli import app
+from mythos_lab.recipe import load_recipe
+from mythos_lab.training.module import TrainingModule
+from mythos_lab.training.run import Pruned, Stopped, run
+from tests.lab.training.runs import SMALL, assert_same, history
+
+
+def after(num_steps):
+    """A ``should_stop`` that says yes when it is asked for the ``num_steps``-th time."""
+    asked = iter(range(1, 1000))
+    return lambda: next(asked) >= num_steps
+
+
+@pytest.mark.parametrize("stop", [7, 10, 20], ids=["between validations", "at a validation", "after the last step"])
+def test_a_stopped_run_goes_on_to_the_numbers_of_an_unbroken_one(stop, tmp_path):
+    recipe = load_recipe(
+        "openmythos", [*SMALL, "task.length=32", "evaluation.depth_factor=1", "evaluation.knockouts=false"]
+    )
+    unbroken = run(recipe, folder=tmp_path / "unbroken")
+    with pytest.raises(Stopped) as stopped:
+        run(recipe, folder=tmp_path / "broken", should_stop=after(stop))
+    assert (stopped.value.folder, stopped.value.step) == (tmp_path / "broken", stop)
+    run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
+    assert MlflowClient().get_run(run_id).info.status == "KILLED"
+    assert [step for step, _ in history(run_id, "train/loss")] == [s for s in (0, 5, 10, 15, 19) if s < stop]
+
+    resumed = run(recipe, folder=tmp_path / "broken")
+    assert resumed.run_id == run_id and MlflowClient().get_run(run_id).info.status == "FINISHED"
+    assert_same(resumed, unbroken)
+
+
+def test_a_run_may_be_stopped_again_and_again(tmp_path):
+    recipe = load_recipe("gated_loop", [*SMALL, "training.max_steps=6", "training.validate_every=4"])
+    unbroken = run(recipe, folder=tmp_path / "unbroken")
+    for step in range(1, 7):
+        with pytest.raises(Stopped, match=f"stopped after step {step}"):
+            run(recipe, folder=tmp_path / "broken", should_stop=after(1))
+    assert_same(run(recipe, folder=tmp_path / "broken"), unbroken)
+
+
+def test_pruning_comes_before_stopping(tmp_path):
+    def prune(step, scores):
+        raise Pruned("enough")
+
+    assert run(load_recipe("gated_loop", SMALL), on_validation=prune, should_stop=after(10)).status == "pruned"
+
+
+@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
+def test_train_stops_on_signals_and_prints_what_goes_on(number, status, monkeypatch):
+    step_of, before = TrainingModule.training_step, [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+
+    def interrupted(self, batch, batch_idx):
+        if self.global_step == 6:
+            os.kill(os.getpid(), number)
+        return step_of(self, batch, batch_idx)
+
+    monkeypatch.setattr(TrainingModule, "training_step", interrupted)
+    overrides = [*SMALL, "training.schedule={kind: constant, warmup_steps: 0}"]
+    result = CliRunner().invoke(app, ["train", "gated_loop", *overrides])
+    assert result.exit_code == status and "stopped after step 7" in result.output, result.output
+    assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+
+    monkeypatch.setattr(TrainingModule, "training_step", step_of)
+    command = shlex.split(re.search(r"mythos train .*", result.output)[0])
+    resumed = CliRunner().invoke(app, command[1:])
+    assert resumed.exit_code == 0 and "finished" in resumed.output, resumed.output
