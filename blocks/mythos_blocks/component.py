@@ -9,9 +9,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import nn
 
-from mythos_blocks.registry import register
+from mythos_blocks.registry import register, slot_info
 from mythos_blocks.spec import Spec as AnySpec
-from mythos_blocks.spec import derive_spec
+from mythos_blocks.spec import SpecLike, derive_spec
 
 C = TypeVar("C", bound="type[Component]")
 
@@ -35,6 +35,10 @@ class Component:
     Spec: ClassVar[type[AnySpec]]
     spec: AnySpec
     context: tuple[Any, ...]
+
+    def off(self) -> SpecLike | None:
+        """What stands in its place where it is taken out: its slot's off kind, unless the component says otherwise."""
+        return slot_info(self.slot).off
 
 
 class Module(Component, nn.Module):

@@ -14,7 +14,8 @@ from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
 def study(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes that run trials.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
+    engine: Annotated[str, typer.Option(help="What places the workers: local, ray or slurm.")] = "local",
 ) -> None:
     """Search with Optuna; the same command again goes on with the study.
 
@@ -24,9 +25,13 @@ def study(
         from mythos_lab.search.space import load_space
 
         loaded = load_space(space)
-        from mythos_lab.search.study import run_study
+        from mythos_lab.search.study import Interrupted, run_study
 
-        run_study(loaded, num_trials=trials, num_workers=workers)
+        try:
+            run_study(loaded, num_trials=trials, num_workers=workers, engine=engine)
+        except Interrupted as interrupted:
+            print(interrupted)
+            raise typer.Exit(interrupted.status) from None
 
 
 @app.command()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from mythos_blocks import BuildError, Spec
+from mythos_blocks import BuildError
+from mythos_lab.recipe.specs import walk_specs
 
 
 class RecipeError(ValueError):
@@ -36,7 +36,7 @@ def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
 
 def from_build(source: str | Path, root: BaseModel, error: BuildError) -> RecipeError:
     """The line of an error that a constructor raised, with the path of its spec in the recipe."""
-    path = next((p for p, spec in _specs(root) if spec is error.spec), "")
+    path = next((p for p, spec in walk_specs(root) if spec is error.spec), "")
     return RecipeError(f"{source}: {path}: {error}" if path else f"{source}: {error}")
 
 
@@ -56,12 +56,3 @@ def _message(error: dict[str, Any]) -> str:
     )
     return message[:1].lower() + message[1:] + shown
 
-
-def _specs(node: BaseModel, path: str = "") -> Iterator[tuple[str, Spec]]:
-    for name in type(node).model_fields:
-        value = getattr(node, name)
-        if isinstance(value, BaseModel):
-            at = f"{path}.{name}" if path else name
-            if isinstance(value, Spec):
-                yield at, value
-            yield from _specs(value, at)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search.inputs import Arm, read_arm, unequal
-from mythos_lab.search.verdict import Verdict, paired
+from mythos_lab.search.verdict import Verdict, paired, together
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "flops", "params", "overthinking")
 
@@ -55,6 +55,21 @@ def compare(
         RecipeError: A folder is none of a finished run, the metric is unknown, or no seed is in both arms.
     """
     one, other = read_arm(list(a)), read_arm(list(b))
+    found = judge(one, other, metric, declared, matters)
+    for name in declared:
+        if not any(_covers(name, key) for key in found.unequal):
+            raise RecipeError(
+                f"--declare {name}: does not differ; what differs is {', '.join(found.unequal) or 'nothing'}"
+            )
+    return found
+
+
+def judge(one: Arm, other: Arm, metric: str, declared: Sequence[str], matters: float) -> Comparison:
+    """Compare two arms that have been read.
+
+    Raises:
+        RecipeError: The metric is unknown or of none of the runs, or no seed is in both arms.
+    """
     seeds = sorted(set(one.metrics) & set(other.metrics))
     if not seeds:
         raise RecipeError(
@@ -66,18 +81,29 @@ def compare(
                 known = "a metric, but not of this run" if metric in METRICS else "no metric"
                 raise RecipeError(f"{arm.folders[seed]}: {metric!r} is {known}; it has {', '.join(arm.metrics[seed])}")
     found = unequal(one, other)
-    undeclared = [name for name in found if not any(name == d or name.startswith(f"{d}.") for d in declared)]
-    for name in declared:
-        if not any(key == name or key.startswith(f"{name}.") for key in found):
-            raise RecipeError(f"--declare {name}: does not differ; what differs is {', '.join(found) or 'nothing'}")
+    undeclared = [name for name in found if not any(_covers(d, name) for d in declared)]
     verdict = paired(
         [one.metrics[seed][metric] for seed in seeds], [other.metrics[seed][metric] for seed in seeds], matters
     )
-    return Comparison(metric, one, other, found, undeclared, verdict, _sentence(metric, verdict, undeclared))
+    return Comparison(metric, one, other, found, undeclared, verdict, sentence(metric, verdict, undeclared))
 
 
-def _sentence(metric: str, verdict: Verdict, undeclared: list[str]) -> str:
-    size = f"{verdict.difference:+.4g}, 95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}, p = {verdict.p:.2g}"
+def corrected(comparisons: Sequence[Comparison], matters: float) -> list[Comparison]:
+    """Comparisons that are read together, their verdicts corrected by Holm's method."""
+    verdicts = together([comparison.verdict for comparison in comparisons], matters)
+    return [
+        replace(c, verdict=verdict, sentence=sentence(c.metric, verdict, c.undeclared))
+        for c, verdict in zip(comparisons, verdicts, strict=True)
+    ]
+
+
+def _covers(declared: str, name: str) -> bool:
+    return name == declared or name.startswith(f"{declared}.")
+
+
+def sentence(metric: str, verdict: Verdict, undeclared: Sequence[str]) -> str:
+    """The finding in words."""
+    size = f"{verdict.difference:+.4g}, 95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}, p = {verdict.p_adjusted:.2g}"
     seeds = f"{verdict.num_seeds} paired seed{'s' * (verdict.num_seeds != 1)}"
     if verdict.outcome == "no effect":
         return f"no effect: every difference in {metric} that matters is excluded ({size}; {seeds})"

@@ -1,80 +1,164 @@
-"""The study's storage and its bookkeeping: who runs which trial, and what became of the others."""
+"""Who runs which trial, and what became of the others; the same on every storage and on any number of machines.
+
+A trial is *settled* when it has come to an end of its own: complete, pruned, vetoed, diverged or failed. A trial that
+its worker left behind is failed with the outcome ``killed`` and queued again; its retry counts in its place. Where
+workers on two machines take the last trial at once, the later one is surplus: failed untrained, and counted nowhere.
+"""
 
 from __future__ import annotations
 
 import os
 import socket
-from pathlib import Path
+import threading
+import time
 from typing import Any
 
 import optuna
 import psutil
-from filelock import FileLock
-from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.space import Space
+OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
+RETRY_OF, ATTEMPT, POINT = "retry_of", "attempt", "point"
+KILLED, SURPLUS = "killed", "surplus"
 
-OUTCOME, WORKER, FOLDER, RETRY_OF, REASON = "outcome", "worker", "folder", "retry_of", "reason"
-KILLED = "killed"
+MAX_ATTEMPTS = 5
+"""Workers that a trial may lose before it is failed: the sixth would be lost as well."""
 
-
-def study_folder(space: Space) -> Path:
-    """Where a study keeps its journal and its trials."""
-    return Path("studies") / space.file.name
-
-
-def open_study(space: Space, worker: int = 0) -> optuna.Study:
-    """The study, made where it is missing; each worker samples from a seed of its own."""
-    folder = study_folder(space)
-    folder.mkdir(parents=True, exist_ok=True)
-    return optuna.create_study(
-        study_name=space.file.name,
-        storage=JournalStorage(JournalFileBackend(str(folder / "journal.log"))),
-        directions=list(space.file.objectives.values()),
-        sampler=_sampler(space, worker),
-        pruner=_pruner(space),
-        load_if_exists=True,
-    )
-
-
-def lock(space: Space) -> FileLock:
-    """Held while a trial is taken, so that two workers never take the last one both."""
-    return FileLock(str(study_folder(space) / "lock"))
+_QUEUED_PARAMS = "fixed_params"  # where Optuna keeps what was queued
+_LONGEST_REASON = 2000  # a column of a database
+_MISSED = 5  # signs of life before a worker on another machine is taken to be gone
 
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
-    """A trial to run, or ``None`` where enough are settled or running. Call it under the lock."""
-    trials = study.get_trials(deepcopy=False)
-    if sum(is_settled(t) or t.state is TrialState.RUNNING for t in trials) >= num_trials:
+    """A trial to run, or ``None`` where enough are settled or running."""
+    if sum(map(_counts, study.get_trials(deepcopy=False))) >= num_trials:
         return None
     trial = study.ask()
     trial.set_user_attr(WORKER, identity())
+    trials = study.get_trials(deepcopy=False)
+    before = [t for t in trials if t.number < trial.number]
+    errand = _errand(trial)
+    doubled = errand is not None and any(_errand(t) == errand for t in before)
+    if doubled or sum(map(_counts, before)) >= num_trials:
+        settle(study, trial, TrialState.FAIL, SURPLUS)
+        return take(study, num_trials) if doubled else None
     return trial
 
 
-def reap(study: optuna.Study) -> int:
-    """Fail the trials whose worker is gone and queue them again; returns how many. Call it under the lock."""
-    orphans = [
-        t
-        for t in study.get_trials(deepcopy=False)
-        if t.state is TrialState.RUNNING and not _alive(t.user_attrs.get(WORKER))
-    ]
-    for orphan in orphans:
-        study._storage.set_trial_user_attr(orphan._trial_id, OUTCOME, KILLED)
-        study.tell(orphan.number, state=TrialState.FAIL)
-        again: dict[str, Any] = {RETRY_OF: orphan.number}
-        if FOLDER in orphan.user_attrs:
-            again[FOLDER] = orphan.user_attrs[FOLDER]  # so that it goes on from its last checkpoint
-        study.enqueue_trial(orphan.params, user_attrs=again)
-    return len(orphans)
+def settle(
+    study: optuna.Study,
+    trial: FrozenTrial | optuna.Trial,
+    state: TrialState,
+    outcome: str,
+    reason: str = "",
+    values: list[float] | None = None,
+) -> bool:
+    """Tell the study how a trial ended; whether it had not ended before, which another worker may have seen to."""
+    try:
+        study._storage.set_trial_user_attr(trial._trial_id, OUTCOME, outcome)
+        if reason:
+            study._storage.set_trial_user_attr(trial._trial_id, REASON, reason[:_LONGEST_REASON])
+        study.tell(trial.number, values=values, state=state)
+    except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
+        if not study._storage.get_trial(trial._trial_id).state.is_finished():
+            raise
+        return False
+    return True
+
+
+def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str) -> None:
+    """Fail a trial that its worker cannot finish, and queue it again to go on from its last checkpoint."""
+    left = study._storage.get_trial(trial._trial_id)
+    if left.state.is_finished():
+        return
+    attempt = int(left.user_attrs.get(ATTEMPT, 0)) + 1
+    if attempt >= MAX_ATTEMPTS:
+        settle(study, left, TrialState.FAIL, "failed", f"{MAX_ATTEMPTS} workers were lost with it; last: {reason}")
+        return
+    # Queued first: a worker that dies between the two leaves one retry too many, which is surplus, and never none.
+    params = left.system_attrs.get(_QUEUED_PARAMS, {}) | left.params
+    if params or RETRY_OF in left.user_attrs:
+        kept = {FOLDER: left.user_attrs[FOLDER]} if FOLDER in left.user_attrs else {}
+        study.enqueue_trial(params, user_attrs={**kept, RETRY_OF: left.number, ATTEMPT: attempt})
+    settle(study, left, TrialState.FAIL, KILLED, reason)
 
 
 def is_settled(trial: FrozenTrial) -> bool:
-    """Whether a trial has come to an end of its own, and so counts. A killed one does not: its retry does."""
-    return trial.state.is_finished() and trial.user_attrs.get(OUTCOME) != KILLED
+    """Whether a trial has come to an end of its own, and so counts."""
+    return trial.state.is_finished() and trial.user_attrs.get(OUTCOME) not in (KILLED, SURPLUS)
+
+
+def _errand(trial: FrozenTrial | optuna.Trial) -> tuple[str, int] | None:
+    """What a queued trial stands for; another one for the same, queued at once by another machine, is surplus."""
+    attrs = trial.user_attrs
+    if RETRY_OF in attrs:
+        return RETRY_OF, attrs[RETRY_OF]
+    return (POINT, attrs[POINT]) if POINT in attrs else None
+
+
+def _counts(trial: FrozenTrial) -> bool:
+    return is_settled(trial) or (trial.state is TrialState.RUNNING and trial.user_attrs.get(OUTCOME) != SURPLUS)
+
+
+class Watch:
+    """Finds trials whose worker is gone.
+
+    A process on this machine is looked for. One on another machine is gone when its signs of life have stopped for as
+    long as five of them take, by the clock of who watches: machines need not agree about the time.
+
+    Args:
+        heartbeat: Seconds between signs of life.
+    """
+
+    def __init__(self, heartbeat: float) -> None:
+        self.heartbeat = heartbeat
+        self._seen: dict[int, tuple[Any, float]] = {}
+
+    def reap(self, study: optuna.Study) -> int:
+        """Hand back the trials of workers that are gone; returns how many."""
+        running = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
+        orphans = [t for t in running if self._is_gone(t)]
+        self._seen = {t.number: self._seen[t.number] for t in running if t.number in self._seen}
+        for orphan in orphans:
+            hand_back(study, orphan, f"worker {orphan.user_attrs.get(WORKER, 'unknown')} is gone")
+        return len(orphans)
+
+    def _is_gone(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get(WORKER)
+        if worker is not None and worker.rsplit(":", 2)[0] == socket.gethostname():
+            return not _is_alive(worker)
+        sign = (worker, trial.user_attrs.get(BEAT))
+        seen, since = self._seen.get(trial.number, (None, 0.0))
+        if seen != sign:
+            self._seen[trial.number] = sign, time.monotonic()
+            return False
+        return time.monotonic() - since > _MISSED * self.heartbeat
+
+
+class Heartbeat:
+    """Gives signs of life of a trial while a ``with`` block runs."""
+
+    def __init__(self, study: optuna.Study, trial: optuna.Trial, seconds: float) -> None:
+        self._storage, self._id, self._seconds = study._storage, trial._trial_id, seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, daemon=True)
+
+    def _beat(self) -> None:
+        count = 0
+        while not self._over.wait(self._seconds):
+            count += 1
+            try:
+                self._storage.set_trial_user_attr(self._id, BEAT, count)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                return  # another machine has given it up
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
 
 def identity() -> str:
@@ -82,26 +166,10 @@ def identity() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
 
 
-def _alive(worker: str | None) -> bool:
-    if worker is None:
-        return False
-    host, pid, created = worker.rsplit(":", 2)
-    if host != socket.gethostname():
-        return True  # another machine's worker cannot be looked at from here
+def _is_alive(worker: str) -> bool:
+    _, pid, created = worker.rsplit(":", 2)
     try:
-        return f"{psutil.Process(int(pid)).create_time():.2f}" == created
+        process = psutil.Process(int(pid))
+        return f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _sampler(space: Space, worker: int) -> BaseSampler:
-    seed = space.file.seed * 1000 + worker
-    if space.file.sampler == "random":
-        return RandomSampler(seed=seed)
-    return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=8)
-
-
-def _pruner(space: Space) -> optuna.pruners.BasePruner:
-    if space.file.pruner == "median":
-        return optuna.pruners.MedianPruner(n_startup_trials=4)
-    return optuna.pruners.HyperbandPruner() if space.file.pruner == "hyperband" else optuna.pruners.NopPruner()

@@ -1,48 +1,39 @@
-"""Search spaces: which fields of a recipe vary, and how; held against the schema before anything runs."""
+"""Search spaces: what varies in a recipe, and how; held against the schema before anything runs."""
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property, reduce
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import ValidationError
 
 from mythos_blocks import build, load_plugins
-from mythos_blocks.registry import lookup, suggest
-from mythos_blocks.spec import Declaration
-from mythos_blocks.types import Count
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find, read_mapping
-from mythos_lab.recipe.paths import field_at, set_path, slot_of
+from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.search.domains import Choice, Domain, Kinds, Range
-from mythos_lab.search.hold import Hold
+from mythos_lab.search.definition import StudyFile
+from mythos_lab.search.domains import Census, Choice, Domain, Kinds, Same, num_points, product
+from mythos_lab.search.expression import Constraint, parse
+from mythos_lab.search.named import Named
+from mythos_lab.search.names import check_name
+from mythos_lab.search.prior import Prior
+from mythos_lab.search.pruners import read_pruner
+from mythos_lab.search.reading import read_domain
+from mythos_lab.search.samplers import StudyFacts, resolve_sampler
 from mythos_lab.tasks.base import Task
 
-Direction = Literal["minimize", "maximize"]
+ARM = "arm"
+"""The Optuna parameter of declared arms."""
 
-
-class StudyFile(Declaration):
-    """A search space as written."""
-
-    version: Literal[1] = 1
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
-    description: str = ""
-    recipe: str = Field(description="The recipe that varies.")
-    overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
-    space: dict[str, Any] = Field(min_length=1, description="Fields that vary, by their path in the recipe.")
-    hold: Hold | None = None
-    objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")
-    sampler: Literal["tpe", "random"] = "tpe"
-    pruner: Literal["none", "median", "hyperband"] = "none"
-    trials: Count = 20
-    workers: Count = 1
-    seed: int = Field(0, ge=0)
+_TRIALS = 20  # where a space has no end of its own
 
 
 @dataclass(frozen=True)
@@ -54,23 +45,89 @@ class Space:
         file: Its settings.
         base: The composed recipe that varies.
         domains: What varies, by path.
+        constraints: Conditions that a candidate has to meet.
+        folder: Where the study keeps its journal and its trials.
     """
 
     source: Path
     file: StudyFile
     base: dict[str, Any]
     domains: dict[str, Domain]
+    constraints: tuple[Constraint, ...] = ()
+    folder: Path = field(default_factory=lambda: Path("studies"))
 
     def candidate(self, trial: Any) -> dict[str, Any]:
         """The composed recipe of a trial, with a value suggested for every field that varies."""
         config = copy.deepcopy(self.base)
+        if self.file.arms:
+            arm = trial.suggest_categorical(ARM, list(self.file.arms))
+            _change(config, self.file.arms[arm], str(self.source))
         for path, domain in self.domains.items():
             set_path(Recipe, config, path, domain.suggest(trial, path), source=str(self.source))
         return config
 
+    @property
+    def num_points(self) -> int | None:
+        """How many candidates there are, where they can be listed."""
+        return num_points(self._parameters().values())
 
-def load_space(name: str) -> Space:
+    @cached_property
+    def points(self) -> list[dict[str, Any]] | None:
+        """The parameters of every candidate, where they can be listed."""
+        listed = product(self._parameters())
+        return None if listed is None else list(listed)
+
+    @cached_property
+    def priors(self) -> dict[str, Prior]:
+        """What is believed of each Optuna parameter."""
+        return {name: prior for path, domain in self.domains.items() for name, prior in domain.priors(path).items()}
+
+    @cached_property
+    def census(self) -> Census:
+        """How many Optuna parameters there are, and of what sort."""
+        return reduce(Census.and_, (domain.census() for domain in self._parameters().values()), Census())
+
+    @property
+    def num_trials(self) -> int:
+        """Trials that the study is over after, where the caller does not say."""
+        if self.file.trials is not None:
+            return self.file.trials
+        takes_all = self.file.sampler == "grid" or not self.file.space
+        return self.num_points if takes_all and self.num_points is not None else _TRIALS
+
+    def facts(self, num_trials: int) -> StudyFacts:
+        """What a sampler has to know."""
+        return StudyFacts(
+            num_trials,
+            *self.census,
+            finite_size=self.num_points,
+            num_objectives=len(self.file.objectives),
+            vetoes=bool(self.constraints or self.file.hold),
+            prunes=self.file.pruner != "none",
+        )
+
+    def sampler(self, num_trials: int) -> tuple[Named, str]:
+        """The sampler of a study of so many trials, and why it is that one.
+
+        Raises:
+            RecipeError: It cannot do what the study asks.
+        """
+        try:
+            return resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
+        except ValueError as error:
+            raise RecipeError(f"{self.source}: sampler: {error}") from None
+
+    def _parameters(self) -> dict[str, Domain]:
+        arms: dict[str, Domain] = {ARM: Choice(list(self.file.arms))} if self.file.arms else {}
+        return {**arms, **self.domains}
+
+
+def load_space(name: str, folder: Path | None = None) -> Space:
     """Load a search space by name or path.
+
+    Args:
+        name: One of ours, or a YAML file.
+        folder: Where the study keeps its files; ``studies/<name>`` below the working directory without one.
 
     Raises:
         RecipeError: Anything that is wrong with it or with its recipe, one line a mistake.
@@ -84,16 +141,62 @@ def load_space(name: str) -> Space:
         raise from_validation(source, error) from None
     base = compose(find("recipes", file.recipe), file.overrides)
     recipe = validate(base, f"{source}: recipe {file.recipe}")
+    labels: dict[str, Domain] = {}
     domains = {
-        path: _domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}")
+        path: read_domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}", labels)
         for path, value in file.space.items()
     }
+    _check_paths(source, file, domains, labels)
+    _check_arms(source, file, base)
     _check_metrics(source, file, base, build(recipe.task))
-    return Space(source, file, base, domains)
+    try:
+        read_pruner(file.pruner)
+    except ValueError as error:
+        raise RecipeError(f"{source}: pruner: {error}") from None
+    constraints = tuple(_constraint(source, text, recipe, domains) for text in file.constraints)
+    space = Space(source, file, base, domains, constraints, (folder or Path("studies") / file.name).absolute())
+    space.sampler(space.num_trials)
+    return space
+
+
+def _change(config: dict[str, Any], changes: dict[str, Any], source: str) -> None:
+    for path, value in changes.items():
+        set_path(Recipe, config, path, copy.deepcopy(value), source)
+
+
+def _check_paths(source: Path, file: StudyFile, domains: dict[str, Domain], labels: dict[str, Domain]) -> None:
+    changed = {path: f"arms: {name}" for name, arm in file.arms.items() for path in arm}
+    for path in domains:
+        for other in [*domains, *changed]:
+            if other != path and f"{path}.".startswith(f"{other}.") or (other in changed and other == path):
+                raise RecipeError(
+                    f"{source}: space: {path}: also varies as {changed.get(other, other)}; vary one of them"
+                )
+    for path, domain in _all_domains(domains):
+        if isinstance(domain, Same) and domain.label not in labels:
+            raise RecipeError(f"{source}: space: {path}: label {domain.label!r} is defined nowhere")
+
+
+def _all_domains(domains: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Domain]]:
+    for path, domain in domains.items():
+        if isinstance(domain, Domain):
+            yield f"{prefix}{path}", domain
+        if isinstance(domain, Kinds):
+            for kind, fields in domain.kinds.items():
+                yield from _all_domains(dict(fields), f"{prefix}{path}.{kind}.")
+
+
+def _check_arms(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
+    for name, changes in file.arms.items():
+        config = copy.deepcopy(base)
+        _change(config, changes, f"{source}: arms: {name}")
+        validate(config, f"{source}: arms: {name}")
 
 
 def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Task) -> None:
     named = [("objectives", name) for name in file.objectives]
+    if file.guard is not None:
+        named.append(("guard.metric", file.guard.metric))
     if file.hold is not None:
         for metric in file.hold.budgets:
             named.append(("hold.budgets", metric))
@@ -106,82 +209,25 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Ta
             known(name)
         except ValueError as error:
             raise RecipeError(f"{source}: {where}: {error}") from None
-    if "val/bits_per_byte" in file.objectives and task.bits_per_byte is None:
-        raise RecipeError(f"{source}: objectives: the task {task.kind!r} is no text and has no val/bits_per_byte")
-    if file.pruner != "none" and len(file.objectives) > 1:
-        raise RecipeError(f"{source}: pruner: Optuna cannot prune studies of several objectives; expected none")
-
-
-def _domain(field: FieldInfo, value: Any, where: str) -> Domain:
-    slot = slot_of(field)
-    if not isinstance(value, dict) or not value:
+        if name == "val/bits_per_byte" and task.bits_per_byte is None:
+            raise RecipeError(f"{source}: {where}: the task {task.kind!r} is no text and has no val/bits_per_byte")
+    if file.pruner != "none" and len(file.objectives) > 1 and file.guard is None:
         raise RecipeError(
-            f"{where}: expected {{int: [low, high]}}, {{float: [low, high]}}, {{choice: [...]}} or kinds of a component"
+            f"{source}: pruner: Optuna cannot prune by several objectives; expected a guard: {{metric: val/loss}}"
         )
-    if slot is not None and "choice" not in value:
-        return Kinds({kind: _sub_space(slot, kind, sub or {}, where) for kind, sub in value.items()})
-    forms = {"int", "float", "choice"} & set(value)
-    extra = set(value) - {"int", "float", "choice", "log", "step"}
-    if len(forms) != 1 or extra:
-        wrong = (
-            f"{sorted(extra)[0]!r}; {suggest(sorted(extra)[0], ['int', 'float', 'choice', 'log', 'step'])}"
-            if extra
-            else sorted(value)
-        )
-        raise RecipeError(f"{where}: expected one of int, float and choice, found {wrong}")
-    form = forms.pop()
-    options = {key: item for key, item in value.items() if key != form}
-    if not isinstance(value[form], list) or not value[form] or (form != "choice" and len(value[form]) != 2):
-        raise RecipeError(
-            f"{where}: {form}: expected {'a list' if form == 'choice' else '[low, high]'}, found {value[form]!r}"
-        )
-    adapter = _adapter(field)
-    for bound in value[form]:
-        try:
-            adapter.validate_python(bound, strict=slot is None)
-        except ValidationError as error:
-            raise RecipeError(f"{where}: {bound!r} is outside the field: {error.errors()[0]['msg'].lower()}") from None
-    if form == "choice":
-        return Choice(value[form])
-    low, high = value[form]
-    if low > high:
-        raise RecipeError(f"{where}: {form}: low={low} exceeds high={high}")
-    if form == "int" and not (isinstance(low, int) and isinstance(high, int)):
-        raise RecipeError(f"{where}: int: expected whole numbers, found {value[form]!r}")
+
+
+def _constraint(source: Path, text: str, recipe: Recipe, domains: dict[str, Domain]) -> Constraint:
     try:
-        return Range(form == "int", low, high, **options)
+        constraint = parse(text)
+        for name in constraint.names:
+            if name not in constraint.metrics:
+                check_name(name, recipe, domains)
     except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
+        raise RecipeError(f"{source}: constraints: {error}") from None
+    return constraint
 
 
-def _sub_space(slot: str, kind: str, fields: Any, where: str) -> dict[str, Any]:
-    try:
-        spec: type[BaseModel] = lookup(slot, str(kind)).Spec
-    except ValueError as error:
-        raise RecipeError(f"{where}: {error}") from None
-    if not isinstance(fields, dict):
-        raise RecipeError(f"{where}: {kind}: expected a mapping of its fields, found {fields!r}")
-    known_fields = {name: field for name, field in spec.model_fields.items() if name != "kind"}
-    parsed: dict[str, Any] = {}
-    for name, value in fields.items():
-        field = known_fields.get(name)
-        if field is None:
-            raise RecipeError(f"{where}.{kind}: unknown field {name!r}; {suggest(name, known_fields)}")
-        inside = f"{where}.{kind}.{name}"
-        parsed[name] = _domain(field, value, inside) if isinstance(value, dict) else _constant(field, value, inside)
-    return parsed
-
-
-def _constant(field: FieldInfo, value: Any, where: str) -> Any:
-    adapter = _adapter(field)
-    try:
-        adapter.validate_python(value)
-    except ValidationError as error:
-        raise RecipeError(f"{where}: {value!r}: {error.errors()[0]['msg'].lower()}") from None
-    return value
-
-
-def _adapter(field: FieldInfo) -> TypeAdapter[Any]:
-    """Validates a value of the field alone."""
-    annotation: Any = field.annotation
-    return TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
+def storage_url(space: Space) -> str | None:
+    """Optuna's storage of a study, where it is not the journal in its folder."""
+    return space.file.storage or os.environ.get("MYTHOS_STORAGE")

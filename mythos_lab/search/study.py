@@ -1,12 +1,13 @@
-"""A study: starts workers, watches them, and says what came out."""
+"""A study: has an engine work it off, watches, and says what came out."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import signal
 import sys
 import time
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import optuna
 import yaml
@@ -14,32 +15,54 @@ from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mythos_lab.recipe.compose import validate
-from mythos_lab.search.ledger import is_settled, lock, open_study, reap, study_folder
+from mythos_lab.search.arms import complete
+from mythos_lab.search.engines import Engine, Job, make_engine
+from mythos_lab.search.ledger import Watch, is_settled
+from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.space import Space
 from mythos_lab.search.table import print_study
+from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.tracking.mlflow import Tracker
 
-_MAX_RESTARTS = 5  # of workers that die without settling a trial in between
 _POLL_SECONDS = 1.0
 
 
-def run_study(space: Space, *, num_trials: int | None = None, num_workers: int | None = None) -> optuna.Study:
+class Interrupted(Exception):
+    """A study was stopped before its end; the same command goes on with it.
+
+    Attributes:
+        status: The exit status that says so: 128 and the signal's number.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__("stopped; the same command goes on with it")
+        self.status = status
+
+
+def run_study(
+    space: Space, *, num_trials: int | None = None, num_workers: int | None = None, engine: str = "local"
+) -> optuna.Study:
     """Run a study, or go on with it, until ``num_trials`` trials are settled; print the result.
 
     Trials that a killed worker left behind are queued again and go on from their last checkpoint.
+
+    Raises:
+        RecipeError: The storage cannot be opened, holds another study of that name, or the engine is not installed.
+        Interrupted: Ctrl-C or SIGTERM ended it.
     """
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    num_trials, num_workers = num_trials or space.file.trials, num_workers or space.file.workers
-    study = open_study(space)
+    num_trials, num_workers = num_trials or space.num_trials, num_workers or space.file.workers
+    study = open_study(space, num_trials)
+    enqueue_grid(study, space, num_trials)
+    named, reason = space.sampler(num_trials)
+    print(f"sampler: {named.kind} ({reason})")
     tracker = _parent_run(space, study)
-    with lock(space):
-        retried = reap(study)
-    if retried:
+    watch = Watch(space.file.heartbeat)
+    if retried := watch.reap(study):
         print(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     started = time.monotonic()
     try:
-        _watch(space, study, num_trials, num_workers)
+        _work_off(make_engine(engine, Job(space, study, num_trials, num_workers)), watch)
     except BaseException:
         tracker.finish("KILLED")
         raise
@@ -58,21 +81,22 @@ def run_study(space: Space, *, num_trials: int | None = None, num_workers: int |
 
 def _parent_run(space: Space, study: optuna.Study) -> Tracker:
     tracking = validate(dict(space.base), space.source).tracking
-    run_id = study.user_attrs.get("mlflow_run")
+    run_id = study.user_attrs.get(MLFLOW_RUN)
     tracker = Tracker(
         tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name}
     )
     if run_id is None:
-        study.set_user_attr("mlflow_run", tracker.run_id)
-        copy = study_folder(space) / "space.yaml"
-        copy.write_text(yaml.safe_dump(space.file.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+        study.set_user_attr(MLFLOW_RUN, tracker.run_id)
+        space.folder.mkdir(parents=True, exist_ok=True)
+        copy = space.folder / "space.yaml"
+        written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
+        copy.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
         tracker.artifact(copy)
     return tracker
 
 
-def _watch(space: Space, study: optuna.Study, num_trials: int, num_workers: int) -> None:
-    workers: dict[int, subprocess.Popen[bytes]] = {}
-    restarts = 0
+def _work_off(engine: Engine, watch: Watch) -> None:
+    job = engine.job
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -81,49 +105,72 @@ def _watch(space: Space, study: optuna.Study, num_trials: int, num_workers: int)
         TextColumn("{task.fields[best]}"),
     )
     try:
-        with Progress(*columns) as progress:
-            bar = progress.add_task(space.file.name, total=num_trials, best="")
-            before = -1
+        with Progress(*columns) as progress, _interruptions() as interruption:
+            bar = progress.add_task(job.space.file.name, total=job.num_trials, best="")
             while True:
-                settled = sum(is_settled(t) for t in study.get_trials(deepcopy=False))
-                progress.update(bar, completed=settled, best=_best(space, study))
-                restarts, before = (0 if settled > before else restarts), settled
-                if settled >= num_trials:
-                    break
-                for index in range(num_workers):
-                    worker = workers.get(index)
-                    if worker is not None and worker.poll() is None:
-                        continue
-                    if worker is not None and worker.returncode != 0:
-                        restarts += 1
-                        with lock(space):
-                            reap(study)
-                        if restarts > _MAX_RESTARTS:
-                            raise RuntimeError(f"workers keep dying; see {study_folder(space) / f'worker-{index}.log'}")
-                    if worker is None or worker.returncode != 0:
-                        workers[index] = _start(space, num_trials, index, num_workers)
-                if all(w.poll() == 0 for w in workers.values()):
-                    workers.clear()  # they saw others running that have since been killed
+                settled = sum(map(is_settled, job.study.get_trials(deepcopy=False)))
+                progress.update(bar, completed=settled, best=_best(job.space, job.study))
+                if settled >= job.num_trials and engine.is_idle():
+                    return
+                if interruption.signum == signal.SIGTERM:
+                    raise Interrupted(128 + signal.SIGTERM)
+                if interruption.signum == signal.SIGINT and not interruption.finishing:
+                    progress.stop()
+                    if not _wants_to_finish():
+                        raise Interrupted(128 + signal.SIGINT)
+                    interruption.finishing = True
+                    engine.finish()
+                    progress.start()
+                if interruption.finishing:
+                    if engine.is_idle():
+                        raise Interrupted(128 + signal.SIGINT)
+                elif settled < job.num_trials:
+                    watch.reap(job.study)
+                    engine.tend()
                 time.sleep(_POLL_SECONDS)
+    except BaseException:
+        engine.abandon()
+        raise
+
+
+class _Interruption:
+    """What was asked by signal so far; a second Ctrl-C does not wait."""
+
+    def __init__(self) -> None:
+        self.signum, self.finishing = 0, False
+
+    def __call__(self, signum: int, frame: FrameType | None) -> None:
+        if self.finishing:
+            raise KeyboardInterrupt
+        self.signum = signum
+
+
+@contextmanager
+def _interruptions() -> Iterator[_Interruption]:
+    interruption = _Interruption()
+    before = {signum: signal.signal(signum, interruption) for signum in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interruption
     finally:
-        for worker in workers.values():
-            worker.terminate()
-        for worker in workers.values():
-            worker.wait()
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
-def _start(space: Space, num_trials: int, index: int, num_workers: int) -> subprocess.Popen[bytes]:
-    # Two spinning thread pools on the same cores are five to ten times slower than one.
-    threads = str(max(1, (os.cpu_count() or 1) // num_workers))
-    environment = {**os.environ, "OMP_NUM_THREADS": threads, "OMP_WAIT_POLICY": "PASSIVE"}
-    command = [sys.executable, "-m", "mythos_lab.search.worker", str(space.source), str(num_trials), str(index)]
-    with (study_folder(space) / f"worker-{index}.log").open("ab") as log:
-        return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+def _wants_to_finish() -> bool:
+    """Asks once. Without a terminal nobody can answer, and running trials end."""
+    if not sys.stdin.isatty():
+        print("running trials end first; Ctrl-C again lays them down", flush=True)
+        return True
+    print("Let running trials end [e], or lay them down at a checkpoint to go on later [l]? ", end="", flush=True)
+    return not sys.stdin.readline().strip().lower().startswith("l")
 
 
 def _best(space: Space, study: optuna.Study) -> str:
     if len(space.file.objectives) > 1:
         return f"{len(study.best_trials)} on the front"
     (name,) = space.file.objectives
-    done = any(t.state is TrialState.COMPLETE for t in study.get_trials(deepcopy=False))
-    return f"best {name} {study.best_value:.4g}" if done else ""
+    done = complete(study)
+    if not done:
+        return ""
+    best = min if space.file.objectives[name] == "minimize" else max
+    return f"best {name} {best(t.values[0] for t in done):.4g}"

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
+from mythos_lab.search.arms import complete, verdicts
 from mythos_lab.search.compare import Comparison
-from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled, study_folder
+from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
 from mythos_lab.search.match import Match
 from mythos_lab.search.space import Space
+from mythos_lab.search.trial import VALUES
+from mythos_lab.search.verdict import half_width
 
 _NUM_SHOWN = 8
 
@@ -55,14 +58,17 @@ def _brief(value: Any) -> str:
 
 
 def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
-    """Best trials, importances, failures and vetoes, and the commands that show more."""
+    """Best trials or arms, importances, failures and vetoes, and the commands that show more."""
     console = Console()
     trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
-    complete = [t for t in trials if t.state is TrialState.COMPLETE]
-    objectives = list(space.file.objectives)
-    if complete:
-        console.print(_best_table(space, complete))
-    if len(objectives) == 1 and len(complete) > 3:
+    done = sorted(complete(study), key=_order(space))
+    if done:
+        console.print(_best_table(space, done))
+    if found := verdicts(space, study) if space.file.arms else {}:
+        console.print(_verdict_table(space, found))
+        for name, comparison in found.items():
+            console.print(f"  {name}: {comparison.sentence}", highlight=False, soft_wrap=True)
+    elif len(space.file.objectives) == 1 and len(done) > 3 and not space.file.arms:
         importances = optuna.importance.get_param_importances(study)
         table = Table("field", "importance", title="parameter importances (PED-ANOVA)", box=None)
         for name, value in importances.items():
@@ -72,18 +78,11 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
     console.print(
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     )
-    for trial in trials:
-        if trial.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed"):
-            console.print(
-                f"  trial {trial.number} {trial.user_attrs[OUTCOME]}: {trial.user_attrs.get(REASON, '')}",
-                highlight=False,
-                soft_wrap=True,
-            )
-    if complete:
-        best = sorted(complete, key=_order(space))[0]
-        console.print(
-            f"best:   mythos depth {study_folder(space) / best.user_attrs[FOLDER]}", highlight=False, soft_wrap=True
-        )
+    for line in _ends(trials):
+        console.print(line, highlight=False, soft_wrap=True)
+    if done:
+        seed = next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None)
+        console.print(f"best:   mythos depth {_shown(seed)}", highlight=False, soft_wrap=True)
     console.print(
         f"more:   mythos ui\nagain:  mythos study {space.source.stem} --trials {len(trials) + 10}",
         highlight=False,
@@ -91,20 +90,59 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
     )
 
 
-def _best_table(space: Space, complete: list[FrozenTrial]) -> Table:
+def _ends(trials: list[FrozenTrial]) -> list[str]:
+    """What was not trained to its end, and why; the same reason once, with the trials that share it."""
+    reasons: dict[tuple[str, str], list[int]] = {}
+    for trial in trials:
+        if trial.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed"):
+            reason = str(trial.user_attrs.get(REASON, "")).splitlines()[:1]
+            said = "".join(reason).partition(f"trial {trial.number}: ")
+            key = str(trial.user_attrs[OUTCOME]), said[2] or said[0]
+            reasons.setdefault(key, []).append(trial.number)
+    return [
+        f"  trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} {outcome}: {reason}"
+        for (outcome, reason), numbers in reasons.items()
+    ]
+
+
+def _best_table(space: Space, done: list[FrozenTrial]) -> Table:
     objectives = list(space.file.objectives)
-    names = sorted({name for t in complete for name in t.params})
+    names = sorted({name for t in done for name in t.params})
     short = {name: name.removeprefix("model.").removeprefix("core.") for name in names}
-    table = Table("trial", *objectives, "cost/params", *short.values(), title="best trials", box=None)
-    for trial in sorted(complete, key=_order(space))[:_NUM_SHOWN]:
-        row = [str(trial.number), *(f"{v:.4g}" for v in trial.values), f"{trial.user_attrs.get('cost/params', 0):,.0f}"]
+    title = "arms" if space.file.arms else "best trials"
+    table = Table("trial", *objectives, "cost/params", *short.values(), title=title, box=None)
+    for trial in done if space.file.arms else done[:_NUM_SHOWN]:
+        means = [_mean(trial, name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        row = [str(trial.number), *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"]
         table.add_row(*row, *(_short(trial.params.get(name)) for name in names))
+    return table
+
+
+def _mean(trial: FrozenTrial, name: str, value: float) -> str:
+    """A mean over seeds with the half width of its 95 % interval."""
+    by_seed = trial.user_attrs.get(VALUES, {}).get(name, [])
+    return f"{value:.4g}" if len(by_seed) < 2 else f"{value:.4g} ± {half_width(by_seed):.2g}"
+
+
+def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
+    metric, first = next(iter(space.file.objectives)), next(iter(space.file.arms))
+    table = Table("arm", "difference", "95 % interval", "p (Holm)", "verdict", "also differs in", box=None)
+    table.title = f"{metric} against {first}, {next(iter(found.values())).verdict.num_seeds} paired seeds"
+    for name, comparison in found.items():
+        v = comparison.verdict
+        interval = f"{v.low:+.3g} to {v.high:+.3g}"
+        others = ", ".join(comparison.undeclared)
+        table.add_row(name, f"{v.difference:+.3g}", interval, f"{v.p_adjusted:.2g}", v.outcome, others)
     return table
 
 
 def _order(space: Space) -> Callable[[FrozenTrial], float]:
     sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
     return lambda trial: sign * trial.values[0]
+
+
+def _shown(path: Path | None) -> Path | None:
+    return path if path is None or not path.is_relative_to(Path.cwd()) else path.relative_to(Path.cwd())
 
 
 def _short(value: object) -> str:

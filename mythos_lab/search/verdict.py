@@ -72,7 +72,7 @@ def paired(a: Sequence[float], b: Sequence[float], matters: float) -> Verdict:
         return Verdict(n, mean, -math.inf, math.inf, 1.0, 1.0, math.inf, "not enough seeds", "none")
     error = float(differences.std(ddof=1)) / math.sqrt(n)
     p, test = _test(differences)
-    low, high = _interval(differences, error)
+    low, high = _interval(differences)
     return _judged(Verdict(n, mean, low, high, p, p, _detectable(error, n), "no effect", test), matters)
 
 
@@ -87,6 +87,12 @@ def together(verdicts: Sequence[Verdict], matters: float) -> list[Verdict]:
         _judged(Verdict(**{**vars(verdict), "p_adjusted": float(p)}), matters)
         for verdict, p in zip(verdicts, adjusted, strict=True)
     ]
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Half the width of Student's 95 % interval of a mean over at least two seeds."""
+    low, high = _interval(np.asarray(values, dtype=float))
+    return (high - low) / 2
 
 
 def _judged(verdict: Verdict, matters: float, alpha: float = 0.05) -> Verdict:
@@ -116,7 +122,7 @@ def _test(differences: NDArray[Any]) -> tuple[float, str]:
     return float(found.pvalue), "sign-flip permutation"
 
 
-def _interval(differences: NDArray[Any], error: float) -> tuple[float, float]:
+def _interval(values: NDArray[Any]) -> tuple[float, float]:
     """The 95 % interval of the mean: Student's, which covers the truth at every number of seeds that was tried.
 
     A bootstrap of so few values is too narrow: bias-corrected and accelerated, its 95 % intervals hold the truth in
@@ -124,7 +130,8 @@ def _interval(differences: NDArray[Any], error: float) -> tuple[float, float]:
     """
     from scipy import stats
 
-    mean, half = float(differences.mean()), float(stats.t.ppf(0.975, len(differences) - 1)) * error
+    mean, n = float(values.mean()), len(values)
+    half = float(stats.t.ppf(0.975, n - 1)) * float(values.std(ddof=1)) / math.sqrt(n)
     return mean - half, mean + half
 
 

@@ -1,85 +1,102 @@
-"""A worker: takes trials and runs them until enough are settled. Started by the study in a process of its own."""
+"""A worker: takes trials and runs them until enough are settled. Engines start it, each in its own way."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import traceback
 import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 
 import optuna
-from optuna.trial import TrialState
 
-from mythos_lab.measures.evaluate import Scores
-from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.search.hold import Vetoed, held
-from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, lock, open_study, study_folder, take
+from mythos_lab.search.ledger import Heartbeat, Watch, hand_back, take
+from mythos_lab.search.opening import open_study
 from mythos_lab.search.space import Space, load_space
-from mythos_lab.training.run import Pruned, run
+from mythos_lab.search.trial import run_trial
+from mythos_lab.training.run import Stopped
 
 
-def work(space: Space, num_trials: int, worker: int) -> None:
-    """Run trials until ``num_trials`` are settled or the study that started this process is gone."""
-    parent = os.getppid()
-    study = open_study(space, worker)
-    while os.getppid() == parent:
-        with lock(space):
-            trial = take(study, num_trials)
-        if trial is None:
+class Orders:
+    """What a worker was told by signal: SIGUSR1 to end with the trial in hand, SIGTERM to lay it down at once.
+
+    Attributes:
+        finish: Take no further trial.
+        stop: Save a checkpoint and hand the present one back.
+    """
+
+    def __init__(self) -> None:
+        self.finish = self.stop = False
+
+    def listen(self) -> Orders:
+        """Heed signals from now on. Ctrl-C is left to the study, which asks what it is meant to do."""
+        signal.signal(signal.SIGUSR1, self._finish)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        return self
+
+    def _finish(self, signum: int, frame: FrameType | None) -> None:
+        self.finish = True
+
+    def _stop(self, signum: int, frame: FrameType | None) -> None:
+        self.finish = self.stop = True
+
+
+def work(space: Space, num_trials: int, worker: int, orders: Orders, alone: Callable[[], bool] = lambda: False) -> None:
+    """Run trials until ``num_trials`` are settled, or orders or loneliness end it.
+
+    Args:
+        space: The search space.
+        num_trials: Trials in all.
+        worker: Which of the study's workers this is; each samples from a seed of its own.
+        orders: What it is told meanwhile.
+        alone: Whether the study that started this worker is gone.
+
+    Raises:
+        Exception: Whatever a run raised that was no mistake of the recipe; the trial has been handed back.
+    """
+    study = open_study(space, num_trials, worker)
+    watch = Watch(space.file.heartbeat)
+    while not orders.finish and not alone():
+        watch.reap(study)
+        if not run_one(space, study, num_trials, lambda: orders.stop or alone()):
             return
-        run_trial(space, study, trial)
 
 
-def run_trial(space: Space, study: optuna.Study, trial: optuna.Trial) -> None:
-    """Run one trial to its end and tell the study."""
-    objectives = list(space.file.objectives)
-    folder = trial.user_attrs.get(FOLDER) or f"trials/{trial.number:04d}"
-    trial.set_user_attr(FOLDER, folder)
-    source = f"{space.source}: trial {trial.number}"
+def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Callable[[], bool]) -> bool:
+    """Take one trial and run it; whether there was one."""
+    trial = take(study, num_trials)
+    if trial is None:
+        return False
+    with Heartbeat(study, trial, space.file.heartbeat):
+        try:
+            run_trial(space, study, trial, should_stop)
+        except Stopped as stopped:
+            hand_back(study, trial, str(stopped))
+        except optuna.exceptions.UpdateFinishedTrialError:
+            pass  # another machine took this one to be gone, and has the trial now
+        except Exception as error:
+            hand_back(study, trial, f"{type(error).__name__}: {error}")
+            raise
+    return True
 
-    def on_validation(step: int, scores: Scores) -> None:
-        if len(objectives) == 1 and objectives[0] in scores.metrics():
-            trial.report(scores.metrics()[objectives[0]], step)
-            if trial.should_prune():
-                raise Pruned(f"by {space.file.pruner} at step {step}")
 
-    def settle(state: TrialState, outcome: str, reason: str = "", values: list[float] | None = None) -> None:
-        trial.set_user_attr(OUTCOME, outcome)
-        if reason:
-            trial.set_user_attr(REASON, reason)
-        study.tell(trial, values=values, state=state)
-
+def main(source: str, folder: str, num_trials: str, worker: str) -> int:
+    """A worker process of a study on this machine."""
+    warnings.filterwarnings("ignore")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    parent = os.getppid()
     try:
-        config = space.candidate(trial)
-        config["name"] = f"{space.file.name}-{folder.split('/')[-1]}"
-        if space.file.hold is not None:
-            config = held(config, space.file.hold, source)
-        recipe = validate(config, source)
-        result = run(
-            recipe,
-            folder=study_folder(space) / folder,
-            parent=study.user_attrs.get("mlflow_run"),
-            tags={"mythos.study": space.file.name, "mythos.trial": str(trial.number)},
-            on_validation=on_validation,
-        )
-    except (RecipeError, Vetoed) as error:
-        settle(TrialState.FAIL, "vetoed", str(error))
-        return
-    trial.set_user_attr("mlflow_run", result.run_id)
-    for name in ("cost/params", "loops/useful_depth", "val/accuracy"):
-        if name in result.metrics:
-            trial.set_user_attr(name, result.metrics[name])
-    if result.status == "pruned":
-        settle(TrialState.PRUNED, "pruned", result.reason)
-    elif result.status == "diverged":
-        settle(TrialState.FAIL, "diverged", result.reason)
-    elif missing := [name for name in objectives if name not in result.metrics]:
-        settle(TrialState.FAIL, "failed", f"the run has no metric {', '.join(missing)}")
-    else:
-        settle(TrialState.COMPLETE, "complete", values=[result.metrics[name] for name in objectives])
+        space = load_space(source, Path(folder))
+        work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != parent)
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    work(load_space(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    sys.exit(main(*sys.argv[1:]))

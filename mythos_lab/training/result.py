@@ -55,6 +55,17 @@ def dump_recipe(recipe: Recipe, path: Path) -> None:
     path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
+def read_recipe(folder: Path) -> Recipe:
+    """The recipe of a run.
+
+    Raises:
+        RecipeError: The folder holds no run.
+    """
+    if not (folder / RECIPE).is_file():
+        raise RecipeError(f"{folder}: not the folder of a run: it has no {RECIPE}")
+    return validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+
+
 def save(result: RunResult, model: LoopedTransformer) -> None:
     """Write weights and numbers of a finished run."""
     save_model(model, str(result.folder / WEIGHTS))
@@ -81,7 +92,7 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     for name in (RECIPE, WEIGHTS):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: not the folder of a finished run: it has no {name}")
-    recipe = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+    recipe = read_recipe(folder)
     task: Task = build(recipe.task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     load_model(model, str(folder / WEIGHTS))

@@ -13,6 +13,7 @@ from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.feedforward.swiglu import SwiGLU
 from mythos_blocks.frame import Frame
 from mythos_blocks.rows import row
+from mythos_blocks.spec import SpecLike
 from mythos_blocks.types import Count, Depth, NonNegative
 
 
@@ -64,6 +65,10 @@ class MixtureOfExperts(RoutedExperts):
         self.router = nn.Linear(width, num_experts, bias=False)
         self.depth_logits = nn.Parameter(torch.zeros(max_loops, num_experts)) if depth_conditioned else None
         self.shared = nn.ModuleList(SwiGLU(width, hidden=hidden * num_active) for _ in range(num_shared))
+
+    def off(self) -> SpecLike:
+        """One SwiGLU of as many inner channels as a token's experts have together, shared ones included."""
+        return {"kind": "swiglu", "hidden": self.num_active * self.gate.shape[1] * (1 + len(self.shared))}
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.component import Module
 from mythos_blocks.feedforward.grouped import grouped_linear
 from mythos_blocks.frame import Frame
+from mythos_blocks.spec import SpecLike
 
 
 class RoutedExperts(Module):
@@ -41,6 +42,10 @@ class RoutedExperts(Module):
         self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
         for weight in (self.gate, self.up, self.down):
             nn.init.uniform_(weight, -(weight.shape[-1] ** -0.5), weight.shape[-1] ** -0.5)  # as nn.Linear does
+
+    def off(self) -> SpecLike:
+        """One SwiGLU of as many inner channels as a token's experts have together."""
+        return {"kind": "swiglu", "hidden": self.num_active * self.gate.shape[1]}
 
     def choose(self, scores: Tensor) -> Tensor:
         """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.component import Component
+from mythos_blocks.spec import SpecLike
 from mythos_blocks.types import Count
 
 GradientWindow = Count | Literal["half_mean"] | None
@@ -30,6 +31,10 @@ class LoopSampler(Component):
 
     gradient_window: GradientWindow
     progress: float = 1.0
+
+    def off(self) -> SpecLike | None:
+        """One iteration."""
+        return None if self.max_loops == 1 else {"kind": "fixed", "num_loops": 1}
 
     def pmf(self) -> Tensor:
         """Probability of each loop count from 0 up, float64 ``(max_loops + 1,)``, on the CPU."""

@@ -1,0 +1,73 @@
+"""A study as it is written: what varies, what is held, what counts, and how it is searched."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from mythos_blocks.spec import Declaration
+from mythos_blocks.types import Count, Positive
+from mythos_lab.search.hold import Hold
+
+Direction = Literal["minimize", "maximize"]
+Named = str | dict[str, Any]
+"""A sampler or a pruner: its name, or a mapping of ``kind`` and options."""
+
+
+class Guard(Declaration):
+    """The one metric by which trials of several objectives are pruned, which Optuna itself refuses to do."""
+
+    metric: str = Field("val/loss", description="A metric of every validation.")
+    direction: Direction = Field("minimize", description="Which way is better.")
+
+
+class StudyFile(Declaration):
+    """A study's file: a search space, or arms that are declared one by one."""
+
+    version: Literal[1] = 1
+    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
+    description: str = Field("", description="The question that it asks.")
+    recipe: str = Field(description="The recipe that varies.")
+    overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
+    space: dict[str, Any] = Field({}, description="Fields that vary, by their path in the recipe.")
+    arms: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], dict[str, Any]] = Field(
+        {},
+        description="Variants by name, mappings of paths to values; the others are held against the first.",
+    )
+    constraints: list[str] = Field(
+        [], description="Conditions on fields and metrics; what is known before training vetoes a candidate untrained."
+    )
+    hold: Hold | None = Field(None, description="Budgets that every candidate gets.")
+    objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")
+    seeds: Count = Field(1, description="Paired seeds that each trial trains; objectives are their means.")
+    matters: Annotated[float, Field(ge=0)] = Field(
+        0.01, description="The smallest difference in the first objective that matters, for verdicts."
+    )
+    declared: list[str] = Field(
+        [], description="Inputs besides the declared changes of arms that may differ between them, for verdicts."
+    )
+    sampler: Named = Field("auto", description="Optuna's sampler, by name or with options; auto chooses and says why.")
+    pruner: Named = Field("none", description="Optuna's pruner, or loop_aware, by name or with options.")
+    guard: Guard | None = Field(None, description="What prunes trials of several objectives.")
+    trials: Count | None = Field(None, description="Trials in all; null takes every point of a grid, or 20.")
+    workers: Count = Field(1, description="Processes that run trials.")
+    seed: int = Field(0, ge=0, description="Seed of the sampler.")
+    storage: str | None = Field(
+        None, description="Optuna's storage URL; null takes MYTHOS_STORAGE or a journal in the study's folder."
+    )
+    heartbeat: Positive = Field(
+        30.0, description="Seconds between a worker's signs of life; after five missed ones its trial is taken over."
+    )
+
+    @model_validator(mode="after")
+    def _something_varies(self) -> StudyFile:
+        if not self.space and not self.arms:
+            raise ValueError("nothing varies: expected fields under 'space' or variants under 'arms'")
+        if "arm" in self.space:
+            raise ValueError("space: 'arm' is the parameter of declared arms")
+        if self.guard is not None and self.pruner == "none":
+            raise ValueError("guard: without a pruner it has no effect; expected one under 'pruner'")
+        if self.declared and not self.arms:
+            raise ValueError("declared: only declared arms are given verdicts; expected some under 'arms'")
+        return self

@@ -1,0 +1,74 @@
+"""Workers as processes on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from mythos_lab.search.engines.base import Engine, Job
+from mythos_lab.search.ledger import is_settled
+
+_MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
+_PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
+
+
+class Local(Engine):
+    """One process a worker; one that dies is replaced."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.deaths = self.settled = 0
+        self.finishing = False
+
+    def tend(self) -> None:
+        settled = sum(map(is_settled, self.job.study.get_trials(deepcopy=False)))
+        if settled > self.settled:
+            self.deaths, self.settled = 0, settled
+        for index in range(self.job.num_workers):
+            worker = self.workers.get(index)
+            if worker is None:
+                self.workers[index] = self._start(index)
+            elif worker.poll() not in (None, 0):
+                self.deaths += 1
+                if self.deaths > _MAX_DEATHS * self.job.num_workers:
+                    raise RuntimeError(f"workers keep dying; {self._log(index)} says why")
+                self.workers[index] = self._start(index)
+        if self.is_idle():
+            self.workers.clear()  # they saw others at work that have since been lost
+
+    def is_idle(self) -> bool:
+        return all(worker.poll() is not None for worker in self.workers.values())
+
+    def finish(self) -> None:
+        self._signal(signal.SIGUSR1)
+
+    def abandon(self) -> None:
+        self._signal(signal.SIGTERM)
+        for worker in self.workers.values():
+            try:
+                worker.wait(_PATIENCE_SECONDS)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+
+    def _signal(self, signum: int) -> None:
+        for worker in self.workers.values():
+            if worker.poll() is None:
+                worker.send_signal(signum)
+
+    def _start(self, index: int) -> subprocess.Popen[bytes]:
+        # Two spinning thread pools on the same cores are five to ten times slower than one.
+        threads = str(max(1, (os.cpu_count() or 1) // self.job.num_workers))
+        environment = {"OMP_NUM_THREADS": threads, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        space = self.job.space
+        arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index)]
+        with self._log(index).open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "mythos_lab.search.worker", *arguments], env=environment, stdout=log, stderr=log
+            )
+
+    def _log(self, index: int) -> Path:
+        return self.job.space.folder / f"worker-{index}.log"

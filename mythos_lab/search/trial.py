@@ -1,0 +1,152 @@
+"""One trial, from its parameters to its end: weighed, trained once for each seed, told to the study."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from mythos_lab.measures.evaluate import Scores
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.cost import cost_metric
+from mythos_lab.search.ledger import FOLDER, settle
+from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner, read_pruner, should_prune
+from mythos_lab.search.space import Space
+from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
+from mythos_lab.training.result import RESULT, read_recipe
+from mythos_lab.training.run import Pruned, run
+
+VALUES, RUNS = "values_by_seed", "mlflow_runs"
+MLFLOW_RUN = "mlflow_run"
+
+_KEPT = ("cost/params", "loops/useful_depth", "val/accuracy")
+
+
+def run_trial(
+    space: Space, study: optuna.Study, trial: optuna.Trial, should_stop: Callable[[], bool] = lambda: False
+) -> None:
+    """Run one trial to its end and tell the study.
+
+    Raises:
+        Stopped: ``should_stop`` said so; the run has a checkpoint, and the trial is not told.
+    """
+    folder = trial.user_attrs.get(FOLDER) or f"trials/{trial.number:04d}"
+    trial.set_user_attr(FOLDER, folder)
+    source = f"{space.source}: trial {trial.number}"
+    try:
+        config = space.candidate(trial)
+        recipe, constraints = admit(space, config, source)
+        trial.set_user_attr(FLOPS_PER_STEP, cost_metric(recipe, "cost/training_flops") / recipe.training.max_steps)
+        ended = _train(space, study, trial, recipe, space.folder / folder, should_stop)
+    except Infeasible as error:
+        _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints=error.constraints)
+        return
+    except RecipeError as error:  # what the effect check found
+        _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints={**constraints, VALID: 1.0})
+        return
+    if ended["status"] != "finished":
+        state = TrialState.PRUNED if ended["status"] == "pruned" else TrialState.FAIL
+        _end(study, trial, state, ended["status"], ended["reason"], constraints=constraints)
+        return
+    metrics = {name: fmean(m[name] for m in ended["metrics"]) for name in ended["metrics"][0]}
+    objectives = list(space.file.objectives)
+    trial.set_user_attr(VALUES, {name: [m.get(name) for m in ended["metrics"]] for name in objectives})
+    for name in _KEPT:
+        if name in metrics:
+            trial.set_user_attr(name, metrics[name])
+    if missing := [name for name in objectives if name not in metrics]:
+        _end(study, trial, TrialState.FAIL, "failed", f"the run has no metric {', '.join(missing)}")
+        return
+    constraints |= afterwards(space, recipe, metrics)
+    values = [metrics[name] for name in objectives]
+    _end(study, trial, TrialState.COMPLETE, "complete", values=values, constraints=constraints)
+
+
+def _train(
+    space: Space,
+    study: optuna.Study,
+    trial: optuna.Trial,
+    recipe: Recipe,
+    folder: Path,
+    should_stop: Callable[[], bool],
+) -> dict[str, Any]:
+    """Train every seed; the first alone may be pruned. Seeds that an earlier attempt finished are read back."""
+    number = folder.name
+    metrics: list[dict[str, float]] = []
+    runs: list[str] = []
+    for seed in range(recipe.seed, recipe.seed + space.file.seeds):
+        seeded = recipe.model_copy(update={"seed": seed, "name": f"{space.file.name}-{number}-seed-{seed}"})
+        place = folder / f"seed-{seed}"
+        done = _finished(place, seeded)
+        if done is None:
+            result = run(
+                seeded,
+                folder=place,
+                parent=study.user_attrs.get(MLFLOW_RUN),
+                tags={"mythos.study": space.file.name, "mythos.trial": number, "mythos.seed": str(seed)},
+                on_validation=_reporter(space, study, trial) if seed == recipe.seed else None,
+                should_stop=should_stop,
+            )
+            done = {name: getattr(result, name) for name in ("status", "reason", "metrics", "run_id")}
+        runs.append(done["run_id"])
+        trial.set_user_attr(RUNS, runs)
+        if done["status"] != "finished":
+            return {**done, "metrics": [done["metrics"]]}
+        metrics.append(done["metrics"])
+    shared = set.intersection(*(set(m) for m in metrics))
+    return {"status": "finished", "metrics": [{k: v for k, v in m.items() if k in shared} for m in metrics]}
+
+
+def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The result of a run that an earlier attempt at the trial brought to its end."""
+    if not (folder / RESULT).is_file() or read_recipe(folder) != recipe:
+        return None
+    written: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    return written if written["status"] == "finished" else None
+
+
+def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial) -> Callable[[int, Scores], None]:
+    objectives, guard = list(space.file.objectives), space.file.guard
+    named = read_pruner(space.file.pruner)
+    pruner = make_pruner(named)
+    watched = guard.metric if guard is not None else objectives[0]
+    gains: dict[str, float] = dict(trial.user_attrs.get(LOOP_GAIN, {}))
+    reports: dict[str, float] = dict(trial.user_attrs.get(REPORTS, {}))
+
+    def on_validation(step: int, scores: Scores) -> None:
+        metrics = scores.metrics()
+        if named.kind == NO_PRUNER or watched not in metrics:
+            return
+        if "loops/gain" in metrics:
+            gains[str(step)] = metrics["loops/gain"]
+            trial.set_user_attr(LOOP_GAIN, gains)
+        if guard is None:
+            trial.report(metrics[watched], step)
+            over = trial.should_prune()
+        else:
+            reports[str(step)] = metrics[watched]
+            trial.set_user_attr(REPORTS, reports)
+            over = should_prune(study, trial, pruner, guard)
+        if over:
+            raise Pruned(f"by {named.kind} at step {step}")
+
+    return on_validation
+
+
+def _end(
+    study: optuna.Study,
+    trial: optuna.Trial,
+    state: TrialState,
+    outcome: str,
+    reason: str = "",
+    values: list[float] | None = None,
+    constraints: dict[str, float] | None = None,
+) -> None:
+    for name, violation in (constraints or {}).items():
+        trial.set_constraint(name, violation)
+    settle(study, trial, state, outcome, reason, values)

@@ -1,0 +1,107 @@
+"""What is known of a candidate before anything trains, and whether it may train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mythos_lab.measures.monitor import rho_A
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import build_on_meta, validate
+from mythos_lab.recipe.cost import cost_metric
+from mythos_lab.search.expression import Constraint
+from mythos_lab.search.hold import Vetoed, held
+from mythos_lab.search.names import value_of
+from mythos_lab.search.space import Space
+from mythos_lab.training.module import DTYPES
+from mythos_lab.training.run import assemble
+
+VALID = "valid recipe"
+"""The constraint that a candidate builds, keeps its budgets, and passes the effect check."""
+
+_RHO = "stability/rho_A"
+
+
+class Infeasible(Exception):
+    """A candidate that is not trained.
+
+    Attributes:
+        constraints: By how much each constraint that was weighed is violated.
+    """
+
+    def __init__(self, reason: str, constraints: Mapping[str, float]) -> None:
+        super().__init__(reason)
+        self.constraints = dict(constraints)
+
+
+def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, dict[str, float]]:
+    """The recipe of a candidate that may train, and what its constraints came to.
+
+    Constraints are weighed cheapest first: those on fields, on stored parameters, on other costs, on rho(A).
+
+    Raises:
+        Infeasible: It may not train.
+    """
+    if space.file.hold is not None:
+        config = _or_veto(held, config, space.file.hold, source)
+    recipe: Recipe = _or_veto(validate, config, source)
+    model = build_on_meta(recipe)[0]
+    known: dict[str, float] = {VALID: 0.0}
+    for constraint in sorted(space.constraints, key=_expense):
+        if any(not _known_before(metric) for metric in constraint.metrics):
+            continue
+        violation = _violation(constraint, recipe, model, {name: _metric(name, recipe) for name in constraint.metrics})
+        if violation is None:
+            continue
+        known[constraint.text] = violation
+        if violation > 0:
+            raise Infeasible(f"{constraint.text} does not hold", known)
+    return recipe, known
+
+
+def afterwards(space: Space, recipe: Recipe, metrics: Mapping[str, float]) -> dict[str, float]:
+    """What the constraints on trained models came to. A metric that the run does not have violates its constraint."""
+    found = {}
+    for constraint in space.constraints:
+        if all(_known_before(metric) and metric != _RHO for metric in constraint.metrics):
+            continue
+        if any(metric not in metrics for metric in constraint.metrics):
+            found[constraint.text] = 1.0
+        elif (violation := _violation(constraint, recipe, None, metrics)) is not None:
+            found[constraint.text] = violation
+    return found
+
+
+def _or_veto(step: Any, *arguments: Any) -> Any:
+    try:
+        return step(*arguments)
+    except (RecipeError, Vetoed) as error:
+        raise Infeasible(str(error), {VALID: 1.0}) from None
+
+
+def _violation(constraint: Constraint, recipe: Recipe, model: Any, metrics: Mapping[str, float]) -> float | None:
+    """By how much a constraint is violated; ``None`` where a field it names belongs to a kind that is not chosen."""
+    try:
+        fields = {name: value_of(name, recipe, model) for name in constraint.names if name not in constraint.metrics}
+    except LookupError:
+        return None
+    try:
+        return constraint.violation({**fields, **metrics})
+    except ValueError as error:
+        raise Infeasible(str(error), {constraint.text: 1.0}) from None
+
+
+def _known_before(metric: str) -> bool:
+    return metric.startswith("cost/") or metric == _RHO
+
+
+def _metric(name: str, recipe: Recipe) -> float:
+    if name != _RHO:
+        return cost_metric(recipe, name)
+    rho = rho_A(assemble(recipe)[0], DTYPES[recipe.training.precision])
+    return 0.0 if rho is None else float(rho)  # a loop that carries nothing on cannot grow
+
+
+def _expense(constraint: Constraint) -> int:
+    order = ("cost/params", "cost/", _RHO)
+    return max((next(i for i, p in enumerate(order, 1) if m.startswith(p)) for m in constraint.metrics), default=0)
