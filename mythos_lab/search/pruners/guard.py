@@ -1,0 +1,78 @@
+"""Pruning on a metric that the worker reports beside Optuna, which lets no study of several objectives report.
+
+The reports of a trial stand in its user attribute ``reports``. A pruner is asked on a view of the study in which they
+are the trial's intermediate values and the guard its only objective, so that every pruner works as it does in a study of
+one objective, on any storage, with any number of workers.
+
+A guard is biased: it stops a trial for being bad in one metric, however good it is in the others. With val/loss as the
+guard and FLOPs as the other objective, the cheap end of the front is what is pruned first. Keep the guard's percentile
+high, or prune within cohorts of equal cost (``loop_aware``), where the other objective is much the same.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+from weakref import WeakKeyDictionary
+
+from optuna.pruners import BasePruner
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from mythos_lab.search.pruners.curve import REPORTS
+from mythos_lab.search.view import view
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What is pruned on.
+
+    Attributes:
+        metric: Its name, for messages; the worker reports its values.
+        direction: Which values are good.
+    """
+
+    metric: str
+    direction: Literal["minimize", "maximize"]
+
+    def __post_init__(self) -> None:
+        if self.direction not in ("minimize", "maximize"):
+            raise ValueError(f"guard {self.metric}: expected minimize or maximize, found {self.direction!r}")
+
+
+_views: WeakKeyDictionary[Study, tuple[BasePruner, Guard, Study]] = WeakKeyDictionary()
+
+
+def should_prune(study: Study, trial: Trial | FrozenTrial, pruner: BasePruner, guard: Guard) -> bool:
+    """Whether the pruner would stop the trial, by the values that it has in its user attribute ``reports``.
+
+    The study's own pruner is not used. Give the study a ``NopPruner``, so that Hyperband's brackets do not limit what
+    its sampler sees.
+
+    Args:
+        trial: A running trial; what the storage holds of it counts.
+        guard: What the reported values are.
+    """
+    known = _views.get(study)
+    if known is None or known[0] is not pruner or known[1] != guard:
+        direction = StudyDirection.MINIMIZE if guard.direction == "minimize" else StudyDirection.MAXIMIZE
+        known = (pruner, guard, view(study, _face, directions=[direction], pruner=pruner))
+        _views[study] = known
+    shown = known[2]
+    return pruner.prune(shown, shown._storage.get_trial(trial._trial_id))
+
+
+def guarded(trials: Iterable[FrozenTrial]) -> list[FrozenTrial]:
+    """Copies of trials that have the guard as their objective, for ``rung_ranks`` to read."""
+    return [_face(trial) for trial in trials]
+
+
+def _face(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.intermediate_values = {int(step): float(v) for step, v in trial.user_attrs.get(REPORTS, {}).items()}
+    shown.values = None
+    if trial.state == TrialState.COMPLETE and shown.intermediate_values:
+        shown.value = shown.intermediate_values[max(shown.intermediate_values)]
+    return shown
