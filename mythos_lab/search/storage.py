@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +82,6 @@ def patient(storage: BaseStorage) -> BaseStorage:
 
 
 def _forwarded(name: str) -> Callable[..., Any]:
-    @functools.wraps(getattr(BaseStorage, name))
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         return _patiently(getattr(self.inner, name), *args, **kwargs)
 

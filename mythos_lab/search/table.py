@@ -12,6 +12,7 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
+from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.arms import complete, verdicts
 from mythos_lab.search.compare import Comparison
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
@@ -84,7 +85,7 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
         seed = next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None)
         console.print(f"best:   mythos depth {_shown(seed)}", highlight=False, soft_wrap=True)
     console.print(
-        f"more:   mythos ui\nagain:  mythos study {space.source.stem} --trials {len(trials) + 10}",
+        f"more:   mythos ui\nagain:  mythos study {_called(space.source)} --trials {len(trials) + 10}",
         highlight=False,
         soft_wrap=True,
     )
@@ -139,6 +140,11 @@ def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
 def _order(space: Space) -> Callable[[FrozenTrial], float]:
     sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
     return lambda trial: sign * trial.values[0]
+
+
+def _called(source: Path) -> str:
+    """What a user calls a space: the name of one of ours, or the file."""
+    return source.stem if source.parent == data_dir("search_spaces") else str(_shown(source))
 
 
 def _shown(path: Path | None) -> Path | None:

@@ -15,7 +15,8 @@ from mythos_lab.measures.evaluate import Scores
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.ledger import FOLDER, settle
-from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner, read_pruner, should_prune
+from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner, read_pruner
+from mythos_lab.search.pruners.guard import Guard, should_prune
 from mythos_lab.search.space import Space
 from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
 from mythos_lab.training.result import RESULT, read_recipe
@@ -131,7 +132,7 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial) -> Callabl
         else:
             reports[str(step)] = metrics[watched]
             trial.set_user_attr(REPORTS, reports)
-            over = should_prune(study, trial, pruner, guard)
+            over = should_prune(study, trial, pruner, Guard(guard.metric, guard.direction))
         if over:
             raise Pruned(f"by {named.kind} at step {step}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,8 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     Opening a fresh SQLite store runs its migrations, and processes that do so at once fail; so they take turns.
     """
     place = uri or default_uri()
+    for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every migration of a fresh store
+        logging.getLogger(name).setLevel(logging.WARNING)
     with _turn(place):
         client = MlflowClient(place)
         found = client.get_experiment_by_name(experiment)

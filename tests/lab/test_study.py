@@ -15,7 +15,8 @@ from optuna.trial import TrialState
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.search.hold import Hold, Vetoed, held
-from mythos_lab.search.ledger import is_settled, open_study
+from mythos_lab.search.ledger import is_settled
+from mythos_lab.search.opening import open_study
 from mythos_lab.search.space import load_space
 
 SPACE = {
@@ -74,7 +75,7 @@ def running_workers():
 
 
 def _has_checkpoint(trial):
-    return os.path.exists(f"studies/tiny/{trial.user_attrs['folder']}/last.ckpt")
+    return os.path.exists(f"studies/tiny/{trial.user_attrs['folder']}/seed-0/last.ckpt")
 
 
 def _trials_or_none():

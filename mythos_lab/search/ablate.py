@@ -1,0 +1,238 @@
+"""What each part of a recipe is worth: arms in which parts are off, at equal budgets, over paired seeds.
+
+Which parts there are, and what stands in their place, the components say themselves (``Component.off``); so parts of
+other people's packages are ablated like ours.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mythos_blocks import Component, build
+from mythos_blocks.registry import slot_info, suggest
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.cost import cost_metric
+from mythos_lab.recipe.specs import walk_specs
+from mythos_lab.search.match import BUDGETS
+
+Changes = dict[str, Any]
+
+_LOOP = "loops"
+_NEEDS_LOOPS = ("halting", "exit", "depth_attention")
+"""Slots of the core that do nothing in a single iteration, and go with the loop."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a recipe that can be taken out.
+
+    Attributes:
+        name: Its slot's name; with the path before it where several parts share it.
+        path: Where it stands.
+        kind: What it is.
+        changes: What to set where to take it out.
+    """
+
+    name: str
+    path: str
+    kind: str
+    changes: Changes
+
+
+def parts(recipe: Recipe) -> dict[str, Part]:
+    """The parts of a recipe that know what stands in their place, by name."""
+    found = list(_parts(recipe))
+    slots = [path.split(".")[-1] for path, _, _ in found]
+    core = recipe.model_dump(mode="json")["model"]["core"]
+    named: dict[str, Part] = {}
+    for path, kind, off in found:
+        slot = path.split(".")[-1]
+        name = slot if slots.count(slot) == 1 else path.removeprefix("model.")
+        changes: Changes = {path: off}
+        if path == f"model.core.{_LOOP}":
+            absent = {slot: slot_info(slot).off for slot in _NEEDS_LOOPS}
+            changes |= {f"model.core.{s}": off for s, off in absent.items() if core.get(s, {"kind": off})["kind"] != off}
+        named[name] = Part(name, path, kind, changes)
+    return named
+
+
+def _parts(recipe: Recipe) -> Iterator[tuple[str, str, Any]]:
+    """Path, kind and what stands in its place, of every part that has something for that."""
+    model, _ = build_on_meta(recipe)
+    built = list(_components(model))
+    for path, spec in walk_specs(recipe):
+        component = next((c for c in built if c.slot == spec.component.slot and c.spec == spec), None)
+        off = component.off() if component is not None and path.startswith("model.") else None
+        if off is not None and off != spec.kind:
+            yield path, spec.kind, off
+
+
+def _components(model: Any) -> Iterator[Component]:
+    for module in model.modules():
+        for item in (module, *vars(module).values()):
+            if isinstance(item, Component):
+                yield item
+
+
+def leave_one_out(found: Mapping[str, Part]) -> dict[str, Changes]:
+    """Everything, and everything without each part."""
+    return {"full": {}, **{f"-{name}": part.changes for name, part in found.items()}}
+
+
+def add_one_in(found: Mapping[str, Part]) -> dict[str, Changes]:
+    """Nothing, and each part alone. The loop stays in all of them: what is added works in it."""
+    added = {name: part for name, part in found.items() if name != _LOOP}
+    arms = {f"+{name}": _off(p for other, p in added.items() if other != name) for name in added}
+    return {"bare": _off(added.values()), **arms}
+
+
+def pairs(found: Mapping[str, Part]) -> dict[str, Changes]:
+    """Everything, without each part, and without each two, which shows where two do one work."""
+    twos = itertools.combinations(found.values(), 2)
+    return {**leave_one_out(found), **{f"-{a.name}-{b.name}": _off((a, b)) for a, b in twos}}
+
+
+def factorial(found: Mapping[str, Part]) -> dict[str, Changes]:
+    """Every subset."""
+    chosen = (c for n in range(len(found) + 1) for c in itertools.combinations(found.values(), n))
+    return {"".join(f"-{part.name}" for part in off) or "full": _off(off) for off in chosen}
+
+
+DESIGNS: dict[str, Callable[[Mapping[str, Part]], dict[str, Changes]]] = {
+    "leave-one-out": leave_one_out,
+    "add-one-in": add_one_in,
+    "pairs": pairs,
+    "factorial": factorial,
+}
+
+
+def _off(taken: Any) -> Changes:
+    return {path: value for part in taken for path, value in part.changes.items()}
+
+
+def ablation(
+    name: str,
+    recipe_name: str,
+    overrides: Sequence[str],
+    recipe: Recipe,
+    *,
+    design: str = "leave-one-out",
+    only: Sequence[str] = (),
+    hold: Sequence[str] = ("training_flops",),
+    vary: Sequence[str] = ("training.max_steps",),
+    seeds: int = 3,
+    metric: str | None = None,
+    matters: float = 0.01,
+    declared: Sequence[str] = (),
+) -> dict[str, Any]:
+    """The study file of an ablation.
+
+    Args:
+        name: The study's name.
+        recipe_name: The recipe, as the user named it.
+        overrides: What was overridden.
+        recipe: The same, composed.
+        design: One of :data:`DESIGNS`.
+        only: Parts to look at; all without.
+        hold: Budgets that every arm gets, as much as the recipe has.
+        vary: Whole-number fields that are solved for to hold them.
+        seeds: Paired seeds.
+        metric: What is compared: accuracy, bits per byte or the loss without.
+        matters: The smallest difference in it that matters.
+        declared: Inputs that may differ besides.
+
+    Raises:
+        RecipeError: An unknown design, part or budget, or nothing to take out.
+    """
+    if design not in DESIGNS:
+        raise RecipeError(f"--design {design}: {suggest(design, DESIGNS)}")
+    found = parts(recipe)
+    for wanted in only:
+        if wanted not in found:
+            raise RecipeError(f"--only {wanted}: no part of {recipe.name} that can be off; {suggest(wanted, found)}")
+    chosen = {key: part for key, part in found.items() if not only or key in only}
+    if not chosen:
+        raise RecipeError(f"{recipe.name}: has no part that can be off")
+    task = build(recipe.task)
+    if metric is None:
+        metric = "val/accuracy" if task.chance is not None else "val/loss"
+        metric = "val/bits_per_byte" if task.bits_per_byte is not None else metric
+    up = any(word in metric for word in ("accuracy", "gain"))
+    file: dict[str, Any] = {
+        "name": name,
+        "description": f"Ablation of {recipe.name} ({design}): what is each of {', '.join(chosen)} worth?",
+        "recipe": recipe_name,
+        "overrides": list(overrides),
+        "arms": DESIGNS[design](chosen),
+        "objectives": {metric: "maximize" if up else "minimize"},
+        "seeds": seeds,
+        "matters": matters,
+        "declared": list(declared),
+    }
+    if hold:
+        for budget in hold:
+            if budget not in BUDGETS:
+                raise RecipeError(f"--hold {budget}: cannot be held; {suggest(budget, BUDGETS)}")
+        budgets = {BUDGETS[budget]: cost_metric(recipe, BUDGETS[budget]) for budget in hold}
+        file["hold"] = {"budgets": budgets, "by": list(vary)}
+    return file
+
+
+def retuned(file: Mapping[str, Any], rate: float, factors: Sequence[float]) -> dict[str, Any]:
+    """The study before an ablation that finds each arm's learning rate: every arm at every rate, one seed of its own.
+
+    Args:
+        file: The ablation's file.
+        rate: The recipe's learning rate.
+        factors: What it is multiplied by.
+    """
+    arms = {
+        f"{arm}.lr{factor:g}": {**changes, RATE: rate * factor}
+        for arm, changes in file["arms"].items()
+        for factor in factors
+    }
+    overrides = [*file["overrides"], f"seed={_TUNING_SEED}"]
+    kept = {key: value for key, value in file.items() if key not in ("declared",)}
+    return {**kept, "name": f"{file['name']}-rates", "arms": arms, "seeds": 1, "overrides": overrides}
+
+
+RATE = "training.optimizer.lr"
+_TUNING_SEED = 1_000_003  # none of those that verdicts are made from
+
+
+def with_best_rates(file: Mapping[str, Any], values: Mapping[str, float], rate: float) -> dict[str, Any]:
+    """The ablation with each arm at the rate at which it was best.
+
+    Args:
+        file: The ablation's file.
+        values: The objective by arm of :func:`retuned`; arms that were not trained to their end are missing.
+        rate: The recipe's learning rate.
+
+    Raises:
+        RecipeError: An arm was trained to its end at no rate.
+    """
+    (direction,) = file["objectives"].values()
+    best = max if direction == "maximize" else min
+    arms = {}
+    for arm, changes in file["arms"].items():
+        tried = {key.rpartition(".lr")[2]: v for key, v in values.items() if key.rpartition(".lr")[0] == arm}
+        if not tried:
+            raise RecipeError(f"{file['name']}: {arm} was trained to its end at none of the learning rates")
+        factor = best(tried, key=lambda key: tried[key])
+        arms[arm] = {**changes, RATE: rate * float(factor)}
+    return {**file, "arms": arms, "declared": [*file.get("declared", []), "learning rate curve"]}
+
+
+def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Path:
+    """The study's file on disk, which `mythos study` takes too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{file['name']}.yaml"
+    path.write_text(yaml.safe_dump(dict(file), sort_keys=False, width=120), encoding="utf-8")
+    return path
