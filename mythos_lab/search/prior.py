@@ -70,6 +70,8 @@ class Prior:
 
     def draw(self, distribution: BaseDistribution, rng: np.random.Generator) -> Any:
         """A value around the best guess: a truncated normal for numbers, a weighted choice for categories."""
+        if distribution.single():
+            return self.value
         if isinstance(distribution, CategoricalDistribution):
             return self._choose(distribution, rng)
         assert isinstance(distribution, (IntDistribution, FloatDistribution)), distribution
@@ -83,7 +85,7 @@ class Prior:
         chosen = int(distribution.to_internal_repr(self.value))
         others = [i for i in range(len(distribution.choices)) if i != chosen]
         weight = max(WEIGHTS[self.confidence], 1 / len(distribution.choices))
-        if not others or rng.random() < weight:
+        if rng.random() < weight:
             return distribution.choices[chosen]
         return distribution.choices[others[rng.integers(len(others))]]
 

@@ -63,6 +63,7 @@ class Curve:
             return None
         return float(np.interp(math.log(flops), np.log(self.flops), self.values))
 
-    def is_near(self, other: Curve, factor: float) -> bool:
-        """Whether a step of the two costs the same within a factor."""
-        return abs(math.log(self.flops_per_step / other.flops_per_step)) <= math.log(factor) + 1e-12
+
+def costs_alike(flops: float, other: float, factor: float) -> bool:
+    """Whether two costs are the same within a factor."""
+    return max(flops, other) <= factor * min(flops, other) * (1 + 1e-12)

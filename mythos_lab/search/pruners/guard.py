@@ -1,8 +1,8 @@
 """Pruning on a metric that the worker reports beside Optuna, which lets no study of several objectives report.
 
 The reports of a trial stand in its user attribute ``reports``. A pruner is asked on a view of the study in which they
-are the trial's intermediate values and the guard its only objective, so that every pruner works as it does in a study of
-one objective, on any storage, with any number of workers.
+are the trial's intermediate values and the guard its only objective, so that every pruner works as in a study of one
+objective, on any storage, with any number of workers.
 
 A guard is biased: it stops a trial for being bad in one metric, however good it is in the others. With val/loss as the
 guard and FLOPs as the other objective, the cheap end of the front is what is pruned first. Keep the guard's percentile

@@ -22,7 +22,7 @@ from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.pruners.curve import FLOPS_PER_STEP, Curve
+from mythos_lab.search.pruners.curve import FLOPS_PER_STEP, Curve, costs_alike
 
 _LAST = 0.9  # of the usual budget: what is nearly done is worth more finished than stopped
 
@@ -56,7 +56,7 @@ class LoopAwarePruner(BasePruner):
         min_flops: float | None = None,
         percentile: float = 50.0,
         cohort_factor: float = 1.5,
-        n_startup_trials: int = 4,
+        n_startup_trials: int = 3,
         patience: int = 4,
         tolerance: float = 0.1,
         min_gain: float = 0.01,
@@ -65,7 +65,7 @@ class LoopAwarePruner(BasePruner):
         for name, value, low, high in (
             ("eta", eta, 1.0, math.inf),
             ("min_share", min_share, 0.0, 1.0),
-            ("min_flops", min_flops or 1.0 if min_flops is None else min_flops, 0.0, math.inf),
+            ("min_flops", 1.0 if min_flops is None else min_flops, 0.0, math.inf),
             ("percentile", percentile, 0.0, 100.0),
         ):
             if not low < value < high:
@@ -117,12 +117,13 @@ class LoopAwarePruner(BasePruner):
         out would hold a trial against survivors only.
         """
         states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.RUNNING)
-        others = [
+        return [
             (other, t.state == TrialState.COMPLETE)
             for t in study.get_trials(deepcopy=False, states=states)
-            if t.number != trial.number and (other := Curve.of(t)) is not None
+            if t.number != trial.number
+            and costs_alike(t.user_attrs.get(FLOPS_PER_STEP, math.inf), curve.flops_per_step, self._cohort_factor)
+            and (other := Curve.of(t)) is not None
         ]
-        return [(other, completed) for other, completed in others if curve.is_near(other, self._cohort_factor)]
 
     def _is_due(self, curve: Curve, usual: float | None) -> bool:
         """Whether the last report is the first one of its rung at which the trial may be judged."""

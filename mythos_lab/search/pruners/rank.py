@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.pruners.curve import Curve
+from mythos_lab.search.pruners.curve import Curve, costs_alike
 
 FEWEST = 8
 """Completed trials below which no tau is given. With fewer, a 95 % bootstrap interval of a high tau holds the truth in
@@ -66,8 +66,8 @@ def rung_ranks(
     """The rank correlations of a study: over all trials, then within each cohort of equal cost.
 
     Over all trials, values are compared at equal shares of each trial's own training, as Optuna's pruners do by steps;
-    within a cohort at equal FLOPs, as ``loop_aware`` does. Where tau is high within cohorts and low over all trials, dear
-    candidates bloom late.
+    within a cohort at equal FLOPs, as ``loop_aware`` does. Where tau is high within cohorts and low over all trials,
+    dear candidates bloom late.
 
     Args:
         trials: Those that are not complete, or have no cost, are left out.
@@ -88,7 +88,7 @@ def _cohorts(curves: Sequence[Curve], factor: float) -> list[list[Curve]]:
     """Trials by rising cost; a new cohort begins where one costs more than ``factor`` times the first of its cohort."""
     cohorts: list[list[Curve]] = []
     for curve in sorted(curves, key=lambda c: c.flops_per_step):
-        if cohorts and cohorts[-1][0].is_near(curve, factor):
+        if cohorts and costs_alike(cohorts[-1][0].flops_per_step, curve.flops_per_step, factor):
             cohorts[-1].append(curve)
         else:
             cohorts.append([curve])
