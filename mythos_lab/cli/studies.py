@@ -83,3 +83,73 @@ def compare(
     from mythos_lab.search.table import print_comparison
 
     print_comparison(found)
+
+
+@app.command()
+def worth(
+    recipe: Annotated[str | None, typer.Argument(help="A looped recipe's name, or the path of a YAML file.")] = None,
+    overrides: Overrides = None,
+    widths: Annotated[str | None, typer.Option(help="Channels of the models, joined by commas.")] = None,
+    loops: Annotated[str | None, typer.Option(help="Loop counts; 1 is the stack without a loop.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Optimiser steps: the token budgets.")] = None,
+    core_layers: Annotated[int | None, typer.Option(min=1, help="Layers that the core applies, in every arm.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
+    count: Annotated[str, typer.Option(help="Which parameters count: non_embedding or all.")] = "non_embedding",
+    name: Annotated[str | None, typer.Option(help="The study's name; by default the recipe's, and -worth.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
+    engine: Annotated[str, typer.Option(help="What places the workers: local, ray or slurm.")] = "local",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs and FLOPs, and stop.")] = False,
+    fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
+) -> None:
+    """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
+
+    The same command again goes on with a sweep that was interrupted.
+
+    Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import RecipeError
+        from mythos_lab.search.worth import check_counted, measure, plan, print_plan, print_worth, save
+
+        counted = check_counted(count)
+        if fit_only is not None:
+            found = measure(fit_only, counted)
+            print_worth(found, save(found, fit_only))
+            return
+        if recipe is None:
+            raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
+        sweep = plan(
+            recipe,
+            overrides or [],
+            widths=_whole_numbers("widths", widths),
+            loops=_whole_numbers("loops", loops),
+            steps=_whole_numbers("steps", steps),
+            num_seeds=seeds,
+            core_layers=core_layers,
+            name=name,
+            counted=counted,
+        )
+        print_plan(sweep)
+        if dry_run:
+            return
+        from mythos_lab.search.space import load_space
+        from mythos_lab.search.study import Interrupted, run_study
+
+        space = load_space(str(sweep.write()))
+        try:
+            run_study(space, num_workers=workers, engine=engine)
+        except Interrupted as interrupted:
+            print(interrupted)
+            raise typer.Exit(interrupted.status) from None
+        found = measure(space.folder, counted)
+        print_worth(found, save(found, space.folder))
+
+
+def _whole_numbers(option: str, text: str | None) -> list[int]:
+    """The numbers of an option that takes several."""
+    from mythos_lab.recipe import RecipeError
+
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise RecipeError(f"--{option} {text}: expected whole numbers joined by commas") from None

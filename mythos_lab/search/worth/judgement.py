@@ -17,6 +17,7 @@ _WIDE = 0.5  # of phi's interval; published phi differ by 0.2 between recipes
 _LOUD = 0.25  # noise of a cell's mean over the standard deviation of the means
 _MISFIT = 0.01  # p-value
 _MATTERS = 1.5  # residual scatter over seed noise
+_FAR = 2.0  # times outside the measured sizes
 
 
 @dataclass(frozen=True)
@@ -133,9 +134,10 @@ def _beyond(fit: Fit) -> Iterator[str]:
     looped = [cell for cell in fit.cells if cell.loops > 1]
     if fit.phi is None or not plain or not looped:
         return
-    beyond = {round(worth) for cell in looped if not min(plain) <= (worth := fit.equivalent(cell).value) <= max(plain)}
+    low, high = min(plain) / _FAR, max(plain) * _FAR
+    beyond = {round(worth) for cell in looped if not low <= (worth := fit.equivalent(cell).value) <= high}
     if beyond:
         yield (
-            f"extrapolation: {len(beyond)} equivalent sizes lie outside the stacks that were measured "
-            f"({min(plain):,} to {max(plain):,} parameters)"
+            f"extrapolation: {len(beyond)} equivalent sizes lie further than twice outside the stacks without a loop "
+            f"that were measured ({min(plain):,} to {max(plain):,} parameters)"
         )

@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ _SHARES = (1 / 2, 3 / 4, 1, 3 / 2)  # of the recipe's width
 _BUDGETS = (1 / 4, 1 / 2, 1)  # of the recipe's steps
 _MOST_LOOPS = 8
 _NEIGHBOURS = 64
+_ANY_STEPS = 10**6  # more than any warm-up; a step costs the same whatever their number
 # What a sweep does not need, and pays for in every run.
 _UNMEASURED = ("evaluation.knockouts=false", "evaluation.ood=false", "evaluation.depth_factor=1")
 
@@ -36,24 +37,33 @@ class Arm:
     """One model on one token budget.
 
     Attributes:
-        changes: What it sets in the recipe, by path.
+        changes: What it sets in the sweep's recipe, by path.
+        recipe: What that makes of it.
         width: Channels.
         loops: How often the core is applied.
-        steps: Optimiser steps.
-        tokens: Tokens that its training sees.
         num_once: Parameters used once.
         num_rec: Parameters of the looped core.
-        training_flops: Of one run.
+        tokens: Tokens that its training sees.
     """
 
     changes: dict[str, Any]
+    recipe: Recipe
     width: int
     loops: int
-    steps: int
-    tokens: int
     num_once: int
     num_rec: int
-    training_flops: float
+    tokens: int
+
+    @property
+    def steps(self) -> int:
+        """Optimiser steps."""
+        return self.recipe.training.max_steps
+
+    @property
+    def training_flops(self) -> float:
+        """FLOPs of one run."""
+        training = self.recipe.training.model_copy(update={"max_steps": _ANY_STEPS})
+        return self.steps * _step_flops(self.recipe.model_copy(update={"training": training}).model_dump_json())
 
 
 @dataclass(frozen=True)
@@ -177,18 +187,16 @@ def plan(
     for width in _checked("widths", widths):
         legal.require(width)
     widths = sorted(set(widths)) or sorted({legal.nearest(round(model["width"] * share)) for share in _SHARES})
-    arms = {}
-    for width, num_loops in itertools.product(widths, loops):
-        step_flops = _step_flops(build(width, num_loops, max(steps)))
-        for max_steps in steps:
-            arms[f"w{width}-r{num_loops}-s{max_steps}"] = Arm(
-                changes=changes(base, width, num_loops, core_layers, max_steps),
-                width=width,
-                loops=num_loops,
-                steps=max_steps,
-                training_flops=step_flops * max_steps,
-                **_counts(build(width, num_loops, max_steps), counted),
-            )
+    arms = {
+        f"w{width}-r{num_loops}-s{max_steps}": Arm(
+            changes(base, width, num_loops, core_layers, max_steps),
+            made := build(width, num_loops, max_steps),
+            width,
+            num_loops,
+            *_counts(made, counted),
+        )
+        for width, num_loops, max_steps in itertools.product(widths, loops, steps)
+    }
     return Sweep(
         name=name or f"{base.name}-worth",
         recipe=recipe,
@@ -210,15 +218,17 @@ def _notes(built: LoopedTransformer, model: dict[str, Any], most_loops: int) -> 
         yield "experts count as stored, whether or not a token is routed to them"
 
 
-def _counts(recipe: Recipe, counted: Counted) -> dict[str, int]:
+def _counts(recipe: Recipe, counted: Counted) -> tuple[int, int, int]:
+    """Parameters used once and in every loop, and training tokens."""
     model, task = build_on_meta(recipe)
-    once, recurrent = once_and_recurrent(model, counted)
     tokens = recipe.training.max_steps * recipe.training.batch_size * task.positions
-    return {"tokens": tokens, "num_once": once, "num_rec": recurrent}
+    return *once_and_recurrent(model, counted), tokens
 
 
-def _step_flops(recipe: Recipe) -> float:
-    return cost(recipe).training_flops / recipe.training.max_steps
+@lru_cache(maxsize=1024)
+def _step_flops(written: str) -> float:
+    """FLOPs of one training step of a recipe, in expectation over its loop counts."""
+    return cost(Recipe.model_validate_json(written)).training_flops / _ANY_STEPS
 
 
 def _default_loops(declared: int) -> list[int]:
