@@ -14,7 +14,11 @@ FLOPS_PER_STEP = "flops_per_step"
 """User attribute, set before training: training FLOPs of one optimiser step, forward and backward (float, above 0)."""
 
 LOOP_GAIN = "loop_gain"
-"""User attribute, set at each report: ``{str(step): gain}``, the metric ``loops/gain``. Absent without a loop."""
+"""User attribute, set at each report: ``{str(step): gain}``, the metric ``loops/gain``.
+
+Absent where there is no loop, or one iteration of it, so that there is nothing to wait for. A looped trial that was not
+measured yet has an empty one, or is judged as if it had no loops.
+"""
 
 REPORTS = "reports"
 """User attribute of studies of several objectives, whose trials Optuna lets report nothing: ``{str(step): value}``."""
@@ -28,13 +32,15 @@ class Curve:
         flops_per_step: Training FLOPs of a step.
         flops: Training FLOPs at each report, rising.
         values: The reported values.
+        is_looped: Whether there are loops, whose gain is measured.
         gain_flops: Training FLOPs at each measured loop gain, rising.
-        gains: The gains; none for a trial without loops.
+        gains: The gains.
     """
 
     flops_per_step: float
     flops: NDArray[Any]
     values: NDArray[Any]
+    is_looped: bool
     gain_flops: NDArray[Any]
     gains: NDArray[Any]
 
@@ -54,7 +60,8 @@ class Curve:
         gains = sorted((int(step), float(gain)) for step, gain in trial.user_attrs.get(LOOP_GAIN, {}).items())
         steps, values = np.array(reports, dtype=float).T
         gain_steps, gain_values = np.array(gains, dtype=float).reshape(-1, 2).T
-        return cls(float(cost), steps * cost, values, gain_steps * cost, gain_values)
+        is_looped = LOOP_GAIN in trial.user_attrs
+        return cls(float(cost), steps * cost, values, is_looped, gain_steps * cost, gain_values)
 
     def at(self, flops: float) -> float | None:
         """The value at a number of training FLOPs, linear in their logarithm; ``None`` outside of what was reported."""

@@ -7,7 +7,7 @@ trained for fewer steps, and a pruner that compares early values kills it. What 
   and does not count as such before half of the budget.
 * A trial is compared only with those whose steps cost about the same.
 * Budgets are training FLOPs: rungs are spaced by them, and values are compared at equal ones.
-* ``rung_ranks`` says, from completed trials, how well a value at a rung predicts the final one.
+* ``ranks`` says, from completed trials, how well a value at a rung predicts the final one.
 
 Rungs are asynchronous, as in ASHA (1810.05934): nobody waits for others. What cannot be compared is not pruned: early
 trials, and trials alone in their cohort.
@@ -16,6 +16,7 @@ trials, and trials alone in their cohort.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 from optuna.pruners import BasePruner
@@ -23,6 +24,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.search.pruners.curve import FLOPS_PER_STEP, Curve, costs_alike
+from mythos_lab.search.pruners.rank import RungRank, rung_ranks
 
 _LAST = 0.9  # of the usual budget: what is nearly done is worth more finished than stopped
 
@@ -110,6 +112,17 @@ class LoopAwarePruner(BasePruner):
         values = sign * np.array([*peers, curve.values[-1]])
         return bool(values[-1] > np.percentile(values, self._percentile))
 
+    def ranks(self, trials: Iterable[FrozenTrial]) -> list[RungRank]:
+        """How well values at its rungs predict final ones, over all completed trials and within cohorts.
+
+        A first rung that was given in FLOPs is another share of training in each cohort; rungs from an eighth on are
+        looked at then.
+        """
+        shares = [0.125 if self._min_flops else self._min_share]
+        while shares[-1] * self._eta < _LAST:
+            shares.append(shares[-1] * self._eta)
+        return rung_ranks(trials, shares=shares, cohort_factor=self._cohort_factor)
+
     def _cohort(self, study: Study, trial: FrozenTrial, curve: Curve) -> list[tuple[Curve, bool]]:
         """The curves of the others whose steps cost the same, and whether they are complete.
 
@@ -140,8 +153,8 @@ class LoopAwarePruner(BasePruner):
         """Whether the gain had flattened at these FLOPs."""
         past = curve.gain_flops <= flops * (1 + 1e-9)
         gains, at = curve.gains[past], curve.gain_flops[past]
-        if not curve.gains.any():
-            return True  # no loops, or one: there is nothing to wait for
+        if not curve.is_looped:
+            return True
         if len(gains) < self._patience:
             return False
         window = max(self._patience, int((at > at[-1] / 2).sum()))

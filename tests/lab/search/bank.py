@@ -92,26 +92,37 @@ class Outcome:
     study: optuna.Study
 
 
-def simulate(bank, pruner) -> Outcome:
-    """Run a bank as a study, one trial after another."""
+def simulate(bank, pruner, num_workers=1) -> Outcome:
+    """Run a bank as a study; workers train in turn, from one report to the next."""
     study = optuna.create_study(pruner=pruner, sampler=optuna.samplers.RandomSampler(seed=0))
     spent, finished = 0.0, []
-    for index, run in enumerate(bank):
+
+    def train(index, run):
+        nonlocal spent
         trial = study.ask()
         trial.set_user_attr(FLOPS_PER_STEP, run.flops_per_step)
         gains: dict[str, float] = {}
         for position, step in enumerate(STEPS):
+            spent += run.flops_per_step * (STEPS[1] - STEPS[0])
             if run.gains is not None:
                 gains[str(step)] = float(run.gains[position])
                 trial.set_user_attr(LOOP_GAIN, gains)
             trial.report(float(run.losses[position]), int(step))
             if trial.should_prune():
                 study.tell(trial, state=TrialState.PRUNED)
-                break
-        else:
-            study.tell(trial, float(run.losses[-1]))
-            finished.append(index)
-        spent += run.flops_per_step * int(step)
+                return
+            yield
+        study.tell(trial, float(run.losses[-1]))
+        finished.append(index)
+
+    waiting = [train(index, run) for index, run in enumerate(bank)]
+    training = [waiting.pop(0) for _ in range(num_workers)]
+    while training:
+        worker = training.pop(0)
+        if next(worker, "done") != "done":
+            training.append(worker)
+        elif waiting:
+            training.append(waiting.pop(0))
     total = sum(run.flops_per_step * int(STEPS[-1]) for run in bank)
     finals = [float(run.losses[-1]) for run in bank]
     best = int(np.argmin(finals))
