@@ -57,7 +57,8 @@ class Curve:
             return None
         if not math.isfinite(cost) or cost <= 0:
             raise ValueError(f"trial {trial.number}: {FLOPS_PER_STEP} is {cost!r}, and has to be above 0")
-        gains = sorted((int(step), float(gain)) for step, gain in trial.user_attrs.get(LOOP_GAIN, {}).items())
+        measured = trial.user_attrs.get(LOOP_GAIN, {}).items()
+        gains = sorted((int(step), float(gain)) for step, gain in measured if math.isfinite(gain))
         steps, values = np.array(reports, dtype=float).T
         gain_steps, gain_values = np.array(gains, dtype=float).reshape(-1, 2).T
         is_looped = LOOP_GAIN in trial.user_attrs
