@@ -30,7 +30,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from optuna.distributions import BaseDistribution
 from optuna.samplers import (
     BaseSampler,
     CmaEsSampler,
@@ -40,42 +39,16 @@ from optuna.samplers import (
     RandomSampler,
     TPESampler,
 )
-from optuna.study import Study
-from optuna.trial import FrozenTrial
 
 from mythos_lab.search.gp import AllEndsGPSampler
 from mythos_lab.search.named import DEPRECATED, Catalogue, Entry, Named
 from mythos_lab.search.prior import Prior, PriorSampler
+from mythos_lab.search.queue_only import QueueOnly
 
 AUTO = "auto"
 
 _FEW_GP, _MOST_GP = 200, 500  # trials: 0.6 s and 2.8 s a proposal; 21 s at 1,000
 _MOST_TPE_FRONT = 1000  # trials of several objectives: 0.1 s a proposal, 0.6 s at 5,000
-
-
-class QueueOnly(BaseSampler):
-    """Proposes nothing: every trial has to come from the queue with all of its values, as the cells of a grid do.
-
-    Optuna's own grid and brute-force samplers stop a study from within ``optimize`` and raise from ``tell`` everywhere
-    else, and several workers may take the same cell. A queue has neither problem.
-
-    Raises:
-        RuntimeError: By ``suggest_*``, for a value that was not queued: the grid is exhausted, or the cell incomplete.
-            The trial is left running; whoever asked for it has to tell its end. Ask only while trials are waiting.
-    """
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return {}
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, Any]:
-        return {}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        raise RuntimeError(f"trial {trial.number}: no value of {param_name} is queued, and a grid proposes none")
 
 
 _OURS = {"seed": "the study's seed is used", "independent_sampler": "what a sampler cannot propose is refused instead"}

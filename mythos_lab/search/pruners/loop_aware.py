@@ -39,9 +39,9 @@ class LoopAwarePruner(BasePruner):
         min_share: The first rung, as a share of the FLOPs that completed trials of the cohort took (their median).
         min_flops: The first rung in training FLOPs, instead of ``min_share``.
         percentile: Percentage of a cohort that goes on at a rung, the best of those that reached it.
-        cohort_factor: The largest ratio of FLOPs per step at which two trials are compared. Of equal FLOPs the dearer one
-            gets fewer steps, so that a wide cohort kills deep loops after all: with 2, where the simulated late bloomers
-            share one, a fifth of the winners is lost.
+        cohort_factor: The largest ratio of FLOPs per step at which two trials are compared. Of equal FLOPs the dearer
+            one gets fewer steps, so that a wide cohort kills deep loops after all: with 2, where the simulated late
+            bloomers share one, a fifth of the winners is lost.
         n_startup_trials: Trials of the cohort, besides this one, that must have reached its FLOPs.
         patience: Measured gains that are looked at, at least: those of the last doubling of FLOPs, or so many.
         tolerance: A gain is flat when it grows by less than this share of its largest value in a doubling of FLOPs.
