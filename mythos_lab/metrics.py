@@ -31,6 +31,9 @@ METRICS: dict[str, Metric] = {
         "nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."
     ),
     "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split."),
+    "test/loss": Metric("nats/token", "Cross-entropy of scored tokens on the test split, which a study opens once."),
+    "test/accuracy": Metric("share", "Scored tokens predicted right on the test split."),
+    "test/bits_per_byte": Metric("bits/byte", "test/loss of a text task, per byte of text."),
     "ood/loss": Metric("nats/token", "Cross-entropy of scored tokens out of distribution."),
     "ood/accuracy": Metric("share", "Scored tokens predicted right out of distribution."),
     "ood/best_accuracy": Metric("share", "The best accuracy out of distribution at any loop count of the depth curve."),
@@ -60,14 +63,30 @@ METRICS: dict[str, Metric] = {
         "quality", "Quality lost when the trained depth adapter is replaced by its off kind."
     ),
     "cost/params": Metric("parameters", "Parameters stored."),
-    "cost/params_applied": Metric("parameters", "Parameters applied in a forward pass, the core's once per loop."),
+    "cost/params_applied": Metric(
+        "parameters", "Parameters applied in a forward pass, the core's as often as it does."
+    ),
     "cost/params_active": Metric(
         "parameters", "Parameters stored that one token uses: experts not routed to are left out."
     ),
+    "cost/training_tokens": Metric("tokens", "Positions that all training steps read."),
     "cost/training_flops": Metric(
-        "FLOPs", "Products and sums of all training steps, forward and backward, in expectation."
+        "FLOPs",
+        "Products and sums of all training steps, in expectation over loop counts.",
     ),
-    "cost/inference_flops_per_token": Metric("FLOPs/token", "Forward pass at the evaluated loop count."),
+    "cost/inference_flops_per_token": Metric(
+        "FLOPs/token", "Scoring a batch, over its positions, at the evaluated loop count."
+    ),
+    "cost/prefill_flops": Metric("FLOPs/sequence", "Reading a sequence of the task's length, with logits everywhere."),
+    "cost/decode_flops_per_token": Metric("FLOPs/token", "One more token after that sequence, with its cache."),
+    "cost/cache_bytes": Metric("bytes/sequence", "Keys, values and latents of that sequence, in float32."),
+    "cost/state_bytes": Metric("bytes/sequence", "State, carry and halting: what iterations pass on; in float32."),
+    "cost/activation_bytes": Metric(
+        "bytes", "The most bytes alive in a training step beyond those alive between steps."
+    ),
+    "cost/peak_memory_bytes": Metric(
+        "bytes", "The most bytes alive in a training step, weights and optimiser included."
+    ),
     "speed/tokens_per_second": Metric("tokens/s", "Training tokens over wall-clock time since the last logging step."),
 }
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""

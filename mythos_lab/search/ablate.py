@@ -58,7 +58,9 @@ def parts(recipe: Recipe) -> dict[str, Part]:
         changes: Changes = {path: off}
         if path == f"model.core.{_LOOP}":
             absent = {slot: slot_info(slot).off for slot in _NEEDS_LOOPS}
-            changes |= {f"model.core.{s}": off for s, off in absent.items() if core.get(s, {"kind": off})["kind"] != off}
+            changes |= {
+                f"model.core.{s}": off for s, off in absent.items() if core.get(s, {"kind": off})["kind"] != off
+            }
         named[name] = Part(name, path, kind, changes)
     return named
 

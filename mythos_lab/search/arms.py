@@ -1,4 +1,4 @@
-"""What a study of declared arms found: each arm against the first, by paired seeds, corrected for how many there are."""
+"""What a study of declared arms found: each against the first, by paired seeds, corrected for how many there are."""
 
 from __future__ import annotations
 
@@ -12,6 +12,13 @@ from mythos_lab.search.inputs import Arm, read_arm
 from mythos_lab.search.ledger import FOLDER
 from mythos_lab.search.space import ARM, Space
 
+_FOLLOW = {
+    "training.max_steps": ("steps", "tokens", "learning rate curve"),
+    "training.batch_size": ("batch size", "tokens"),
+    "training.optimizer.lr": ("learning rate curve",),
+}
+"""Inputs that differ because a field of the training does, and are declared with it."""
+
 
 def verdicts(space: Space, study: optuna.Study) -> dict[str, Comparison]:
     """The verdict on each arm that was trained to its end, by name, against the first; none without the first.
@@ -24,12 +31,18 @@ def verdicts(space: Space, study: optuna.Study) -> dict[str, Comparison]:
     if space.file.space or names[0] not in done or len(done) < 2:
         return {}
     metric = next(iter(space.file.objectives))
-    reference = _arm(space, done[names[0]])
+    reference = arm_of(space, done[names[0]])
     others = [name for name in names[1:] if name in done]
     found = [
-        judge(reference, _arm(space, done[name]), metric, _declared(space, name), space.file.matters) for name in others
+        judge(reference, arm_of(space, done[name]), metric, declared(space, name), space.file.matters)
+        for name in others
     ]
     return dict(zip(others, corrected(found, space.file.matters), strict=True))
+
+
+def values_by_arm(study: optuna.Study) -> dict[str, float]:
+    """The first objective of each arm that was trained to its end."""
+    return {trial.params[ARM]: trial.values[0] for trial in complete(study)}
 
 
 def complete(study: optuna.Study) -> list[FrozenTrial]:
@@ -38,12 +51,14 @@ def complete(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if all(violation <= 0 for violation in trial.constraints.values())]
 
 
-def _arm(space: Space, trial: FrozenTrial) -> Arm:
+def arm_of(space: Space, trial: FrozenTrial) -> Arm:
+    """The runs of a trial, one a seed."""
     folder = space.folder / trial.user_attrs[FOLDER]
     return read_arm(sorted(folder.glob("seed-*")))
 
 
-def _declared(space: Space, name: str) -> Sequence[str]:
+def declared(space: Space, name: str) -> Sequence[str]:
+    """The inputs in which an arm may differ from the first."""
     arms = list(space.file.arms.values())
-    solved = space.file.hold.paths if space.file.hold is not None else []
-    return [*arms[0], *space.file.arms[name], *solved, *space.file.declared]
+    changed = [*arms[0], *space.file.arms[name], *(space.file.hold.paths if space.file.hold is not None else [])]
+    return [*changed, *(name for path in changed for name in _FOLLOW.get(path, ())), *space.file.declared]

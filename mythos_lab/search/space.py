@@ -87,13 +87,16 @@ class Space:
         """How many Optuna parameters there are, and of what sort."""
         return reduce(Census.and_, (domain.census() for domain in self._parameters().values()), Census())
 
-    @property
-    def num_trials(self) -> int:
-        """Trials that the study is over after, where the caller does not say."""
-        if self.file.trials is not None:
-            return self.file.trials
+    def num_trials(self, wanted: int | None = None) -> int:
+        """Trials after which the study is over: as many as are wanted, and no more than a grid has points.
+
+        Args:
+            wanted: What the caller says; the file's number, or the grid's, or 20 without.
+        """
         takes_all = self.file.sampler == "grid" or not self.file.space
-        return self.num_points if takes_all and self.num_points is not None else _TRIALS
+        all_points = self.num_points if takes_all else None
+        num = wanted or self.file.trials or all_points or _TRIALS
+        return min(num, self.num_points or num) if self.sampler(num)[0].kind == "grid" else num
 
     def facts(self, num_trials: int) -> StudyFacts:
         """What a sampler has to know."""
@@ -155,7 +158,7 @@ def load_space(name: str, folder: Path | None = None) -> Space:
         raise RecipeError(f"{source}: pruner: {error}") from None
     constraints = tuple(_constraint(source, text, recipe, domains) for text in file.constraints)
     space = Space(source, file, base, domains, constraints, (folder or Path("studies") / file.name).absolute())
-    space.sampler(space.num_trials)
+    space.num_trials()
     return space
 
 

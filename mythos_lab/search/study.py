@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mythos_lab.recipe.compose import validate
 from mythos_lab.search.arms import complete
 from mythos_lab.search.engines import Engine, Job, make_engine
+from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import Watch, is_settled
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.space import Space
@@ -51,8 +52,10 @@ def run_study(
         Interrupted: Ctrl-C or SIGTERM ended it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    num_trials, num_workers = num_trials or space.num_trials, num_workers or space.file.workers
+    num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers
     study = open_study(space, num_trials)
+    if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
+        refuse_after_opening(space, study)
     enqueue_grid(study, space, num_trials)
     named, reason = space.sampler(num_trials)
     print(f"sampler: {named.kind} ({reason})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import optuna
@@ -15,13 +16,14 @@ from rich.table import Table
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.arms import complete, verdicts
 from mythos_lab.search.compare import Comparison
+from mythos_lab.search.holdout import Holdout, as_rows
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
 from mythos_lab.search.match import Match
 from mythos_lab.search.space import Space
 from mythos_lab.search.trial import VALUES
 from mythos_lab.search.verdict import half_width
 
-_NUM_SHOWN = 8
+_NUM_SHOWN, _NUM_MORE = 8, 10
 
 
 def print_match(found: Match, written: Path | None) -> None:
@@ -51,6 +53,34 @@ def print_comparison(found: Comparison) -> None:
         table.add_row(str(seed), f"{a:.4g}", f"{b:.4g}", f"{b - a:+.4g}")
     console.print(table)
     console.print(found.sentence, highlight=False)
+
+
+def print_arms(space: Space) -> None:
+    """The arms of a study and what each changes, before anything trains."""
+    console = Console()
+    table = Table("arm", "changes", title=f"{space.file.name}: {len(space.file.arms)} arms of {space.file.seeds} seeds")
+    table.box = None
+    for name, changes in space.file.arms.items():
+        table.add_row(name, ", ".join(f"{path}={value}" for path, value in changes.items()))
+    console.print(table)
+    console.print(f"run:    mythos study {_called(space.source)}", highlight=False, soft_wrap=True)
+
+
+def print_holdout(space: Space, found: Holdout) -> None:
+    """What the test split said, and when it was opened."""
+    console = Console()
+    when = f"opened on {found.opened}" + (", and not again" if found.before else "")
+    rows: dict[str, dict[str, str]] = {}
+    for name, metric, values in as_rows(found):
+        shown = f"{fmean(values):.4g}" + (f" ± {half_width(values):.2g}" if len(values) > 1 else "")
+        rows.setdefault(name, {})[metric] = shown
+    metrics = list(next(iter(rows.values())))
+    table = Table("", *metrics, title=f"{space.file.name}: test split, {when}", box=None)
+    for name, measured in rows.items():
+        table.add_row(name, *(measured[metric] for metric in metrics))
+    console.print(table)
+    if found.verdicts:
+        console.print(_verdict_table(space, found.verdicts))
 
 
 def _brief(value: Any) -> str:
@@ -84,11 +114,10 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
     if done:
         seed = next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None)
         console.print(f"best:   mythos depth {_shown(seed)}", highlight=False, soft_wrap=True)
-    console.print(
-        f"more:   mythos ui\nagain:  mythos study {_called(space.source)} --trials {len(trials) + 10}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print("more:   mythos ui", highlight=False)
+    if space.num_trials(len(trials) + _NUM_MORE) > len(trials):
+        again = f"again:  mythos study {_called(space.source)} --trials {len(trials) + _NUM_MORE}"
+        console.print(again, highlight=False, soft_wrap=True)
 
 
 def _ends(trials: list[FrozenTrial]) -> list[str]:
@@ -126,7 +155,7 @@ def _mean(trial: FrozenTrial, name: str, value: float) -> str:
 
 
 def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
-    metric, first = next(iter(space.file.objectives)), next(iter(space.file.arms))
+    metric, first = next(iter(found.values())).metric, next(iter(space.file.arms))
     table = Table("arm", "difference", "95 % interval", "p (Holm)", "verdict", "also differs in", box=None)
     table.title = f"{metric} against {first}, {next(iter(found.values())).verdict.num_seeds} paired seeds"
     for name, comparison in found.items():

@@ -20,6 +20,7 @@ VALID = "valid recipe"
 """The constraint that a candidate builds, keeps its budgets, and passes the effect check."""
 
 _RHO = "stability/rho_A"
+_NOTHING_CARRIED = 0.0  # the rho of a loop without an injection that carries the state on: nothing to grow
 
 
 class Infeasible(Exception):
@@ -47,9 +48,8 @@ def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, di
     recipe: Recipe = _or_veto(validate, config, source)
     model = build_on_meta(recipe)[0]
     known: dict[str, float] = {VALID: 0.0}
-    for constraint in sorted(space.constraints, key=_expense):
-        if any(not _known_before(metric) for metric in constraint.metrics):
-            continue
+    early = [c for c in space.constraints if all(map(_known_before, c.metrics))]
+    for constraint in sorted(early, key=_expense):
         violation = _violation(constraint, recipe, model, {name: _metric(name, recipe) for name in constraint.metrics})
         if violation is None:
             continue
@@ -62,8 +62,9 @@ def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, di
 def afterwards(space: Space, recipe: Recipe, metrics: Mapping[str, float]) -> dict[str, float]:
     """What the constraints on trained models came to. A metric that the run does not have violates its constraint."""
     found = {}
+    metrics = {_RHO: _NOTHING_CARRIED, **metrics}
     for constraint in space.constraints:
-        if all(_known_before(metric) and metric != _RHO for metric in constraint.metrics):
+        if all(_known_before(metric) for metric in constraint.metrics) and _RHO not in constraint.metrics:
             continue
         if any(metric not in metrics for metric in constraint.metrics):
             found[constraint.text] = 1.0
@@ -99,7 +100,7 @@ def _metric(name: str, recipe: Recipe) -> float:
     if name != _RHO:
         return cost_metric(recipe, name)
     rho = rho_A(assemble(recipe)[0], DTYPES[recipe.training.precision])
-    return 0.0 if rho is None else float(rho)  # a loop that carries nothing on cannot grow
+    return _NOTHING_CARRIED if rho is None else float(rho)
 
 
 def _expense(constraint: Constraint) -> int:

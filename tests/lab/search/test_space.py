@@ -17,7 +17,9 @@ BASE = {"name": "s", "recipe": "gated_loop", "objectives": {"val/accuracy": "max
 @pytest.fixture
 def space(tmp_path):
     def load(space=None, **fields):
-        (tmp_path / "s.yaml").write_text(yaml.safe_dump({**BASE, **({"space": space} if space else {}), **fields}, sort_keys=False))
+        (tmp_path / "s.yaml").write_text(
+            yaml.safe_dump({**BASE, **({"space": space} if space else {}), **fields}, sort_keys=False)
+        )
         return load_space(str(tmp_path / "s.yaml"))
 
     return load
@@ -54,7 +56,9 @@ def test_fields_with_one_label_share_one_parameter(space):
     for _ in range(5):
         trial = study.ask()
         config = found.candidate(trial)
-        assert set(trial.params) == {"outer"} and config["model"]["prelude"]["depth"] == config["model"]["coda"]["depth"]
+        assert (
+            set(trial.params) == {"outer"} and config["model"]["prelude"]["depth"] == config["model"]["coda"]["depth"]
+        )
     assert found.num_points == 3 and len(found.points) == 3
 
 
@@ -77,14 +81,22 @@ def test_priors_are_in_the_terms_of_the_parameter(space):
 def test_a_constraint_may_name_a_field_in_short_a_kinds_own_field_and_what_a_built_component_says(space):
     loops = {"model.core.loops": {"fixed": {"num_loops": {"int": [1, 4]}}, "uniform": {}}}
     found = space(loops, constraints=["core.depth * loops.mean <= 3", "core.loops.num_loops < 4", "optimizer.lr > 0"])
-    assert [c.names for c in found.constraints] == [("core.depth", "loops.mean"), ("core.loops.num_loops",), ("optimizer.lr",)]
+    assert [c.names for c in found.constraints] == [
+        ("core.depth", "loops.mean"),
+        ("core.loops.num_loops",),
+        ("optimizer.lr",),
+    ]
 
 
 def test_arms_are_a_parameter_and_change_what_they_name(space):
     found = space(arms={"full": {}, "deep": {"model.core.depth": 2}, "wide": {"model.width": 64}})
-    assert found.num_points == found.num_trials == 3 and found.points == [{"arm": n} for n in ("full", "deep", "wide")]
+    assert found.num_points == found.num_trials() == found.num_trials(9) == 3 and found.points == [
+        {"arm": n} for n in ("full", "deep", "wide")
+    ]
     assert at(found, "model.core.depth", arm="deep") == 2 and at(found, "model.width", arm="wide") == 64
-    both = space({"training.optimizer.lr": {"choice": [1e-3, 3e-3]}}, arms={"full": {}, "deep": {"model.core.depth": 2}})
+    both = space(
+        {"training.optimizer.lr": {"choice": [1e-3, 3e-3]}}, arms={"full": {}, "deep": {"model.core.depth": 2}}
+    )
     assert both.num_points == 4
 
 
@@ -127,7 +139,11 @@ def test_an_auto_sampler_says_why(space):
 )  # fmt: skip
 def test_a_mistake_is_one_line(space, change, said):
     with pytest.raises(RecipeError) as caught:
-        space(**{"space": {"model.core.depth": {"int": [1, 4]}}, **change} if "arms" not in change or "space" in change else change)
+        space(
+            **{"space": {"model.core.depth": {"int": [1, 4]}}, **change}
+            if "arms" not in change or "space" in change
+            else change
+        )
     assert said in str(caught.value) and len(caught.value.lines) == 1, str(caught.value)
 
 
@@ -155,7 +171,10 @@ spaces = st.fixed_dictionaries(
 @given(written=spaces, data=st.data())
 def test_every_sample_validates_and_every_point_is_reached(space, written, data):
     found = space(written)
-    assert found.num_points == len(found.points) and len({tuple(sorted(p.items())) for p in found.points}) == found.num_points
+    assert (
+        found.num_points == len(found.points)
+        and len({tuple(sorted(p.items())) for p in found.points}) == found.num_points
+    )
     reached = {_candidate(found, point) for point in found.points}
     assert len(reached) == found.num_points, "two points are one candidate"
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=data.draw(st.integers(0, 99))))

@@ -1,0 +1,143 @@
+"""The locked holdout: the test split, which no run reads, and which a study opens once.
+
+What a search chose is better on the validation split than it will be elsewhere, because it was chosen there. The test
+split tells by how much, as long as nothing is chosen by it; so a study that has opened it takes no further trials.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from mythos_lab.measures.evaluate import evaluate
+from mythos_lab.recipe import RecipeError
+from mythos_lab.search.arms import arm_of, complete, declared
+from mythos_lab.search.compare import Comparison, corrected, judge
+from mythos_lab.search.inputs import Arm
+from mythos_lab.search.space import ARM, Space
+from mythos_lab.training.result import load_run
+
+OPENED, RESULTS = "holdout_opened", "holdout_results"
+
+Results = Mapping[int, Mapping[int, Mapping[str, float]]]
+"""Metrics by trial and seed."""
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """What the test split said.
+
+    Attributes:
+        opened: When it was opened.
+        before: Whether that was before this call.
+        metrics: Test metrics by trial and seed.
+        names: What each trial is called: its arm, or its number.
+        verdicts: Of arms, each against the first, corrected by Holm's method.
+    """
+
+    opened: str
+    before: bool
+    metrics: Results
+    names: dict[int, str]
+    verdicts: dict[str, Comparison]
+
+
+def open_holdout(space: Space, study: optuna.Study) -> Holdout:
+    """Evaluate what a study chose on the test split: all arms, the best trial, or the front. The first call opens it.
+
+    Raises:
+        RecipeError: Nothing was trained to its end, or the task has no test split.
+    """
+    before = study.user_attrs.get(OPENED)
+    if before is None:
+        chosen = [trial.number for trial in _chosen(space, study)]
+        if not chosen:
+            raise RecipeError(f"{space.source}: no trial was trained to its end; nothing to hold out for")
+        # Written first: whoever is interrupted here has opened it, and goes on with the same trials.
+        before = {"at": time.strftime("%Y-%m-%d %H:%M"), "trials": chosen}
+        study.set_user_attr(OPENED, before)
+        repeated = False
+    else:
+        repeated = RESULTS in study.user_attrs
+    trials = study.get_trials(deepcopy=False)
+    arms = {number: arm_of(space, trials[number]) for number in before["trials"]}
+    if not repeated:
+        study.set_user_attr(RESULTS, {str(n): _measured(space, arm) for n, arm in arms.items()})
+    kept = study.user_attrs[RESULTS]
+    metrics = {int(n): {int(seed): values for seed, values in seeds.items()} for n, seeds in kept.items()}
+    names = {n: str(trials[n].params.get(ARM, f"trial {n}")) for n in metrics}
+    return Holdout(before["at"], repeated, metrics, names, _verdicts(space, arms, metrics, names))
+
+
+def refuse_after_opening(space: Space, study: optuna.Study) -> None:
+    """Refuse further trials of a study whose holdout is open.
+
+    Raises:
+        RecipeError: It is.
+    """
+    if (opened := study.user_attrs.get(OPENED)) is not None:
+        raise RecipeError(
+            f"{space.source}: the study {space.file.name!r} opened its holdout on {opened['at']}; "
+            "what is searched now is searched by it, so begin another study"
+        )
+
+
+def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
+    done = complete(study)
+    if space.file.arms:
+        return done
+    if len(space.file.objectives) > 1:
+        return [trial for trial in study.best_trials if trial.number in {t.number for t in done}]
+    sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
+    return sorted(done, key=lambda trial: sign * trial.values[0])[:1]
+
+
+def _measured(space: Space, arm: Arm) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for seed, folder in arm.folders.items():
+        recipe, model, task = load_run(folder)
+        if not task.size("test"):
+            raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
+        scores = evaluate(model, task, recipe, split="test")
+        found[str(seed)] = {"test/accuracy": scores.accuracy, "test/loss": scores.loss}
+        if scores.bits_per_byte is not None:
+            found[str(seed)]["test/bits_per_byte"] = scores.bits_per_byte
+    return found
+
+
+def _verdicts(
+    space: Space, arms: Mapping[int, Arm], metrics: Results, names: Mapping[int, str]
+) -> dict[str, Comparison]:
+    """Verdicts of declared arms on the first objective's counterpart on the test split, where it has one."""
+    metric = next(iter(space.file.objectives)).replace("val/", "test/")
+    first = next((n for n in arms if names[n] == next(iter(space.file.arms), None)), None)
+    others = [n for n in arms if n != first]
+    if (
+        space.file.space
+        or first is None
+        or not others
+        or any(metric not in m for s in metrics.values() for m in s.values())
+    ):
+        return {}
+    read = {
+        n: replace(arm, metrics={seed: dict(values) for seed, values in metrics[n].items()}) for n, arm in arms.items()
+    }
+    found = [judge(read[first], read[n], metric, declared(space, names[n]), space.file.matters) for n in others]
+    return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters), strict=True)}
+
+
+def as_rows(holdout: Holdout) -> list[tuple[str, str, list[float]]]:
+    """Name, metric and values by seed, for tables."""
+    rows: list[tuple[str, str, list[float]]] = []
+    for number, seeds in holdout.metrics.items():
+        measured: dict[str, Any] = {}
+        for values in seeds.values():
+            for metric, value in values.items():
+                measured.setdefault(metric, []).append(value)
+        rows += [(holdout.names[number], metric, values) for metric, values in measured.items()]
+    return rows

@@ -1,0 +1,151 @@
+"""One trial: weighed before it trains, trained once a seed, judged by what came out, and never trained twice."""
+
+import json
+
+import pytest
+from mlflow import MlflowClient
+from optuna.trial import TrialState
+from typer.testing import CliRunner
+
+from mythos_lab.cli import app
+from mythos_lab.recipe import RecipeError
+from mythos_lab.search import trial as trials
+from mythos_lab.search.arms import complete, verdicts
+from mythos_lab.search.holdout import open_holdout, refuse_after_opening
+from mythos_lab.search.opening import open_study
+from tests.lab.search.tiny import write, work_off
+
+ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
+    return tmp_path
+
+
+def outcomes(study):
+    return {t.number: t.user_attrs["outcome"] for t in study.get_trials()}
+
+
+def never_trains(monkeypatch):
+    def run(*args, **kwargs):
+        raise AssertionError("it was trained")
+
+    monkeypatch.setattr(trials, "run", run)
+
+
+@pytest.mark.parametrize(
+    "constraint, holds",
+    [
+        ("core.depth * loops.mean <= 7", 1),  # the mean of U{1..7} is 4
+        ("core.loops.kind == 'uniform' and core.update in ['highway']", 3),
+        ("cost/params < 1", 0),
+        ("cost/training_flops > 1", 3),
+        ("cost/peak_memory_bytes / 1e6 < 1e-3", 0),
+        ("stability/rho_A < 1", 3),  # no injection: nothing that could grow
+        ("core.loops.num_loops < 0", 3),  # does not apply to the other kind
+    ],
+)
+def test_a_candidate_that_violates_what_is_known_before_training_is_vetoed_untrained(
+    here, monkeypatch, constraint, holds
+):
+    space = {"model.core.depth": {"int": [1, 3]}, "model.core.loops": {"uniform": {}}}
+    if "num_loops" in constraint:
+        space["model.core.loops"] = {"uniform": {}, "fixed": {"num_loops": 3}}
+    trained = []
+    monkeypatch.setattr(trials, "_train", lambda s, study, trial, recipe, *rest: trained.append(recipe) or _ended())
+    found = work_off(write(here, space=space, sampler="grid", constraints=[constraint]))
+    vetoed = [t for t in found.get_trials() if t.user_attrs["outcome"] == "vetoed"]
+    assert len(trained) == holds and len(vetoed) == len(found.get_trials()) - holds
+    for t in vetoed:
+        assert t.state is TrialState.PRUNED and max(t.constraints.values()) > 0
+        assert "does not hold" in t.user_attrs["reason"]
+    assert len(complete(found)) == holds
+
+
+def _ended(**metrics):
+    return {"status": "finished", "reason": "", "metrics": [{"val/accuracy": 0.5, **metrics}]}
+
+
+def test_what_does_not_build_or_has_no_effect_is_vetoed_too(here):
+    space = {"model.core.layer.attention.num_heads": {"choice": [4, 5]}, "model.core.injection": {"none": {}}}
+    found = work_off(write(here, space=space, sampler="grid"))
+    reasons = [t.user_attrs.get("reason", "") for t in found.get_trials()]
+    assert sorted(outcomes(found).values()) == ["complete", "vetoed"] and any("divide" in r for r in reasons)
+
+
+def test_a_constraint_on_the_trained_model_is_judged_afterwards_and_keeps_a_trial_from_being_best(here, monkeypatch):
+    gains = iter([0.3, 0.0])
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"loops/gain": next(gains)}))
+    found = work_off(write(here, space={"model.core.depth": {"int": [1, 2]}}, constraints=["loops/gain > 0.1"]))
+    assert len(found.get_trials()) == 2 and len(complete(found)) == 1
+
+
+def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
+    space = write(here, arms=ARMS, seeds=2)
+    found = work_off(space)
+    assert set(outcomes(found).values()) == {"complete"} and len(found.get_trials()) == 3
+    for t in found.get_trials():
+        folders = sorted((space.folder / t.user_attrs["folder"]).glob("seed-*"))
+        accuracies = [json.loads((f / "result.json").read_text())["metrics"]["val/accuracy"] for f in folders]
+        assert t.user_attrs["values_by_seed"]["val/accuracy"] == accuracies and len(accuracies) == 2
+        assert t.value == pytest.approx(sum(accuracies) / 2)
+        runs = [MlflowClient().get_run(i) for i in t.user_attrs["mlflow_runs"]]
+        assert [r.data.tags["mythos.seed"] for r in runs] == ["0", "1"]
+        assert [r.data.metrics["val/accuracy"] for r in runs] == pytest.approx(accuracies)
+
+    judged = verdicts(space, found)
+    assert set(judged) == {"deep", "-update"}
+    assert {"parameters", "training FLOPs"} <= set(judged["deep"].undeclared)
+    assert not any(name.startswith("model.") for c in judged.values() for name in c.undeclared), (
+        "arms declare what they change"
+    )
+    assert all(c.verdict.num_seeds == 2 for c in judged.values())
+
+    opened = open_holdout(space, found)
+    assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}
+    assert all(0 <= m["test/accuracy"] <= 1 for seeds in opened.metrics.values() for m in seeds.values())
+    monkeypatch.setattr("mythos_lab.search.holdout.evaluate", None)
+    again = open_holdout(space, open_study(space))
+    assert again.before and again.metrics == opened.metrics and again.opened == opened.opened
+    with pytest.raises(RecipeError, match="opened its holdout on"):
+        refuse_after_opening(space, found)
+    shown = CliRunner().invoke(app, ["holdout", "tiny.yaml"])
+    assert shown.exit_code == 0 and "and not again" in shown.output and "deep" in shown.output
+
+
+def test_a_retry_reads_back_the_seeds_that_were_finished_and_goes_on_with_the_one_that_was_not(here):
+    space = write(here, arms={"full": {}}, seeds=3)
+    calls = iter([False] * 6 + [True] + [False] * 99)  # four steps of the first seed, two of the second, stop
+    found = work_off(space, should_stop=lambda: next(calls))
+    first, second = found.get_trials()
+    assert outcomes(found) == {0: "killed", 1: "complete"} and second.user_attrs["retry_of"] == first.number
+    assert (
+        first.user_attrs["mlflow_runs"] == second.user_attrs["mlflow_runs"][:1]
+        and len(second.user_attrs["mlflow_runs"]) == 3
+    )
+    (experiment,) = [e for e in MlflowClient().search_experiments() if e.name == "mythos"]
+    runs = MlflowClient().search_runs([experiment.experiment_id])
+    assert len(runs) == 3 and {r.info.status for r in runs} == {"FINISHED"}
+
+
+def test_a_study_that_was_made_from_another_space_is_refused(here):
+    work_off(write(here, arms={"full": {}}))
+    with pytest.raises(RecipeError, match="was begun with another arms.deep"):
+        open_study(write(here, arms={"full": {}, "deep": {"model.core.depth": 2}}))
+
+
+def test_trials_of_several_objectives_are_pruned_on_a_guard(here):
+    file = {
+        "space": {"training.optimizer.lr": {"choice": [1e-3, 1e-30]}}, "sampler": "grid",
+        "objectives": {"val/loss": "minimize", "cost/params": "minimize"}, "seeds": 2,
+        "guard": {"metric": "val/loss"}, "pruner": {"kind": "threshold", "upper": 1e-9},
+    }  # fmt: skip
+    found = work_off(write(here, **file))
+    assert set(outcomes(found).values()) == {"pruned"}
+    assert all(
+        t.user_attrs["reports"] and "by threshold at step 2" in t.user_attrs["reason"] for t in found.get_trials()
+    )

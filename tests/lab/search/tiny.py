@@ -1,0 +1,30 @@
+"""The smallest studies that train: an untrained graph model, a handful of steps."""
+
+import yaml
+
+from mythos_lab.search.opening import enqueue_grid, open_study
+from mythos_lab.search.space import load_space
+from mythos_lab.search.worker import run_one
+
+OVERRIDES = [
+    "training.max_steps=4", "training.validate_every=2", "training.batch_size=8", "training.schedule.warmup_steps=0",
+    "task.validation_size=32", "task.test_size=32", "task.ood_range=0", "evaluation.knockouts=false",
+    "evaluation.depth_factor=1", "training.num_threads=1", "model.width=16", "model.core.layer.feedforward.hidden=8",
+]  # fmt: skip
+
+FILE = {"name": "tiny", "recipe": "gated_loop", "overrides": OVERRIDES, "objectives": {"val/accuracy": "maximize"}}
+
+
+def write(folder, **fields):
+    """A study's file in a folder; its space, loaded."""
+    (folder / "tiny.yaml").write_text(yaml.safe_dump({**FILE, **fields}, sort_keys=False))
+    return load_space(str(folder / "tiny.yaml"))
+
+
+def work_off(space, should_stop=lambda: False):
+    """Run a study's trials in this process; the study."""
+    study = open_study(space)
+    enqueue_grid(study, space, space.num_trials())
+    while run_one(space, study, space.num_trials(), should_stop):
+        pass
+    return study
