@@ -53,8 +53,7 @@ def recipes(problem: Problem, extra: list[str]) -> dict[str, Any]:
     from mythos_lab.recipe import load_recipe
     from mythos_lab.recipe.compose import build_on_meta, validate
     from mythos_lab.recipe.cost import count
-    from mythos_lab.search.hold import held
-    from mythos_lab.search.space import Hold
+    from mythos_lab.search.hold import Hold, held
 
     load_plugins()
     looped = load_recipe(problem.recipe, [*problem.overrides, *COMMON, *extra])
@@ -72,7 +71,7 @@ def recipes(problem: Problem, extra: list[str]) -> dict[str, Any]:
                 "initialization": config["model"]["initialization"],
             },
         }
-        hold = Hold(metric="cost/params", value=budget, by="model.core.layer.feedforward.hidden", tolerance=0.01)
+        hold = Hold(budgets={"cost/params": budget}, by="model.core.layer.feedforward.hidden")
         found[f"{depth} layers"] = validate(held(stack, hold, "stack"), "stack")
     return found
 

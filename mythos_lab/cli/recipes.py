@@ -32,19 +32,23 @@ def check(recipe: Name, overrides: Overrides = None) -> None:
 
 
 @app.command()
-def cost(recipe: Name, overrides: Overrides = None) -> None:
-    """Count parameters and FLOPs, without training anything.
+def cost(
+    recipe: Name,
+    overrides: Overrides = None,
+    loops: Annotated[str | None, typer.Option(help="Loop counts to compare, joined by commas.")] = None,
+) -> None:
+    """Count parameters, FLOPs and bytes, without training anything.
 
-    Example: `mythos cost openmythos model.width=256`
+    Example: `mythos cost openmythos model.width=256 --loops 1,4,16`
     """
     with one_line_errors():
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.recipe.cost import table
+        from mythos_lab.recipe.cost import cost as counted
+        from mythos_lab.recipe.cost import loop_counts
+        from mythos_lab.report.terminal import print_cost, print_costs_at
 
-        rows = table(load_recipe(recipe, overrides or []))
-    from mythos_lab.report.terminal import print_cost
-
-    print_cost(rows)
+        found = counted(load_recipe(recipe, overrides or []))
+        print_cost(found) if loops is None else print_costs_at(found, loop_counts(loops))
 
 
 @app.command()

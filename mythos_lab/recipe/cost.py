@@ -1,129 +1,277 @@
-"""What a recipe costs, counted on its meta build."""
+"""What a recipe costs: parameters, FLOPs and bytes, counted by running it without numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
-import torch
+from torch import nn
 
-from mythos_blocks import AttentionMask, LoopedTransformer, RoutedExperts
+from mythos_blocks import KVPolicy, LoopedTransformer, RoutedExperts
+from mythos_blocks.memory import Path
+from mythos_blocks.registry import slot_info, suggest
 from mythos_lab.recipe.compose import build_on_meta
-from mythos_lab.recipe.flops import FlopCount
-from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.draws import Draws, spread_counts
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.mask import mask_for as mask_for
+from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import Task
+
+COUNTS = (
+    "params",
+    "params_applied",
+    "params_active",
+    "training_tokens",
+    "training_flops",
+    "inference_flops_per_token",
+    "prefill_flops",
+    "decode_flops_per_token",
+    "cache_bytes",
+    "state_bytes",
+    "activation_bytes",
+    "peak_memory_bytes",
+)
+"""What is counted; the metrics are ``cost/<name>``."""
+
+_DECODING = ("prefill_flops", "decode_flops_per_token", "cache_bytes")
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Counts of a recipe; the names are those of the metrics ``cost/*``.
+class CachePolicy:
+    """What one sequence's cache takes under a policy.
 
     Attributes:
-        params: Parameters stored.
-        params_applied: Parameters applied in a forward pass at the evaluated loop count, the core's once a loop.
-        params_active: Parameters stored that one token uses.
-        training_flops: Products and sums of all training steps, in expectation over the sampled loop counts.
-        inference_flops_per_token: Forward pass at the evaluated loop count, over positions.
+        kind: The policy's kind, with its fields at their defaults unless it is the recipe's.
+        exact: Whether decoding with it equals the full pass.
+        by_layer: Bytes by the place of the layer, ``("core", 0)``. A policy changes what layers of the core hold.
     """
 
-    params: int
-    params_applied: int
-    params_active: int
-    training_flops: float
-    inference_flops_per_token: float
+    kind: str
+    exact: bool
+    by_layer: dict[Path, int]
+
+    @property
+    def by_part(self) -> dict[str, int]:
+        """Bytes of prelude, core and coda, where they hold any."""
+        parts: dict[str, int] = {}
+        for path, size in self.by_layer.items():
+            parts[str(path[0])] = parts.get(str(path[0]), 0) + size
+        return parts
+
+    @property
+    def total(self) -> int:
+        """Bytes of all layers."""
+        return sum(self.by_layer.values())
+
+
+class _Subject:
+    """A recipe's model on the meta device, its task, and their rehearsal, each made when it is first asked for."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self._recipe = recipe
+
+    @cached_property
+    def _built(self) -> tuple[LoopedTransformer, Task]:
+        return build_on_meta(self._recipe)
+
+    @property
+    def model(self) -> LoopedTransformer:
+        return self._built[0]
+
+    @property
+    def task(self) -> Task:
+        return self._built[1]
+
+    @cached_property
+    def rehearsal(self) -> Rehearsal:
+        return Rehearsal(self._recipe, *self._built)
+
+
+class Cost:
+    """Counts of a recipe, each made when it is first asked for; the names are those of the metrics ``cost/*``.
+
+    What data decide counts as if they never decided so: positions that may halt or exit early run every loop. Where
+    each position draws a loop count of its own, FLOPs are those of evenly spread counts. Scored positions are those of
+    the first batch. Bytes are those of the CPU, in the recipe's precision; see :class:`LiveBytes` for what is not seen.
+
+    Args:
+        recipe: The recipe.
+        num_loops: A loop count to take instead of those that are drawn in training and run in evaluation.
+
+    Attributes:
+        recipe: The recipe.
+        num_loops: The loop count outside training.
+    """
+
+    def __init__(self, recipe: Recipe, num_loops: int | None = None) -> None:
+        self.recipe, self._fixed, self._subject = recipe, num_loops, _Subject(recipe)
+
+    def at(self, num_loops: int) -> Cost:
+        """The same at a loop count."""
+        other = Cost(self.recipe, num_loops)
+        other._subject = self._subject
+        return other
+
+    @property
+    def _model(self) -> LoopedTransformer:
+        return self._subject.model
+
+    @cached_property
+    def num_loops(self) -> int:
+        return self._fixed or self._model.core.loops.eval_loops
+
+    @cached_property
+    def params(self) -> int:
+        """Parameters stored."""
+        return count(self._model)
+
+    @cached_property
+    def params_active(self) -> int:
+        """Parameters stored that one token uses."""
+        return self.params - _idle_experts(self._model)
+
+    @cached_property
+    def params_applied(self) -> int:
+        """Parameters applied in a forward pass, those of the core as often as they are."""
+        return self.params - count(self._model.core) + self._forward.core_params
+
+    @cached_property
+    def training_tokens(self) -> int:
+        """Positions of all training steps."""
+        training = self.recipe.training
+        return training.batch_size * self._subject.task.positions * training.max_steps
+
+    @cached_property
+    def training_flops(self) -> float:
+        """Products and sums of all training steps, in expectation over the drawn loop counts."""
+        return self._training_step_flops * self.recipe.training.max_steps
+
+    @cached_property
+    def inference_flops_per_token(self) -> float:
+        """A forward pass as evaluation runs it, over its positions."""
+        return self._forward.flops / self._subject.rehearsal.batch.tokens.numel()
+
+    @cached_property
+    def prefill_flops(self) -> int:
+        """Reading one sequence of the task's length into a cache."""
+        return self._decoding.prefill_flops
+
+    @cached_property
+    def decode_flops_per_token(self) -> int:
+        """One more token of that sequence."""
+        return self._decoding.decode_flops
+
+    @cached_property
+    def cache_bytes(self) -> int:
+        """The cache of that sequence, under the recipe's policy."""
+        return sum(self._decoding.cache_bytes.values())
+
+    @cached_property
+    def state_bytes(self) -> int:
+        """What the loop carries from iteration to iteration, for one sequence."""
+        return self._forward.state_bytes
+
+    @cached_property
+    def activation_bytes(self) -> int:
+        """The most bytes alive in a training step beyond those alive between steps."""
+        return self._largest_step.bytes_at_most - self._largest_step.bytes_before
+
+    @cached_property
+    def peak_memory_bytes(self) -> int:
+        """The most bytes alive in a training step."""
+        return self._largest_step.bytes_at_most
+
+    @cached_property
+    def cache_policies(self) -> list[CachePolicy]:
+        """The cache under the recipe's policy, and under every other of the registry; none where nothing is decoded."""
+        if not self.decodes:
+            return []
+        declared = self._model.core.kv_policy
+        others = [cls for kind, cls in slot_info("kv_policy").kinds.items() if kind != declared.kind]
+        policies: list[KVPolicy] = [declared, *(cls() for cls in others)]  # type: ignore[list-item]
+        return [CachePolicy(p.kind, p.exact, self._subject.rehearsal.cache(self.num_loops, p)) for p in policies]
+
+    @property
+    def decodes(self) -> bool:
+        """Whether tokens follow one another, so that there is a cache to speak of."""
+        return self.recipe.mask == "causal"
 
     def metrics(self) -> dict[str, float]:
-        """The counts under their metric names."""
-        return {f"cost/{name}": float(value) for name, value in asdict(self).items()}
+        """All counts under their metric names; without those of decoding where nothing is decoded."""
+        names = [name for name in COUNTS if self.decodes or name not in _DECODING]
+        return {f"cost/{name}": float(getattr(self, name)) for name in names}
+
+    @cached_property
+    def _forward(self) -> ForwardPass:
+        return self._subject.rehearsal.forward(self.num_loops)
+
+    @cached_property
+    def _decoding(self) -> Decoding:
+        return self._subject.rehearsal.decoding(self.num_loops)
+
+    @cached_property
+    def _draws(self) -> Draws:
+        return Draws(self._model.core, self._fixed)
+
+    @cached_property
+    def _largest_step(self) -> TrainingStep:
+        """The training step with the most iterations, or with counts as they spread over a batch."""
+        core, most = self._model.core, self._draws.most
+        if core.loops_per == "batch" or self._fixed is not None:
+            return self._subject.rehearsal.training_step(most)
+        return self._subject.rehearsal.training_step(spread_counts(core, self._subject.rehearsal.batch.tokens.shape))
+
+    @cached_property
+    def _training_step_flops(self) -> float:
+        if self._model.core.loops_per == "token" and self._fixed is None:
+            return self._largest_step.flops
+        return self._draws.mean(lambda num_loops: self._subject.rehearsal.training_step(num_loops).flops)
 
 
 def cost(recipe: Recipe) -> Cost:
-    """Count parameters and FLOPs.
+    """The counts of a recipe; what is not asked for is not counted."""
+    return Cost(recipe)
 
-    FLOPs are measured on the meta device. Those of a forward pass are affine in the loop count, because every
-    iteration does the same products; those of a training step have another slope beyond the gradient window.
+
+def cost_metric(recipe: Recipe, name: str) -> float:
+    """One count of a recipe by its metric name, ``cost/params``. Counts of the last recipes are kept.
+
+    Raises:
+        RecipeError: It is no cost, or one of decoding and the recipe does not decode.
     """
-    model, task = build_on_meta(recipe)
-    batch, positions = recipe.training.batch_size, task.positions
-    loops = model.core.loops
-    step = _Line(
-        lambda n: _training_flops(model, recipe, batch, positions, n), max(1, model.core.gradient.window(10**6))
-    )
-    forward = _Line(lambda n: _forward_flops(model, recipe, batch, positions, n))
-    expected = sum(p * step(n) for n, p in enumerate(loops.training_pmf().tolist()) if n and p)
-    params = count(model)
-    core = (
-        count(model.core.layers)
-        + count(model.core.injection)
-        + count(model.core.update)
-        + count(model.core.depth_adapter)
-    )
-    return Cost(
-        params=params,
-        params_applied=params + (loops.eval_loops - 1) * core,
-        params_active=params - _idle_experts(model),
-        training_flops=expected * recipe.training.max_steps,
-        inference_flops_per_token=forward(loops.eval_loops) / (batch * positions),
-    )
+    known = {f"cost/{count}": count for count in COUNTS}
+    if name not in known:
+        raise RecipeError(f"{name}: no cost; {suggest(name, known)}")
+    return float(getattr(_kept(recipe.model_dump_json()), known[name]))
 
 
-def count(module: torch.nn.Module) -> int:
+@lru_cache(maxsize=64)
+def _kept(written: str) -> Cost:
+    return Cost(Recipe.model_validate_json(written))
+
+
+def loop_counts(text: str) -> list[int]:
+    """Loop counts from ``1,4,16``.
+
+    Raises:
+        RecipeError: They are no whole numbers from 1 up.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) for part in parts):
+        raise RecipeError(f"--loops {text}: expected whole numbers from 1 up, joined by commas")
+    return [int(part) for part in parts]
+
+
+def count(module: nn.Module) -> int:
     """Parameters of a module, tied ones once."""
     return sum(p.numel() for p in module.parameters())
 
 
-def mask_for(recipe: Recipe, allowed: torch.Tensor | None) -> AttentionMask:
-    """The attention mask that a recipe declares, for a batch that allows ``allowed``."""
-    return AttentionMask(causal=recipe.mask == "causal", allowed=allowed if recipe.mask == "task" else None)
-
-
-class _Line:
-    """A count that is affine in the loop count up to ``knee`` loops, and affine beyond it."""
-
-    def __init__(self, count: Callable[[int], int], knee: int = 10**6) -> None:
-        self.count, self.knee = lru_cache(maxsize=None)(count), knee
-
-    def __call__(self, num_loops: int) -> float:
-        start = 1 if num_loops <= self.knee else self.knee
-        return self.count(start) + (num_loops - start) * (self.count(start + 1) - self.count(start))
-
-
-def _forward_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
-    model.eval()
-    with FlopCount() as counter, torch.no_grad():
-        model(*_meta_inputs(recipe, batch, positions), num_loops)
-    return counter.total
-
-
-def _training_flops(model: LoopedTransformer, recipe: Recipe, batch: int, positions: int, num_loops: int) -> int:
-    """Forward and backward pass of one training step, objective and penalties included."""
-    model.train()
-    losses = Losses.of(recipe)
-    tokens, mask = _meta_inputs(recipe, batch, positions)
-    with FlopCount() as counter:
-        out = model(tokens, mask, num_loops, record=losses.every_step)
-        losses(model, out, tokens)[0].backward()
-    model.zero_grad(set_to_none=True)
-    return counter.total
-
-
-def _meta_inputs(recipe: Recipe, batch: int, positions: int) -> tuple[torch.Tensor, AttentionMask]:
-    tokens = torch.zeros(batch, positions, dtype=torch.long, device="meta")
-    allowed = torch.ones(batch, positions, positions, dtype=torch.bool, device="meta")
-    return tokens, mask_for(recipe, allowed)
-
-
-def _idle_experts(model: torch.nn.Module) -> int:
+def _idle_experts(model: nn.Module) -> int:
     idle = 0
     for module in model.modules():
         if isinstance(module, RoutedExperts):
             routed = module.gate.numel() + module.up.numel() + module.down.numel()
             idle += routed - routed * module.num_active // module.num_experts
     return idle
-
-
-def table(recipe: Recipe) -> list[tuple[str, Any]]:
-    """Metric names and counts, in order."""
-    return list(cost(recipe).metrics().items())

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import torch
+from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
+import mythos_blocks  # noqa: F401  (registers the operators below)
+
 
 class FlopCount(TorchDispatchMode):
-    """Adds up the FLOPs of what runs inside it, by torch's own formulas; works on the meta device.
+    """Adds up the FLOPs of what runs inside it, by torch's own formulas; works without numbers too.
 
     torch's ``FlopCounterMode`` also follows modules with hooks on gradients, which gradients inside a forward pass
-    (penalties, fixed points) do not bear.
+    (penalties, fixed points) do not bear, and it knows no formula for attention on the CPU and for our own operators.
 
     Attributes:
         total: FLOPs so far.
@@ -28,7 +32,35 @@ class FlopCount(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
-        formula = flop_registry.get(func._overloadpacket)  # type: ignore[attr-defined]
+        formula = _FORMULAS.get(func._overloadpacket)  # type: ignore[attr-defined]
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=out)
         return out
+
+
+def _attention(q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    """Scores and their product with the values, masked ones included."""
+    return 2 * q.shape[:-1].numel() * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+
+
+def _attention_backward(gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: Any, **__: Any) -> int:
+    """The scores once more, and the gradients of scores, values, queries and keys, as torch counts it elsewhere."""
+    return 2 * q.shape[:-1].numel() * k.shape[-2] * (3 * q.shape[-1] + 2 * v.shape[-1])
+
+
+def _grouped(x: Tensor, weight: Tensor, ends: Tensor, **_: Any) -> int:
+    """Every row meets one of the matrices ``(experts, out, in)``."""
+    return 2 * x.shape[0] * weight.shape[1] * weight.shape[2]
+
+
+def _grouped_weight(gradient: Tensor, x: Tensor, ends: Tensor, **_: Any) -> int:
+    return 2 * x.shape[0] * gradient.shape[1] * x.shape[1]
+
+
+_FORMULAS: dict[Any, Callable[..., int]] = {
+    **flop_registry,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    torch.ops.mythos_blocks.grouped_linear: _grouped,
+    torch.ops.mythos_blocks.grouped_linear_weight: _grouped_weight,
+}

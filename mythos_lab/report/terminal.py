@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from mythos_lab.measures.depth import DepthCurve
+    from mythos_lab.recipe.cost import Cost
     from mythos_lab.report.catalogue import Entry
     from mythos_lab.report.task import Line, Survey
     from mythos_lab.training.result import RunResult
@@ -112,13 +113,41 @@ def print_task(found: Survey) -> None:
         )
 
 
-def print_cost(rows: list[tuple[str, float]]) -> None:
-    """Counts under their metric names."""
+def print_cost(found: Cost) -> None:
+    """Counts under their metric names, and the cache under every policy."""
     from mythos_lab.metrics import METRICS
 
-    table = Table("cost", "value", "unit", "meaning", box=None)
-    for name, value in rows:
-        table.add_row(name, f"{value:,.0f}", METRICS[name].unit, METRICS[name].meaning)
+    console.print(f"{found.recipe.name} at {found.num_loops} loops", highlight=False)
+    for name, value in found.metrics().items():
+        console.print(f"{name:<32}{value:>22,.0f} {METRICS[name].unit}", highlight=False)
+        console.print(f"    [dim]{METRICS[name].meaning}[/dim]", highlight=False)
+    if not found.decodes:
+        console.print("no cache: positions read later ones, so nothing is decoded token by token", highlight=False)
+        return
+    policies = found.cache_policies
+    parts = list(policies[0].by_part)
+    title = "cache of one sequence; policies hold for the layers of the core"
+    table = Table(_name("policy"), *map(_right, [*parts, "bytes", "share"]), _name("decoding"), title=title, box=None)
+    for policy in policies:
+        share = policy.total / policies[0].total if policies[0].total else 1.0
+        sizes = [f"{size:,}" for size in (*policy.by_part.values(), policy.total)]
+        name = policy.kind + ("*" if policy is policies[0] else "")
+        table.add_row(name, *sizes, f"{share:.0%}", "exact" if policy.exact else "inexact")
+    console.print(table)
+    console.print("* the recipe's; the others with their fields at their defaults", highlight=False)
+
+
+def print_costs_at(found: Cost, loops: list[int]) -> None:
+    """Counts at several loop counts, side by side, and the cache under every policy."""
+    from mythos_lab.metrics import METRICS
+
+    at = [found.at(num_loops) for num_loops in loops]
+    table = Table(_name("cost"), *(_right(f"{num_loops} loops") for num_loops in loops), "unit", box=None)
+    for name, *values in zip(at[0].metrics(), *(each.metrics().values() for each in at), strict=True):
+        table.add_row(name, *map(_brief, values), METRICS[name].unit)
+    for policies in zip(*(each.cache_policies for each in at), strict=True):
+        sizes = (_brief(policy.total) for policy in policies)
+        table.add_row(f"cache, {policies[0].kind}", *sizes, "bytes/sequence")
     console.print(table)
 
 
@@ -152,6 +181,20 @@ def print_components(entries: list[Entry]) -> None:
         for field in entry.fields:
             default = "required" if field.default is None else f"default {field.default}"
             console.print(f"      {field.name}: {_plain(field.meaning)} ({_plain(default)})", highlight=False)
+
+
+def _name(head: str) -> Column:
+    return Column(head, no_wrap=True)
+
+
+def _right(head: str) -> Column:
+    return Column(head, justify="right", no_wrap=True)
+
+
+def _brief(value: float) -> str:
+    """Four digits and a prefix: ``1.234 M``."""
+    power = min(5, max(0, (len(f"{value:.0f}") - 1) // 3))
+    return f"{value / 1000**power:.4g} {' kMGTP'[power]}" if power else f"{value:.4g}  "
 
 
 def _plain(text: Any) -> str:

@@ -1,0 +1,274 @@
+"""What a recipe does once it trains and decodes, done by shapes alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from mythos_blocks import Cache, Decoder, Iterations, KVPolicy, LoopedTransformer, build
+from mythos_blocks.memory import Path, Tensors
+from mythos_lab.recipe.dry_run import DryRun, Numberless
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.flops import FlopCount
+from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.memory import LiveBytes
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import IGNORE, Batch, Task
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """What one optimiser step takes.
+
+    Attributes:
+        flops: Products and sums: forward, backward, and those of the optimiser.
+        bytes_before: Weights, buffers, gradients, the optimiser's state and the batch.
+        bytes_at_most: The most bytes alive at a time within the step.
+    """
+
+    flops: int
+    bytes_before: int
+    bytes_at_most: int
+
+
+@dataclass(frozen=True)
+class ForwardPass:
+    """What scoring a batch takes.
+
+    Attributes:
+        flops: Products and sums.
+        state_bytes: What the loop carries from iteration to iteration, for one sequence.
+        core_params: Parameters of the core, each as often as it was applied.
+    """
+
+    flops: int
+    state_bytes: int
+    core_params: int
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What one sequence takes in decoding.
+
+    Attributes:
+        prefill_flops: Reading the sequence into the cache, with logits at every position.
+        decode_flops: One more token.
+        cache_bytes: Keys, values and latents of the sequence, by the place of the layer: ``("core", 0)``.
+    """
+
+    prefill_flops: int
+    decode_flops: int
+    cache_bytes: dict[Path, int]
+
+
+class Rehearsal:
+    """A recipe's model, optimiser and first batch, of which only the batch has numbers.
+
+    The training step is the one that Lightning runs with our module: the gradients of the step before are alive until
+    the forward pass is over.
+
+    Args:
+        recipe: The recipe.
+        model: Its model on the meta device, which then belongs to the rehearsal.
+        task: Its task.
+
+    Attributes:
+        batch: The samples of the first step.
+    """
+
+    def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
+        self.recipe, self.model = recipe, model
+        self.batch: Batch = task.batch("train", range(recipe.training.batch_size))
+        self._losses = Losses.of(recipe)
+        self._steps: dict[tuple[int, int], TrainingStep] = {}
+        self._dry = DryRun()
+        self._dry.adopt(self.model)
+
+    @cached_property
+    def _optimizer(self) -> torch.optim.Optimizer:
+        """The optimiser after a step, so that its state and all gradients are there."""
+        optimizer: torch.optim.Optimizer = build(self.recipe.training.optimizer, self.model.parameters()).torch
+        for parameter in self.model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        optimizer.step()
+        return optimizer
+
+    def training_step(self, iterations: Iterations) -> TrainingStep:
+        """One optimiser step at these loop counts."""
+        if not isinstance(iterations, int):
+            return self._training_step(iterations)
+        key = iterations, self.model.core.gradient.window(iterations)
+        if key not in self._steps:
+            self._steps[key] = self._training_step(iterations)
+        return self._steps[key]
+
+    def _training_step(self, iterations: Iterations) -> TrainingStep:
+        with self._running():
+            self.model.train()
+            optimizer, live = self._optimizer, LiveBytes()
+            live.follow(_alive_between_steps(self.model, optimizer, self.batch))
+            before = live.now
+            with live, FlopCount() as counter:
+                self._step(optimizer, iterations)
+        return TrainingStep(counter.total, before, live.most)
+
+    def _step(self, optimizer: torch.optim.Optimizer, iterations: Iterations) -> None:
+        training, batch = self.recipe.training, self.batch
+        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
+            out = self.model(
+                batch.tokens,
+                mask_for(self.recipe, batch.allowed),
+                iterations,
+                record=self._losses.every_step,
+                logits_at=batch.targets != IGNORE,
+            )
+            total, _ = self._losses(self.model, out, batch.targets)
+        optimizer.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip or math.inf)
+        optimizer.step()
+        self.model.after_optimizer_step()
+
+    def forward(self, num_loops: int) -> ForwardPass:
+        """Scoring the batch as evaluation does, at a loop count."""
+        batch = self.batch
+        with self._running(), torch.no_grad(), FlopCount() as counter, _Calls(self.model.core) as calls:
+            self.model.eval()
+            out = self.model(
+                batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, logits_at=batch.targets != IGNORE
+            )
+            live = LiveBytes()
+            # The weights and scores of each iteration are a record: the next one does not read them.
+            halting = replace(out.state.halting, weights=[], scores=[])
+            live.follow(_tensors((out.state.h, out.state.carry, halting)))
+        return ForwardPass(counter.total, live.now // len(batch.tokens), calls.params(num_loops))
+
+    def decoding(self, num_loops: int) -> Decoding:
+        """Reading a sequence of the task's length and one more token.
+
+        Raises:
+            RecipeError: The recipe's positions read later ones.
+        """
+        tokens = self.batch.tokens[:1]
+        with self._decoder(num_loops) as (decoder, ledger):
+            with FlopCount() as prefill:
+                decoder.prefill(tokens)
+            held = ledger.by_layer()
+            with FlopCount() as decode:
+                decoder.step(tokens[:, 0])
+        return Decoding(prefill.total, decode.total, held)
+
+    def cache(self, num_loops: int, policy: KVPolicy) -> dict[Path, int]:
+        """Bytes of one sequence's cache under a policy, by the place of the layer: ``("core", 0)``.
+
+        Raises:
+            RecipeError: The recipe's positions read later ones.
+        """
+        core = self.model.core
+        declared, core.kv_policy = core.kv_policy, policy
+        try:
+            with self._decoder(num_loops) as (decoder, ledger):
+                decoder.prefill(self.batch.tokens[:1])
+        finally:
+            core.kv_policy = declared
+        return ledger.by_layer()
+
+    @contextmanager
+    def _decoder(self, num_loops: int) -> Iterator[tuple[Decoder, _Ledger]]:
+        if self.recipe.mask != "causal":
+            raise RecipeError(
+                f"{self.recipe.name}: mask: {self.recipe.mask!r} lets positions read later ones, so that nothing is "
+                "decoded token by token, and no cache is kept; 'causal' does"
+            )
+        with self._running():
+            decoder = Decoder(self.model.eval(), 1, iterations=num_loops)
+            decoder.cache = ledger = _Ledger(1, self.batch.tokens.shape[1] + 1)
+            yield decoder, ledger
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """By shapes alone; what is drawn from torch's global generator is drawn from a copy."""
+        try:
+            with torch.random.fork_rng(devices=[]), self._dry:
+                yield
+        except Numberless as error:
+            raise RecipeError(f"{self.recipe.name}: its cost cannot be counted: {error}") from None
+
+
+class _Calls:
+    """Counts how often the modules within one are called."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._calls = dict.fromkeys(module.modules(), 0)
+        self._hooks: list[RemovableHandle] = []
+
+    def __enter__(self) -> _Calls:
+        self._hooks = [module.register_forward_pre_hook(self._count) for module in self._calls]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+    def _count(self, module: nn.Module, _: Any) -> None:
+        self._calls[module] += 1
+
+    def params(self, num_loops: int) -> int:
+        """The modules' own parameters times their calls; modules that the loop drives otherwise have one a loop."""
+        return sum(
+            (calls or num_loops) * sum(p.numel() for p in module.parameters(recurse=False))
+            for module, calls in self._calls.items()
+        )
+
+
+class _Ledger(Cache):
+    """A cache that knows which layer holds what."""
+
+    def __init__(self, batch: int, capacity: int) -> None:
+        super().__init__(batch, capacity)
+        self._held: dict[tuple[Path, int], int] = {}
+
+    def extended(self, path: Path, entry: int, chunk: Tensors) -> Tensors:
+        whole = super().extended(path, entry, chunk)
+        self._held[path, entry] = sum(x.numel() * x.element_size() for x in whole)
+        return whole
+
+    def by_layer(self) -> dict[Path, int]:
+        """Bytes held, by the place of the layer."""
+        layers: dict[Path, int] = {}
+        for (path, _), size in self._held.items():
+            layers[path[:2]] = layers.get(path[:2], 0) + size
+        return layers
+
+
+def _alive_between_steps(model: LoopedTransformer, optimizer: torch.optim.Optimizer, batch: Batch) -> Iterator[Tensor]:
+    for parameter in model.parameters():
+        yield parameter
+        if parameter.grad is not None:
+            yield parameter.grad
+    yield from model.buffers()
+    yield from _tensors(list(optimizer.state.values()))
+    yield from _tensors(batch)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """The tensors of a dataclass, list, tuple or mapping."""
+    if isinstance(value, Tensor):
+        yield value
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _tensors(getattr(value, field.name))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))

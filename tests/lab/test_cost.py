@@ -1,0 +1,390 @@
+"""Counts against what runs: torch's own counter, real caches, the profiler's memory events of real steps."""
+
+import math
+
+import lightning as L
+import pytest
+import torch
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
+from typer.testing import CliRunner
+
+import mythos_blocks as mb
+from mythos_blocks.registry import slot_info
+from mythos_lab.cli import app
+from mythos_lab.metrics import METRICS
+from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe import cost as cost_module
+from mythos_lab.recipe.cost import COUNTS, cost, cost_metric
+from mythos_lab.recipe.draws import spread_counts
+from mythos_lab.recipe.files import names
+from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.mask import mask_for
+from mythos_lab.tasks.base import IGNORE
+from mythos_lab.training.module import TrainingModule
+
+TEXT = ("fixed_depth", "huginn", "openmythos", "openmythos_as_published", "parcae")
+aten = torch.ops.aten
+
+
+def assemble(recipe):
+    task = mb.build(recipe.task)
+    model = recipe.model_spec().build(task.vocab_size)
+    model.initialize(recipe.seed)
+    return model, task
+
+
+def recipe_of(name, *overrides, batch=2, length=12):
+    short = [f"task.length={length}"] if name in TEXT else []
+    return load_recipe(name, [f"training.batch_size={batch}", "task.validation_size=8", *short, *overrides])
+
+
+def loop_counts(recipe):
+    """One, the mean, the largest, and one beyond the gradient window where there is one."""
+    core = assemble(recipe)[0].core
+    window = core.gradient.window(10**6)
+    return sorted({1, core.loops.eval_loops, core.loops.max_loops, window + 1 if window < 10**6 else 1})
+
+
+class Real:
+    """A recipe's model, optimiser and first batch, with numbers."""
+
+    def __init__(self, recipe):
+        self.recipe = recipe
+        self.model, task = assemble(recipe)
+        self.batch = task.batch("train", range(recipe.training.batch_size))
+        self.losses = Losses.of(recipe)
+        self.optimizer = mb.build(recipe.training.optimizer, self.model.parameters()).torch
+
+    def forward(self, num_loops, record=False):
+        batch = self.batch
+        return self.model(
+            batch.tokens,
+            mask_for(self.recipe, batch.allowed),
+            num_loops,
+            record=record,
+            logits_at=batch.targets != IGNORE,
+        )
+
+    def step(self, num_loops):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.recipe.training.precision == "bfloat16"):
+            out = self.forward(num_loops, self.losses.every_step)
+            loss = self.losses(self.model, out, self.batch.targets)[0]
+            del out
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.training.gradient_clip or math.inf)
+        self.optimizer.step()
+        self.model.after_optimizer_step()
+
+
+def bytes_between_steps(model, optimizer):
+    """Of weights, buffers, gradients and the optimiser's state."""
+    grads = [p.grad for p in model.parameters() if p.grad is not None]
+    state = [x for kept in optimizer.state.values() for x in kept.values()]
+    kept = [*model.parameters(), *model.buffers(), *grads, *state]
+    return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}.values())
+
+
+def torch_counts(run):
+    """torch's counter, which has no formula for attention on the CPU and for operators of others."""
+
+    def attention(q, k, v, *_, out_shape=None, **__):
+        return sdpa_flop_count(q, k, v)
+
+    def attention_backward(gradient, q, k, v, *_, out_shape=None, **__):
+        return sdpa_backward_flop_count(gradient, q, k, v)
+
+    def grouped(x, weight, ends, out_shape=None):
+        return 2 * math.prod(x) * weight[1]
+
+    def grouped_weight(gradient, x, ends, out_shape=None):
+        return 2 * math.prod(x) * gradient[1]
+
+    ours = {
+        aten._scaled_dot_product_flash_attention_for_cpu: attention,
+        aten._scaled_dot_product_flash_attention_for_cpu_backward: attention_backward,
+        torch.ops.mythos_blocks.grouped_linear: grouped,
+        torch.ops.mythos_blocks.grouped_linear_weight: grouped_weight,
+    }
+    with FlopCounterMode(display=False, custom_mapping=ours) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def profiled_peak(run):
+    with torch.profiler.profile(profile_memory=True) as profile:
+        run()
+    return most_alive(profile)
+
+
+def most_alive(profile):
+    """The most bytes that the CPU's allocator had given out at a time, beyond those of before."""
+    events = [e for e in profile.profiler.kineto_results.events() if e.name() == "[memory]"]
+    alive, most = 0, 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        alive += event.nbytes()
+        most = max(most, alive)
+    return most
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_flops_are_those_that_torch_counts_on_real_steps(name):
+    recipe = recipe_of(name)
+    real, counted, steps = Real(recipe), cost(recipe), recipe.training.max_steps
+    for num_loops in loop_counts(recipe):
+        at = counted.at(num_loops)
+        real.model.train()
+        assert at.training_flops == pytest.approx(steps * torch_counts(lambda n=num_loops: real.step(n)), rel=0.01)
+        real.model.eval()
+        with torch.no_grad():
+            executed = real.forward(num_loops).num_loops  # fewer where every position has halted
+            forward = torch_counts(lambda n=num_loops: real.forward(n))
+        per_token = counted.at(executed).inference_flops_per_token
+        assert per_token * real.batch.tokens.numel() == pytest.approx(forward, rel=0.01)
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_peak_memory_is_that_of_real_steps(name):
+    recipe = recipe_of(name, batch=8, length=48)
+    real, counted = Real(recipe), cost(recipe)
+    real.model.train()
+    for num_loops in loop_counts(recipe):
+        real.step(num_loops)
+        before = bytes_between_steps(real.model, real.optimizer)
+        peak = before + profiled_peak(lambda n=num_loops: real.step(n))
+        at = counted.at(num_loops)
+        assert at.peak_memory_bytes == pytest.approx(peak, rel=0.15), num_loops
+        assert at.activation_bytes == pytest.approx(peak - before, rel=0.2), num_loops
+
+
+@pytest.mark.parametrize("name", ["openmythos", "gated_loop", "huginn"])
+def test_peak_memory_of_bfloat16_training(name):
+    recipe = recipe_of(name, "training.precision=bfloat16", batch=8, length=48)
+    real = Real(recipe)
+    real.model.train()
+    real.step(3)
+    before = bytes_between_steps(real.model, real.optimizer)
+    peak = before + profiled_peak(lambda: real.step(3))
+    counted = cost(recipe).at(3)
+    assert counted.peak_memory_bytes == pytest.approx(peak, rel=0.15)
+    assert counted.activation_bytes < 0.9 * cost(recipe_of(name, batch=8, length=48)).at(3).activation_bytes
+
+
+def test_peak_memory_is_that_of_lightning_with_the_counts_that_it_draws():
+    recipe = recipe_of("parcae", "training.log_every=1000", batch=8, length=32)
+    model, task = assemble(recipe)
+    peaks = []
+
+    class Watch(L.Callback):
+        def on_train_batch_start(self, trainer, module, batch, step):
+            self.before = bytes_between_steps(model, trainer.optimizers[0])
+            self.profile = torch.profiler.profile(profile_memory=True)
+            self.profile.start()
+
+        def on_train_batch_end(self, trainer, module, out, batch, step):
+            self.profile.stop()
+            peaks.append(self.before + most_alive(self.profile))
+
+    batches = DataLoader([task.batch("train", range(8 * i, 8 * i + 8)) for i in range(4)], batch_size=None)
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = L.Trainer(max_steps=4, accelerator="cpu", callbacks=[Watch()], **quiet)
+    trainer.fit(TrainingModule(recipe, model, task).train(), batches)
+    assert cost(recipe).peak_memory_bytes == pytest.approx(sum(peaks[1:]) / 3, rel=0.15)
+    assert max(peaks) == pytest.approx(cost(recipe).peak_memory_bytes, rel=0.15)
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_parameters_are_those_of_the_model(name):
+    recipe = recipe_of(name)
+    model, _ = assemble(recipe)
+    counted = cost(recipe)
+    assert counted.params == sum(p.numel() for p in model.parameters())
+    assert counted.at(1).params_applied <= counted.params, "tables have rows that one loop does not read"
+    core = sum(p.numel() for part in (model.core.layers, model.core.injection) for p in part.parameters())
+    assert counted.at(5).params_applied - counted.at(4).params_applied >= core
+    assert counted.training_tokens == recipe.training.max_steps * 2 * mb.build(recipe.task).positions
+
+
+def test_what_is_applied_are_the_parameters_of_the_unrolled_stack():
+    looped = cost(recipe_of("gated_loop", "model.core.update=replace"))
+    for num_loops in (1, 3):
+        stack = recipe_of(
+            "gated_loop", "model.core.update=replace", "model.core.loops=fixed", f"model.core.depth={num_loops}"
+        )
+        assert looped.at(num_loops).params_applied == cost(stack).params
+
+
+def test_a_net_that_moves_several_times_in_an_iteration_is_applied_as_often():
+    core = "{kind: hierarchical, depth: 1, num_high_cycles: 2, num_low_cycles: 3, loops: {kind: fixed, num_loops: 1}}"
+    recipe = recipe_of("fixed_depth", f"model.core={core}")
+    layer = sum(p.numel() for p in assemble(recipe)[0].core.layers.parameters())
+    counted = cost(recipe)
+    assert counted.params_applied == counted.params + (2 * 3 - 1) * layer + (2 - 1) * layer
+
+
+def test_experts_that_are_not_routed_to_are_idle():
+    counted = cost(recipe_of("openmythos"))
+    expert = 3 * 64 * 128
+    assert counted.params - counted.params_active == (8 - 2) * expert
+
+
+@pytest.mark.parametrize("name", [*TEXT, "looped", "mqar"])
+def test_the_cache_is_what_decoding_allocates(name):
+    recipe = recipe_of(name)
+    real, counted = Real(recipe), cost(recipe)
+    tokens = real.batch.tokens
+    for num_loops in (1, 3, 11) if name == "looped" else (3,):
+        at = counted.at(num_loops)
+        assert {policy.kind for policy in at.cache_policies} == set(slot_info("kv_policy").kinds)
+        assert at.cache_policies[0].total == at.cache_bytes
+        for policy in at.cache_policies:
+            real.model.core.kv_policy = slot_info("kv_policy").kinds[policy.kind]()
+            decoder = mb.Decoder(real.model, len(tokens), iterations=num_loops)
+            decoder.prefill(tokens)
+            assert (
+                policy.total * len(tokens) == decoder.cache.num_bytes == decoder.cache.allocated_bytes - flags(decoder)
+            )
+            assert policy.exact == decoder.cache.exact or not decoder.exact
+
+
+def flags(decoder):
+    """Bytes of which positions ran which iteration, which recursion-wise caches keep beside keys and values."""
+    return sum(x.numel() for x in decoder.cache._flags.values())
+
+
+@pytest.mark.parametrize("name", [*TEXT, "looped", "mqar"])
+def test_decoding_takes_the_flops_that_torch_counts(name):
+    recipe = recipe_of(name)
+    real, counted = Real(recipe), cost(recipe)
+    tokens = real.batch.tokens[:1]
+    decoder = mb.Decoder(real.model, 1)
+    assert counted.prefill_flops == pytest.approx(torch_counts(lambda: decoder.prefill(tokens)), rel=0.01)
+    assert counted.decode_flops_per_token == pytest.approx(torch_counts(lambda: decoder.step(tokens[:, 0])), rel=0.01)
+
+
+@pytest.mark.parametrize("name", names("recipes"))
+def test_the_state_is_what_the_loop_passes_on(name):
+    recipe = recipe_of(name)
+    real = Real(recipe)
+    with torch.no_grad():
+        state = real.model.eval()
+        state = real.forward(2).state
+    halting = [getattr(state.halting, x) for x in ("readout", "halted", "mass", "num_updates", "remainder")]
+    kept = [x for x in (state.h, state.carry, *halting, *state.halting.kept.values()) if x is not None]
+    storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
+    assert cost(recipe).at(2).state_bytes == sum(storages.values()) / 2
+
+
+@pytest.mark.parametrize(
+    "name, overrides",
+    [
+        ("openmythos", ["model.core.loops={kind: poisson, mean: 2, maximum: 5, gradient_window: 2}"]),
+        ("huginn", ["model.core.loops={kind: uniform, low: 2, high: 5, gradient_window: 3}"]),
+        ("looped", ["model.core.loops={kind: curriculum, base: {kind: fixed, num_loops: 6, gradient_window: 4}, on: both}"]),
+        ("looped", ["model.core.layer={kind: mixture, depth_attention: {kind: all_tokens}}", "model.core.loops.high=4"]),
+        ("looped", ["model.core.tying=sequence", "model.core.depth=2", "model.core.loops={kind: uniform, low: 1, high: 4, gradient_window: 3}"]),
+    ],
+)  # fmt: skip
+def test_training_flops_are_the_mean_over_what_is_drawn(name, overrides):
+    recipe = recipe_of(name, *overrides)
+    counted = cost(recipe)
+    core = assemble(recipe)[0].core
+    expected, seen = 0.0, {}
+    for i in range(16):
+        core.loops.progress = (i + 0.5) / 16
+        for num_loops, share in enumerate(core.loops.pmf_now().tolist()):
+            if share:
+                key = num_loops, core.gradient.window(num_loops)
+                if key not in seen:
+                    seen[key] = step_flops(counted, core.loops.progress, num_loops)
+                expected += share / 16 * seen[key]
+    assert counted.training_flops / recipe.training.max_steps == pytest.approx(expected, rel=1e-9)
+
+
+def step_flops(counted, progress, num_loops):
+    rehearsal = counted._subject.rehearsal
+    rehearsal.model.core.loops.progress = progress
+    return rehearsal.training_step(num_loops).flops
+
+
+def test_counts_of_each_sequence_cost_their_mean():
+    recipe = recipe_of("parcae", batch=16)
+    real = Real(recipe)
+    counts = spread_counts(real.model.core, real.batch.tokens.shape)
+    assert float(counts.float().mean()) == pytest.approx(real.model.core.loops.mean, rel=0.02)
+    real.model.train()
+    per_step = cost(recipe).training_flops / recipe.training.max_steps
+    assert per_step == pytest.approx(torch_counts(lambda: real.step(counts)), rel=0.02)
+
+
+def test_counts_of_each_position_run_as_they_are():
+    recipe = recipe_of("looped", "model.core.loops_per=token", batch=4)
+    real = Real(recipe)
+    real.model.train()
+    counts = spread_counts(real.model.core, real.batch.tokens.shape)
+    per_step = cost(recipe).training_flops / recipe.training.max_steps
+    assert per_step == pytest.approx(torch_counts(lambda: real.step(counts)), rel=0.01)
+
+
+def test_the_head_is_counted_where_something_is_scored():
+    few, many = (cost(recipe_of("mqar", f"task.settings=[{{length: 64, num_pairs: {n}}}]")) for n in (2, 8))
+    head = 2 * 64 * 8192
+    positions = mb.build(few.recipe.task).positions
+    assert (many.inference_flops_per_token - few.inference_flops_per_token) * positions == (8 - 2) * head
+
+
+def test_what_is_not_asked_for_is_not_counted(monkeypatch):
+    def never(*_):
+        raise AssertionError("rehearsed")
+
+    monkeypatch.setattr(cost_module, "Rehearsal", never)
+    recipe = recipe_of("openmythos")
+    counted = cost(recipe)
+    assert counted.params == cost_metric(recipe, "cost/params") == counted.params_active + 6 * 3 * 64 * 128
+    assert cost_metric(recipe, "cost/training_tokens") == counted.training_tokens
+    with pytest.raises(AssertionError, match="rehearsed"):
+        _ = counted.state_bytes
+
+
+def test_counting_draws_nothing_from_the_global_generator():
+    torch.manual_seed(5)
+    cost(recipe_of("huginn")).metrics()
+    drawn = torch.rand(())
+    torch.manual_seed(5)
+    assert torch.equal(drawn, torch.rand(()))
+
+
+def test_every_count_is_a_metric_with_a_meaning_and_can_be_asked_for_alone():
+    recipe = recipe_of("looped")
+    metrics = cost(recipe).metrics()
+    assert list(metrics) == [f"cost/{name}" for name in COUNTS] and set(metrics) <= set(METRICS)
+    assert {name: cost_metric(recipe, name) for name in metrics} == metrics
+
+
+def test_what_cannot_be_counted_is_named():
+    with pytest.raises(RecipeError, match="cost/parms: no cost; did you mean 'cost/params'"):
+        cost_metric(recipe_of("looped"), "cost/parms")
+    recipe = recipe_of("gated_loop")
+    assert not cost(recipe).decodes and cost(recipe).cache_policies == []
+    assert "cost/cache_bytes" not in cost(recipe).metrics()
+    with pytest.raises(RecipeError, match="gated_loop: mask: 'task' lets positions read later ones"):
+        cost_metric(recipe, "cost/cache_bytes")
+
+
+def test_the_command_shows_counts_caches_and_loop_counts():
+    def said(*arguments):
+        result = CliRunner().invoke(app, ["cost", *arguments])
+        return result.exit_code, result.output
+
+    code, output = said("looped", "training.batch_size=2")
+    assert code == 0 and "cost/peak_memory_bytes" in output and "recursion_wise" in output and "inexact" in output
+    code, output = said("gated_loop", "training.batch_size=2", "--loops", "1,4")
+    assert code == 0 and "4 loops" in output and "cost/training_flops" in output and "cache_bytes" not in output
+    code, output = said("gated_loop", "--loops", "1,zero")
+    assert code == 2 and "expected whole numbers from 1 up" in output
