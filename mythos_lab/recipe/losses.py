@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, ModelOutput, Objective, Penalty, build
@@ -38,15 +39,32 @@ class Losses:
         for penalty in self.penalties:
             penalty.check(model)
 
-    def __call__(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """What to minimise, and what the terms act on, by metric name."""
-        objective = self.objective.loss(model, out, targets)
+    def __call__(
+        self, model: LoopedTransformer, out: ModelOutput, targets: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """What to minimise, and what the terms act on, by metric name.
+
+        Args:
+            model: The model.
+            out: What its forward pass returned.
+            targets: ``(batch, positions)``, ``IGNORE`` where a position is not scored.
+            weight: A factor on means over scored tokens, where the batch is a part of one: parts have as many
+                sequences as each other, but not as many scored tokens. ``None`` for a batch of its own.
+        """
+        objective = weighed(self.objective.loss(model, out, targets), weight)
         total, shown = objective, {"train/objective": objective.detach()}
         if out.auxiliary_loss is not None:
             total = total + out.auxiliary_loss
             shown |= {f"auxiliary/{name}": loss.detach() for name, loss in out.losses.items()}
         for penalty in self.penalties:
             term, quantity = penalty.loss(model, out, targets)
+            if penalty.over_scored:
+                term, quantity = weighed(term, weight), weighed(quantity, weight)
             total = total + term
             shown[penalty.metric] = quantity.detach()
         return total, shown
+
+
+def weighed(mean: Tensor, weight: Tensor | None) -> Tensor:
+    """A mean over scored tokens times its weight; zero where nothing is scored and there is no mean."""
+    return mean if weight is None else torch.where(weight > 0, mean * weight, torch.zeros_like(mean))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.slots import ObjectiveSlot, PenaltySlot
@@ -28,7 +28,7 @@ class Training(Declaration):
     """How the model is trained."""
 
     max_steps: Count = Field(1000, description="Optimiser steps.")
-    batch_size: Count = Field(64, description="Sequences in a step.")
+    batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
     optimizer: Annotated[SpecLike, Slot("optimizer")] = Field("adamw", description="The optimiser.")
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
     objective: ObjectiveSlot = Field("final", description="What training minimises.")
@@ -39,8 +39,24 @@ class Training(Declaration):
     )
     validate_every: Count = Field(100, description="Steps between validations; also between checkpoints.")
     log_every: Count = Field(10, description="Steps between logged training metrics.")
-    num_threads: Count | None = Field(None, description="CPU threads; null leaves torch's choice.")
+    num_threads: Count | None = Field(
+        None, description="CPU threads of each process; null leaves torch's choice, or an equal share for each device."
+    )
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Lightning's accelerator.")
+    num_devices: Count = Field(
+        1, description="Devices that share every batch, a process each; on CPUs, processes. Divides batch_size."
+    )
+    strategy: Literal["auto", "ddp"] = Field(
+        "auto", description="How they share the model: ddp (auto, with several) keeps all of it on each."
+    )
+
+    @model_validator(mode="after")
+    def _devices_share_batches(self) -> Self:
+        if self.batch_size % self.num_devices:
+            raise ValueError(f"num_devices={self.num_devices} must divide batch_size={self.batch_size}")
+        if self.strategy != "auto" and self.num_devices == 1:
+            raise ValueError(f"strategy={self.strategy} needs num_devices above 1")
+        return self
 
 
 class Evaluation(Declaration):

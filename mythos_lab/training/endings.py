@@ -24,3 +24,12 @@ class Stopped(Exception):
     def __init__(self, folder: Path, step: int) -> None:
         super().__init__(f"stopped after step {step}")
         self.folder, self.step = folder, step
+
+
+class RankDied(RuntimeError):
+    """A process that trained together with this one ended before its time."""
+
+    def __init__(self, index: int, status: int, log: Path) -> None:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
+        last = f": {lines[-1]}" if lines else ""
+        super().__init__(f"rank {index} ended with status {status}{last}; see {log}")

@@ -10,15 +10,16 @@ import lightning as L
 import torch
 from torch import Tensor
 
-from mythos_blocks import Final, LoopedTransformer, build
+from mythos_blocks import Final, LoopedTransformer, RoutedExperts, build
 from mythos_blocks.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.cost import mask_for
-from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.losses import Losses, weighed
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 from mythos_lab.training.endings import Diverged
+from mythos_lab.training.ranks import Rank
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -28,18 +29,21 @@ class TrainingModule(L.LightningModule):
 
     Attributes:
         model: The model.
+        rank: This process's place among those that train it together.
         scores: The last validation's.
         metrics: The last logging step's.
-        history: Metrics not yet collected: ``(step, metrics)``.
+        history: Metrics not yet sent: ``(step, seconds since the epoch, metrics)``. Checkpoints hold them: sent twice,
+            with the time that they bear, they stay one entry.
     """
 
     def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
         super().__init__()
         self.recipe, self.model, self.task = recipe, model, task
+        self.rank = Rank()
         self.losses = Losses.of(recipe)
         self.scores: Scores | None = None
         self.metrics: dict[str, float] = {}
-        self.history: list[tuple[int, dict[str, float]]] = []
+        self.history: list[tuple[int, float, dict[str, float]]] = []
         self._pending: dict[str, Tensor | float] = {}
         self._since, self._tokens = time.perf_counter(), 0
 
@@ -51,16 +55,20 @@ class TrainingModule(L.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def num_loops(self, step: int, tokens: Tensor) -> int | Tensor:
-        """The loop counts of a step: a function of the seed and the step, so that a resumed run repeats them."""
+        """The loop counts of a step: a function of the seed and the step, so that a resumed run repeats them.
+
+        They are drawn for the whole batch, whatever the number of ranks.
+        """
+        batch = range(self.recipe.training.batch_size)
         generator = keyed_generator(self.recipe.seed, "loops", step)
-        count: int | Tensor = self.model.core.draw(generator, tokens.shape)
-        return count
+        count: int | Tensor = self.model.core.draw(generator, torch.Size((len(batch), tokens.shape[1])))
+        return count[list(self.rank.share(batch))] if isinstance(count, Tensor) else count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         step = self.global_step
-        torch.manual_seed(
-            keyed_generator(self.recipe.seed, "step", step).initial_seed()
-        )  # for components that draw from the global generator
+        # For components that draw from the global generator: other noise on every rank.
+        ranks = [self.rank.index] if self.rank.index else []
+        torch.manual_seed(keyed_generator(self.recipe.seed, "step", step, *ranks).initial_seed())
         self.model.core.loops.progress = step / self.recipe.training.max_steps
         num_loops = self.num_loops(step, batch.tokens)
         out = self.model(
@@ -70,13 +78,14 @@ class TrainingModule(L.LightningModule):
             record=self.losses.every_step,
             logits_at=batch.targets != IGNORE,
         )
-        total, terms = self.losses(self.model, out, batch.targets)
-        self._tokens += batch.tokens.numel()
+        weight = self._weight(batch.targets)
+        total, terms = self.losses(self.model, out, batch.targets, weight)
+        self._tokens += batch.tokens.numel() * self.rank.num
         if self._logs(step):
             updates = out.executed if out.halting.num_updates is None else out.halting.num_updates
             with torch.no_grad():
-                loss = Final().loss(self.model, out, batch.targets)
-            self._pending = {
+                loss = weighed(Final().loss(self.model, out, batch.targets), weight)
+            metrics = {
                 "train/loss": loss,
                 "train/total_loss": total.detach(),
                 **terms,
@@ -84,10 +93,28 @@ class TrainingModule(L.LightningModule):
                 "halting/mean_loops": updates.detach().float().mean(),
                 "halting/depth_read": out.halting.depth_read().detach().mean(),
             }
+            self._pending = self.rank.mean(metrics)
         return total
+
+    def _weight(self, targets: Tensor) -> Tensor | None:
+        """What a mean over this rank's scored tokens weighs where gradients are the mean of the ranks'."""
+        if self.rank.num == 1:
+            return None
+        scored = (targets != IGNORE).sum()
+        return scored * self.rank.num / self.rank.total(scored)
+
+    def _share_loads(self) -> None:
+        """Let every rank know of the tokens that experts have had on all."""
+        loads = [module.load for module in self.model.modules() if isinstance(module, RoutedExperts)]
+        if self.rank.num == 1 or not loads:
+            return
+        shared = self.rank.total(torch.cat(loads)).split([len(load) for load in loads])
+        for load, whole in zip(loads, shared, strict=True):
+            load.copy_(whole)
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         clip = self.recipe.training.gradient_clip or math.inf
+        self._share_loads()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
         if self._pending:
             self._pending["train/gradient_norm"] = norm
@@ -119,7 +146,7 @@ class TrainingModule(L.LightningModule):
         metrics["speed/tokens_per_second"] = self._tokens / (now - self._since)
         self._since, self._tokens = now, 0
         self.metrics = metrics
-        self.history.append((step, metrics))
+        self.history.append((step, time.time(), metrics))
         if not math.isfinite(metrics["train/total_loss"]):
             raise Diverged(f"the loss is {metrics['train/total_loss']} at step {step}")
         limit = self.recipe.stability.max_spectral_radius
@@ -129,15 +156,15 @@ class TrainingModule(L.LightningModule):
     def validate_now(self) -> Scores:
         """Score the validation split, with what the loops gain there, and record it at the present step."""
         self.scores = evaluate_gain(self.model, self.task, self.recipe)
-        self.history.append((self.global_step, self.scores.metrics()))
+        self.history.append((self.global_step, time.time(), self.scores.metrics()))
         self._since, self._tokens = time.perf_counter(), 0
         return self.scores
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["metrics"] = self.metrics
+        checkpoint["metrics"], checkpoint["unsent"] = self.metrics, list(self.history)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.metrics = dict(checkpoint["metrics"])
+        self.metrics, self.history = dict(checkpoint["metrics"]), list(checkpoint["unsent"])
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         return batch.to(device)

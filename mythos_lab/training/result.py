@@ -50,9 +50,16 @@ class RunResult:
     reason: str = ""
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file beside and move it: a kill or a full disk leaves what was there before, or all of the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
 def dump_recipe(recipe: Recipe, path: Path) -> None:
     """Write the composed recipe."""
-    path.write_text(yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -66,11 +73,18 @@ def read_recipe(folder: Path) -> Recipe:
     return validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
 
 
-def save(result: RunResult, model: LoopedTransformer) -> None:
-    """Write weights and numbers of a finished run."""
-    save_model(model, str(result.folder / WEIGHTS))
+def save_weights(model: LoopedTransformer, folder: Path) -> Path:
+    """Write the weights of a run that has ended; returns their file."""
+    partial = (folder / WEIGHTS).with_suffix(".partial")
+    save_model(model, str(partial))
+    return partial.replace(folder / WEIGHTS)
+
+
+def numbers_of(result: RunResult) -> str:
+    """What ``result.json`` says of a run that has ended."""
     numbers: dict[str, Any] = {
         "status": result.status,
+        "reason": result.reason,
         "run_id": result.run_id,
         "metrics": result.metrics,
         "depth_curve": None if result.curve is None else result.curve.rows(),
@@ -80,7 +94,7 @@ def save(result: RunResult, model: LoopedTransformer) -> None:
             for name, values in result.slices.items()
         },
     }
-    (result.folder / RESULT).write_text(json.dumps(numbers, indent=1), encoding="utf-8")
+    return json.dumps(numbers, indent=1)
 
 
 def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:

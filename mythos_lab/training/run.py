@@ -3,35 +3,48 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 import uuid
 import warnings
 from pathlib import Path
 
-import lightning as L
 import torch
 import yaml
-from torch.utils.data import DataLoader
 
-from mythos_blocks import LoopedTransformer, build
+from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
 from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.cost import cost, mask_for
+from mythos_lab.recipe.cost import Cost, cost, mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
-from mythos_lab.tracking.mlflow import Tracker, flatten
+from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
+from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
-from mythos_lab.training.data import TrainingBatches, first_step_of
+from mythos_lab.training.data import first_step_of
 from mythos_lab.training.endings import Diverged as Diverged
 from mythos_lab.training.endings import Pruned as Pruned
+from mythos_lab.training.endings import RankDied as RankDied
 from mythos_lab.training.endings import Stopped as Stopped
+from mythos_lab.training.fit import fit
+from mythos_lab.training.launch import joined
 from mythos_lab.training.module import DTYPES, TrainingModule
-from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, dump_recipe, save
+from mythos_lab.training.rank import follow_declared
+from mythos_lab.training.ranks import check_devices, declared
+from mythos_lab.training.result import (
+    CHECKPOINT,
+    RECIPE,
+    RESULT,
+    STATE,
+    RunResult,
+    dump_recipe,
+    numbers_of,
+    save_weights,
+    write_whole,
+)
 
 _NUM_CHECKED = 4  # samples of the effect check
 
@@ -51,6 +64,9 @@ def run(
     Where ``folder`` holds an unfinished run of the same recipe, that run goes on from its last checkpoint, to
     the numbers that it would have reached unbroken.
 
+    With several devices, this process is rank 0 and starts the others. Where torchrun or srun has started them, all
+    call this function, and it returns in rank 0 only: the others exit once training is over.
+
     Args:
         recipe: The validated recipe.
         folder: The run's directory; ``None`` makes one under ``runs/``.
@@ -62,9 +78,13 @@ def run(
 
     Raises:
         RecipeError: The effect check found an error that the recipe does not waive, or the folder holds
-            another recipe's run.
+            another recipe's run; or there are not the devices that the recipe declares.
+        RankDied: A process that trained together with this one ended before its time.
         Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
+    check_devices(recipe)
+    if (place := declared(recipe)) is not None and place[0].index > 0:
+        follow_declared(recipe, *place)
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
     model, task = assemble(recipe)
@@ -75,29 +95,41 @@ def run(
     total = cost(recipe)
 
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
-    run_id = _unfinished(folder, recipe)
-    folder.mkdir(parents=True, exist_ok=True)
-    resumed = run_id is not None and (folder / CHECKPOINT).is_file()
-    tracker = Tracker(
-        recipe.tracking.uri, recipe.tracking.experiment, recipe.name, run_id=run_id, parent=parent, tags=tags
-    )
-    if run_id is None:
-        _record(recipe, task, folder, tracker)
-        tracker.metrics(total.metrics(), 0)
-        tracker.flush()
-
+    tracker = _begin(recipe, task, total, folder, parent, tags or {})
     module = TrainingModule(recipe, model, task)
     milestones = Milestones(folder / CHECKPOINT, tracker, on_validation, should_stop)
     status, reason = "finished", ""
     try:
-        _fit(module, milestones, folder, resumed, progress)
-    except (Diverged, Pruned) as error:
-        status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
-    except BaseException:
-        tracker.finish("KILLED")
+        try:
+            _train(module, milestones, folder, progress)
+        except (Diverged, Pruned) as error:
+            status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
+        milestones.send(module)
+        result = _measure(module, total, findings, tracker, folder, status, reason)
+        numbers = numbers_of(result)
+        tracker.artifact(save_weights(model, folder))
+        tracker.text(RESULT, numbers)
+        if reason:
+            tracker.tag("mythos.reason", reason)
+    except BaseException as error:
+        tracker.finish("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
         raise
-    milestones.send(module)
+    tracker.finish("FINISHED" if status == "finished" else "FAILED" if status == "diverged" else "KILLED")
+    write_whole(folder / RESULT, numbers)  # last: who finds it need not go on with the run
+    return result
 
+
+def _measure(
+    module: TrainingModule,
+    total: Cost,
+    findings: list[Finding],
+    tracker: Tracker,
+    folder: Path,
+    status: str,
+    reason: str,
+) -> RunResult:
+    """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
+    recipe, model, task = module.recipe, module.model, module.task
     metrics = {**total.metrics(), **module.metrics}
     if module.scores is not None:
         metrics |= module.scores.metrics()
@@ -128,7 +160,7 @@ def run(
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(module.scores, folder / "halting.png"))
-    result = RunResult(
+    return RunResult(
         status,  # type: ignore[arg-type]
         folder,
         tracker.run_id,
@@ -140,21 +172,6 @@ def run(
         module.scores.by_slice if module.scores is not None else {},
         reason,
     )
-    save(result, model)
-    for name in ("result.json", "model.safetensors"):
-        tracker.artifact(folder / name)
-    if reason:
-        tracker.tag("mythos.reason", reason)
-    tracker.finish("FINISHED" if status == "finished" else "FAILED" if status == "diverged" else "KILLED")
-    return result
-
-
-def assemble(recipe: Recipe) -> tuple[LoopedTransformer, Task]:
-    """The model at the recipe's initial weights, and the task."""
-    task: Task = build(recipe.task)
-    model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
-    model.initialize(recipe.seed)
-    return model, task
 
 
 def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Finding]:
@@ -190,68 +207,60 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
     return check(assembly)
 
 
-def _fit(module: TrainingModule, milestones: Milestones, folder: Path, resumed: bool, progress: bool) -> None:
-    training = module.recipe.training
-    checkpoint = torch.load(folder / CHECKPOINT, weights_only=True) if resumed else None
-    first_step = first_step_of(checkpoint)
-    if first_step >= training.max_steps:
-        assert checkpoint is not None
-        module.load_state_dict(checkpoint["state_dict"])
-        module.on_load_checkpoint(checkpoint)
-        module.validate_now()
-        module.history.clear()  # what the checkpoint covers has been sent
+def _train(module: TrainingModule, milestones: Milestones, folder: Path, progress: bool) -> None:
+    """Train to the last step, with the other ranks where the recipe declares some."""
+    resumed = (folder / CHECKPOINT).is_file()
+    checkpoint = folder / CHECKPOINT if resumed else None
+    if checkpoint is None or first_step_of(checkpoint) < module.recipe.training.max_steps:
+        with joined(module.recipe, folder, resumed) as module.rank:
+            fit(module, [milestones, *([Progress()] if progress else [])], checkpoint)
         return
-    _quiet()
-    trainer = L.Trainer(
-        max_steps=training.max_steps,
-        max_epochs=1,
-        accelerator=training.accelerator,
-        devices=1,
-        precision="bf16-mixed" if training.precision == "bfloat16" else "32-true",
-        callbacks=[milestones, *([Progress()] if progress else [])],
-        enable_progress_bar=progress,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        logger=False,
-        limit_val_batches=0,
-    )
-    batches = TrainingBatches(module.task, training.batch_size, training.max_steps, first_step)
-    loader = DataLoader(batches, batch_size=None)
-    try:
-        trainer.fit(module.train(), loader, ckpt_path=str(folder / CHECKPOINT) if resumed else None, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of Ctrl-C
-        raise KeyboardInterrupt from error
+    state = torch.load(checkpoint, weights_only=True)
+    module.load_state_dict(state["state_dict"])
+    module.validate_now()
+    module.on_load_checkpoint(state)  # after the validation, which the checkpoint has among what was not sent
 
 
-def _unfinished(folder: Path, recipe: Recipe) -> str | None:
-    """The MLflow run of an unfinished run in the folder, if there is one."""
-    state = folder / STATE
-    if not state.is_file():
-        return None
+def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | None, tags: dict[str, str]) -> Tracker:
+    """The MLflow run of a folder: a new one, or the one that was begun there; with everything needed to repeat it.
+
+    The key of a run is written down before MLflow makes it, and its id after all of it is recorded: a process that is
+    killed between the two leaves a run that the next one finds.
+    """
+    state = _state(folder, recipe)
+    where = recipe.tracking.uri, recipe.tracking.experiment
+    if "run_id" in state:
+        return Tracker(*where, recipe.name, run_id=state["run_id"])
+    folder.mkdir(parents=True, exist_ok=True)
+    run_id = find_run(*where, state["key"]) if state else None
+    state = state or {"key": uuid.uuid4().hex}
+    dump_recipe(recipe, folder / RECIPE)
+    write_whole(folder / STATE, json.dumps(state))
+    machine, data = environment(), {"fingerprint": task.fingerprint(), **task.identity()}
+    write_whole(folder / "environment.json", json.dumps(machine, indent=1))
+    write_whole(folder / "data.json", json.dumps(data, indent=1))
+    tags = {
+        **tags,
+        **{f"mythos.data_{name}": value for name, value in data.items()},
+        "mythos.folder": str(folder),
+        "mlflow.source.git.commit": str(machine["git_commit"]),
+    }
+    tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
+    tracker.params(flatten(recipe.model_dump(mode="json")))
+    tracker.metrics(total.metrics(), 0)
+    tracker.flush()
+    for name in (RECIPE, "environment.json", "data.json"):
+        tracker.artifact(folder / name)
+    write_whole(folder / STATE, json.dumps({**state, "run_id": tracker.run_id}))
+    return tracker
+
+
+def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
+    """What is written down of the run in a folder: its key, and its id once MLflow has all of it."""
+    if not (folder / STATE).is_file():
+        return {}
     stored = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
     if stored != recipe:
         raise RecipeError(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
-    return str(json.loads(state.read_text(encoding="utf-8"))["run_id"])
-
-
-def _record(recipe: Recipe, task: Task, folder: Path, tracker: Tracker) -> None:
-    """Everything needed to repeat the run: in its directory and in MLflow."""
-    dump_recipe(recipe, folder / RECIPE)
-    where = environment()
-    (folder / "environment.json").write_text(json.dumps(where, indent=1), encoding="utf-8")
-    tracker.params(flatten(recipe.model_dump(mode="json")))
-    data = {"fingerprint": task.fingerprint(), **task.identity()}
-    (folder / "data.json").write_text(json.dumps(data, indent=1), encoding="utf-8")
-    for name, value in data.items():
-        tracker.tag(f"mythos.data_{name}", value)
-    tracker.tag("mythos.folder", str(folder))
-    tracker.tag("mlflow.source.git.commit", str(where["git_commit"]))
-    for name in (RECIPE, "environment.json", "data.json"):
-        tracker.artifact(folder / name)
-    (folder / STATE).write_text(json.dumps({"run_id": tracker.run_id}), encoding="utf-8")
-
-
-def _quiet() -> None:
-    for name in ("lightning.pytorch.utilities.rank_zero", "lightning.pytorch.accelerators.cuda"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    written: dict[str, str] = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    return written

@@ -18,10 +18,12 @@ class Penalty(Component):
     Attributes:
         metric: The name of the metric that shows what the penalty acts on.
         every_step: Whether the penalty reads the states of all iterations, which the model then records.
+        over_scored: Whether it is a mean over scored tokens; else over sequences or positions, or of the weights.
     """
 
     metric: str
     every_step: bool = False
+    over_scored: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
         """Refuse a model that the penalty would have no effect on, with ``ValueError``."""

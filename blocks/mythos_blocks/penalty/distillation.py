@@ -30,6 +30,7 @@ class Distillation(Penalty):
     """
 
     metric = "penalty/distillation"
+    over_scored = True
 
     def __init__(self, *, teacher: str, weight: Positive = 1.0, temperature: Positive = 1.0) -> None:
         self.teacher, self.weight, self.temperature = Path(teacher), weight, temperature

@@ -32,6 +32,7 @@ class GateImprovement(Penalty):
     """
 
     metric = "penalty/gate_improvement"
+    over_scored = True
     every_step = True
 
     def __init__(self, *, weight: Positive = 1.0, slope: Positive = 50.0, gain: NonNegative = 0.005) -> None:

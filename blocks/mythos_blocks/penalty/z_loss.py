@@ -24,6 +24,7 @@ class ZLoss(Penalty):
     """
 
     metric = "penalty/z_loss"
+    over_scored = True
 
     def __init__(self, *, weight: Positive = 1e-4) -> None:
         self.weight = weight

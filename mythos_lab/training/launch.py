@@ -1,0 +1,212 @@
+"""Starts the other ranks of a run, watches them, and sees to it that they end with it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from torch.distributed import TCPStore  # type: ignore[attr-defined]
+
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.training.endings import Diverged, RankDied
+from mythos_lab.training.ranks import Rank, declared, device_of, device_type
+
+# The others wait while rank 0 validates; that a rank has died is not found out by waiting.
+_TIMEOUT = timedelta(hours=6)
+_ADDRESS = "127.0.0.1"
+_GRACE_SECONDS = 5.0  # for a process to go that has lost its connection, or has nothing left to do
+
+
+@contextmanager
+def joined(recipe: Recipe, folder: Path, resumed: bool) -> Iterator[Rank]:
+    """Within it, the ranks that the recipe declares train together, this process being rank 0.
+
+    They are started here, as processes of their own, unless torchrun or srun has started them. When the context ends
+    they end, whatever ended it.
+
+    Args:
+        recipe: The recipe.
+        folder: The run's directory, from which the others read recipe and checkpoint.
+        resumed: Whether they go on from the checkpoint.
+
+    Raises:
+        RankDied: One of them did.
+    """
+    num = recipe.training.num_devices
+    if num == 1:
+        yield Rank(device=device_of(recipe, 0))
+    elif (place := declared(recipe)) is not None:
+        rank = place[0]
+        with _met(recipe, *place):
+            dist.broadcast_object_list([str(folder.absolute()), resumed], src=0, device=rank.device)
+            yield rank
+    else:
+        _share_cores(recipe, num)
+        with _started(recipe, num, folder, resumed) as rank:
+            yield rank
+
+
+@contextmanager
+def follows(recipe: Recipe, index: int, port: int, ready: int) -> Iterator[Rank]:
+    """Within it, this process is one of the ranks that rank 0 started.
+
+    Args:
+        recipe: The recipe.
+        index: Which one.
+        port: Where rank 0 waits.
+        ready: File descriptor that tells rank 0 that this process got here, and by its end that it is gone.
+    """
+    num = recipe.training.num_devices
+    rank = Rank(index, num, index, num, device_of(recipe, index))
+    _share_cores(recipe, num)
+    threading.Thread(target=_end_with_rank_0, daemon=True).start()
+    os.write(ready, b"!")
+    with _grouped(rank, TCPStore(_ADDRESS, port, num, is_master=False, timeout=_TIMEOUT)):
+        yield rank
+
+
+@contextmanager
+def follows_declared(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> Iterator[tuple[Path, bool]]:
+    """The same for a process that torchrun or srun started: the run's folder, and whether the run is resumed."""
+    with _met(recipe, rank, environment):
+        said: list[object] = [None, None]
+        dist.broadcast_object_list(said, src=0, device=rank.device)
+        yield Path(str(said[0])), bool(said[1])
+
+
+@contextmanager
+def _met(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> Iterator[None]:
+    _share_cores(recipe, rank.num_local)
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
+    with _grouped(rank, None):
+        yield
+
+
+@contextmanager
+def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[Rank]:
+    rank = Rank(0, num, 0, num, device_of(recipe, 0))
+    store = TCPStore(_ADDRESS, 0, num, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    others = [_Other(index, store.port, folder, resumed) for index in range(1, num)]
+    try:
+        for other in others:
+            other.wait_until_ready()
+        with _grouped(rank, store):
+            for other in others:
+                other.watch()
+            yield rank
+        for other in others:
+            other.let_end()
+    except Exception as error:
+        for other in others:
+            other.raise_if_died(error)
+        raise
+    finally:
+        for other in others:
+            other.end()
+
+
+@contextmanager
+def _grouped(rank: Rank, store: TCPStore | None) -> Iterator[None]:
+    """The process group; ranks and address come from the environment where there is no store."""
+    device = rank.device if rank.device.type == "cuda" else None
+    if device is not None:
+        torch.cuda.set_device(device)
+    dist.init_process_group(
+        "gloo" if device is None else "nccl",
+        store=store,
+        rank=rank.index,
+        world_size=rank.num,
+        timeout=_TIMEOUT,
+        device_id=device,
+    )
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+class _Other:
+    """A rank that this process has started."""
+
+    def __init__(self, index: int, port: int, folder: Path, resumed: bool) -> None:
+        self.index, self.log = index, folder / f"rank-{index}.log"
+        self._ending, self._watcher = False, threading.Thread(target=self._watch, daemon=True)
+        self._ready, write = os.pipe()
+        command = [sys.executable, "-m", "mythos_lab.training.rank", str(folder.absolute()), str(index)]
+        command += [str(port), str(write), "resumed" if resumed else "new"]
+        # What this process can import it can import too; and two spinning thread pools on the same cores are slow.
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_WAIT_POLICY": "PASSIVE"}
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.PIPE,  # which ends when this process does
+                stdout=log,
+                stderr=log,
+                pass_fds=[write],
+                start_new_session=True,  # Ctrl-C is for rank 0 alone, which may want to save with the others
+            )
+        os.close(write)
+
+    def wait_until_ready(self) -> None:
+        if not os.read(self._ready, 1):
+            self.process.wait()
+            raise RankDied(self.index, self.process.returncode, self.log)
+
+    def watch(self) -> None:
+        """Break what waits for this rank when it dies. Gloo notices by itself; NCCL would wait."""
+        self._watcher.start()
+
+    def _watch(self) -> None:
+        os.read(self._ready, 1)
+        if self.process.wait() != 0 and not self._ending and dist.group.WORLD is not None:
+            dist.group.WORLD.abort()
+
+    def raise_if_died(self, error: Exception) -> None:
+        """Say that this rank has died, where that is what broke this process."""
+        if not isinstance(error, RuntimeError) or isinstance(error, (Diverged, RankDied)):
+            return
+        try:
+            status = self.process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return
+        if status != 0:
+            raise RankDied(self.index, status, self.log) from error
+
+    def let_end(self) -> None:
+        """Give it the time to end by itself."""
+        self._ending = True
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_GRACE_SECONDS)
+
+    def end(self) -> None:
+        """End it, if it has not."""
+        self._ending = True
+        self.process.kill()
+        self.process.wait()
+        if self._watcher.is_alive():
+            self._watcher.join()
+        os.close(self._ready)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+
+def _end_with_rank_0() -> None:
+    os.read(0, 1)  # nothing is ever written there, so this returns when rank 0 has closed it
+    os._exit(1)
+
+
+def _share_cores(recipe: Recipe, num: int) -> None:
+    if recipe.training.num_threads is not None:
+        torch.set_num_threads(recipe.training.num_threads)
+    elif device_type(recipe) == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 1) // num))

@@ -1,0 +1,59 @@
+"""One of the ranks that rank 0 starts: it trains its share of every batch, and leaves all else to rank 0.
+
+``python -m mythos_lab.training.rank FOLDER INDEX PORT READY resumed|new``, all of which rank 0 says.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import NoReturn
+
+import yaml
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+
+from mythos_blocks import load_plugins
+from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.compose import validate
+from mythos_lab.training.assembly import assemble
+from mythos_lab.training.callbacks import Following
+from mythos_lab.training.endings import Diverged, Stopped
+from mythos_lab.training.fit import fit
+from mythos_lab.training.launch import follows, follows_declared
+from mythos_lab.training.module import TrainingModule
+from mythos_lab.training.ranks import Rank
+from mythos_lab.training.result import CHECKPOINT, RECIPE
+
+
+def follow(module: TrainingModule, rank: Rank, folder: Path, resumed: bool) -> None:
+    """Train with rank 0 until it is done."""
+    module.rank = rank
+    checkpoint = folder / CHECKPOINT
+    try:
+        fit(module, [Following(checkpoint)], checkpoint if resumed else None)
+    except (Diverged, Stopped):  # of which rank 0 tells
+        pass
+
+
+def follow_declared(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> NoReturn:
+    """The same for a process that torchrun or srun has started; then it exits."""
+    module = TrainingModule(recipe, *assemble(recipe))
+    with follows_declared(recipe, rank, environment) as (folder, resumed):
+        follow(module, rank, folder, resumed)
+    sys.exit(0)
+
+
+def main(folder: Path, index: int, port: int, descriptor: int, resumed: bool) -> None:
+    """Train as rank ``index`` of the run in a folder."""
+    load_plugins()
+    recipe = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+    module = TrainingModule(recipe, *assemble(recipe))
+    with follows(recipe, index, port, descriptor) as rank:
+        follow(module, rank, folder, resumed)
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    where, index, port, descriptor, what = sys.argv[1:]
+    main(Path(where), int(index), int(port), int(descriptor), resumed=what == "resumed")

@@ -1,0 +1,166 @@
+"""The processes that train one model together: each one's place, and what they tell each other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch import Tensor
+
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.schema import Recipe
+
+
+@dataclass(frozen=True)
+class Rank:
+    """The place of this process among those that train together.
+
+    Attributes:
+        index: Its number; 0 is the process that called ``run``.
+        num: How many there are.
+        local: Its number on this machine.
+        num_local: How many there are on this machine.
+        device: Where it computes.
+    """
+
+    index: int = 0
+    num: int = 1
+    local: int = 0
+    num_local: int = 1
+    device: torch.device = torch.device("cpu")
+
+    def share(self, batch: range) -> range:
+        """This rank's samples out of a batch's, whose number its own divides."""
+        size = len(batch) // self.num
+        return batch[self.index * size : (self.index + 1) * size]
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of the ranks' values."""
+        if self.num > 1:
+            values = values.to(self.device, copy=True)
+            dist.all_reduce(values)
+        return values
+
+    def mean(self, values: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
+        """The means of the ranks' numbers; the names are the same on all."""
+        if self.num == 1:
+            return dict(values)
+        stacked = torch.stack([torch.as_tensor(value, device=self.device).double() for value in values.values()])
+        return dict(zip(values, self.total(stacked) / self.num, strict=True))
+
+    def agree(self, value: int) -> int:
+        """What rank 0 says, on all ranks."""
+        if self.num == 1:
+            return value
+        said = torch.tensor(value, device=self.device)
+        dist.broadcast(said, src=0)
+        return int(said)
+
+
+class Place(ClusterEnvironment):
+    """A rank as Lightning wants to be told of it: the processes exist, and know each other."""
+
+    def __init__(self, rank: Rank) -> None:
+        self.rank = rank
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+    @property
+    def main_address(self) -> str:
+        raise AssertionError("the ranks have met already")
+
+    @property
+    def main_port(self) -> int:
+        raise AssertionError("the ranks have met already")
+
+    @staticmethod
+    def detect() -> bool:
+        return False
+
+    def world_size(self) -> int:
+        return self.rank.num
+
+    def set_world_size(self, size: int) -> None:
+        pass
+
+    def global_rank(self) -> int:
+        return self.rank.index
+
+    def set_global_rank(self, rank: int) -> None:
+        pass
+
+    def local_rank(self) -> int:
+        return self.rank.local
+
+    def node_rank(self) -> int:
+        return self.rank.index // self.rank.num_local
+
+
+def device_type(recipe: Recipe) -> str:
+    """``cuda``, ``mps`` or ``cpu``: where Lightning's accelerator of the recipe computes."""
+    asked = recipe.training.accelerator
+    if asked in ("auto", "gpu") and torch.cuda.is_available():
+        return "cuda"
+    if asked in ("auto", "gpu", "mps") and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def device_of(recipe: Recipe, local: int) -> torch.device:
+    """The device of a rank."""
+    return torch.device("cuda", local) if device_type(recipe) == "cuda" else torch.device("cpu")
+
+
+def declared(recipe: Recipe) -> tuple[Rank, ClusterEnvironment] | None:
+    """The place that torchrun or srun gave this process; ``None`` where it was started alone.
+
+    Raises:
+        RecipeError: They started another number of processes than the recipe declares devices.
+    """
+    environment: ClusterEnvironment
+    if TorchElasticEnvironment.detect():
+        environment, launcher = TorchElasticEnvironment(), "torchrun"
+        num_local = int(os.environ["LOCAL_WORLD_SIZE"])
+    elif recipe.training.num_devices > 1 and SLURMEnvironment.detect():
+        environment, launcher = SLURMEnvironment(), "srun"
+        num_local = environment.world_size() // int(os.environ.get("SLURM_NNODES", 1))
+    else:
+        return None
+    num = environment.world_size()
+    if num == 1 and launcher == "srun":  # a batch script that has asked for one task, and starts the others itself
+        return None
+    if num != recipe.training.num_devices:
+        raise RecipeError(
+            f"{recipe.name}: training.num_devices={recipe.training.num_devices}, and {launcher} started {num} "
+            f"processes; set training.num_devices={num}"
+        )
+    if num == 1:
+        return None
+    local = environment.local_rank()
+    rank = Rank(environment.global_rank(), num, local, num_local, device_of(recipe, local))
+    return rank, environment
+
+
+def check_devices(recipe: Recipe) -> None:
+    """Refuse more devices than this machine has.
+
+    Raises:
+        RecipeError: There are fewer GPUs than declared, or the accelerator knows only one device.
+    """
+    num, where = recipe.training.num_devices, device_type(recipe)
+    if num == 1:
+        return
+    if where == "mps":
+        raise RecipeError(f"{recipe.name}: training.num_devices={num}: mps is one device; set training.accelerator=cpu")
+    if where == "cuda" and num > torch.cuda.device_count() and declared(recipe) is None:
+        raise RecipeError(
+            f"{recipe.name}: training.num_devices={num}, and this machine has {torch.cuda.device_count()} GPUs"
+        )

@@ -1,0 +1,147 @@
+"""Several devices train what one trains: processes that share every batch, here on the CPU."""
+
+import json
+import os
+import subprocess
+import sys
+
+import psutil
+import pytest
+import torch.distributed as dist
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.training.run import Pruned, RankDied, Stopped, run
+from tests.lab.training.runs import assert_same, history
+
+TINY = [
+    "training.max_steps=6", "training.validate_every=4", "training.log_every=2", "training.batch_size=8",
+    "training.schedule.warmup_steps=1", "training.num_threads=1", "task.validation_size=16", "task.test_size=8",
+    "evaluation.depth_factor=1", "evaluation.knockouts=false", "evaluation.ood=false",
+]  # fmt: skip
+
+# Adam moves a weight by the learning rate, 3e-3 here, however small its gradient; so rounding shows where it is smallest.
+ROUNDING = 2e-5
+
+SYSTEMS = {
+    "openmythos: experts' bias, ACT": ("openmythos", ["task.length=16", "model.width=32"]),
+    "gated_loop: a loop count for each sequence": ("gated_loop", ["model.core.loops_per=sequence"]),
+    "other numbers of scored tokens on each, and terms that are means over them": (
+        "gated_loop",
+        ["task=copy", "mask=causal", "model.core.halting=gate_cdf", "training.objective=expected",
+         "training.penalties=[gate_improvement, z_loss]"],
+    ),
+}  # fmt: skip
+
+
+def others():
+    """The ranks that this process has started and that are still there."""
+    return [p for p in psutil.Process().children() if "mythos_lab.training.rank" in p.cmdline()]
+
+
+@pytest.fixture(autouse=True)
+def everything_ends():
+    yield
+    assert others() == [] and not dist.is_initialized()
+
+
+def recipe(num_devices, name="gated_loop", overrides=()):
+    return load_recipe(name, [*TINY, *overrides, f"training.num_devices={num_devices}"])
+
+
+@pytest.mark.parametrize("name, overrides", SYSTEMS.values(), ids=SYSTEMS)
+def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, overrides, tmp_path):
+    one, two = (run(recipe(n, name, overrides), folder=tmp_path / str(n)) for n in (1, 2))
+    a, b = (load_file(result.folder / "model.safetensors") for result in (one, two))
+    for parameter in a:
+        assert (a[parameter] - b[parameter]).abs().max() <= ROUNDING, parameter
+    numbers = [n for n in one.metrics if not n.startswith("speed/")]
+    assert {n: two.metrics[n] for n in numbers} == pytest.approx({n: one.metrics[n] for n in numbers}, rel=1e-5)
+    for metric in ("train/loss", "train/total_loss", "train/gradient_norm", "train/num_loops", "val/loss"):
+        assert [s for s, _ in history(two.run_id, metric)] == [s for s, _ in history(one.run_id, metric)]
+        assert [v for _, v in history(two.run_id, metric)] == pytest.approx(
+            [v for _, v in history(one.run_id, metric)], rel=1e-5
+        )
+
+
+@pytest.mark.slow
+def test_a_stopped_run_of_two_goes_on_to_the_same_bits_and_leaves_the_environment_as_it_was(tmp_path):
+    before = dict(os.environ)
+    unbroken = run(recipe(2), folder=tmp_path / "unbroken")
+    assert {k: v for k, v in os.environ.items() if "MLFLOW" not in k} == {
+        k: v for k, v in before.items() if "MLFLOW" not in k
+    }
+    asked = iter(range(1, 10))
+    with pytest.raises(Stopped, match="after step 3"):
+        run(recipe(2), folder=tmp_path / "broken", should_stop=lambda: next(asked) == 3)
+    assert others() == []
+    assert_same(run(recipe(2), folder=tmp_path / "broken"), unbroken)
+
+
+def test_pruning_and_divergence_end_all():
+    def prune(step, scores):
+        raise Pruned("enough")
+
+    assert run(recipe(2), on_validation=prune).status == "pruned"
+    assert others() == []
+    worse = ["training.optimizer.lr=1e30", "training.gradient_clip=0", "training.log_every=1"]
+    assert run(recipe(2, overrides=worse)).status == "diverged"
+
+
+def test_a_rank_that_dies_fails_the_run_which_then_goes_on(tmp_path):
+    def kill(step, scores):
+        others()[0].kill()
+
+    with pytest.raises(RankDied, match="rank 1 ended with status -9"):
+        run(recipe(2), folder=tmp_path / "broken", on_validation=kill)
+    run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
+    assert MlflowClient().get_run(run_id).info.status == "FAILED"
+    assert run(recipe(2), folder=tmp_path / "broken").status == "finished"
+
+
+def test_a_rank_that_cannot_start_says_why(tmp_path, monkeypatch):
+    (tmp_path / "only_here.py").write_text("import sys\nassert 'pytest' in sys.modules, 'not in another process'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RankDied, match="rank 1 ended with status 1: .*not in another process; see .*rank-1.log"):
+        run(recipe(2, overrides=["imports=[only_here]"]))
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["training.num_devices=3"], "training: num_devices=3 must divide batch_size=8"),
+        (["training.strategy=ddp"], "training: strategy=ddp needs num_devices above 1"),
+    ],
+)
+def test_devices_that_cannot_share_are_refused_in_one_line(overrides, said):
+    with pytest.raises(RecipeError) as error:
+        load_recipe("gated_loop", [*TINY, *overrides])
+    assert len(error.value.lines) == 1 and said in error.value.lines[0]
+
+
+def test_other_devices_than_torchrun_started_are_refused(monkeypatch, tmp_path):
+    for name in ("RANK", "LOCAL_RANK"):
+        monkeypatch.setenv(name, "0")
+    for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "4")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for num in (1, 2):
+        with pytest.raises(
+            RecipeError, match=f"num_devices={num}, and torchrun started 4 .* set training.num_devices=4"
+        ):
+            run(recipe(num), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_processes_of_torchrun_train_together(tmp_path):
+    alone = run(recipe(1), folder=tmp_path / "alone")
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mythos_lab.cli", "train"]
+    subprocess.run(
+        [sys.executable, *command, "gated_loop", *TINY, "training.num_devices=2"], check=True, capture_output=True
+    )
+    (folder,) = (tmp_path / "runs").iterdir()
+    a, b = (load_file(where / "model.safetensors") for where in (alone.folder, folder))
+    assert all((a[name] - b[name]).abs().max() <= ROUNDING for name in a)
+    assert json.loads((folder / "result.json").read_text())["status"] == "finished"
