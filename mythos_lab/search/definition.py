@@ -66,7 +66,7 @@ class StudyFile(Declaration):
             raise ValueError("nothing varies: expected fields under 'space' or variants under 'arms'")
         if "arm" in self.space:
             raise ValueError("space: 'arm' is the parameter of declared arms")
-        if self.guard is not None and self.pruner == "none":
+        if self.guard is not None and self.pruner in ("none", {"kind": "none"}):
             raise ValueError("guard: without a pruner it has no effect; expected one under 'pruner'")
         if self.declared and not self.arms:
             raise ValueError("declared: only declared arms are given verdicts; expected some under 'arms'")

@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial, TrialState
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.inputs import differences
 from mythos_lab.search.ledger import POINT
-from mythos_lab.search.pruners import NO_PRUNER, make_pruner, read_pruner
-from mythos_lab.search.samplers import make_sampler
-from mythos_lab.search.space import Space, storage_url
+from mythos_lab.search.named import Named
+from mythos_lab.search.pruners import NO_PRUNER, make_pruner
+from mythos_lab.search.samplers import make_sampler, sampler_settings
+from mythos_lab.search.space import Space
 from mythos_lab.search.storage import open_storage
 
 DEFINITION = "definition"
@@ -35,15 +36,17 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     num_trials = num_trials or space.num_trials()
     study = optuna.create_study(
         study_name=space.file.name,
-        storage=open_storage(storage_url(space), space.folder),
+        storage=open_storage(space.storage, space.folder),
         directions=list(space.file.objectives.values()),
         # A guard's pruner is asked beside Optuna, and would keep trials from the sampler if it were the study's own.
-        pruner=make_pruner(read_pruner(NO_PRUNER if space.file.guard else space.file.pruner)),
+        pruner=make_pruner(Named(NO_PRUNER) if space.file.guard else space.pruner),
         load_if_exists=True,
     )
     trials = study.get_trials(deepcopy=False)
     _check_definition(study, trials, space)
     named, _ = space.sampler(num_trials)
+    study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
+    study.set_user_attr("pruner", space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)
     study.sampler = make_sampler(
         named,

@@ -25,13 +25,16 @@ from mythos_lab.search.expression import Constraint, parse
 from mythos_lab.search.named import Named
 from mythos_lab.search.names import check_name
 from mythos_lab.search.prior import Prior
-from mythos_lab.search.pruners import read_pruner
+from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.reading import read_domain
-from mythos_lab.search.samplers import StudyFacts, resolve_sampler
+from mythos_lab.search.samplers import StudyFacts, read_sampler, resolve_sampler
 from mythos_lab.tasks.base import Task
 
 ARM = "arm"
 """The Optuna parameter of declared arms."""
+
+STORAGE_VARIABLE = "MYTHOS_STORAGE"
+"""The variable that names Optuna's storage where neither the caller nor the file does."""
 
 _TRIALS = 20  # where a space has no end of its own
 
@@ -47,6 +50,7 @@ class Space:
         domains: What varies, by path.
         constraints: Conditions that a candidate has to meet.
         folder: Where the study keeps its journal and its trials.
+        storage: Optuna's storage URL, which may hold a password; ``None`` is the journal in the folder.
     """
 
     source: Path
@@ -55,6 +59,7 @@ class Space:
     domains: dict[str, Domain]
     constraints: tuple[Constraint, ...] = ()
     folder: Path = field(default_factory=lambda: Path("studies"))
+    storage: str | None = field(default=None, repr=False)
 
     def candidate(self, trial: Any) -> dict[str, Any]:
         """The composed recipe of a trial, with a value suggested for every field that varies."""
@@ -93,7 +98,7 @@ class Space:
         Args:
             wanted: What the caller says; the file's number, or the grid's, or 20 without.
         """
-        takes_all = self.file.sampler == "grid" or not self.file.space
+        takes_all = read_sampler(self.file.sampler).kind == "grid" or not self.file.space
         all_points = self.num_points if takes_all else None
         num = wanted or self.file.trials or all_points or _TRIALS
         return min(num, self.num_points or num) if self.sampler(num)[0].kind == "grid" else num
@@ -106,7 +111,7 @@ class Space:
             finite_size=self.num_points,
             num_objectives=len(self.file.objectives),
             vetoes=bool(self.constraints or self.file.hold),
-            prunes=self.file.pruner != "none",
+            prunes=self.pruner.kind != NO_PRUNER,
         )
 
     def sampler(self, num_trials: int) -> tuple[Named, str]:
@@ -120,17 +125,23 @@ class Space:
         except ValueError as error:
             raise RecipeError(f"{self.source}: sampler: {error}") from None
 
+    @cached_property
+    def pruner(self) -> Named:
+        """The pruner, read."""
+        return read_pruner(self.file.pruner)
+
     def _parameters(self) -> dict[str, Domain]:
         arms: dict[str, Domain] = {ARM: Choice(list(self.file.arms))} if self.file.arms else {}
         return {**arms, **self.domains}
 
 
-def load_space(name: str, folder: Path | None = None) -> Space:
+def load_space(name: str, folder: Path | None = None, storage: str | None = None) -> Space:
     """Load a search space by name or path.
 
     Args:
         name: One of ours, or a YAML file.
         folder: Where the study keeps its files; ``studies/<name>`` below the working directory without one.
+        storage: Optuna's storage URL; the file's without one, or that of ``MYTHOS_STORAGE``.
 
     Raises:
         RecipeError: Anything that is wrong with it or with its recipe, one line a mistake.
@@ -149,15 +160,18 @@ def load_space(name: str, folder: Path | None = None) -> Space:
         path: read_domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}", labels)
         for path, value in file.space.items()
     }
+    for what, read in (("sampler", read_sampler), ("pruner", read_pruner)):
+        try:
+            read(getattr(file, what))
+        except ValueError as error:
+            raise RecipeError(f"{source}: {what}: {error}") from None
     _check_paths(source, file, domains, labels)
     _check_arms(source, file, base)
     _check_metrics(source, file, base, build(recipe.task))
-    try:
-        read_pruner(file.pruner)
-    except ValueError as error:
-        raise RecipeError(f"{source}: pruner: {error}") from None
     constraints = tuple(_constraint(source, text, recipe, domains) for text in file.constraints)
-    space = Space(source, file, base, domains, constraints, (folder or Path("studies") / file.name).absolute())
+    folder = (folder or Path("studies") / file.name).absolute()
+    storage = storage or file.storage or os.environ.get(STORAGE_VARIABLE) or None
+    space = Space(source, file, base, domains, constraints, folder, storage)
     space.num_trials()
     return space
 
@@ -214,7 +228,7 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Ta
             raise RecipeError(f"{source}: {where}: {error}") from None
         if name == "val/bits_per_byte" and task.bits_per_byte is None:
             raise RecipeError(f"{source}: {where}: the task {task.kind!r} is no text and has no val/bits_per_byte")
-    if file.pruner != "none" and len(file.objectives) > 1 and file.guard is None:
+    if read_pruner(file.pruner).kind != NO_PRUNER and len(file.objectives) > 1 and file.guard is None:
         raise RecipeError(
             f"{source}: pruner: Optuna cannot prune by several objectives; expected a guard: {{metric: val/loss}}"
         )
@@ -229,8 +243,3 @@ def _constraint(source: Path, text: str, recipe: Recipe, domains: dict[str, Doma
     except ValueError as error:
         raise RecipeError(f"{source}: constraints: {error}") from None
     return constraint
-
-
-def storage_url(space: Space) -> str | None:
-    """Optuna's storage of a study, where it is not the journal in its folder."""
-    return space.file.storage or os.environ.get("MYTHOS_STORAGE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,8 @@ from mythos_lab.search.compare import Comparison
 from mythos_lab.search.holdout import Holdout, as_rows
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
 from mythos_lab.search.match import Match
+from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
+from mythos_lab.search.pruners.guard import guarded
 from mythos_lab.search.space import Space
 from mythos_lab.search.trial import VALUES
 from mythos_lab.search.verdict import half_width
@@ -100,11 +103,15 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
         for name, comparison in found.items():
             console.print(f"  {name}: {comparison.sentence}", highlight=False, soft_wrap=True)
     elif len(space.file.objectives) == 1 and len(done) > 3 and not space.file.arms:
-        importances = optuna.importance.get_param_importances(study)
-        table = Table("field", "importance", title="parameter importances (PED-ANOVA)", box=None)
+        with warnings.catch_warnings(record=True) as doubts:
+            importances = optuna.importance.get_param_importances(study)
+        title = "parameter importances (PED-ANOVA" + (", from too few trials to trust)" if doubts else ")")
+        table = Table("field", "importance", title=title, box=None)
         for name, value in importances.items():
             table.add_row(name, f"{value:.2f}")
         console.print(table)
+    for line in _rungs(space, trials):
+        console.print(line, highlight=False, soft_wrap=True)
     outcomes = Counter(str(t.user_attrs.get(OUTCOME, t.state.name.lower())) for t in trials)
     console.print(
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
@@ -118,6 +125,14 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
     if space.num_trials(len(trials) + _NUM_MORE) > len(trials):
         again = f"again:  mythos study {_called(space.source)} --trials {len(trials) + _NUM_MORE}"
         console.print(again, highlight=False, soft_wrap=True)
+
+
+def _rungs(space: Space, trials: list[FrozenTrial]) -> list[str]:
+    """How well the rungs of ``loop_aware`` told the end."""
+    pruner = make_pruner(space.pruner)
+    if not isinstance(pruner, LoopAwarePruner):
+        return []
+    return [str(rank) for rank in pruner.ranks(guarded(trials) if space.file.guard is not None else trials)]
 
 
 def _ends(trials: list[FrozenTrial]) -> list[str]:

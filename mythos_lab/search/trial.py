@@ -13,9 +13,10 @@ from optuna.trial import TrialState
 
 from mythos_lab.measures.evaluate import Scores
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.ledger import FOLDER, settle
-from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner, read_pruner
+from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import Guard, should_prune
 from mythos_lab.search.space import Space
 from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
@@ -77,7 +78,7 @@ def _train(
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     """Train every seed; the first alone may be pruned. Seeds that an earlier attempt finished are read back."""
-    number = folder.name
+    number, loops = folder.name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
     metrics: list[dict[str, float]] = []
     runs: list[str] = []
     for seed in range(recipe.seed, recipe.seed + space.file.seeds):
@@ -90,7 +91,7 @@ def _train(
                 folder=place,
                 parent=study.user_attrs.get(MLFLOW_RUN),
                 tags={"mythos.study": space.file.name, "mythos.trial": number, "mythos.seed": str(seed)},
-                on_validation=_reporter(space, study, trial) if seed == recipe.seed else None,
+                on_validation=_reporter(space, study, trial, loops) if seed == recipe.seed else None,
                 should_stop=should_stop,
             )
             done = {name: getattr(result, name) for name in ("status", "reason", "metrics", "run_id")}
@@ -111,10 +112,9 @@ def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     return written if written["status"] == "finished" else None
 
 
-def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial) -> Callable[[int, Scores], None]:
+def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: bool) -> Callable[[int, Scores], None]:
     objectives, guard = list(space.file.objectives), space.file.guard
-    named = read_pruner(space.file.pruner)
-    pruner = make_pruner(named)
+    named, pruner = space.pruner, make_pruner(space.pruner)
     watched = guard.metric if guard is not None else objectives[0]
     gains: dict[str, float] = dict(trial.user_attrs.get(LOOP_GAIN, {}))
     reports: dict[str, float] = dict(trial.user_attrs.get(REPORTS, {}))
@@ -123,7 +123,7 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial) -> Callabl
         metrics = scores.metrics()
         if named.kind == NO_PRUNER or watched not in metrics:
             return
-        if "loops/gain" in metrics:
+        if loops:
             gains[str(step)] = metrics["loops/gain"]
             trial.set_user_attr(LOOP_GAIN, gains)
         if guard is None:

@@ -13,6 +13,7 @@ from mythos_lab.search import trial as trials
 from mythos_lab.search.arms import complete, verdicts
 from mythos_lab.search.holdout import open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
+from mythos_lab.search.table import print_study
 from tests.lab.search.tiny import write, work_off
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
@@ -149,3 +150,15 @@ def test_trials_of_several_objectives_are_pruned_on_a_guard(here):
     assert all(
         t.user_attrs["reports"] and "by threshold at step 2" in t.user_attrs["reason"] for t in found.get_trials()
     )
+
+
+def test_a_loop_aware_study_says_how_well_its_rungs_told_the_end(here, capsys):
+    space = {"training.optimizer.lr": {"choice": [1e-3, 2e-3]}, "model.core.loops": {"uniform": {}, "fixed": {"num_loops": 1}}}
+    file = write(here, space=space, sampler={"kind": "grid"}, pruner={"kind": "loop_aware", "n_startup_trials": 1})
+    found = work_off(file)
+    assert len(found.get_trials()) == 4
+    looped = {t.params["model.core.loops"] for t in found.get_trials() if "loop_gain" in t.user_attrs}
+    assert looped == {"uniform"}, "what has no loops is not waited for"
+    assert all(t.user_attrs["flops_per_step"] > 0 for t in found.get_trials())
+    print_study(file, found, 1.0)
+    assert "too few trials to tell (2 of 8)" in " ".join(capsys.readouterr().out.split())
