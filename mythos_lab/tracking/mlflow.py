@@ -1,4 +1,4 @@
-"""One MLflow run: parameters, buffered metrics, artifacts."""
+"""One MLflow run: parameters, tags and metrics sent together, artifacts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param
+from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-# The backend's limits for one call.
-_MAX_METRICS, _MAX_PARAMS, _MAX_VALUE = 1000, 100, 6000
+# The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
+_MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
+_KEY = "mythos.key"
 
 
 def default_uri() -> str:
@@ -54,10 +55,26 @@ def _turn(uri: str) -> AbstractContextManager[object]:
     return FileLock(f"{path}.lock")
 
 
+def find_run(uri: str | None, experiment: str, key: str) -> str | None:
+    """The run that was made with a key, if it was made: whoever made it may not have lived to write down its id."""
+    client, experiment_id = prepare(uri, experiment)
+    found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
+    return str(found[0].info.run_id) if found else None
+
+
 class Tracker:
     """Logs to one MLflow run.
 
-    Metrics are kept until :meth:`flush`: one call for many metrics costs a hundredth of a call each.
+    Parameters, metrics and tags are kept until :meth:`flush`: one call for many costs a hundredth of a call each.
+
+    Args:
+        uri: MLflow's tracking URI; ``None`` takes the default.
+        experiment: Name of the experiment.
+        name: Name of a new run.
+        run_id: An earlier run to go on with.
+        parent: Run to nest a new one under.
+        tags: Of a new run.
+        key: By which :func:`find_run` finds a new run.
     """
 
     def __init__(
@@ -69,41 +86,56 @@ class Tracker:
         run_id: str | None = None,
         parent: str | None = None,
         tags: dict[str, str] | None = None,
+        key: str | None = None,
     ) -> None:
         self._client, experiment_id = prepare(uri, experiment)
         if run_id is None:
-            all_tags = {**(tags or {}), **({MLFLOW_PARENT_RUN_ID: parent} if parent else {})}
+            own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
+            all_tags = {**(tags or {}), **{name: value for name, value in own.items() if value}}
             run_id = self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
         else:
             self._client.update_run(run_id, status="RUNNING")
         self.run_id: str = run_id
         self.experiment_id = experiment_id
         self._metrics: list[Metric] = []
+        self._params: list[Param] = []
+        self._tags: list[RunTag] = []
 
     def params(self, values: dict[str, Any]) -> None:
-        """Log parameters, by dotted name."""
-        params = [Param(key, str(value)[:_MAX_VALUE]) for key, value in values.items()]
-        for start in range(0, len(params), _MAX_PARAMS):
-            self._client.log_batch(self.run_id, params=params[start : start + _MAX_PARAMS])
+        """Keep parameters, by dotted name, for the next flush."""
+        self._params += [Param(key, str(value)[:_MAX_VALUE]) for key, value in values.items()]
 
-    def metrics(self, values: dict[str, float], step: int) -> None:
-        """Keep metrics for the next flush."""
-        now = int(time.time() * 1000)
-        self._metrics += [Metric(key, value, now, step) for key, value in values.items()]
+    def metrics(self, values: dict[str, float], step: int, at: float | None = None) -> None:
+        """Keep metrics for the next flush.
+
+        Args:
+            values: By name.
+            step: The training step that they belong to.
+            at: When they were measured, in seconds since the epoch; ``None`` is now. MLflow keeps one of two equal
+                values of one time and step.
+        """
+        milliseconds = int((time.time() if at is None else at) * 1000)
+        self._metrics += [Metric(key, value, milliseconds, step) for key, value in values.items()]
+
+    def tag(self, key: str, value: str) -> None:
+        """Keep a tag for the next flush."""
+        self._tags.append(RunTag(key, value))
 
     def flush(self) -> None:
-        """Send the metrics that were kept."""
-        kept, self._metrics = self._metrics, []
-        for start in range(0, len(kept), _MAX_METRICS):
-            self._client.log_batch(self.run_id, metrics=kept[start : start + _MAX_METRICS])
+        """Send what was kept."""
+        metrics, params, tags = self._metrics, self._params, self._tags
+        self._metrics, self._params, self._tags = [], [], []
+        while metrics or params or tags:
+            self._client.log_batch(self.run_id, metrics[:_MAX_METRICS], params[:_MAX_PARAMS], tags[:_MAX_TAGS])
+            metrics, params, tags = metrics[_MAX_METRICS:], params[_MAX_PARAMS:], tags[_MAX_TAGS:]
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file."""
         self._client.log_artifact(self.run_id, str(path), folder)
 
-    def tag(self, key: str, value: str) -> None:
-        """Set a tag."""
-        self._client.set_tag(self.run_id, key, value)
+    def text(self, name: str, content: str) -> None:
+        """Log a text as a file of that name."""
+        self._client.log_text(self.run_id, content, name)
 
     def finish(self, status: str) -> None:
         """Flush and end the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
