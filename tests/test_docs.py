@@ -8,11 +8,20 @@ from typer.testing import CliRunner
 
 from mythos_blocks.registry import slots
 from mythos_lab.cli import app
+from mythos_lab.search.space import load_space
 
 SNIPPETS = [
     pytest.param(code, id=f"{page.stem}-{number}")
     for page in sorted(Path("docs").glob("*.md"))
     for number, code in enumerate(re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL), 1)
+]
+
+
+STUDIES = [
+    pytest.param(code, id=f"{page.stem}-{number}")
+    for page in sorted(Path("docs").glob("*.md"))
+    for number, code in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL), 1)
+    if "objectives:" in code
 ]
 
 
@@ -33,6 +42,12 @@ def test_there_are_ten_examples_of_the_blocks():
 def test_a_snippet_runs(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs", "exec"), {"__name__": "docs"})
+
+
+@pytest.mark.parametrize("code", STUDIES)
+def test_a_study_that_is_shown_loads(code, tmp_path):
+    (tmp_path / "study.yaml").write_text(code)
+    assert load_space(str(tmp_path / "study.yaml")).num_trials() > 0
 
 
 def test_the_catalogue_is_the_present_one():
