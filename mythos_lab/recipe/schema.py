@@ -46,8 +46,10 @@ class Training(Declaration):
     num_devices: Count = Field(
         1, description="Devices that share every batch, a process each; on CPUs, processes. Divides batch_size."
     )
-    strategy: Literal["auto", "ddp"] = Field(
-        "auto", description="How they share the model: ddp (auto, with several) keeps all of it on each."
+    strategy: Literal["auto", "ddp", "fsdp2"] = Field(
+        "auto",
+        description="How devices share the model: ddp (auto, with several) keeps all of it on each; fsdp2 spreads "
+        "weights, gradients and optimiser state, and gathers the weights for each step.",
     )
 
     @model_validator(mode="after")

@@ -112,6 +112,7 @@ class Following(Checkpoints):
         step = trainer.global_step
         due = self.is_due(pl_module, step)
         if due:
+            pl_module.gather()
             self.keep(trainer)
         pl_module.history.clear()
         verdict = pl_module.rank.agree(_END)

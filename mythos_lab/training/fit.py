@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
 from torch.utils.data import DataLoader
 
 from mythos_lab.training.data import TrainingBatches, first_step_of
@@ -60,6 +60,9 @@ def fit(module: TrainingModule, callbacks: list[L.Callback], checkpoint: Path | 
 def _strategy(module: TrainingModule) -> Any:
     if module.rank.num == 1:
         return "auto"
+    if module.recipe.training.strategy == "fsdp2":
+        # One file, as every other strategy writes and reads.
+        return ModelParallelStrategy(module.rank.num, tensor_parallel_size=1, save_distributed_checkpoint=False)
     # A step may leave parameters out: a loop's later iterations, an expert. Buffers are the same on all ranks already.
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from typing import Any
@@ -20,6 +21,7 @@ from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 from mythos_lab.training.endings import Diverged
 from mythos_lab.training.ranks import Rank
+from mythos_lab.training.sharding import copy_whole, gathered, shard, whole_tensor
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -30,11 +32,14 @@ class TrainingModule(L.LightningModule):
     Attributes:
         model: The model.
         rank: This process's place among those that train it together.
+        whole: The model, or, where training spreads it over ranks, what :meth:`gather` has last made of it.
         scores: The last validation's.
         metrics: The last logging step's.
         history: Metrics not yet sent: ``(step, seconds since the epoch, metrics)``. Checkpoints hold them: sent twice,
             with the time that they bear, they stay one entry.
     """
+
+    whole: LoopedTransformer
 
     def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
         super().__init__()
@@ -44,8 +49,21 @@ class TrainingModule(L.LightningModule):
         self.scores: Scores | None = None
         self.metrics: dict[str, float] = {}
         self.history: list[tuple[int, float, dict[str, float]]] = []
+        self.__dict__["whole"] = model  # no second submodule
         self._pending: dict[str, Tensor | float] = {}
         self._since, self._tokens = time.perf_counter(), 0
+
+    def configure_model(self) -> None:
+        if self.recipe.training.strategy == "fsdp2" and self.model is self.whole:
+            self.model = copy.deepcopy(self.whole)
+            self.whole.to(self.rank.device)
+            assert self.device_mesh is not None
+            shard(self.model, self.device_mesh["data_parallel"])
+
+    def gather(self) -> None:
+        """Bring :attr:`whole` up to date, on rank 0; all ranks call it."""
+        if self.model is not self.whole:
+            copy_whole(self.model, self.whole)
 
     def configure_optimizers(self) -> Any:
         training = self.recipe.training
@@ -115,7 +133,7 @@ class TrainingModule(L.LightningModule):
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         clip = self.recipe.training.gradient_clip or math.inf
         self._share_loads()
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        norm = whole_tensor(torch.nn.utils.clip_grad_norm_(self.model.parameters(), clip))
         if self._pending:
             self._pending["train/gradient_norm"] = norm
             self._pending["train/learning_rate"] = optimizer.param_groups[0]["lr"]
@@ -136,12 +154,13 @@ class TrainingModule(L.LightningModule):
         """Bring a logging step's numbers to the host, all at once, and stop a run that has diverged."""
         metrics = {name: float(value) for name, value in self._pending.items()}
         self._pending = {}
-        rho = rho_A(self.model, DTYPES[self.recipe.training.precision])
-        if rho is not None:
-            metrics["stability/rho_A"] = float(rho)
-        for name, monitor in STABILITY.items():
-            if (value := monitor(self.model)) is not None:
-                metrics[name] = float(value)
+        with gathered(self.model):
+            rho = rho_A(self.model, DTYPES[self.recipe.training.precision])
+            if rho is not None:
+                metrics["stability/rho_A"] = float(rho)
+            for name, monitor in STABILITY.items():
+                if (value := monitor(self.model)) is not None:
+                    metrics[name] = float(value)
         now = time.perf_counter()
         metrics["speed/tokens_per_second"] = self._tokens / (now - self._since)
         self._since, self._tokens = now, 0
@@ -155,7 +174,8 @@ class TrainingModule(L.LightningModule):
 
     def validate_now(self) -> Scores:
         """Score the validation split, with what the loops gain there, and record it at the present step."""
-        self.scores = evaluate_gain(self.model, self.task, self.recipe)
+        self.gather()
+        self.scores = evaluate_gain(self.whole, self.task, self.recipe)
         self.history.append((self.global_step, time.time(), self.scores.metrics()))
         self._since, self._tokens = time.perf_counter(), 0
         return self.scores

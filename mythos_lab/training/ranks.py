@@ -129,7 +129,7 @@ def declared(recipe: Recipe) -> tuple[Rank, ClusterEnvironment] | None:
     if TorchElasticEnvironment.detect():
         environment, launcher = TorchElasticEnvironment(), "torchrun"
         num_local = int(os.environ["LOCAL_WORLD_SIZE"])
-    elif recipe.training.num_devices > 1 and SLURMEnvironment.detect():
+    elif recipe.training.num_devices > 1 and "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect():
         environment, launcher = SLURMEnvironment(), "srun"
         num_local = environment.world_size() // int(os.environ.get("SLURM_NNODES", 1))
     else:

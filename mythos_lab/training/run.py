@@ -45,6 +45,7 @@ from mythos_lab.training.result import (
     save_weights,
     write_whole,
 )
+from mythos_lab.training.sharding import check_shards
 
 _NUM_CHECKED = 4  # samples of the effect check
 
@@ -88,6 +89,7 @@ def run(
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
     model, task = assemble(recipe)
+    check_shards(recipe, model)
     findings = effects(recipe, model, task)
     standing = [finding for finding in findings if not finding.waived]
     if standing:
@@ -212,8 +214,12 @@ def _train(module: TrainingModule, milestones: Milestones, folder: Path, progres
     resumed = (folder / CHECKPOINT).is_file()
     checkpoint = folder / CHECKPOINT if resumed else None
     if checkpoint is None or first_step_of(checkpoint) < module.recipe.training.max_steps:
-        with joined(module.recipe, folder, resumed) as module.rank:
-            fit(module, [milestones, *([Progress()] if progress else [])], checkpoint)
+        try:
+            with joined(module.recipe, folder, resumed) as module.rank:
+                fit(module, [milestones, *([Progress()] if progress else [])], checkpoint)
+        finally:
+            module.model = module.whole
+            module.to(module.rank.device)  # from where Lightning moves it away
         return
     state = torch.load(checkpoint, weights_only=True)
     module.load_state_dict(state["state_dict"])

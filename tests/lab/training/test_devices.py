@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -25,10 +26,13 @@ TINY = [
 ROUNDING = 2e-5
 
 SYSTEMS = {
-    "openmythos: experts' bias, ACT": ("openmythos", ["task.length=16", "model.width=32"]),
-    "gated_loop: a loop count for each sequence": ("gated_loop", ["model.core.loops_per=sequence"]),
+    "openmythos, experts' bias and ACT: ddp": ("openmythos", "ddp", ["task.length=16", "model.width=32"]),
+    "openmythos, experts' bias and ACT: fsdp2": ("openmythos", "fsdp2", ["task.length=16", "model.width=32"]),
+    "gated_loop, a loop count for each sequence: ddp": ("gated_loop", "ddp", ["model.core.loops_per=sequence"]),
+    "gated_loop, a loop count for each sequence: fsdp2": ("gated_loop", "fsdp2", ["model.core.loops_per=sequence"]),
     "other numbers of scored tokens on each, and terms that are means over them": (
         "gated_loop",
+        "auto",
         ["task=copy", "mask=causal", "model.core.halting=gate_cdf", "training.objective=expected",
          "training.penalties=[gate_improvement, z_loss]"],
     ),
@@ -50,14 +54,17 @@ def recipe(num_devices, name="gated_loop", overrides=()):
     return load_recipe(name, [*TINY, *overrides, f"training.num_devices={num_devices}"])
 
 
-@pytest.mark.parametrize("name, overrides", SYSTEMS.values(), ids=SYSTEMS)
-def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, overrides, tmp_path):
-    one, two = (run(recipe(n, name, overrides), folder=tmp_path / str(n)) for n in (1, 2))
+@pytest.mark.parametrize("name, strategy, overrides", SYSTEMS.values(), ids=SYSTEMS)
+def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, overrides, tmp_path):
+    one = run(recipe(1, name, overrides), folder=tmp_path / "one")
+    two = run(recipe(2, name, [*overrides, f"training.strategy={strategy}"]), folder=tmp_path / "two")
     a, b = (load_file(result.folder / "model.safetensors") for result in (one, two))
     for parameter in a:
         assert (a[parameter] - b[parameter]).abs().max() <= ROUNDING, parameter
     numbers = [n for n in one.metrics if not n.startswith("speed/")]
-    assert {n: two.metrics[n] for n in numbers} == pytest.approx({n: one.metrics[n] for n in numbers}, rel=1e-5)
+    assert {n: two.metrics[n] for n in numbers} == pytest.approx(
+        {n: one.metrics[n] for n in numbers}, rel=1e-5, abs=1e-6
+    )
     for metric in ("train/loss", "train/total_loss", "train/gradient_norm", "train/num_loops", "val/loss"):
         assert [s for s, _ in history(two.run_id, metric)] == [s for s, _ in history(one.run_id, metric)]
         assert [v for _, v in history(two.run_id, metric)] == pytest.approx(
@@ -66,24 +73,25 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, overrides,
 
 
 @pytest.mark.slow
-def test_a_stopped_run_of_two_goes_on_to_the_same_bits_and_leaves_the_environment_as_it_was(tmp_path):
-    before = dict(os.environ)
-    unbroken = run(recipe(2), folder=tmp_path / "unbroken")
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_a_stopped_run_of_two_goes_on_to_the_same_bits_and_leaves_the_environment_as_it_was(strategy, tmp_path):
+    before, shared = dict(os.environ), recipe(2, overrides=[f"training.strategy={strategy}"])
+    unbroken = run(shared, folder=tmp_path / "unbroken")
     assert {k: v for k, v in os.environ.items() if "MLFLOW" not in k} == {
         k: v for k, v in before.items() if "MLFLOW" not in k
     }
     asked = iter(range(1, 10))
     with pytest.raises(Stopped, match="after step 3"):
-        run(recipe(2), folder=tmp_path / "broken", should_stop=lambda: next(asked) == 3)
+        run(shared, folder=tmp_path / "broken", should_stop=lambda: next(asked) == 3)
     assert others() == []
-    assert_same(run(recipe(2), folder=tmp_path / "broken"), unbroken)
+    assert_same(run(shared, folder=tmp_path / "broken"), unbroken)
 
 
 def test_pruning_and_divergence_end_all():
     def prune(step, scores):
         raise Pruned("enough")
 
-    assert run(recipe(2), on_validation=prune).status == "pruned"
+    assert run(recipe(2, overrides=["training.strategy=fsdp2"]), on_validation=prune).status == "pruned"
     assert others() == []
     worse = ["training.optimizer.lr=1e30", "training.gradient_clip=0", "training.log_every=1"]
     assert run(recipe(2, overrides=worse)).status == "diverged"
@@ -105,6 +113,13 @@ def test_a_rank_that_cannot_start_says_why(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(RankDied, match="rank 1 ended with status 1: .*not in another process; see .*rank-1.log"):
         run(recipe(2, overrides=["imports=[only_here]"]))
+
+
+def test_what_needs_whole_weights_is_not_spread(tmp_path):
+    overrides = ["training.strategy=fsdp2", "model.core.stabilizer=spectral_clip"]
+    with pytest.raises(RecipeError, match="fsdp2: model.core.stabilizer=spectral_clip changes whole matrices"):
+        run(recipe(2, overrides=overrides), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -134,13 +149,37 @@ def test_other_devices_than_torchrun_started_are_refused(monkeypatch, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.slow
-def test_processes_of_torchrun_train_together(tmp_path):
-    alone = run(recipe(1), folder=tmp_path / "alone")
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "mythos_lab.cli", "train"]
+def by_torchrun(train):
     subprocess.run(
-        [sys.executable, *command, "gated_loop", *TINY, "training.num_devices=2"], check=True, capture_output=True
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", *train],
+        check=True,
+        capture_output=True,
     )
+
+
+def by_srun(train):
+    """What srun does on one machine, as far as its tasks can see."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost",
+              "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "MASTER_PORT": str(port), "MASTER_ADDR": "127.0.0.1"}  # fmt: skip
+    tasks = [
+        subprocess.Popen(
+            [sys.executable, "-m", *train],
+            env={**os.environ, **shared, "SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)},
+            stdout=subprocess.DEVNULL,
+        )
+        for task in range(2)
+    ]
+    assert [task.wait() for task in tasks] == [0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launch", [by_torchrun, by_srun])
+def test_processes_that_others_start_train_together(launch, tmp_path):
+    alone = run(recipe(1), folder=tmp_path / "alone")
+    launch(["mythos_lab.cli", "train", "gated_loop", *TINY, "training.num_devices=2"])
     (folder,) = (tmp_path / "runs").iterdir()
     a, b = (load_file(where / "model.safetensors") for where in (alone.folder, folder))
     assert all((a[name] - b[name]).abs().max() <= ROUNDING for name in a)

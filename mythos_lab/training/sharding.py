@@ -1,0 +1,73 @@
+"""A model whose weights, gradients and optimiser state are spread over the ranks: FSDP2."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
+
+from mythos_blocks import LoopedTransformer
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.schema import Recipe
+
+
+def check_shards(recipe: Recipe, model: LoopedTransformer) -> None:
+    """Refuse a model that shards would change.
+
+    Raises:
+        RecipeError: The recipe declares shards, and something in the model needs whole weights between steps.
+    """
+    if recipe.training.strategy != "fsdp2":
+        return
+    if model.core.stabilizer.kind != "none":
+        raise RecipeError(
+            f"{recipe.name}: training.strategy=fsdp2: model.core.stabilizer={model.core.stabilizer.kind} changes whole "
+            "matrices after every step, and no rank has them; set training.strategy=ddp"
+        )
+    for name, parameter in model.named_parameters():
+        if parameter.dim() == 0:
+            raise RecipeError(
+                f"{recipe.name}: training.strategy=fsdp2: {name} is a scalar, which cannot be spread; "
+                "set training.strategy=ddp"
+            )
+
+
+def shard(model: LoopedTransformer, mesh: DeviceMesh) -> None:
+    """Spread a model over a mesh, in place.
+
+    Weights are gathered once a step, all together, and let go after the backward pass. Gathering the core anew for each
+    iteration, as a stack of layers would be, multiplies what is sent by the loop count; and objectives and penalties
+    read weights after the forward pass.
+    """
+    fully_shard(model, mesh=mesh, reshard_after_forward=False)
+
+
+@contextmanager
+def gathered(model: LoopedTransformer) -> Iterator[None]:
+    """Within it, the weights can be read as those of a model that is not spread; all ranks enter."""
+    if not isinstance(model, FSDPModule):
+        yield
+        return
+    model.unshard()
+    try:
+        yield
+    finally:
+        model.reshard()
+
+
+def copy_whole(model: LoopedTransformer, whole: LoopedTransformer) -> None:
+    """Bring a spread model's state into one that is not, on rank 0; all ranks call it."""
+    state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
+    if state:  # which the others do not get
+        whole.load_state_dict(state)
+
+
+def whole_tensor(value: Tensor) -> Tensor:
+    """A tensor that is spread, gathered; another as it is."""
+    return value.full_tensor() if isinstance(value, DTensor) else torch.as_tensor(value)
