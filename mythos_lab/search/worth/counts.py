@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from mythos_blocks import LoopedTransformer
-from mythos_blocks.loop_lora import LoopLoRALinears
 from mythos_blocks.registry import suggest
-from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import count
 
 Counted = Literal["non_embedding", "all"]
@@ -22,31 +22,40 @@ def check_counted(name: str) -> Counted:
     raise RecipeError(f"--count {name}: {suggest(name, get_args(Counted))}")
 
 
-def once_and_recurrent(model: LoopedTransformer, counted: Counted = "non_embedding") -> tuple[int, int]:
-    """Parameters used once in a forward pass, and those that every iteration uses again.
+def once_and_recurrent(recipe: Recipe, counted: Counted = "non_embedding") -> tuple[int, int]:
+    """Parameters used once in a forward pass, and those of the core that every iteration uses again.
 
-    Recurrent are those of the core's layers, injection, update and depth adapter, which ``cost/params_applied`` counts
-    once a loop, less what belongs to one iteration alone: a row of an adapter's table is used once. Experts count as
-    stored, whether or not a token is routed to them.
+    What belongs to one iteration alone, such as a row of a step embedding or an adapter's matrices of one loop, is used
+    once: it is what a core that reaches one iteration further has more. So is what stands at the loop's ends: the
+    norm of its input, the initial state, the interface. Experts count as stored, whether or not a token is routed to
+    them.
+
+    Raises:
+        RecipeError: The core is no loop of layers.
     """
+    model, _ = build_on_meta(recipe)
     core = model.core
-    recurrent = sum(count(part) for part in (core.layers, core.injection, core.update, core.depth_adapter))
-    recurrent -= _of_one_iteration(model)
-    total = count(model)
-    if counted == "non_embedding":
-        total -= _num_in_ends(model)
-    return total - recurrent, recurrent
+    if core.kind != "loop":
+        raise RecipeError(f"{recipe.name}: model.core: {core.kind!r} has no layers to trade for loops; one of: loop")
+    reach = core.loops.max_loops
+    of_one_iteration = count(_reaching(recipe, reach + 1).core) - count(core)
+    at_the_ends = sum(count(part) for part in (core.input_norm, core.initial_state, core.interface))
+    recurrent = count(core) - reach * of_one_iteration - at_the_ends
+    left_out = 0 if counted == "all" else _embedding_and_head(model)
+    return count(model) - recurrent - left_out, recurrent
 
 
-def _num_in_ends(model: LoopedTransformer) -> int:
-    """Parameters of the embedding and the head, once where they are tied."""
+def _reaching(recipe: Recipe, num_loops: int) -> LoopedTransformer:
+    """The model as if training drew so many loops."""
+    config = recipe.model_dump(mode="json")
+    window = config["model"]["core"]["loops"].get("gradient_window")
+    config["model"]["core"]["loops"] = {"kind": "fixed", "num_loops": num_loops, "gradient_window": window}
+    model, _ = build_on_meta(Recipe.model_validate(config))
+    assert isinstance(model, LoopedTransformer)
+    return model
+
+
+def _embedding_and_head(model: LoopedTransformer) -> int:
+    """Parameters of both, once where they are tied."""
     ends = {id(weight): weight.numel() for weight in (model.embedding.weight, model.head.weight)}
     return sum(ends.values())
-
-
-def _of_one_iteration(model: LoopedTransformer) -> int:
-    tables = [model.core.depth_adapter.table()]
-    for module in model.core.depth_adapter.modules():
-        if isinstance(module, LoopLoRALinears):
-            tables += module.parameters()
-    return sum(table.numel() for table in {id(t): t for t in tables if t is not None}.values())

@@ -135,9 +135,10 @@ def _beyond(fit: Fit) -> Iterator[str]:
     if fit.phi is None or not plain or not looped:
         return
     low, high = min(plain) / _FAR, max(plain) * _FAR
-    beyond = {round(worth) for cell in looped if not low <= (worth := fit.equivalent(cell).value) <= high}
+    sizes = {fit.equivalent(cell).value for cell in looped}
+    beyond = [size for size in sizes if not low <= size <= high]
     if beyond:
         yield (
-            f"extrapolation: {len(beyond)} equivalent sizes lie further than twice outside the stacks without a loop "
-            f"that were measured ({min(plain):,} to {max(plain):,} parameters)"
+            f"extrapolation: {len(beyond)} of {len(sizes)} equivalent sizes lie further than twice outside the stacks "
+            f"without a loop that were measured ({min(plain):,} to {max(plain):,} parameters)"
         )

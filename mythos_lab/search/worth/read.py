@@ -14,6 +14,7 @@ import yaml
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
+from mythos_lab.recipe.cost import cost
 from mythos_lab.search.inputs import differences
 from mythos_lab.search.worth.cells import Cell
 from mythos_lab.search.worth.counts import Counted, once_and_recurrent
@@ -78,15 +79,16 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
 
 
 def _place(recipe: Recipe, counted: Counted) -> tuple[int, int, float, int]:
-    once, recurrent, loops, positions = _counts(recipe.model_dump_json(exclude={"name", "seed"}), counted)
-    return once, recurrent, loops, recipe.training.max_steps * recipe.training.batch_size * positions
+    once, recurrent, loops = _counts(recipe.model_dump_json(exclude={"seed"}), counted)
+    return once, recurrent, loops, cost(recipe).training_tokens
 
 
 @lru_cache(maxsize=1024)
-def _counts(written: str, counted: Counted) -> tuple[int, int, float, int]:
-    """Parameters used once and in every loop, mean loop count, and tokens in a sample."""
-    model, task = build_on_meta(Recipe.model_validate({**json.loads(written), "name": "counted"}))
-    return *once_and_recurrent(model, counted), round(model.core.loops.mean, 6), task.positions
+def _counts(written: str, counted: Counted) -> tuple[int, int, float]:
+    """Parameters used once and in every loop, and the mean loop count."""
+    recipe = Recipe.model_validate_json(written)
+    model, _ = build_on_meta(recipe)
+    return *once_and_recurrent(recipe, counted), round(model.core.loops.mean, 6)
 
 
 def _shared(recipe: Recipe) -> dict[str, Any]:

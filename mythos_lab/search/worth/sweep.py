@@ -111,16 +111,16 @@ class Sweep:
         }
 
     def write(self, folder: Path = Path("studies")) -> Path:
-        """Write the study file; the same sweep again leaves it alone, so that an interrupted one goes on.
+        """Write the study file, and return its path.
 
         Raises:
-            RecipeError: The file holds another sweep.
+            RecipeError: The study has runs of another sweep.
         """
         path = folder / f"{self.name}.yaml"
-        if path.is_file():
-            if yaml.safe_load(path.read_text(encoding="utf-8")) != self.study():
-                raise RecipeError(f"{path}: holds another sweep; give this one another --name, or remove the file")
+        if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) == self.study():
             return path
+        if path.is_file() and (folder / self.name).is_dir():
+            raise RecipeError(f"{folder / self.name}: holds runs of another sweep; give this one another --name")
         folder.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.dump(self.study(), Dumper=_Plain, sort_keys=False, width=120), encoding="utf-8")
         return path
@@ -187,16 +187,11 @@ def plan(
     for width in _checked("widths", widths):
         legal.require(width)
     widths = sorted(set(widths)) or sorted({legal.nearest(round(model["width"] * share)) for share in _SHARES})
-    arms = {
-        f"w{width}-r{num_loops}-s{max_steps}": Arm(
-            changes(base, width, num_loops, core_layers, max_steps),
-            made := build(width, num_loops, max_steps),
-            width,
-            num_loops,
-            *_counts(made, counted),
-        )
-        for width, num_loops, max_steps in itertools.product(widths, loops, steps)
-    }
+    arms = {}
+    for width, num_loops, max_steps in itertools.product(widths, loops, steps):
+        made = build(width, num_loops, max_steps)
+        changed = changes(base, width, num_loops, core_layers, max_steps)
+        arms[f"w{width}-r{num_loops}-s{max_steps}"] = Arm(changed, made, width, num_loops, *_counts(made, counted))
     return Sweep(
         name=name or f"{base.name}-worth",
         recipe=recipe,
@@ -220,9 +215,7 @@ def _notes(built: LoopedTransformer, model: dict[str, Any], most_loops: int) -> 
 
 def _counts(recipe: Recipe, counted: Counted) -> tuple[int, int, int]:
     """Parameters used once and in every loop, and training tokens."""
-    model, task = build_on_meta(recipe)
-    tokens = recipe.training.max_steps * recipe.training.batch_size * task.positions
-    return *once_and_recurrent(model, counted), tokens
+    return *once_and_recurrent(recipe, counted), cost(recipe).training_tokens
 
 
 @lru_cache(maxsize=1024)

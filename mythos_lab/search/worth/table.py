@@ -14,7 +14,7 @@ from mythos_lab.search.worth.sweep import Arm, Sweep
 from mythos_lab.search.worth.worth import Worth
 
 
-def print_plan(sweep: Sweep) -> None:
+def print_plan(sweep: Sweep, written: Path) -> None:
     """Models and budgets, and what all of it costs."""
     console = Console()
     models: dict[tuple[int, int], list[Arm]] = {}
@@ -42,6 +42,7 @@ def print_plan(sweep: Sweep) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    console.print(f"study:  {written}", highlight=False, soft_wrap=True)
 
 
 def print_worth(worth: Worth, files: Sequence[Path] = ()) -> None:
@@ -60,7 +61,8 @@ def print_worth(worth: Worth, files: Sequence[Path] = ()) -> None:
             f"{sum(losses) / len(losses):.4f}", between, f"{predicted:.4f}",
         )  # fmt: skip
     console.print(table)
-    table = Table("", "fitted", "95 %", title="L = E + A (N_once + r^phi N_rec)^-alpha + B D^-beta", box=None)
+    console.print("L = E + A (N_once + r^phi N_rec)^-alpha + B D^-beta", highlight=False, soft_wrap=True)
+    table = Table("", "fitted", "95 %", box=None)
     for name, estimate in fit.parameters.items():
         table.add_row(name, f"{estimate.value:.4g}", _between(estimate, ".4g"))
     console.print(table)
