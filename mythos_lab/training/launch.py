@@ -13,12 +13,11 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.training.endings import Diverged, RankDied
-from mythos_lab.training.ranks import Rank, declared, device_of, device_type
+from mythos_lab.training.ranks import Meeting, Rank, declared, device_of, device_type
 
 # The others wait while rank 0 validates; that a rank has died is not found out by waiting.
 _TIMEOUT = timedelta(hours=6)
@@ -44,11 +43,10 @@ def joined(recipe: Recipe, folder: Path, resumed: bool) -> Iterator[Rank]:
     num = recipe.training.num_devices
     if num == 1:
         yield Rank(device=device_of(recipe, 0))
-    elif (place := declared(recipe)) is not None:
-        rank = place[0]
-        with _met(recipe, *place):
-            dist.broadcast_object_list([str(folder.absolute()), resumed], src=0, device=rank.device)
-            yield rank
+    elif (meeting := declared(recipe)) is not None:
+        with _met(recipe, meeting):
+            dist.broadcast_object_list([str(folder.absolute()), resumed], src=0, device=meeting.rank.device)
+            yield meeting.rank
     else:
         _share_cores(recipe, num)
         with _started(recipe, num, folder, resumed) as rank:
@@ -75,19 +73,19 @@ def follows(recipe: Recipe, index: int, port: int, ready: int) -> Iterator[Rank]
 
 
 @contextmanager
-def follows_declared(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> Iterator[tuple[Path, bool]]:
+def follows_declared(recipe: Recipe, meeting: Meeting) -> Iterator[tuple[Path, bool]]:
     """The same for a process that torchrun or srun started: the run's folder, and whether the run is resumed."""
-    with _met(recipe, rank, environment):
+    with _met(recipe, meeting):
         said: list[object] = [None, None]
-        dist.broadcast_object_list(said, src=0, device=rank.device)
+        dist.broadcast_object_list(said, src=0, device=meeting.rank.device)
         yield Path(str(said[0])), bool(said[1])
 
 
 @contextmanager
-def _met(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> Iterator[None]:
-    _share_cores(recipe, rank.num_local)
-    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
-    with _grouped(rank, None):
+def _met(recipe: Recipe, meeting: Meeting) -> Iterator[None]:
+    _share_cores(recipe, meeting.rank.num_local)
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = meeting.address, str(meeting.port)
+    with _grouped(meeting.rank, None):
         yield
 
 

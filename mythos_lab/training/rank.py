@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import yaml
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
@@ -22,7 +21,7 @@ from mythos_lab.training.endings import Diverged, Stopped
 from mythos_lab.training.fit import fit
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.module import TrainingModule
-from mythos_lab.training.ranks import Rank
+from mythos_lab.training.ranks import Meeting, Rank
 from mythos_lab.training.result import CHECKPOINT, RECIPE
 
 
@@ -36,11 +35,11 @@ def follow(module: TrainingModule, rank: Rank, folder: Path, resumed: bool) -> N
         pass
 
 
-def follow_declared(recipe: Recipe, rank: Rank, environment: ClusterEnvironment) -> NoReturn:
+def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
     """The same for a process that torchrun or srun has started; then it exits."""
     module = TrainingModule(recipe, *assemble(recipe))
-    with follows_declared(recipe, rank, environment) as (folder, resumed):
-        follow(module, rank, folder, resumed)
+    with follows_declared(recipe, meeting) as (folder, resumed):
+        follow(module, meeting.rank, folder, resumed)
     sys.exit(0)
 
 

@@ -10,7 +10,6 @@ import torch
 import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from torch import Tensor
 
 from mythos_lab.recipe.errors import RecipeError
@@ -119,34 +118,53 @@ def device_of(recipe: Recipe, local: int) -> torch.device:
     return torch.device("cuda", local) if device_type(recipe) == "cuda" else torch.device("cpu")
 
 
-def declared(recipe: Recipe) -> tuple[Rank, ClusterEnvironment] | None:
-    """The place that torchrun or srun gave this process; ``None`` where it was started alone.
+@dataclass(frozen=True)
+class Meeting:
+    """Where ranks that others have started find each other.
+
+    Attributes:
+        rank: This process's place.
+        address: The machine of rank 0.
+        port: Where rank 0 waits there.
+    """
+
+    rank: Rank
+    address: str
+    port: int
+
+
+def declared(recipe: Recipe) -> Meeting | None:
+    """What torchrun or srun has told this process of its place; ``None`` where it was started alone.
+
+    A task of srun whose recipe declares one device is alone: it may be one of many workers.
 
     Raises:
         RecipeError: They started another number of processes than the recipe declares devices.
     """
-    environment: ClusterEnvironment
-    if TorchElasticEnvironment.detect():
-        environment, launcher = TorchElasticEnvironment(), "torchrun"
-        num_local = int(os.environ["LOCAL_WORLD_SIZE"])
-    elif recipe.training.num_devices > 1 and "SLURM_NTASKS" in os.environ and SLURMEnvironment.detect():
-        environment, launcher = SLURMEnvironment(), "srun"
-        num_local = environment.world_size() // int(os.environ.get("SLURM_NNODES", 1))
+    told, num_devices = os.environ, recipe.training.num_devices
+    if "TORCHELASTIC_RUN_ID" in told:
+        launcher, num, num_local = "torchrun", int(told["WORLD_SIZE"]), int(told["LOCAL_WORLD_SIZE"])
+        index, local = int(told["RANK"]), int(told["LOCAL_RANK"])
+        address, port = told["MASTER_ADDR"], int(told["MASTER_PORT"])
+    elif num_devices > 1 and int(told.get("SLURM_STEP_NUM_TASKS", 1)) > 1:
+        launcher, num = "srun", int(told["SLURM_STEP_NUM_TASKS"])
+        index, local, num_local = (
+            int(told["SLURM_PROCID"]),
+            int(told["SLURM_LOCALID"]),
+            num // int(told["SLURM_STEP_NUM_NODES"]),
+        )
+        address = told.get("MASTER_ADDR") or SLURMEnvironment.resolve_root_node_address(told["SLURM_STEP_NODELIST"])
+        # The same number for all tasks of a step, and another one for the steps beside it.
+        step = int(told["SLURM_JOB_ID"]) * 1000 + int(told["SLURM_STEP_ID"])
+        port = int(told.get("MASTER_PORT") or 15000 + step % 15000)
     else:
         return None
-    num = environment.world_size()
-    if num == 1 and launcher == "srun":  # a batch script that has asked for one task, and starts the others itself
-        return None
-    if num != recipe.training.num_devices:
+    if num != num_devices:
         raise RecipeError(
-            f"{recipe.name}: training.num_devices={recipe.training.num_devices}, and {launcher} started {num} "
-            f"processes; set training.num_devices={num}"
+            f"{recipe.name}: training.num_devices={num_devices}, and {launcher} started {num} processes; "
+            f"set training.num_devices={num}"
         )
-    if num == 1:
-        return None
-    local = environment.local_rank()
-    rank = Rank(environment.global_rank(), num, local, num_local, device_of(recipe, local))
-    return rank, environment
+    return Meeting(Rank(index, num, local, num_local, device_of(recipe, local)), address, port) if num > 1 else None
 
 
 def check_devices(recipe: Recipe) -> None:

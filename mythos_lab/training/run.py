@@ -84,8 +84,8 @@ def run(
         Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
     check_devices(recipe)
-    if (place := declared(recipe)) is not None and place[0].index > 0:
-        follow_declared(recipe, *place)
+    if (meeting := declared(recipe)) is not None and meeting.rank.index > 0:
+        follow_declared(recipe, meeting)
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
     model, task = assemble(recipe)

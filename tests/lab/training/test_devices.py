@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 
@@ -140,7 +139,8 @@ def test_other_devices_than_torchrun_started_are_refused(monkeypatch, tmp_path):
         monkeypatch.setenv(name, "0")
     for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "4")
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
     for num in (1, 2):
         with pytest.raises(
             RecipeError, match=f"num_devices={num}, and torchrun started 4 .* set training.num_devices=4"
@@ -159,11 +159,8 @@ def by_torchrun(train):
 
 def by_srun(train):
     """What srun does on one machine, as far as its tasks can see."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"SLURM_NTASKS": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0", "SLURM_NODELIST": "localhost",
-              "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train", "MASTER_PORT": str(port), "MASTER_ADDR": "127.0.0.1"}  # fmt: skip
+    shared = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NODELIST": "localhost",
+              "SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0"}  # fmt: skip
     tasks = [
         subprocess.Popen(
             [sys.executable, "-m", *train],
