@@ -64,16 +64,16 @@ def _of_phi(fit: Fit) -> tuple[bool, str]:
 
 def _design(cells: Sequence[Cell], freedom: int) -> Iterator[str]:
     loops, budgets = {cell.loops for cell in cells}, {cell.tokens for cell in cells}
-    sizes = {cell.num_once + round(cell.num_rec * cell.loops) for cell in cells}
+    # Arms of one width do not store quite the same: some have an injection or a gate, and the plain stack has not.
+    num_sizes = max(len({(c.num_once, c.num_rec) for c in cells if c.loops == count}) for count in loops)
     if len(loops) == 1:
         yield f"one loop count ({next(iter(loops)):g}): phi is not fitted"
     elif len(loops) < _FEW_LOOPS:
         yield "two loop counts: that worth grows as a power of the loop count is assumed, not seen"
     if loops and min(loops) > 1:
         yield "no stack without a loop among the runs: what a loop equals is extrapolated to one"
-    if len(sizes) < _FEW_SIZES:
-        sized = "one unrolled size" if len(sizes) == 1 else "two unrolled sizes"
-        yield f"{sized}: E, A and alpha rest on differences between loop counts"
+    if num_sizes < _FEW_SIZES:
+        yield f"{'one size' if num_sizes == 1 else 'two sizes'}: E, A and alpha rest on differences between loop counts"
     if len(budgets) == 1:
         yield "one token budget: the data term is not fitted, and E stands for both"
     elif len(budgets) < _FEW_BUDGETS:
