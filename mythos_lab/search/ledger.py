@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import optuna
 import psutil
@@ -31,18 +32,18 @@ _MISSED = 5  # signs of life before a worker on another machine is taken to be g
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
     """A trial to run, or ``None`` where enough are settled or running."""
-    if sum(map(_counts, study.get_trials(deepcopy=False))) >= num_trials:
-        return None
-    trial = study.ask()
-    trial.set_user_attr(WORKER, identity())
-    trials = study.get_trials(deepcopy=False)
-    before = [t for t in trials if t.number < trial.number]
-    errand = _errand(trial)
-    doubled = errand is not None and any(_errand(t) == errand for t in before)
-    if doubled or sum(map(_counts, before)) >= num_trials:
+    past = _PASTS.setdefault(study, _Past())
+    while past.count(study.get_trials(deepcopy=False)) < num_trials:
+        trial = study.ask()
+        trial.set_user_attr(WORKER, identity())
+        before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
+        doubled = past.has(_errand(trial), before)
+        if not doubled and past.count(before) < num_trials:
+            return trial
         settle(study, trial, TrialState.FAIL, SURPLUS)
-        return take(study, num_trials) if doubled else None
-    return trial
+        if not doubled:
+            return None
+    return None
 
 
 def settle(
@@ -66,12 +67,17 @@ def settle(
     return True
 
 
-def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str) -> None:
-    """Fail a trial that its worker cannot finish, and queue it again to go on from its last checkpoint."""
+def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str, *, lost: bool = True) -> None:
+    """Fail a trial that its worker cannot finish, and queue it again to go on from its last checkpoint.
+
+    Args:
+        lost: Whether the trial may be to blame. A worker that was asked to stop, and has saved a checkpoint, does not
+            count towards :data:`MAX_ATTEMPTS`: under a time limit a long trial needs many.
+    """
     left = study._storage.get_trial(trial._trial_id)
     if left.state.is_finished():
         return
-    attempt = int(left.user_attrs.get(ATTEMPT, 0)) + 1
+    attempt = int(left.user_attrs.get(ATTEMPT, 0)) + lost
     if attempt >= MAX_ATTEMPTS:
         settle(study, left, TrialState.FAIL, "failed", f"{MAX_ATTEMPTS} workers were lost with it; last: {reason}")
         return
@@ -96,8 +102,37 @@ def _errand(trial: FrozenTrial | optuna.Trial) -> tuple[str, int] | None:
     return (POINT, attrs[POINT]) if POINT in attrs else None
 
 
-def _counts(trial: FrozenTrial) -> bool:
+def counts(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of those that are wanted: settled, or in somebody's hands."""
     return is_settled(trial) or (trial.state is TrialState.RUNNING and trial.user_attrs.get(OUTCOME) != SURPLUS)
+
+
+class _Past:
+    """A study's trials up to the first one that is not finished: they change no more, and are counted once.
+
+    With ten thousand of them, counting all for every trial takes longer than drawing its values.
+    """
+
+    def __init__(self) -> None:
+        self._num = self._counted = 0
+        self._errands: set[tuple[str, int] | None] = set()
+
+    def count(self, trials: list[FrozenTrial]) -> int:
+        """How many of the study's first trials, in order, are among those that are wanted."""
+        while self._num < len(trials) and trials[self._num].state.is_finished() and trials[self._num].number == self._num:
+            self._counted += is_settled(trials[self._num])
+            self._errands.add(_errand(trials[self._num]))
+            self._num += 1
+        return self._counted + sum(map(counts, trials[self._num :]))
+
+    def has(self, errand: tuple[str, int] | None, trials: list[FrozenTrial]) -> bool:
+        """Whether one of the study's first trials stands for an errand."""
+        return errand is not None and (
+            errand in self._errands or any(_errand(trial) == errand for trial in trials[self._num :])
+        )
+
+
+_PASTS: WeakKeyDictionary[optuna.Study, _Past] = WeakKeyDictionary()
 
 
 class Watch:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 from optuna.storages.journal import JournalFileBackend
@@ -15,7 +16,11 @@ from mythos_lab.recipe.errors import RecipeError
 
 _PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 10.0
+_OPENING_SECONDS = 30  # for a server to answer at all
+# Of SQLAlchemy. PendingRollbackError is what Optuna gets where a connection breaks under a query that it then repeats.
+_TRANSIENT = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "PendingRollbackError")
 _SCHEMES = ("journal:///path", "sqlite:///path", "postgresql+psycopg://", "mysql+pymysql://", "grpc://host:port")
+_SERVERS = ("postgresql", "mysql")
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
@@ -29,46 +34,68 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     Raises:
         RecipeError: No such kind of storage, a driver that is not installed, or a database that does not answer.
     """
+    shown = f"storage {without_password(url) if url else folder}"
     try:
         return patient(_open(url, folder))
-    except (ImportError, ValueError, StorageInternalError) as error:
-        if isinstance(error, RecipeError):
-            raise
-        raise RecipeError(f"storage {without_password(url or '')}: {' '.join(str(error).split())[:200]}") from None
+    except RecipeError as error:
+        raise RecipeError(f"{shown}: {error}") from None
+    except ImportError:
+        raise RecipeError(f"{shown}: {_missing_driver(url or '')}") from None
+    except (ValueError, OSError, StorageInternalError) as error:
+        raise RecipeError(f"{shown}: {_in_short(error)}") from None
     except Exception as error:  # what a driver raises where the database cannot be reached is its own affair
         if _module(error) not in ("sqlalchemy", "psycopg", "pymysql", "grpc"):
             raise
-        raise RecipeError(f"storage {without_password(url or '')}: {' '.join(str(error).split())[:200]}") from None
+        raise RecipeError(f"{shown}: {_in_short(error)}") from None
 
 
 def without_password(url: str) -> str:
-    """A storage's URL as it may be shown and written down."""
-    before, at, after = url.rpartition("@")
-    scheme, slashes, login = before.partition("://")
-    return f"{scheme}{slashes}{login.split(':')[0]}@{after}" if at else url
+    """A storage's URL as it may be shown and written down: without what a database's login or options hold."""
+    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
+    login, at, place = rest.rpartition("@")
+    return f"{scheme}{slashes}{login.partition(':')[0]}{at}{place}".partition("?")[0]
 
 
 def _open(url: str | None, folder: Path) -> BaseStorage:
     scheme, _, rest = (url or "").partition("://")
     if url is None or scheme == "journal":
-        path = Path(rest) if rest else folder / "journal.log"
+        # Absolute, or Optuna's lock could not tell that whoever held it is gone: it would look for the link's target.
+        path = (Path(rest) if rest else folder / "journal.log").absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
         return JournalStorage(JournalFileBackend(str(path)))
     if scheme == "grpc":
         host, _, port = rest.partition(":")
         if not port.isdigit():
-            raise RecipeError(f"storage {url}: expected grpc://host:port")
+            raise RecipeError("expected grpc://host:port")
         proxy = GrpcStorageProxy(host=host, port=int(port))
-        proxy.wait_server_ready(timeout=30)
+        proxy.wait_server_ready(timeout=_OPENING_SECONDS)
         return proxy
-    if scheme.split("+")[0] not in ("sqlite", "postgresql", "mysql"):
-        raise RecipeError(f"storage {without_password(url)}: expected one of: {', '.join(_SCHEMES)}")
-    # A connection that died with the database is noticed before it is used. SQLite's writers wait for each other.
-    options: dict[str, Any] = {"pool_pre_ping": True}
-    if scheme == "sqlite":
-        Path(rest[1:]).parent.mkdir(parents=True, exist_ok=True)
-        options["connect_args"] = {"timeout": 60}
+    kind = scheme.partition("+")[0]
+    if kind not in ("sqlite", *_SERVERS) or "://" not in url:
+        raise RecipeError(f"expected one of: {', '.join(_SCHEMES)}")
+    # A connection that died with the database is noticed before it is used.
+    options: dict[str, Any] = {"pool_pre_ping": True, "connect_args": {}}
+    named = sqlalchemy.make_url(url)
+    if "@" in (named.host or ""):  # half of the password, which the driver would show when it finds no such host
+        raise RecipeError("an @ in a password is written %40")
+    if kind == "sqlite":
+        if named.database in (None, "", ":memory:"):
+            raise RecipeError("a database in memory is seen by one process only; expected sqlite:///path")
+        Path(named.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        options["connect_args"]["timeout"] = 60  # writers wait for each other
+    elif "connect_timeout" not in named.query:
+        options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
     return get_storage(RDBStorage(url, engine_kwargs=options))
+
+
+def _missing_driver(url: str) -> str:
+    kind = url.partition("://")[0].partition("+")[0]
+    expected = next((scheme for scheme in _SCHEMES if scheme.startswith(f"{kind}+")), f"{kind}://")
+    return f"its driver is not installed; pip install 'mythos-lab[{kind}]' brings that of {expected}"
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split()).partition(" (Background on")[0][:200]
 
 
 def patient(storage: BaseStorage) -> BaseStorage:
@@ -115,8 +142,10 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, StorageInternalError) and error.__cause__ is not None:
         return is_transient(error.__cause__)
     if _module(error) == "sqlalchemy":
-        return type(error).__name__ in ("OperationalError", "InterfaceError", "InternalError", "TimeoutError")
-    return _module(error) == "grpc"
+        return type(error).__name__ in _TRANSIENT
+    # The proxy's own trouble with its database reaches us as an error that it did not expect.
+    code = error.code().name if _module(error) == "grpc" and hasattr(error, "code") else ""
+    return code in ("UNAVAILABLE", "DEADLINE_EXCEEDED") or (code == "UNKNOWN" and "OperationalError" in str(error))
 
 
 def _module(error: BaseException) -> str:

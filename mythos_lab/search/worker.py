@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -15,9 +16,12 @@ import optuna
 
 from mythos_lab.search.ledger import Heartbeat, Watch, hand_back, take
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import Space, load_space
+from mythos_lab.search.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
 from mythos_lab.training.run import Stopped
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_SIGNS_OF_IT = (*map(os.strerror, _DISK_FULL), "disk is full")  # the last one is SQLite's
 
 
 class Orders:
@@ -75,23 +79,31 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
         try:
             run_trial(space, study, trial, should_stop)
         except Stopped as stopped:
-            hand_back(study, trial, str(stopped))
+            hand_back(study, trial, str(stopped), lost=False)
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # another machine took this one to be gone, and has the trial now
         except Exception as error:
-            hand_back(study, trial, f"{type(error).__name__}: {error}")
+            hand_back(study, trial, f"{type(error).__name__}: {error}", lost=not is_disk_full(error))
             raise
     return True
 
 
-def main(source: str, folder: str, num_trials: str, worker: str) -> int:
-    """A worker process of a study on this machine."""
+def is_disk_full(error: BaseException | None) -> bool:
+    """Whether a full disk is behind an error, which libraries wrap in errors of their own."""
+    while error is not None:
+        if getattr(error, "errno", None) in _DISK_FULL or any(sign in str(error) for sign in _SIGNS_OF_IT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def main(source: str, folder: str, num_trials: str, worker: str, parent: str) -> int:
+    """A worker process of a study on this machine; ``parent`` is the study's process."""
     warnings.filterwarnings("ignore")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    parent = os.getppid()
     try:
-        space = load_space(source, Path(folder))
-        work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != parent)
+        space = load_space(source, Path(folder), os.environ.get(STORAGE_VARIABLE))
+        work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != int(parent))
     except Exception:
         traceback.print_exc()
         return 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mythos_blocks.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
@@ -12,18 +15,29 @@ from mythos_lab.search.engines.base import Job as Job
 ENGINES = {"local": "Local", "ray": "Ray", "slurm": "Slurm"}
 """Classes by engine; each stands in the module of the engine's name."""
 
+_OPTIONS = {"ray_address": "ray", "cpus_per_trial": "ray", "gpus_per_trial": "ray", "slurm": "slurm"}
 
-def make_engine(kind: str, job: Job) -> Engine:
-    """The engine of that name.
+
+def make_engine(kind: str, options: Mapping[str, Any]) -> Callable[[Job], Engine]:
+    """The engine of that name, for whatever job.
+
+    Args:
+        kind: ``local``, ``ray`` or ``slurm``.
+        options: Options of the engine's own, as the command line names them; those that are ``None`` were not given.
 
     Raises:
-        RecipeError: There is none, or what it needs is not installed.
+        RecipeError: There is none, what it needs is not there, or an option is not its own.
     """
     if kind not in ENGINES:
         raise RecipeError(f"--engine {kind}: {suggest(kind, ENGINES)}")
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given:
+        if _OPTIONS[name] != kind:
+            raise RecipeError(f"--{name.replace('_', '-')}: without --engine {_OPTIONS[name]} it has no effect")
     try:
         module = importlib.import_module(f"mythos_lab.search.engines.{kind}")
     except ModuleNotFoundError as error:
         raise RecipeError(f"--engine {kind}: {error.name} is not installed; pip install 'mythos-lab[{kind}]'") from None
-    engine: Engine = getattr(module, ENGINES[kind])(job)
-    return engine
+    engine: type[Engine] = getattr(module, ENGINES[kind])
+    engine.check(**given)
+    return functools.partial(engine, **given)

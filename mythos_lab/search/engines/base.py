@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 
+from mythos_lab.search.ledger import counts, is_settled
 from mythos_lab.search.space import Space
+
+_MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,15 @@ class Engine(ABC):
 
     def __init__(self, job: Job) -> None:
         self.job = job
+        self._deaths = self._settled = 0
+
+    @classmethod  # noqa: B027, most engines work anywhere
+    def check(cls, **options: Any) -> None:
+        """Refuse options, or a machine, with which no job can be worked off.
+
+        Raises:
+            RecipeError: Says what is wrong with them.
+        """
 
     @abstractmethod
     def tend(self) -> None:
@@ -52,3 +66,30 @@ class Engine(ABC):
     @abstractmethod
     def abandon(self) -> None:
         """Have running trials save a checkpoint and hand themselves back; waits until they have."""
+
+    def close(self) -> None:  # noqa: B027, most engines hold nothing
+        """Give back what the engine holds besides workers. Called last."""
+
+    def count_death(self, reason: str) -> None:
+        """Note that a worker came to a bad end.
+
+        Raises:
+            RuntimeError: Too many have, without a trial settled meanwhile.
+        """
+        settled = sum(map(is_settled, self.job.study.get_trials(deepcopy=False)))
+        if settled > self._settled:
+            self._deaths, self._settled = 0, settled
+        self._deaths += 1
+        if self._deaths > _MAX_DEATHS * self.job.num_workers:
+            raise RuntimeError(f"workers keep dying; {reason}")
+
+    def num_vacancies(self, num_busy: int) -> int:
+        """How many more workers would find a trial now.
+
+        Args:
+            num_busy: Workers that there are, some of which may not have taken a trial yet.
+        """
+        trials = self.job.study.get_trials(deepcopy=False)
+        num_running = sum(trial.state is TrialState.RUNNING for trial in trials)
+        num_left = self.job.num_trials - sum(map(counts, trials)) - max(0, num_busy - num_running)
+        return max(0, min(self.job.num_workers - num_busy, num_left))

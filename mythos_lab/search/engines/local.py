@@ -9,9 +9,8 @@ import sys
 from pathlib import Path
 
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.ledger import is_settled
+from mythos_lab.search.space import STORAGE_VARIABLE
 
-_MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
 
 
@@ -21,21 +20,14 @@ class Local(Engine):
     def __init__(self, job: Job) -> None:
         super().__init__(job)
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
-        self.deaths = self.settled = 0
-        self.finishing = False
 
     def tend(self) -> None:
-        settled = sum(map(is_settled, self.job.study.get_trials(deepcopy=False)))
-        if settled > self.settled:
-            self.deaths, self.settled = 0, settled
         for index in range(self.job.num_workers):
             worker = self.workers.get(index)
             if worker is None:
                 self.workers[index] = self._start(index)
             elif worker.poll() not in (None, 0):
-                self.deaths += 1
-                if self.deaths > _MAX_DEATHS * self.job.num_workers:
-                    raise RuntimeError(f"workers keep dying; {self._log(index)} says why")
+                self.count_death(f"{self._log(index)} says why")
                 self.workers[index] = self._start(index)
         if self.is_idle():
             self.workers.clear()  # they saw others at work that have since been lost
@@ -64,7 +56,9 @@ class Local(Engine):
         threads = str(max(1, (os.cpu_count() or 1) // self.job.num_workers))
         environment = {"OMP_NUM_THREADS": threads, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         space = self.job.space
-        arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index)]
+        if space.storage is not None:  # not among the arguments, which every user of the machine can list
+            environment[STORAGE_VARIABLE] = space.storage
+        arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index), str(os.getpid())]
         with self._log(index).open("ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "mythos_lab.search.worker", *arguments], env=environment, stdout=log, stderr=log

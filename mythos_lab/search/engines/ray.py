@@ -1,0 +1,206 @@
+"""Trials as Ray tasks: Ray finds each one a place among a cluster's CPUs and GPUs."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import optuna
+import ray
+from optuna.trial import TrialState
+
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.engines.base import Engine, Job
+from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
+from mythos_lab.search.ledger import WORKER, hand_back, identity
+from mythos_lab.search.opening import open_study
+from mythos_lab.search.space import STORAGE_VARIABLE, Space
+from mythos_lab.search.worker import run_one
+
+_PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
+_PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
+
+
+class Ray(Engine):
+    """One Ray task a trial; the coordinator keeps as many in flight as there may be workers.
+
+    Args:
+        job: What to work off.
+        ray_address: The cluster; that of ``RAY_ADDRESS`` without, or a Ray of its own on this machine.
+        cpus_per_trial: CPUs that a trial reserves, and threads that it uses where the recipe names no number; without,
+            the recipe's threads for each of its devices, or one.
+        gpus_per_trial: GPUs that a trial reserves; without, the recipe's devices where it asks for GPUs, or may take
+            them and the cluster has some.
+
+    Raises:
+        RecipeError: No cluster answers at the address, or this machine has less than a trial needs.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        *,
+        ray_address: str | None = None,
+        cpus_per_trial: float | None = None,
+        gpus_per_trial: float | None = None,
+    ) -> None:
+        super().__init__(job)
+        self._started = _connect(ray_address)
+        needs = Needs.of(job.space)
+        gpus = needs.gpus if needs.gpus is not None else int(ray.cluster_resources().get("GPU", 0) > 0)
+        self.cpus = needs.cpus if cpus_per_trial is None else cpus_per_trial
+        self.gpus = gpus if gpus_per_trial is None else gpus_per_trial
+        if self._started:
+            _check_fits(self.cpus, self.gpus)
+        self.assignment = Assignment.of(job)
+        self.tasks: dict[ray.ObjectRefGenerator, _Task] = {}
+
+    def tend(self) -> None:
+        self._collect()
+        taken = {task.slot for task in self.tasks.values()}
+        free = [slot for slot in range(self.job.num_workers) if slot not in taken]
+        for slot in free[: self.num_vacancies(len(self.tasks))]:
+            self._submit(slot)
+
+    def is_idle(self) -> bool:
+        self._collect()
+        return not self.tasks
+
+    def finish(self) -> None:
+        give(self.job, self.assignment, "finish")
+        self._recall()
+
+    def abandon(self) -> None:
+        give(self.job, self.assignment, "stop")
+        self._recall()
+        if self.tasks:
+            ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=_PATIENCE_SECONDS)
+        self._collect()
+        for reference, task in self.tasks.items():
+            ray.cancel(reference, force=True)
+            self._retry(task.worker)
+
+    def close(self) -> None:
+        if self._started:
+            ray.shutdown()
+
+    def _submit(self, slot: int) -> None:
+        # The URL and whatever else may be secret travel as arguments: Ray writes a runtime environment into its logs.
+        passed_on = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
+        passed_on.pop(STORAGE_VARIABLE, None)
+        task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus)
+        reference = task.remote(self.assignment, self.job.space.storage, passed_on, slot, max(1, int(self.cpus)))
+        self.tasks[reference] = _Task(slot)
+
+    def _recall(self) -> None:
+        """Take back the tasks that wait for a place."""
+        self._collect()
+        for reference, task in list(self.tasks.items()):
+            if task.worker is None:
+                ray.cancel(reference)
+
+    def _collect(self) -> None:
+        """Hear which tasks have begun and which have ended, and how."""
+        while self.tasks:
+            ready, _ = ray.wait(list(self.tasks), num_returns=len(self.tasks), timeout=0)
+            if not ready:
+                return
+            for reference in ready:
+                self._hear(reference)
+
+    def _hear(self, reference: ray.ObjectRefGenerator) -> None:
+        task = self.tasks[reference]
+        try:
+            task.worker = ray.get(next(reference))
+        except StopIteration:
+            del self.tasks[reference]
+        except ray.exceptions.TaskCancelledError:
+            del self.tasks[reference]
+        except ray.exceptions.RayTaskError as error:
+            del self.tasks[reference]
+            if isinstance(error.cause, Misplaced):
+                raise RecipeError(*error.cause.lines) from None
+            self._log(str(error))
+        except ray.exceptions.RayError as error:  # the process, or its whole machine
+            del self.tasks[reference]
+            self._retry(task.worker)
+            self._log(str(error))
+
+    def _retry(self, worker: str | None) -> None:
+        """Hand back the trial of a worker that Ray has seen die, without waiting for its signs of life to stop."""
+        for trial in self.job.study.get_trials(deepcopy=False):
+            if trial.state is TrialState.RUNNING and trial.user_attrs.get(WORKER) == worker:
+                hand_back(self.job.study, trial, f"worker {worker} is gone")
+
+    def _log(self, error: str) -> None:
+        log = self.job.space.folder / "ray.log"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(error.rstrip() + "\n")
+        self.count_death(f"{log} says why")
+
+
+@dataclass
+class _Task:
+    """A task in flight.
+
+    Attributes:
+        slot: Which of the study's workers it stands for.
+        worker: The process that it runs in; ``None`` until it does.
+    """
+
+    slot: int
+    worker: str | None = None
+
+
+# A retry of Ray's own would double ours, and know nothing of the trial's parameters and checkpoint.
+@ray.remote(max_retries=0, num_returns="streaming")
+def _run(
+    assignment: Assignment, storage: str | None, environment: dict[str, str], slot: int, num_threads: int
+) -> Iterator[str]:
+    """One trial: says which process it is in, and then runs it."""
+    yield identity()
+    os.environ.update(environment)
+    space, study = _study(assignment, storage, slot)
+    import torch
+
+    torch.set_num_threads(num_threads)
+    with Channel(study, assignment.channel) as orders:
+        if not orders.finish:
+            run_one(space, study, assignment.num_trials, lambda: orders.stop)
+
+
+@functools.lru_cache(maxsize=64)
+def _study(assignment: Assignment, storage: str | None, slot: int) -> tuple[Space, optuna.Study]:
+    """The study, opened once for all the tasks that a process runs in a slot."""
+    space = assignment.enter(storage)
+    return space, open_study(space, assignment.num_trials, slot)
+
+
+def _connect(address: str | None) -> bool:
+    """Connect to a cluster, or start one on this machine; whether it was started."""
+    if ray.is_initialized():
+        return False
+    # Ray tells its makers of every use of a cluster that it starts. A laboratory asks before it does so.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    if address.startswith("ray://"):
+        raise RecipeError(
+            f"--ray-address {address}: Ray's client cannot hear of trials that begin; expected host:port, "
+            "or auto on one of the cluster's machines"
+        )
+    dashboard = False if address == "local" else None
+    try:
+        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise RecipeError(f"--ray-address {address}: {' '.join(str(error).split())[:200]}") from None
+    return address == "local"
+
+
+def _check_fits(cpus: float, gpus: float) -> None:
+    has = ray.cluster_resources()
+    for option, wanted, kind in (("--cpus-per-trial", cpus, "CPU"), ("--gpus-per-trial", gpus, "GPU")):
+        if wanted > has.get(kind, 0):
+            raise RecipeError(f"{option}: a trial needs {wanted:g}, and this machine has {has.get(kind, 0):g}")

@@ -1,0 +1,144 @@
+"""Workers somewhere in a cluster: what they are told, and how they hear of more. They share a disk and the storage."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import optuna
+
+from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.engines.base import Job
+from mythos_lab.search.space import Space, load_space
+from mythos_lab.search.storage import without_password
+from mythos_lab.search.worker import Orders
+
+_POLL_SECONDS = 2.0
+
+Order = Literal["finish", "stop"]
+
+
+class Misplaced(RecipeError):
+    """A worker is where the study is not: another one would fare no better."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a worker is told of a job. It travels through files, and so holds no password.
+
+    Attributes:
+        source: The search space's file.
+        folder: The study's folder.
+        directory: The working directory, from which relative paths of recipes, tasks and stores count.
+        num_trials: Trials in all.
+        storage: Optuna's storage, without its password.
+        channel: Study attribute through which orders come.
+    """
+
+    source: Path
+    folder: Path
+    directory: Path
+    num_trials: int
+    storage: str | None
+    channel: str = field(default_factory=lambda: f"orders:{uuid.uuid4().hex[:8]}")
+
+    @classmethod
+    def of(cls, job: Job) -> Assignment:
+        """What the workers of a job are told; makes the study's folder, in which they meet."""
+        space = job.space
+        space.folder.mkdir(parents=True, exist_ok=True)
+        return cls(Path(space.source).absolute(), space.folder, Path.cwd(), job.num_trials, _shown(space.storage))
+
+    def enter(self, storage: str | None) -> Space:
+        """The search space, in the worker's process, which is at the coordinator's place from now on.
+
+        Args:
+            storage: Optuna's storage URL, as it reached this process.
+
+        Raises:
+            Misplaced: This machine does not see the study's files, or its storage.
+        """
+        warnings.filterwarnings("ignore")
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        machine = os.uname().nodename
+        for path in (self.directory, self.source, self.folder):
+            if not path.exists():
+                raise Misplaced(f"{path}: not on {machine}; a cluster's machines have to share the study's disk")
+        os.chdir(self.directory)
+        space = load_space(str(self.source), self.folder, storage)
+        if _shown(space.storage) != self.storage:
+            raise Misplaced(
+                f"storage {self.storage or 'in the study folder'}: {machine} was given "
+                f"{_shown(space.storage) or 'none'}; does the cluster pass the environment on?"
+            )
+        return space
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a trial needs of a machine.
+
+    Attributes:
+        cpus: Processor cores.
+        gpus: GPUs; ``None`` where the recipe takes one if there is one.
+    """
+
+    cpus: int
+    gpus: int | None
+
+    @classmethod
+    def of(cls, space: Space) -> Needs:
+        """What the recipe that varies declares: threads for each device, and devices."""
+        training = validate(dict(space.base), space.source).training
+        gpus = {"gpu": training.num_devices, "auto": None}.get(training.accelerator, 0)
+        return cls((training.num_threads or 1) * training.num_devices, gpus)
+
+
+class Channel(Orders):
+    """Orders to a worker that no signal of the coordinator reaches, read from the study while a ``with`` block runs.
+
+    Args:
+        study: The study, as the worker sees it.
+        name: The attribute that holds them.
+    """
+
+    def __init__(self, study: optuna.Study, name: str) -> None:
+        super().__init__()
+        self._study, self._name = study, name
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def read(self) -> None:
+        """Take note of what has been ordered so far."""
+        order = self._study._storage.get_study_user_attrs(self._study._study_id).get(self._name)
+        self.finish |= order is not None
+        self.stop |= order == "stop"
+
+    def _listen(self) -> None:
+        while not self._over.wait(_POLL_SECONDS):
+            self.read()
+
+    def __enter__(self) -> Channel:
+        self.read()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+def give(job: Job, assignment: Assignment, order: Order) -> None:
+    """Give an order to all workers of a job: to end with the trial in hand, or to lay it down."""
+    if job.study.user_attrs.get(assignment.channel) not in (order, "stop"):
+        job.study.set_user_attr(assignment.channel, order)
+
+
+def _shown(storage: str | None) -> str | None:
+    return without_password(storage) if storage else None

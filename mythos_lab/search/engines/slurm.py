@@ -1,0 +1,254 @@
+"""Workers as elements of a SLURM job array, submitted through submitit."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import submitit
+from submitit import helpers
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.slurm.slurm import SlurmExecutor
+
+from mythos_blocks.registry import suggest
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.engines.base import Engine, Job
+from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
+from mythos_lab.search.opening import open_study
+from mythos_lab.search.space import STORAGE_VARIABLE
+from mythos_lab.search.worker import Orders, work
+
+_PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
+_RECALL_SECONDS = 30.0
+_TIMEOUT_MINUTES = 60  # of an element that the user sets no limit; it is queued again, and goes on
+_REQUEUES = 1_000_000  # it is the study that ends, whatever the time limit of its elements
+
+_SHARED: dict[str, type] = {
+    "name": str,
+    "timeout_min": int,
+    "mem_gb": float,
+    "cpus_per_task": int,
+    "gpus_per_node": int,
+    "stderr_to_stdout": bool,
+}
+_LISTS = ("setup", "teardown", "srun_args")  # repeat them for more than one line
+_ONE = ("nodes", "tasks_per_node", "ntasks_per_node")  # a worker is one process; it starts a trial's other ranks itself
+_FREE = "additional_parameters."  # whatever sbatch knows and submitit does not, behind this prefix
+_CLUSTER = "cluster"
+
+
+class Slurm(Engine):
+    """An array of workers; those that end while trials are left are replaced by another array.
+
+    An element that runs into its time limit, or is preempted, saves a checkpoint, hands its trial back and is queued
+    again. Elements outlive the coordinator: what it has submitted works the study off without it.
+
+    Args:
+        job: What to work off.
+        slurm: ``key=value`` of submitit's ``AutoExecutor``, whose ``slurm_`` prefix may be left out;
+            ``cluster=local`` runs the array on this machine, without SLURM.
+    """
+
+    def __init__(self, job: Job, *, slurm: Sequence[str] = ()) -> None:
+        super().__init__(job)
+        needs = Needs.of(job.space)
+        settings = read_settings(slurm)
+        cluster = settings.pop(_CLUSTER, "slurm")
+        declared = {
+            "name": f"mythos-{job.space.file.name}",
+            "timeout_min": _TIMEOUT_MINUTES,
+            "cpus_per_task": needs.cpus,
+            **({"gpus_per_node": needs.gpus} if needs.gpus else {}),
+        }
+        limits = {f"{cluster}_max_num_timeout": _REQUEUES}
+        self.executor = submitit.AutoExecutor(job.space.folder / "slurm", cluster=cluster, **limits)
+        self.executor.update_parameters(**{**declared, **settings})
+        self.assignment = Assignment.of(job)
+        self.jobs: dict[int, submitit.Job[str | None]] = {}
+        self._recalled = -math.inf
+
+    @classmethod
+    def check(cls, **options: Any) -> None:
+        if read_settings(options.get("slurm", ())).get(_CLUSTER) != "local" and shutil.which("sbatch") is None:
+            raise RecipeError("--engine slurm: there is no sbatch here; start it on a machine that submits jobs")
+
+    def tend(self) -> None:
+        self._collect()
+        free = [index for index in range(self.job.num_workers) if index not in self.jobs]
+        indices = free[: self.num_vacancies(len(self.jobs))]
+        if not indices:
+            return
+        elements = [Element(self.assignment, index) for index in indices]
+        storage = self.job.space.storage
+        # The environment is what SLURM passes on without writing it beside the job. Where the study runs inside a job,
+        # that one's place is not the new one's.
+        passed_on = helpers.environment_variables(**({STORAGE_VARIABLE: storage} if storage else {}))
+        try:
+            with helpers.clean_env(), passed_on:
+                jobs = self.executor.submit_array(elements)
+        except (FailedJobError, FailedSubmissionError) as error:
+            raise RecipeError(f"--engine slurm: {_last_line(str(error))}") from None
+        self.jobs |= dict(zip(indices, jobs, strict=True))
+
+    def is_idle(self) -> bool:
+        self._collect()
+        return not self.jobs
+
+    def finish(self) -> None:
+        give(self.job, self.assignment, "finish")
+        self._recall()
+
+    def abandon(self) -> None:
+        give(self.job, self.assignment, "stop")
+        self._recalled = -math.inf
+        self._recall()
+        patient_until = time.monotonic() + _PATIENCE_SECONDS
+        while any(not job.done() for job in self.jobs.values()) and time.monotonic() < patient_until:
+            time.sleep(0.2)
+        for job in self.jobs.values():
+            if not job.done():
+                job.cancel(check=False)
+
+    def _recall(self) -> None:
+        """Take back the elements that wait in the queue. Asks SLURM, which is not to be done every second."""
+        if not self.jobs or time.monotonic() < self._recalled + _RECALL_SECONDS:
+            return
+        self._recalled = time.monotonic()
+        next(iter(self.jobs.values())).get_info()  # of all of them
+        for index, job in list(self.jobs.items()):
+            if job.state.upper() in ("PENDING", "REQUEUED"):
+                job.cancel(check=False)
+                del self.jobs[index]
+
+    def _collect(self) -> None:
+        """Hear which elements have ended, and how."""
+        for index, job in list(self.jobs.items()):
+            if not job.done():
+                continue
+            del self.jobs[index]
+            if not job.paths.result_pickle.exists() or job.exception() is not None:
+                self.count_death(f"{job.paths.stderr} says why")
+            elif (mistake := job.result()) is not None:
+                raise RecipeError(mistake)
+
+
+class Element:
+    """What an element of the array runs: one worker.
+
+    Args:
+        assignment: What it is told of the job. The storage's URL comes with the environment, which SLURM passes on.
+        index: Which of the study's workers it is.
+    """
+
+    def __init__(self, assignment: Assignment, index: int) -> None:
+        self.assignment, self.index = assignment, index
+
+    def __call__(self) -> str | None:
+        """Work; returns why this machine cannot, where it is not where the study is."""
+        try:
+            space = self.assignment.enter(os.environ.get(STORAGE_VARIABLE))
+        except Misplaced as misplaced:
+            return str(misplaced)
+        study = open_study(space, self.assignment.num_trials, self.index)
+        with Channel(study, self.assignment.channel) as orders:
+            leave = _Leave(orders)
+            work(space, self.assignment.num_trials, self.index, orders)
+        leave.requeue()
+        return None
+
+    def checkpoint(self) -> helpers.DelayedSubmission:
+        """What submitit queues again: the same worker, as the study holds all that it did."""
+        return helpers.DelayedSubmission(self)
+
+
+class _Leave:
+    """Heeds signals of SLURM: the trial is handed back first, and submitit queues the element again after that.
+
+    submitit itself would do so at once, in its signal handler, with the trial still on the stack. SIGTERM alone, which
+    comes with ``scancel`` and before a preemption, ends the worker without queueing it again.
+    """
+
+    def __init__(self, orders: Orders) -> None:
+        self.orders = orders
+        self.warning: int | None = None
+        number = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
+        self._requeue = signal.signal(number, self._warned)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def requeue(self) -> None:
+        """Have submitit queue this element again, where it was warned of its end. Does not return then."""
+        if self.warning is not None:
+            assert callable(self._requeue), "submitit has set a handler"
+            self._requeue(self.warning, None)
+
+    def _warned(self, number: int, frame: object) -> None:
+        self.warning = number
+        self._stop(number, frame)
+
+    def _stop(self, number: int, frame: object) -> None:
+        self.orders.finish = self.orders.stop = True
+
+
+def read_settings(settings: Sequence[str]) -> dict[str, Any]:
+    """Parameters of submitit's ``AutoExecutor``, from ``key=value`` each.
+
+    Raises:
+        RecipeError: A key that it does not have, a value of another type, or one that no worker could use.
+    """
+    own = SlurmExecutor._valid_parameters() - {*_SHARED, *_ONE, "time", "mem", "job_name", "num_gpus", _FREE[:-1]}
+    names = [*_SHARED, *own, _CLUSTER]
+    read: dict[str, Any] = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        name = key.removeprefix("slurm_")
+        name = {"time": "timeout_min", "mem": "mem_gb", "job_name": "name"}.get(name, name)
+        if not equals or not value:
+            raise RecipeError(f"--slurm {setting}: expected key=value, such as partition=gpu")
+        if name in _ONE:
+            if value != "1":
+                raise RecipeError(f"--slurm {setting}: a worker is one process, which starts a trial's other ranks")
+        elif name.startswith(_FREE):
+            read.setdefault(f"slurm_{_FREE[:-1]}", {})[name.removeprefix(_FREE)] = value
+        elif name not in names:
+            raise RecipeError(f"--slurm {key}: {suggest(name, names)}")
+        elif name == _CLUSTER:
+            if value not in ("slurm", "local"):
+                raise RecipeError(f"--slurm {setting}: expected slurm or local")
+            read[name] = value
+        elif name in _LISTS:
+            read.setdefault(f"slurm_{name}", []).append(value)
+        elif name in _SHARED:
+            read[name] = _typed(setting, value, _SHARED[name])
+        else:
+            read[f"slurm_{name}"] = _plain(value)
+    return read
+
+
+def _typed(setting: str, value: str, kind: type) -> Any:
+    plain = _plain(value)
+    if kind is str:
+        return value
+    if isinstance(plain, bool) != (kind is bool) or not isinstance(plain, (int, kind)):
+        expected = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
+        raise RecipeError(f"--slurm {setting}: expected {expected}{' of minutes' * setting.startswith('time')}")
+    return plain
+
+
+def _plain(value: str) -> int | float | bool | str:
+    if value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if re.fullmatch(r"\d+", value):
+        return int(value)
+    return float(value) if re.fullmatch(r"\d*\.\d+", value) else value
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "sbatch failed"
