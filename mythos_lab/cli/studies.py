@@ -15,23 +15,60 @@ def study(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna's storage URL; the same for every machine that is to take part.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="What places the workers: local, ray or slurm.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray cluster; RAY_ADDRESS without, or a Ray of its own on this machine.")
+    ] = None,
+    cpus_per_trial: Annotated[float | None, typer.Option(min=0, help="CPUs that Ray reserves for a trial.")] = None,
+    gpus_per_trial: Annotated[float | None, typer.Option(min=0, help="GPUs that Ray reserves for a trial.")] = None,
+    slurm: Annotated[
+        list[str] | None, typer.Option(help="key=value for SLURM, such as partition=gpu or timeout_min=240; repeat.")
+    ] = None,
 ) -> None:
-    """Search with Optuna; the same command again goes on with the study.
+    """Search with Optuna; the same command again goes on with the study, and on another machine takes part in it.
 
-    Example: `mythos study quickstart --trials 12 --workers 2`
+    Examples: `mythos study quickstart --trials 12 --workers 2`,
+    `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
     with one_line_errors():
         from mythos_lab.search.space import load_space
 
-        loaded = load_space(space)
+        loaded = load_space(space, storage=storage)
         from mythos_lab.search.study import Interrupted, run_study
 
+        options = {
+            "ray_address": ray_address,
+            "cpus_per_trial": cpus_per_trial,
+            "gpus_per_trial": gpus_per_trial,
+            "slurm": slurm,
+        }
         try:
-            run_study(loaded, num_trials=trials, num_workers=workers, engine=engine)
+            run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options)
         except Interrupted as interrupted:
             print(interrupted)
             raise typer.Exit(interrupted.status) from None
+
+
+@app.command()
+def proxy(
+    storage: Annotated[str, typer.Option(help="URL of the database.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 13000,
+    host: Annotated[
+        str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in, and asks none who it is.")
+    ] = "localhost",
+) -> None:
+    """Put Optuna's gRPC proxy before a database: many workers share its connections.
+
+    Example: `mythos proxy --storage postgresql+psycopg://me:secret@db/studies --host 0.0.0.0`, and elsewhere
+    `mythos study quickstart --storage grpc://HOST:13000`
+    """
+    with one_line_errors():
+        from mythos_lab.search.proxy import serve
+
+        serve(storage, host, port)
 
 
 @app.command()

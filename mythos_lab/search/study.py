@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import optuna
 import yaml
@@ -41,17 +42,30 @@ class Interrupted(Exception):
 
 
 def run_study(
-    space: Space, *, num_trials: int | None = None, num_workers: int | None = None, engine: str = "local"
+    space: Space,
+    *,
+    num_trials: int | None = None,
+    num_workers: int | None = None,
+    engine: str = "local",
+    options: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
     """Run a study, or go on with it, until ``num_trials`` trials are settled; print the result.
 
     Trials that a killed worker left behind are queued again and go on from their last checkpoint.
 
+    Args:
+        space: The search space.
+        num_trials: Trials in all; the space's own number without.
+        num_workers: Trials that may run at once; the space's own number without.
+        engine: What places them: ``local``, ``ray`` or ``slurm``.
+        options: The engine's own, see :func:`~mythos_lab.search.engines.make_engine`.
+
     Raises:
-        RecipeError: The storage cannot be opened, holds another study of that name, or the engine is not installed.
+        RecipeError: The storage cannot be opened, holds another study of that name, or the engine cannot work here.
         Interrupted: Ctrl-C or SIGTERM ended it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    make = make_engine(engine, options or {})
     num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers
     study = open_study(space, num_trials)
     if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
@@ -59,13 +73,14 @@ def run_study(
     enqueue_grid(study, space, num_trials)
     named, reason = space.sampler(num_trials)
     print(f"sampler: {named.kind} ({reason})")
+    placed = make(Job(space, study, num_trials, num_workers))
     tracker = _parent_run(space, study)
     watch = Watch(space.file.heartbeat)
     if retried := watch.reap(study):
         print(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     started = time.monotonic()
     try:
-        _work_off(make_engine(engine, Job(space, study, num_trials, num_workers)), watch)
+        _work_off(placed, watch)
     except BaseException:
         tracker.finish("KILLED")
         raise
@@ -113,8 +128,10 @@ def _work_off(engine: Engine, watch: Watch) -> None:
             while True:
                 settled = sum(map(is_settled, job.study.get_trials(deepcopy=False)))
                 progress.update(bar, completed=settled, best=_best(job.space, job.study))
-                if settled >= job.num_trials and engine.is_idle():
-                    return
+                if settled >= job.num_trials:
+                    if engine.is_idle():
+                        return
+                    engine.finish()
                 if interruption.signum == signal.SIGTERM:
                     raise Interrupted(128 + signal.SIGTERM)
                 if interruption.signum == signal.SIGINT and not interruption.finishing:
@@ -134,6 +151,8 @@ def _work_off(engine: Engine, watch: Watch) -> None:
     except BaseException:
         engine.abandon()
         raise
+    finally:
+        engine.close()
 
 
 class _Interruption:
