@@ -52,6 +52,13 @@ class Training(Declaration):
         "weights, gradients and optimiser state, and gathers the weights for each step.",
     )
 
+    @property
+    def shared_by(self) -> Literal["ddp", "fsdp2"] | None:
+        """The strategy that ``auto`` comes to; ``None`` for one device."""
+        if self.num_devices == 1:
+            return None
+        return "ddp" if self.strategy == "auto" else self.strategy
+
     @model_validator(mode="after")
     def _devices_share_batches(self) -> Self:
         if self.batch_size % self.num_devices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from torch.utils.data import IterableDataset
 
 from mythos_lab.tasks.base import Batch, Task
 from mythos_lab.training.ranks import Rank
+
+_NUM_ORDERED = 64
 
 
 class TrainingBatches(IterableDataset[Batch]):
@@ -26,6 +30,21 @@ class TrainingBatches(IterableDataset[Batch]):
         for step in range(self.first_step, self.max_steps):
             batch = range(step * self.batch_size, (step + 1) * self.batch_size)
             yield self.task.batch("train", self.rank.share(batch))
+
+
+def order_of(task: Task, batch_size: int) -> str:
+    """A hash of the first samples that training reads, in the order in which it reads them, hexadecimal.
+
+    The batch size is no part of it, nor is the number of steps: runs that read the same samples one after the other
+    have the same order.
+    """
+    batches = TrainingBatches(task, batch_size, math.ceil(_NUM_ORDERED / batch_size), 0, Rank())
+    digest, left = hashlib.sha256(), _NUM_ORDERED
+    for batch in batches:
+        for tokens, targets in zip(batch.tokens[:left], batch.targets[:left], strict=True):
+            digest.update(tokens.numpy().tobytes() + targets.numpy().tobytes())
+        left -= min(left, len(batch.tokens))
+    return digest.hexdigest()
 
 
 def first_step_of(checkpoint: Path) -> int:

@@ -58,9 +58,10 @@ def fit(module: TrainingModule, callbacks: list[L.Callback], checkpoint: Path | 
 
 
 def _strategy(module: TrainingModule) -> Any:
-    if module.rank.num == 1:
+    shared_by = module.recipe.training.shared_by
+    if shared_by is None:
         return "auto"
-    if module.recipe.training.strategy == "fsdp2":
+    if shared_by == "fsdp2":
         # One file, as every other strategy writes and reads.
         return ModelParallelStrategy(module.rank.num, tensor_parallel_size=1, save_distributed_checkpoint=False)
     # A step may leave parameters out: a loop's later iterations, an expert. Buffers are the same on all ranks already.

@@ -24,7 +24,7 @@ from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
 from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
-from mythos_lab.training.data import first_step_of
+from mythos_lab.training.data import first_step_of, order_of
 from mythos_lab.training.endings import Diverged as Diverged
 from mythos_lab.training.endings import Pruned as Pruned
 from mythos_lab.training.endings import RankDied as RankDied
@@ -33,7 +33,7 @@ from mythos_lab.training.fit import fit
 from mythos_lab.training.launch import joined
 from mythos_lab.training.module import DTYPES, TrainingModule
 from mythos_lab.training.rank import follow_declared
-from mythos_lab.training.ranks import check_devices, declared
+from mythos_lab.training.ranks import check_devices, declared, device_of
 from mythos_lab.training.result import (
     CHECKPOINT,
     RECIPE,
@@ -242,7 +242,9 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     state = state or {"key": uuid.uuid4().hex}
     dump_recipe(recipe, folder / RECIPE)
     write_whole(folder / STATE, json.dumps(state))
-    machine, data = environment(), {"fingerprint": task.fingerprint(), **task.identity()}
+    order = order_of(task, recipe.training.batch_size)
+    machine = environment(device_of(recipe, 0))
+    data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
     write_whole(folder / "environment.json", json.dumps(machine, indent=1))
     write_whole(folder / "data.json", json.dumps(data, indent=1))
     tags = {

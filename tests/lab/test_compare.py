@@ -4,12 +4,18 @@ import json
 import shutil
 
 import pytest
+import torch
+import yaml
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from typer.testing import CliRunner
 
+from mythos_kernels.dispatch import backend
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.search.compare import compare
 from mythos_lab.search.inputs import differences, read_arm, unequal
+from mythos_lab.tracking.environment import environment
+from mythos_lab.training.data import order_of
 from mythos_lab.training.run import run
 
 SMALL = [
@@ -32,6 +38,8 @@ def runs(tmp_path_factory):
             "deeper": ["model.core.depth=2"],
             "slower": ["training.optimizer.lr=1e-3"],
             "other data": ["task.seed=5"],
+            "smaller batches, more of them": ["training.batch_size=4", "training.max_steps=8"],
+            "twice the steps": ["training.max_steps=8"],
         }.items():
             for seed in (0, 1, 2) if name in ("plain", "deeper") else (0,):
                 recipe = load_recipe("gated_loop", [*SMALL, *overrides, f"seed={seed}"])
@@ -61,12 +69,76 @@ def rewritten(folders, root, values):
     [
         ("plain", set()),
         ("slower", {"learning rate curve"}),
-        ("other data", {"data"}),
+        ("other data", {"data", "data order"}),
+        ("smaller batches, more of them", {"steps", "batch size", "learning rate curve"}),
+        ("twice the steps", {"steps", "tokens seen", "training FLOPs", "learning rate curve"}),
         ("deeper", {"model.core.depth", "parameters", "training FLOPs", "inference FLOPs per token"}),
     ],
 )
 def test_what_differs_is_named_and_nothing_else(runs, other, names):
     assert set(unequal(read_arm([runs["plain", 0]]), read_arm([runs[other, 0]]))) == names
+
+
+def changed(folder, root, file, **values):
+    """A copy of a run of which a file says something else."""
+    copy = root / f"{folder.name}-{len(list(root.iterdir()))}"
+    shutil.copytree(folder, copy)
+    read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
+    written = read((copy / file).read_text())
+    (written["training"] if file == "recipe.yaml" else written).update(values)
+    (copy / file).write_text(write(written))
+    return copy
+
+
+@pytest.mark.parametrize(
+    "file, values, names",
+    [
+        ("data.json", {"order": "ab12"}, {"data order"}),
+        ("environment.json", {"kernels": "triton"}, {"kernel path"}),
+        ("environment.json", {"attention": ["math"]}, {"kernel path"}),
+        ("environment.json", {"python": "3.14.0"}, set()),
+        ("recipe.yaml", {"num_devices": 2}, {"number of devices", "strategy"}),
+        ("recipe.yaml", {"num_devices": 2, "strategy": "fsdp2"}, {"number of devices", "strategy"}),
+    ],
+)
+def test_what_a_run_has_recorded_is_compared(runs, tmp_path, file, values, names):
+    plain = runs["plain", 0]
+    assert set(unequal(read_arm([plain]), read_arm([changed(plain, tmp_path, file, **values)]))) == names
+
+
+def test_a_strategy_that_auto_comes_to_is_no_difference(runs, tmp_path):
+    one, other = (
+        changed(runs["plain", 0], tmp_path, "recipe.yaml", num_devices=2, strategy=strategy)
+        for strategy in ("auto", "ddp")
+    )
+    assert unequal(read_arm([one]), read_arm([other])) == {}
+
+
+def test_runs_record_kernels_attention_and_the_order_of_their_samples(runs):
+    where = json.loads((runs["plain", 0] / "environment.json").read_text())
+    assert where["kernels"] == backend(torch.empty(0)) and where["attention"] == ["flash", "efficient", "cudnn", "math"]
+    order = {name: json.loads((runs[name, 0] / "data.json").read_text())["order"] for name, _ in runs}
+    assert order["plain"] == order["deeper"] == order["slower"] != order["other data"]
+
+
+def test_the_order_is_of_samples_whatever_the_batches():
+    class Reversed:
+        """Samples of a task, the first 128 of them backwards."""
+
+        def __init__(self, task):
+            self.task = task
+
+        def batch(self, split, indices):
+            backwards = self.task.batch(split, range(128)).map(lambda tensor: tensor.flip(0))
+            return backwards.map(lambda tensor: tensor[indices.start : indices.stop])
+
+    task = load_recipe("gated_loop", SMALL).task.build()
+    assert order_of(task, 4) == order_of(task, 50) == order_of(task, 100) != order_of(Reversed(task), 4)
+
+
+def test_attention_that_is_kept_from_a_path_is_recorded():
+    with sdpa_kernel(SDPBackend.MATH):
+        assert environment(torch.device("cpu"))["attention"] == ["math"]
 
 
 def test_other_seeds_and_initial_weights_are_inputs_too(runs):
