@@ -44,7 +44,6 @@ def ablate(
         from mythos_lab.recipe import load_recipe
         from mythos_lab.search.ablate import ablation, retuned, with_best_rates, write
         from mythos_lab.search.arms import values_by_arm
-        from mythos_lab.search.space import load_space
 
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
@@ -61,7 +60,8 @@ def ablate(
             matters=matters,
             declared=declare or [],
         )
-        space = load_space(str(write(file)))
+        rates = _numbers(retune) if retune else []
+        space = write(file)
         if dry_run:
             from mythos_lab.search.table import print_arms
 
@@ -70,11 +70,10 @@ def ablate(
         from mythos_lab.search.study import Interrupted, run_study
 
         try:
-            if retune:
+            if rates:
                 rate = composed.model_dump(mode="json")["training"]["optimizer"]["lr"]
-                tuning = load_space(str(write(retuned(file, rate, _numbers(retune)))))
-                tried = run_study(tuning, num_workers=workers)
-                space = load_space(str(write(with_best_rates(file, values_by_arm(tried), rate))))
+                tried = run_study(write(retuned(file, rate, rates)), num_workers=workers)
+                space = write(with_best_rates(file, values_by_arm(tried), rate))
             run_study(space, num_workers=workers)
         except Interrupted as interrupted:
             print(interrupted)

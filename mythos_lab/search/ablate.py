@@ -21,6 +21,7 @@ from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.specs import walk_specs
 from mythos_lab.search.match import BUDGETS
+from mythos_lab.search.space import Space, load_space
 
 Changes = dict[str, Any]
 
@@ -232,9 +233,18 @@ def with_best_rates(file: Mapping[str, Any], values: Mapping[str, float], rate: 
     return {**file, "arms": arms, "declared": [*file.get("declared", []), "learning rate curve"]}
 
 
-def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Path:
-    """The study's file on disk, which `mythos study` takes too."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
+    """Put the study's file on disk, where `mythos study` finds it too, and load it.
+
+    Raises:
+        RecipeError: It is no valid study; what stood there before stands there again.
+    """
     path = folder / f"{file['name']}.yaml"
+    before = path.read_bytes() if path.is_file() else None
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(dict(file), sort_keys=False, width=120), encoding="utf-8")
-    return path
+    try:
+        return load_space(str(path))
+    except RecipeError:
+        path.unlink() if before is None else path.write_bytes(before)
+        raise

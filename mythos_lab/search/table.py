@@ -37,7 +37,8 @@ def print_match(found: Match, written: Path | None) -> None:
         table.add_row(name, f"{a:,.0f}", f"{b:,.0f}", f"{miss:+.2%}")
     for path, (before, after) in found.varied.items():
         table.add_row(path, str(before), str(after), "")
-    table.add_row("model.core.depth", "", str(found.recipe.model_dump(mode="json")["model"]["core"]["depth"]), "")
+    if "model.core.depth" not in found.varied:
+        table.add_row("model.core.depth", "", str(found.recipe.model_dump(mode="json")["model"]["core"]["depth"]), "")
     console.print(table)
     if written is not None:
         console.print(f"written: {written}   train: mythos train {written}", highlight=False, soft_wrap=True)
@@ -121,6 +122,7 @@ def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
     if done:
         seed = next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None)
         console.print(f"best:   mythos depth {_shown(seed)}", highlight=False, soft_wrap=True)
+    console.print(f"card:   {_shown(space.folder / 'card.md')}", highlight=False, soft_wrap=True)
     console.print("more:   mythos ui", highlight=False)
     if space.num_trials(len(trials) + _NUM_MORE) > len(trials):
         again = f"again:  mythos study {_called(space.source)} --trials {len(trials) + _NUM_MORE}"

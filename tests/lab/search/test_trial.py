@@ -11,6 +11,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search import trial as trials
 from mythos_lab.search.arms import complete, verdicts
+from mythos_lab.search.card import write_card
 from mythos_lab.search.holdout import open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.table import print_study
@@ -105,6 +106,11 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
         "arms declare what they change"
     )
     assert all(c.verdict.num_seeds == 2 for c in judged.values())
+
+    page, figure = write_card(space, found)
+    written = page.read_text()
+    assert "| deep | " in written and "2 paired seeds each" in written and figure.stat().st_size > 1000
+    assert write_card(space, open_study(space)) == [page, figure] and page.read_text() == written
 
     opened = open_holdout(space, found)
     assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}

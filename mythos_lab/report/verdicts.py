@@ -1,0 +1,37 @@
+"""The figure of verdicts: differences with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+
+def verdict_figure(
+    intervals: Mapping[str, tuple[float, float, float]], matters: float, metric: str, against: str, path: Path
+) -> Path:
+    """Draw each arm's difference from the first, with its 95 % interval and the band that does not matter.
+
+    Args:
+        intervals: Difference and both ends by arm.
+        matters: Half the width of the band.
+        metric: What differs.
+        against: The first arm.
+        path: Where to write.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(intervals)), layout="constrained")
+    axes.axvspan(-matters, matters, color="0.9", label=f"does not matter (±{matters:g})")
+    axes.axvline(0, color="0.5", linewidth=0.8)
+    for y, (name, (difference, low, high)) in enumerate(reversed(list(intervals.items()))):
+        axes.plot([low, high], [y, y], color="C0", linewidth=2)
+        axes.plot(difference, y, "o", color="C0")
+    axes.set_yticks(range(len(intervals)), reversed(list(intervals)))
+    axes.set(ylim=(-0.6, len(intervals) - 0.4), xlabel=f"{metric}, difference from {against}")
+    axes.legend(frameon=False, fontsize="small")
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+    return path

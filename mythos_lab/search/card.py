@@ -1,0 +1,100 @@
+"""A study's card: one page of Markdown that says what was asked, what was held equal, and what came out.
+
+It is made from the study alone, so that it comes out the same whenever it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from mythos_lab.report.verdicts import verdict_figure
+from mythos_lab.search.arms import complete, verdicts
+from mythos_lab.search.compare import Comparison
+from mythos_lab.search.ledger import OUTCOME, REASON, is_settled
+from mythos_lab.search.space import ARM, Space
+from mythos_lab.search.trial import VALUES
+from mythos_lab.search.verdict import half_width
+
+CARD, FIGURE = "card.md", "verdicts.png"
+
+
+def write_card(space: Space, study: optuna.Study) -> list[Path]:
+    """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths."""
+    found = verdicts(space, study) if space.file.arms else {}
+    (space.folder / CARD).write_text(card(space, study, found), encoding="utf-8")
+    if not found:
+        return [space.folder / CARD]
+    metric = next(iter(found.values())).metric
+    intervals = {name: (c.verdict.difference, c.verdict.low, c.verdict.high) for name, c in found.items()}
+    against = next(iter(space.file.arms))
+    figure = verdict_figure(intervals, space.file.matters, metric, against, space.folder / FIGURE)
+    return [space.folder / CARD, figure]
+
+
+def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> str:
+    """The page."""
+    file = space.file
+    trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
+    lines = [f"# {file.name}", "", *([file.description, ""] if file.description else [])]
+    overrides = " ".join(file.overrides)
+    lines += [f"Recipe `{file.recipe}`{f' with `{overrides}`' if overrides else ''}.", ""]
+    if file.hold is not None:
+        held = ", ".join(f"{metric} = {value:,.4g}" for metric, value in file.hold.budgets.items())
+        lines += [f"Held within {file.hold.tolerance:.0%}, by {', '.join(file.hold.paths)}: {held}.", ""]
+    if file.constraints:
+        lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]
+    seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
+    lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval.", ""]
+    lines += [*_results(space, complete(study)), ""]
+    if found:
+        lines += [*_verdicts(space, found), ""]
+    lines += _left_out(trials)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
+    objectives = list(space.file.objectives)
+    names = sorted({name for trial in done for name in trial.params})
+    yield _row(["trial", *names, *objectives, "cost/params"])
+    yield _row(["---"] * (2 + len(names) + len(objectives)))
+    for trial in done:
+        means = [_mean(trial, name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        params = [_short(trial.params.get(name, "")) for name in names]
+        yield _row([str(trial.number), *params, *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"])
+
+
+def _verdicts(space: Space, found: Mapping[str, Comparison]) -> Iterable[str]:
+    first = next(iter(found.values()))
+    yield f"{first.metric} against {next(iter(space.file.arms))}, p by Holm's method over {len(found)} verdicts:"
+    yield ""
+    yield _row([ARM, "difference", "95 % interval", "p", "verdict", "also differs in"])
+    yield _row(["---"] * 6)
+    for name, comparison in found.items():
+        v = comparison.verdict
+        interval = f"{v.low:+.3g} to {v.high:+.3g}"
+        outcome = v.outcome if v.outcome != "not enough seeds" else f"not enough seeds (finds {v.detectable:.2g})"
+        others = ", ".join(comparison.undeclared) or "nothing undeclared"
+        yield _row([name, f"{v.difference:+.3g}", interval, f"{v.p_adjusted:.2g}", outcome, others])
+
+
+def _left_out(trials: list[FrozenTrial]) -> list[str]:
+    ended = [t for t in trials if t.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed")]
+    return [f"- trial {t.number} {t.user_attrs[OUTCOME]}: {t.user_attrs.get(REASON, '')}" for t in ended]
+
+
+def _mean(trial: FrozenTrial, name: str, value: float) -> str:
+    by_seed = trial.user_attrs.get(VALUES, {}).get(name, [])
+    return f"{value:.4g}" if len(by_seed) < 2 else f"{fmean(by_seed):.4g} ± {half_width(by_seed):.2g}"
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
