@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from torch import nn
 
@@ -65,11 +66,27 @@ class CachePolicy:
         return sum(self.by_layer.values())
 
 
+_APART = {"name", "description", "seed", "evaluation", "stability", "tracking", "waive"}
+_APART_IN_TRAINING = {"max_steps", "schedule", "validate_every", "log_every", "num_threads", "accelerator"}
+"""Fields that change nothing about a step, here and above."""
+
+
 class _Subject:
-    """A recipe's model on the meta device, its task, and their rehearsal, each made when it is first asked for."""
+    """A recipe's model on the meta device, its task, and their rehearsal, each made when it is first asked for.
+
+    Recipes that differ in nothing that a step depends on are equal as subjects.
+    """
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
+        left_out: Any = {**dict.fromkeys(_APART, True), "training": _APART_IN_TRAINING}
+        self._written = recipe.model_dump_json(exclude=left_out)
+
+    def __hash__(self) -> int:
+        return hash(self._written)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Subject) and other._written == self._written
 
     @cached_property
     def _built(self) -> tuple[LoopedTransformer, Task]:
@@ -86,6 +103,12 @@ class _Subject:
     @cached_property
     def rehearsal(self) -> Rehearsal:
         return Rehearsal(self._recipe, *self._built)
+
+
+@lru_cache(maxsize=64)
+def _kept(subject: _Subject) -> _Subject:
+    """The subject that was equal to this one, with what was rehearsed of it."""
+    return subject
 
 
 class Cost:
@@ -105,13 +128,11 @@ class Cost:
     """
 
     def __init__(self, recipe: Recipe, num_loops: int | None = None) -> None:
-        self.recipe, self._fixed, self._subject = recipe, num_loops, _Subject(recipe)
+        self.recipe, self._fixed, self._subject = recipe, num_loops, _kept(_Subject(recipe))
 
     def at(self, num_loops: int) -> Cost:
         """The same at a loop count."""
-        other = Cost(self.recipe, num_loops)
-        other._subject = self._subject
-        return other
+        return Cost(self.recipe, num_loops)
 
     @property
     def _model(self) -> LoopedTransformer:
@@ -235,7 +256,7 @@ def cost(recipe: Recipe) -> Cost:
 
 
 def cost_metric(recipe: Recipe, name: str) -> float:
-    """One count of a recipe by its metric name, ``cost/params``. Counts of the last recipes are kept.
+    """One count of a recipe by its metric name, ``cost/params``.
 
     Raises:
         RecipeError: It is no cost, or one of decoding and the recipe does not decode.
@@ -243,12 +264,7 @@ def cost_metric(recipe: Recipe, name: str) -> float:
     known = {f"cost/{count}": count for count in COUNTS}
     if name not in known:
         raise RecipeError(f"{name}: no cost; {suggest(name, known)}")
-    return float(getattr(_kept(recipe.model_dump_json()), known[name]))
-
-
-@lru_cache(maxsize=64)
-def _kept(written: str) -> Cost:
-    return Cost(Recipe.model_validate_json(written))
+    return float(getattr(Cost(recipe), known[name]))
 
 
 def loop_counts(text: str) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
@@ -89,7 +89,7 @@ class Rehearsal:
         self.recipe, self.model = recipe, model
         self.batch: Batch = task.batch("train", range(recipe.training.batch_size))
         self._losses = Losses.of(recipe)
-        self._steps: dict[tuple[int, int], TrainingStep] = {}
+        self._done: dict[Any, Any] = {}
         self._dry = DryRun()
         self._dry.adopt(self.model)
 
@@ -104,12 +104,39 @@ class Rehearsal:
 
     def training_step(self, iterations: Iterations) -> TrainingStep:
         """One optimiser step at these loop counts."""
-        if not isinstance(iterations, int):
-            return self._training_step(iterations)
-        key = iterations, self.model.core.gradient.window(iterations)
-        if key not in self._steps:
-            self._steps[key] = self._training_step(iterations)
-        return self._steps[key]
+        counts = tuple(iterations.flatten().tolist()) if isinstance(iterations, Tensor) else iterations
+        window = self.model.core.gradient.window(iterations) if isinstance(iterations, int) else None
+        done: TrainingStep = self._once(("step", counts, window), lambda: self._training_step(iterations))
+        return done
+
+    def forward(self, num_loops: int) -> ForwardPass:
+        """Scoring the batch as evaluation does, at a loop count."""
+        done: ForwardPass = self._once(("forward", num_loops), lambda: self._forward(num_loops))
+        return done
+
+    def decoding(self, num_loops: int) -> Decoding:
+        """Reading a sequence of the task's length and one more token.
+
+        Raises:
+            RecipeError: The recipe's positions read later ones.
+        """
+        done: Decoding = self._once(("decoding", num_loops), lambda: self._decoding(num_loops))
+        return done
+
+    def cache(self, num_loops: int, policy: KVPolicy) -> dict[Path, int]:
+        """Bytes of one sequence's cache under a policy, by the place of the layer: ``("core", 0)``.
+
+        Raises:
+            RecipeError: The recipe's positions read later ones.
+        """
+        core = self.model.core
+        declared, core.kv_policy = core.kv_policy, policy
+        try:
+            with self._decoder(num_loops) as (decoder, ledger):
+                decoder.prefill(self.batch.tokens[:1])
+        finally:
+            core.kv_policy = declared
+        return ledger.by_layer()
 
     def _training_step(self, iterations: Iterations) -> TrainingStep:
         with self._running():
@@ -138,8 +165,7 @@ class Rehearsal:
         optimizer.step()
         self.model.after_optimizer_step()
 
-    def forward(self, num_loops: int) -> ForwardPass:
-        """Scoring the batch as evaluation does, at a loop count."""
+    def _forward(self, num_loops: int) -> ForwardPass:
         batch = self.batch
         with self._running(), torch.no_grad(), FlopCount() as counter, _Calls(self.model.core) as calls:
             self.model.eval()
@@ -152,12 +178,7 @@ class Rehearsal:
             live.follow(_tensors((out.state.h, out.state.carry, halting)))
         return ForwardPass(counter.total, live.now // len(batch.tokens), calls.params(num_loops))
 
-    def decoding(self, num_loops: int) -> Decoding:
-        """Reading a sequence of the task's length and one more token.
-
-        Raises:
-            RecipeError: The recipe's positions read later ones.
-        """
+    def _decoding(self, num_loops: int) -> Decoding:
         tokens = self.batch.tokens[:1]
         with self._decoder(num_loops) as (decoder, ledger):
             with FlopCount() as prefill:
@@ -166,21 +187,6 @@ class Rehearsal:
             with FlopCount() as decode:
                 decoder.step(tokens[:, 0])
         return Decoding(prefill.total, decode.total, held)
-
-    def cache(self, num_loops: int, policy: KVPolicy) -> dict[Path, int]:
-        """Bytes of one sequence's cache under a policy, by the place of the layer: ``("core", 0)``.
-
-        Raises:
-            RecipeError: The recipe's positions read later ones.
-        """
-        core = self.model.core
-        declared, core.kv_policy = core.kv_policy, policy
-        try:
-            with self._decoder(num_loops) as (decoder, ledger):
-                decoder.prefill(self.batch.tokens[:1])
-        finally:
-            core.kv_policy = declared
-        return ledger.by_layer()
 
     @contextmanager
     def _decoder(self, num_loops: int) -> Iterator[tuple[Decoder, _Ledger]]:
@@ -193,6 +199,11 @@ class Rehearsal:
             decoder = Decoder(self.model.eval(), 1, iterations=num_loops)
             decoder.cache = ledger = _Ledger(1, self.batch.tokens.shape[1] + 1)
             yield decoder, ledger
+
+    def _once(self, key: Any, do: Callable[[], Any]) -> Any:
+        if key not in self._done:
+            self._done[key] = do()
+        return self._done[key]
 
     @contextmanager
     def _running(self) -> Iterator[None]:

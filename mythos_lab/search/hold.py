@@ -1,21 +1,13 @@
-"""Equal budgets: solve for the one field that brings every candidate to the same cost."""
+"""Equal budgets: solve for the fields that bring every candidate to the same costs."""
 
 from __future__ import annotations
 
-import copy
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from mythos_blocks.spec import Declaration
-from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.cost import cost, count
-from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.paths import set_path
-from mythos_lab.recipe.schema import Recipe
-
-_LARGEST = 2**16
-_NEIGHBOURS = 8  # values on either side that are tried, since not every one builds (heads must divide widths)
+from mythos_lab.search.sized import Sized
 
 
 class Hold(Declaration):
@@ -42,52 +34,22 @@ class Vetoed(Exception):
 
 
 def held(config: dict[str, Any], hold: Hold, source: str) -> dict[str, Any]:
-    """The candidate with ``hold.by`` set so that its cost is nearest to the budget.
+    """The candidate with the fields of ``hold.by`` set so that its costs are nearest to the budgets.
 
     Raises:
+        RecipeError: A path is no whole-number field, no size changes a budget that is missed, or a budget is not
+            counted for such a recipe.
         Vetoed: The nearest misses by more than the tolerance.
     """
-    if len(hold.budgets) > 1 or len(hold.paths) > 1:
-        raise RecipeError(f"{source}: hold: one budget and one field")
-    [(metric, budget)], [path] = hold.budgets.items(), hold.paths
-    low, high = 1, 2
-    while high < _LARGEST and (_cost_at(config, hold, high, source, nearby=True) or 0) < budget:
-        low, high = high, high * 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        value = _cost_at(config, hold, middle, source, nearby=True)
-        low, high = (middle, high) if value is not None and value < budget else (low, middle)
-    near = {
-        n: value
-        for n in range(max(1, high - _NEIGHBOURS), high + _NEIGHBOURS + 1)
-        if (value := _cost_at(config, hold, n, source)) is not None
-    }
-    if not near:
-        raise Vetoed(f"no legal {path} near {high}")
-    best = min(near, key=lambda n: abs(near[n] - budget))
-    miss = near[best] / budget - 1
-    if abs(miss) > hold.tolerance:
-        raise Vetoed(f"{metric} misses {budget:g} by {miss:+.1%} at the nearest {path}={best}")
-    return _with(config, path, best, source)
-
-
-def _cost_at(config: dict[str, Any], hold: Hold, n: int, source: str, nearby: bool = False) -> float | None:
-    """The held cost at a value; with ``nearby``, of the next larger value that builds."""
-    [metric], [path] = hold.budgets, hold.paths
-    for candidate in range(n, n + _NEIGHBOURS if nearby else n + 1):
-        try:
-            recipe = validate(_with(config, path, candidate, source), source)
-        except RecipeError:
-            continue
-        if metric == "cost/params":
-            from mythos_lab.recipe.compose import build_on_meta
-
-            return float(count(build_on_meta(recipe)[0]))
-        return cost(recipe).metrics()[metric]
-    return None
-
-
-def _with(config: dict[str, Any], path: str, value: int, source: str) -> dict[str, Any]:
-    changed = copy.deepcopy(config)
-    set_path(Recipe, changed, path, value, source)
-    return changed
+    sized = Sized(config, hold.paths, f"{source}: hold.by")
+    found = sized.solve(hold.budgets, hold.tolerance)
+    if found is None:
+        raise Vetoed(f"no legal {' and '.join(hold.paths)} near {', '.join(map(str, sized.start))}")
+    if found.mismatch > hold.tolerance:
+        missed = ", ".join(
+            f"{metric} misses {budget:g} by {miss:+.1%}"
+            for (metric, budget), miss in zip(hold.budgets.items(), found.misses, strict=True)
+        )
+        sizes = ", ".join(f"{path}={size}" for path, size in zip(hold.paths, found.sizes, strict=True))
+        raise Vetoed(f"{missed} at the nearest {sizes}")
+    return sized.config(found.sizes)

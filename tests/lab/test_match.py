@@ -3,15 +3,13 @@
 import pytest
 import torch
 import yaml
-from torch.utils.flop_counter import FlopCounterMode
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.recipe.cost import mask_for
-from mythos_lab.recipe.losses import Losses
-from mythos_lab.search.match import match
-from mythos_lab.training.run import assemble
+from mythos_lab.recipe.cost import cost
+from mythos_lab.search.match import BUDGETS, match
+from tests.lab.counting import Real, assemble, bytes_between_steps, profiled_peak, torch_counts
 
 SHORT = ["training.batch_size=2", "task.validation_size=8", "task.test_size=8"]
 
@@ -22,17 +20,11 @@ def stored(recipe):
 
 def expected_training_flops(recipe):
     """torch's own counter on real steps at every loop count, weighed by how often the sampler draws it."""
-    model, task = assemble(recipe)
-    batch = task.batch("train", range(recipe.training.batch_size))
-    losses = Losses.of(recipe)
-    total = 0.0
-    for n, share in enumerate(model.core.loops.training_pmf().tolist()):
-        if not n or not share:
-            continue
-        with FlopCounterMode(display=False) as counter:
-            out = model(batch.tokens, mask_for(recipe, batch.allowed), n, record=losses.every_step)
-            losses(model, out, batch.targets)[0].backward()
-        total += share * counter.get_total_flops()
+    real, total = Real(recipe), 0.0
+    real.model.train()
+    for n, share in enumerate(real.model.core.loops.training_pmf().tolist()):
+        if n and share:
+            total += share * torch_counts(lambda n=n: real.step(n))
     return total * recipe.training.max_steps
 
 
@@ -63,6 +55,43 @@ def test_a_loop_for_a_stack():
     assert abs(stored(found.recipe) / stored(original) - 1) <= 0.01
 
 
+def test_a_loop_that_computes_as_much_as_a_stack():
+    original = load_recipe("fixed_depth", [*SHORT, "task.length=16"])
+    found = match(original, ["training_flops"], loops=3)
+    assert assemble(found.recipe)[0].core.loops.max_loops == 3
+    assert abs(expected_training_flops(found.recipe) / expected_training_flops(original) - 1) <= 0.01
+
+
+def test_as_many_parameters_and_as_much_computing_by_longer_or_shorter_training():
+    original = load_recipe("gated_loop", SHORT)
+    found = match(original, ["training_flops", "params"], ["training.max_steps", "model.core.layer.feedforward.hidden"])
+    assert abs(stored(found.recipe) / stored(original) - 1) <= 0.01
+    assert abs(expected_training_flops(found.recipe) / expected_training_flops(original) - 1) <= 0.01
+    assert found.recipe.training.max_steps > 2 * original.training.max_steps, "a step of one layer costs less"
+
+
+def test_a_stack_that_takes_as_much_memory():
+    original = load_recipe("looped", ["training.batch_size=8", "task.validation_size=8"])
+    found = match(original, ["memory"])
+    peaks = []
+    for recipe in (original, found.recipe):
+        real = Real(recipe)
+        real.model.train()
+        most = real.model.core.loops.max_loops
+        real.step(most)
+        before = bytes_between_steps(real.model, real.optimizer)
+        peaks.append(before + profiled_peak(lambda real=real, most=most: real.step(most)))
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.05)
+
+
+@pytest.mark.parametrize("name", sorted(set(BUDGETS) - {"params", "training_flops", "memory"}))
+def test_every_budget_can_be_held(name):
+    original = load_recipe("looped", SHORT)
+    found = match(original, [name])
+    metric = BUDGETS[name].removeprefix("cost/")
+    assert abs(getattr(cost(found.recipe), metric) / getattr(cost(original), metric) - 1) <= 0.01
+
+
 def test_the_sizes_that_are_solved_for_can_be_chosen():
     found = match(load_recipe("gated_loop"), ["params"], ["model.core.depth", "model.width"])
     assert set(found.varied) == {"model.core.depth", "model.width"} and found.mismatch <= 0.01
@@ -85,6 +114,8 @@ def test_what_cannot_be_held_together_is_refused_with_the_nearest():
         ("gated_loop", {"hold": ["params"], "loops": 4}, "the counterpart of a looped recipe has none"),
         ("fixed_depth", {"hold": ["params"], "loops": 1}, "at least 2"),
         ("mqar", {"hold": ["params"], "loops": 2}, "feed-forward 'identity' has no inner size"),
+        ("gated_loop", {"hold": ["cache_bytes"]}, "mask: 'task' lets positions read later ones"),
+        ("looped", {"hold": ["params"], "vary": ["training.max_steps"]}, "max_steps: does not change cost/params"),
     ],
 )
 def test_mistakes(recipe, options, said):
