@@ -209,8 +209,15 @@ def _notes(built: LoopedTransformer, model: dict[str, Any], most_loops: int) -> 
         yield f"grow with the width: {', '.join(sizes)}"
     if most_loops > 1:
         yield loops_note(model["core"]["loops"])
+        window = built.core.loops.gradient_window
+        if window == "half_mean" or (window is not None and window < most_loops):
+            yield (
+                f"gradient_window {window}: arms of more loops are differentiated in part, which lowers phi "
+                "(.46 to .38 in arXiv 2604.21106)"
+            )
     if any(isinstance(module, RoutedExperts) for module in built.modules()):
         yield "experts count as stored, whether or not a token is routed to them"
+    yield "the learning rate is the recipe's in every arm: what it costs at other sizes counts as theirs"
 
 
 def _counts(recipe: Recipe, counted: Counted) -> tuple[int, int, int]:

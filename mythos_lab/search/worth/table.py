@@ -38,7 +38,8 @@ def print_plan(sweep: Sweep, written: Path) -> None:
     for note in sweep.notes:
         console.print(note, highlight=False, soft_wrap=True)
     console.print(
-        f"{sweep.num_runs} runs: {len(sweep.arms)} arms of {sweep.num_seeds} seeds, {sweep.training_flops:.3g} FLOPs",
+        f"{sweep.num_runs} runs: {len(sweep.arms)} arms of {sweep.num_seeds} seed{'s' * (sweep.num_seeds > 1)}, "
+        f"{sweep.training_flops:.3g} FLOPs",
         highlight=False,
         soft_wrap=True,
     )

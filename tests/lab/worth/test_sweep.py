@@ -97,6 +97,16 @@ def test_samplers_without_a_mean_are_fixed_and_the_reader_is_told():
     assert "the recipe's sampler 'uniform' has no mean to set" in " ".join(sweep.notes)
 
 
+@pytest.mark.parametrize(
+    "recipe, loops, said",
+    [("huginn", [1, 8], True), ("huginn", [1, 4], False), ("parcae", [1, 2], True), ("looped", [1, 4], False)],
+)
+def test_truncated_gradients_are_named(recipe, loops, said):
+    """Huginn's window is 4 loops here, Parcae's half the mean; the others have none."""
+    notes = " ".join(plan(recipe, widths=[48], loops=loops, steps=[300]).notes)
+    assert ("arms of more loops are differentiated in part" in notes) is said
+
+
 def test_the_plan_says_what_the_runs_cost():
     sweep = plan("gated_loop", **SMALL)
     total = 0
