@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
+from queue import Empty, Queue
 
 import torch
 import torch.distributed as dist
@@ -48,8 +49,7 @@ def joined(recipe: Recipe, folder: Path, resumed: bool) -> Iterator[Rank]:
             dist.broadcast_object_list([str(folder.absolute()), resumed], src=0, device=meeting.rank.device)
             yield meeting.rank
     else:
-        _share_cores(recipe, num)
-        with _started(recipe, num, folder, resumed) as rank:
+        with _cores_shared(recipe, num), _started(recipe, num, folder, resumed) as rank:
             yield rank
 
 
@@ -65,10 +65,10 @@ def follows(recipe: Recipe, index: int, port: int, ready: int) -> Iterator[Rank]
     """
     num = recipe.training.num_devices
     rank = Rank(index, num, index, num, device_of(recipe, index))
-    _share_cores(recipe, num)
     threading.Thread(target=_end_with_rank_0, daemon=True).start()
     os.write(ready, b"!")
-    with _grouped(rank, TCPStore(_ADDRESS, port, num, is_master=False, timeout=_TIMEOUT)):
+    store = TCPStore(_ADDRESS, port, num, is_master=False, timeout=_TIMEOUT)
+    with _cores_shared(recipe, num), _grouped(rank, store):
         yield rank
 
 
@@ -83,9 +83,8 @@ def follows_declared(recipe: Recipe, meeting: Meeting) -> Iterator[tuple[Path, b
 
 @contextmanager
 def _met(recipe: Recipe, meeting: Meeting) -> Iterator[None]:
-    _share_cores(recipe, meeting.rank.num_local)
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = meeting.address, str(meeting.port)
-    with _grouped(meeting.rank, None):
+    with _cores_shared(recipe, meeting.rank.num_local), _grouped(meeting.rank, None):
         yield
 
 
@@ -93,8 +92,11 @@ def _met(recipe: Recipe, meeting: Meeting) -> Iterator[None]:
 def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[Rank]:
     rank = Rank(0, num, 0, num, device_of(recipe, 0))
     store = TCPStore(_ADDRESS, 0, num, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
-    others = [_Other(index, store.port, folder, resumed) for index in range(1, num)]
+    others: list[_Other] = []
+    dead: Queue[_Other] = Queue()
     try:
+        for index in range(1, num):
+            others.append(_Other(index, store.port, folder, resumed, dead))
         for other in others:
             other.wait_until_ready()
         with _grouped(rank, store):
@@ -103,9 +105,11 @@ def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[
             yield rank
         for other in others:
             other.let_end()
-    except Exception as error:
-        for other in others:
-            other.raise_if_died(error)
+    except (Diverged, RankDied):
+        raise
+    except RuntimeError as error:  # what a broken connection is; whose, the first to die says
+        with suppress(Empty):
+            raise dead.get(timeout=_GRACE_SECONDS).death() from error
         raise
     finally:
         for other in others:
@@ -135,8 +139,8 @@ def _grouped(rank: Rank, store: TCPStore | None) -> Iterator[None]:
 class _Other:
     """A rank that this process has started."""
 
-    def __init__(self, index: int, port: int, folder: Path, resumed: bool) -> None:
-        self.index, self.log = index, folder / f"rank-{index}.log"
+    def __init__(self, index: int, port: int, folder: Path, resumed: bool, dead: Queue[_Other]) -> None:
+        self.index, self.log, self._dead = index, folder / f"rank-{index}.log", dead
         self._ending, self._watcher = False, threading.Thread(target=self._watch, daemon=True)
         self._ready, write = os.pipe()
         command = [sys.executable, "-m", "mythos_lab.training.rank", str(folder.absolute()), str(index)]
@@ -156,29 +160,28 @@ class _Other:
         os.close(write)
 
     def wait_until_ready(self) -> None:
+        """Return when the rank is about to meet the others.
+
+        Raises:
+            RankDied: It never will.
+        """
         if not os.read(self._ready, 1):
-            self.process.wait()
-            raise RankDied(self.index, self.process.returncode, self.log)
+            raise self.death()
 
     def watch(self) -> None:
-        """Break what waits for this rank when it dies. Gloo notices by itself; NCCL would wait."""
+        """Report its death, and break what waits for it. Gloo notices by itself; NCCL would wait."""
         self._watcher.start()
 
     def _watch(self) -> None:
         os.read(self._ready, 1)
-        if self.process.wait() != 0 and not self._ending and dist.group.WORLD is not None:
-            dist.group.WORLD.abort()
+        if self.process.wait() != 0 and not self._ending:
+            self._dead.put(self)
+            if dist.group.WORLD is not None:
+                dist.group.WORLD.abort()
 
-    def raise_if_died(self, error: Exception) -> None:
-        """Say that this rank has died, where that is what broke this process."""
-        if not isinstance(error, RuntimeError) or isinstance(error, (Diverged, RankDied)):
-            return
-        try:
-            status = self.process.wait(_GRACE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return
-        if status != 0:
-            raise RankDied(self.index, status, self.log) from error
+    def death(self) -> RankDied:
+        """What it died of."""
+        return RankDied(self.index, self.process.wait(), self.log)
 
     def let_end(self) -> None:
         """Give it the time to end by itself."""
@@ -203,8 +206,15 @@ def _end_with_rank_0() -> None:
     os._exit(1)
 
 
-def _share_cores(recipe: Recipe, num: int) -> None:
-    if recipe.training.num_threads is not None:
+@contextmanager
+def _cores_shared(recipe: Recipe, num: int) -> Iterator[None]:
+    """Each of ``num`` processes takes its part of the threads that this one has, unless the recipe says how many."""
+    before = torch.get_num_threads()
+    if recipe.training.num_threads is None and device_type(recipe) == "cpu":
+        torch.set_num_threads(max(1, before // num))
+    elif recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
-    elif device_type(recipe) == "cpu":
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // num))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.run import Pruned, RankDied, Stopped, run
 from tests.lab.training.runs import assert_same, history
 
@@ -28,7 +30,9 @@ SYSTEMS = {
     "openmythos, experts' bias and ACT: ddp": ("openmythos", "ddp", ["task.length=16", "model.width=32"]),
     "openmythos, experts' bias and ACT: fsdp2": ("openmythos", "fsdp2", ["task.length=16", "model.width=32"]),
     "gated_loop, a loop count for each sequence: ddp": ("gated_loop", "ddp", ["model.core.loops_per=sequence"]),
-    "gated_loop, a loop count for each sequence: fsdp2": ("gated_loop", "fsdp2", ["model.core.loops_per=sequence"]),
+    "gated_loop, a loop count for each sequence: fsdp2": pytest.param(
+        "gated_loop", "fsdp2", ["model.core.loops_per=sequence"], marks=pytest.mark.slow
+    ),
     "other numbers of scored tokens on each, and terms that are means over them": (
         "gated_loop",
         "auto",
@@ -105,6 +109,47 @@ def test_a_rank_that_dies_fails_the_run_which_then_goes_on(tmp_path):
     run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
     assert MlflowClient().get_run(run_id).info.status == "FAILED"
     assert run(recipe(2), folder=tmp_path / "broken").status == "finished"
+
+
+def test_the_others_end_when_rank_0_is_killed(tmp_path):
+    script = """
+import os, signal, sys
+from tests.lab.training.test_devices import others, recipe, run
+
+def die(step, scores):
+    print(others()[0].pid, flush=True)
+    sys.stdin.readline()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+run(recipe(2), on_validation=die)
+"""
+    (tmp_path / "rank_0.py").write_text(script)
+    rank_0 = subprocess.Popen(
+        [sys.executable, tmp_path / "rank_0.py"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    other = os.pidfd_open(int(rank_0.stdout.readline()))
+    assert select.select([other], [], [], 0) == ([], [], [])  # it lives
+    rank_0.communicate(b"\n")
+    assert rank_0.returncode == -9 and select.select([other], [], [], 60)[0] == [other]
+    os.close(other)
+
+
+def test_fsdp2_spreads_weights_and_optimiser_state(monkeypatch):
+    held = {}
+
+    def count(module):
+        held["weights"] = sum(p.to_local().numel() for p in module.parameters())
+        held["whole"] = sum(p.numel() for p in module.parameters())
+        states = module.optimizers().optimizer.state.values()
+        held["moments"] = sum(state["exp_avg"].to_local().numel() for state in states)
+        raise Pruned
+
+    monkeypatch.setattr(TrainingModule, "validate_now", count)
+    assert run(recipe(2, overrides=["training.strategy=fsdp2"])).status == "pruned"
+    assert held["weights"] == held["moments"] and 0.5 <= held["weights"] / held["whole"] < 0.51
 
 
 def test_a_rank_that_cannot_start_says_why(tmp_path, monkeypatch):

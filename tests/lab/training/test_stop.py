@@ -17,24 +17,28 @@ from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, assert_same, history
 
 
+SHORT = [
+    "training.max_steps=10", "training.validate_every=5", "task.length=32",
+    "evaluation.depth_factor=1", "evaluation.knockouts=false",
+]  # fmt: skip
+
+
 def after(num_steps):
     """A ``should_stop`` that says yes when it is asked for the ``num_steps``-th time."""
     asked = iter(range(1, 1000))
     return lambda: next(asked) >= num_steps
 
 
-@pytest.mark.parametrize("stop", [7, 10, 20], ids=["between validations", "at a validation", "after the last step"])
+@pytest.mark.parametrize("stop", [3, 5, 10], ids=["between validations", "at a validation", "after the last step"])
 def test_a_stopped_run_goes_on_to_the_numbers_of_an_unbroken_one(stop, tmp_path):
-    recipe = load_recipe(
-        "openmythos", [*SMALL, "task.length=32", "evaluation.depth_factor=1", "evaluation.knockouts=false"]
-    )
+    recipe = load_recipe("openmythos", [*SMALL, *SHORT])
     unbroken = run(recipe, folder=tmp_path / "unbroken")
     with pytest.raises(Stopped) as stopped:
         run(recipe, folder=tmp_path / "broken", should_stop=after(stop))
     assert (stopped.value.folder, stopped.value.step) == (tmp_path / "broken", stop)
     run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
     assert MlflowClient().get_run(run_id).info.status == "KILLED"
-    assert [step for step, _ in history(run_id, "train/loss")] == [s for s in (0, 5, 10, 15, 19) if s < stop]
+    assert [step for step, _ in history(run_id, "train/loss")] == [s for s in (0, 5, 9) if s < stop]
 
     resumed = run(recipe, folder=tmp_path / "broken")
     assert resumed.run_id == run_id and MlflowClient().get_run(run_id).info.status == "FINISHED"
@@ -57,8 +61,11 @@ def test_pruning_comes_before_stopping(tmp_path):
     assert run(load_recipe("gated_loop", SMALL), on_validation=prune, should_stop=after(10)).status == "pruned"
 
 
-@pytest.mark.parametrize("number, status", [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
-def test_train_stops_on_signals_and_prints_what_goes_on(number, status, monkeypatch):
+@pytest.mark.parametrize(
+    "number, status, num_devices",
+    [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 1), pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow)],
+)
+def test_train_stops_on_signals_and_prints_what_goes_on(number, status, num_devices, monkeypatch):
     step_of, before = TrainingModule.training_step, [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
 
     def interrupted(self, batch, batch_idx):
@@ -67,7 +74,7 @@ def test_train_stops_on_signals_and_prints_what_goes_on(number, status, monkeypa
         return step_of(self, batch, batch_idx)
 
     monkeypatch.setattr(TrainingModule, "training_step", interrupted)
-    overrides = [*SMALL, "training.schedule={kind: constant, warmup_steps: 0}"]
+    overrides = [*SMALL, "training.schedule={kind: constant, warmup_steps: 0}", f"training.num_devices={num_devices}"]
     result = CliRunner().invoke(app, ["train", "gated_loop", *overrides])
     assert result.exit_code == status and "stopped after step 7" in result.output, result.output
     assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
