@@ -1,6 +1,6 @@
 """How often 95 % intervals of phi hold the truth, by how they are made: simulated sweeps, several kinds of noise.
 
-    python benchmarks/worth_intervals.py                   # minutes, on one core
+    python benchmarks/worth_intervals.py                   # half an hour, on one core
     python benchmarks/worth_intervals.py --sweeps 20       # whether it runs
 
 Sweeps follow the law with phi = .46 but for the noise of their runs, three seeds a cell. Prints, for each form and each
@@ -136,15 +136,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sweeps", type=int, default=200)
     parser.add_argument("--noise", type=float, default=0.01, help="standard deviation of a run's log loss")
+    parser.add_argument("--cells", type=int, nargs="*", choices=[*DESIGNS], default=[*DESIGNS])
+    parser.add_argument("--forms", nargs="*", choices=[*FORMS], default=[*FORMS])
     arguments = parser.parse_args()
-    for num_cells, (widths, loops) in DESIGNS.items():
+    for num_cells in arguments.cells:
+        widths, loops = DESIGNS[num_cells]
         print(f"\n{num_cells} cells | " + " | ".join(NOISES))
-        for form, ends in FORMS.items():
+        for form in arguments.forms:
             row = []
             for kind in NOISES:
                 rng = np.random.default_rng(0)
                 drawn = [sweep(rng, kind, arguments.noise, widths, loops) for _ in range(arguments.sweeps)]
-                found = np.array([ends(cells, rng) for cells in drawn])
+                found = np.array([FORMS[form](cells, rng) for cells in drawn])
                 held = np.mean((found[:, 0] <= PHI) & (found[:, 1] >= PHI))
                 row.append(f"{held:.3f} ({np.median(found[:, 1] - found[:, 0]):.3f})")
             print(f"{form} | " + " | ".join(row), flush=True)
