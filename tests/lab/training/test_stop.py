@@ -16,7 +16,6 @@ from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, assert_same, history
 
-
 SHORT = [
     "training.max_steps=10", "training.validate_every=5", "task.length=32",
     "evaluation.depth_factor=1", "evaluation.knockouts=false",
