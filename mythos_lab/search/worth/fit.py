@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,7 +88,7 @@ def fit_law(
         cells: What was measured.
         delta: The Huber loss's threshold in log loss. ``None`` takes :data:`DELTA`, or 1.345 standard deviations of a
             cell's mean by its seeds where that is more: far below the noise, the Huber loss is the absolute value,
-            which needs up to half as many runs again for the same interval.
+            whose intervals are a quarter wider (``benchmarks/worth_intervals.py``).
         intervals: Parameters whose intervals are wanted; the others' are left open.
         confidence: Of the intervals.
 
@@ -115,30 +115,30 @@ def fit_law(
         found, losses = minimise(law, targets, better[None], law.free, delta)
         best, loss = found[0], float(losses[0])
     residuals = law.log_loss(best[None])[0] - targets
-    limits = {"alpha": (0.0, math.inf), "beta": (0.0, math.inf)} | {name: (0.0, math.inf) for name in ("E", "A", "B")}
-    values = natural(best)
-    parameters = {}
-    for index, name in enumerate(PARAMETERS):
-        if not law.free[index]:
-            continue
-        low, high = ends.get(index, (None, None))
-        if index >= E:
-            low, high = (None if end is None else math.exp(end) for end in (low, high))
-        open_low, open_high = limits.get(name, (-math.inf, math.inf))
-        parameters[name] = Estimate(values[name], open_low if low is None else low, open_high if high is None else high)
+    inside = (law.low < best) & (best < law.high)
     return Fit(
         cells=tuple(cells),
-        parameters=parameters,
-        at_bound=tuple(
-            name
-            for index, name in enumerate(PARAMETERS)
-            if law.free[index] and not law.low[index] < best[index] < law.high[index]
-        ),
+        parameters=_estimates(law, best, ends),
+        at_bound=tuple(name for name, free, ok in zip(PARAMETERS, law.free, inside, strict=True) if free and not ok),
         predicted=tuple(np.exp(targets + residuals).tolist()),
         delta=delta,
         freedom=freedom,
         scatter=math.sqrt(float((residuals**2).sum()) / freedom) if freedom > 0 else math.nan,
     )
+
+
+def _estimates(law: Law, best: Array, ends: Mapping[int, tuple[float | None, float | None]]) -> dict[str, Estimate]:
+    """What is fitted, by name, in its natural unit."""
+    values = natural(best)
+    found = {}
+    for index, name in enumerate(PARAMETERS):
+        if law.free[index]:
+            low, high = ends.get(index, (None, None))
+            if index >= E:
+                low, high = (None if end is None else math.exp(end) for end in (low, high))
+            least = -math.inf if index == PHI else 0.0
+            found[name] = Estimate(values[name], least if low is None else low, math.inf if high is None else high)
+    return found
 
 
 def _starts(law: Law, targets: Array) -> Array:
