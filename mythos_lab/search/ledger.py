@@ -18,6 +18,8 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from mythos_lab.search.queue_only import QueueOnly
+
 OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
 RETRY_OF, ATTEMPT, POINT = "retry_of", "attempt", "point"
 KILLED, SURPLUS = "killed", "surplus"
@@ -31,14 +33,18 @@ _MISSED = 5  # signs of life before a worker on another machine is taken to be g
 
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
-    """A trial to run, or ``None`` where enough are settled or running."""
-    past = _PASTS.setdefault(study, _Past())
-    while past.count(study.get_trials(deepcopy=False)) < num_trials:
+    """A trial to run, or ``None`` where enough are settled or running, or where no point of a grid is waiting."""
+    past, is_grid = _PASTS.setdefault(study, _Past()), isinstance(study.sampler, QueueOnly)
+    while past.count(trials := study.get_trials(deepcopy=False)) < num_trials:
+        if is_grid and not any(t.state is TrialState.WAITING for t in trials):
+            return None
         trial = study.ask()
         trial.set_user_attr(WORKER, identity())
         before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        doubled = past.has(_errand(trial), before)
-        if not doubled and past.count(before) < num_trials:
+        errand = _errand(trial)
+        doubled = past.has(errand, before)
+        is_blank = is_grid and errand is None  # another worker was faster
+        if not doubled and not is_blank and past.count(before) < num_trials:
             return trial
         settle(study, trial, TrialState.FAIL, SURPLUS)
         if not doubled:
@@ -119,9 +125,11 @@ class _Past:
 
     def count(self, trials: list[FrozenTrial]) -> int:
         """How many of the study's first trials, in order, are among those that are wanted."""
-        while self._num < len(trials) and trials[self._num].state.is_finished() and trials[self._num].number == self._num:
-            self._counted += is_settled(trials[self._num])
-            self._errands.add(_errand(trials[self._num]))
+        for trial in trials[self._num :]:
+            if not trial.state.is_finished() or trial.number != self._num:
+                break
+            self._counted += is_settled(trial)
+            self._errands.add(_errand(trial))
             self._num += 1
         return self._counted + sum(map(counts, trials[self._num :]))
 

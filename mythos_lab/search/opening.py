@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from itertools import islice
 from typing import Any
 
 import optuna
@@ -17,6 +18,8 @@ from mythos_lab.search.pruners import NO_PRUNER, make_pruner
 from mythos_lab.search.samplers import make_sampler, sampler_settings
 from mythos_lab.search.space import Space
 from mythos_lab.search.storage import open_storage
+
+_AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
 DEFINITION = "definition"
 """Study attribute: everything that decides what a trial's numbers mean."""
@@ -59,15 +62,19 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     return study
 
 
-def enqueue_grid(study: optuna.Study, space: Space, num_trials: int) -> None:
-    """Queue every point of a grid that is not there yet."""
+def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> None:
+    """Queue the next points of a grid where few are waiting; called again and again by who watches over the study."""
     if space.sampler(num_trials)[0].kind != "grid":
         return
     assert space.points is not None, "a grid's sampler was accepted"
-    there = {trial.user_attrs.get(POINT) for trial in study.get_trials(deepcopy=False)}
-    for i, point in enumerate(space.points):
-        if i not in there:
-            study.enqueue_trial(point, user_attrs={POINT: i})
+    trials, ahead = study.get_trials(deepcopy=False), max(_AHEAD, 4 * num_workers)
+    num_waiting = sum(trial.state is TrialState.WAITING for trial in trials)
+    if num_waiting > ahead // 2:
+        return
+    there = {trial.user_attrs.get(POINT) for trial in trials}
+    missing = (i for i in range(len(space.points)) if i not in there)
+    for i in islice(missing, ahead - num_waiting):
+        study.enqueue_trial(space.points[i], user_attrs={POINT: i})
 
 
 def _check_definition(study: optuna.Study, trials: list[FrozenTrial], space: Space) -> None:

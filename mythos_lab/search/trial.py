@@ -77,14 +77,14 @@ def _train(
     folder: Path,
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
-    """Train every seed; the first alone may be pruned. Seeds that an earlier attempt finished are read back."""
+    """Train every seed; the first alone may be pruned. Runs that an earlier attempt brought to an end are read back."""
     number, loops = folder.name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
     metrics: list[dict[str, float]] = []
     runs: list[str] = []
     for seed in range(recipe.seed, recipe.seed + space.file.seeds):
         seeded = recipe.model_copy(update={"seed": seed, "name": f"{space.file.name}-{number}-seed-{seed}"})
         place = folder / f"seed-{seed}"
-        done = _finished(place, seeded)
+        done = _ended(place, seeded)
         if done is None:
             result = run(
                 seeded,
@@ -104,12 +104,12 @@ def _train(
     return {"status": "finished", "metrics": [{k: v for k, v in m.items() if k in shared} for m in metrics]}
 
 
-def _finished(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
-    """The result of a run that an earlier attempt at the trial brought to its end."""
+def _ended(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """The result of a run that an earlier attempt at the trial brought to its end, a bad one included."""
     if not (folder / RESULT).is_file() or read_recipe(folder) != recipe:
         return None
     written: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    return written if written["status"] == "finished" else None
+    return written
 
 
 def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: bool) -> Callable[[int, Scores], None]:

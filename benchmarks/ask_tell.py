@@ -1,0 +1,282 @@
+"""What a study's bookkeeping costs a trial: by storage, by sampler, and by how many trials are finished.
+
+    python -m benchmarks.ask_tell                          # a quarter of an hour, on one core
+    python -m benchmarks.ask_tell --finished 10 --repeats 3 --storages journal --samplers random    # whether it runs
+
+Prints two tables in Markdown. A trial is what a worker pays for one with twelve parameters, six of them choices, beside
+training: ``ledger.take``, twelve ``suggest``, ``ledger.settle``, with the finished trials of the study as real ones are
+(parameters, value, what the laboratory notes). The first table takes random draws, so that the storage shows; the
+second a journal, so that the sampler does. Figures are medians, in milliseconds of the clock. PostgreSQL is started in
+a temporary folder, without fsync; the proxy stands before SQLite, in a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import socket
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    distribution_to_json,
+)
+from optuna.storages import RDBStorage, run_grpc_proxy_server
+from optuna.storages._rdb import models  # inserting ten thousand trials one by one takes minutes
+from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from mythos_lab.search.ledger import FOLDER, OUTCOME, WORKER, Watch, identity, settle, take
+from mythos_lab.search.named import Named
+from mythos_lab.search.samplers import StudyFacts, make_sampler
+from mythos_lab.search.storage import open_storage
+from tests.lab.search.postgres import cluster
+
+STORAGES = ("journal", "sqlite", "postgresql", "grpc")
+SAMPLERS = ("random", "qmc", "cmaes", "nsgaii", "tpe", "gp")
+FINISHED = (10, 1_000, 10_000)
+MOST_GP = 200  # it is refused above 500
+GENERATION = "NSGAIISampler:generation"
+
+CHOICES = ["none", "add", "lti", "gate"]
+DISTRIBUTIONS: dict[str, BaseDistribution] = {
+    **{f"model.core.size_{i}": FloatDistribution(1e-4, 1.0, log=True) for i in range(6)},
+    **{f"model.core.part_{i}": CategoricalDistribution(CHOICES) for i in range(6)},
+}
+NUMBERS_ONLY: dict[str, BaseDistribution] = {f"model.core.size_{i}": FloatDistribution(1e-4, 1.0) for i in range(12)}
+
+
+def finished(num: int, space: dict[str, BaseDistribution], population: int) -> list[FrozenTrial]:
+    """Finished trials as the laboratory leaves them."""
+    rng = random.Random(0)
+    trials = []
+    for number in range(num):
+        params = {
+            name: rng.choice(CHOICES) if isinstance(d, CategoricalDistribution) else rng.uniform(1e-4, 1.0)
+            for name, d in space.items()
+        }
+        notes = {
+            OUTCOME: "complete",
+            FOLDER: f"trials/{number:04d}",
+            WORKER: identity(),
+            "values_by_seed": {"val/loss": [rng.random()]},
+            "mlflow_runs": [f"{rng.getrandbits(128):032x}"],
+            "flops_per_step": rng.random(),
+        }
+        trials.append(
+            create_trial(
+                value=rng.random(),
+                params=params,
+                distributions=space,
+                user_attrs=notes,
+                system_attrs={GENERATION: number // population},
+            )
+        )
+    return trials
+
+
+class Recorder(BaseJournalBackend):
+    """Collects a journal's entries, to be written at once."""
+
+    def __init__(self) -> None:
+        self.logs: list[dict[str, Any]] = []
+
+    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
+        return iter(self.logs[log_number_from:])
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self.logs += logs
+
+
+def fill_journal(path: Path, name: str, trials: Sequence[FrozenTrial]) -> None:
+    recorder = Recorder()
+    study = optuna.create_study(study_name=name, storage=optuna.storages.JournalStorage(recorder))
+    study.add_trials(trials)
+    JournalFileBackend(str(path)).append_logs(recorder.logs)
+
+
+def fill_database(url: str, name: str, trials: Sequence[FrozenTrial]) -> None:
+    storage = RDBStorage(url)
+    study = optuna.create_study(study_name=name, storage=storage)
+    now, insert = trials[0].datetime_complete, sqlalchemy.insert
+    rows = [
+        {"number": n, "study_id": study._study_id, "state": "COMPLETE", "datetime_start": now, "datetime_complete": now}
+        for n in range(len(trials))
+    ]
+    with storage.engine.begin() as connection:
+        connection.execute(insert(models.TrialModel.__table__), rows)
+        ids = connection.scalars(
+            sqlalchemy.select(models.TrialModel.trial_id)
+            .where(models.TrialModel.study_id == study._study_id)
+            .order_by(models.TrialModel.number)
+        ).all()
+        pairs = list(zip(ids, trials, strict=True))
+        connection.execute(
+            insert(models.TrialValueModel.__table__),
+            [{"trial_id": i, "objective": 0, "value": t.value, "value_type": "FINITE"} for i, t in pairs],
+        )
+        connection.execute(
+            insert(models.TrialParamModel.__table__),
+            [
+                {
+                    "trial_id": i,
+                    "param_name": key,
+                    "param_value": d.to_internal_repr(t.params[key]),
+                    "distribution_json": distribution_to_json(d),
+                }
+                for i, t in pairs
+                for key, d in t.distributions.items()
+            ],
+        )
+        for table, attrs in (
+            (models.TrialUserAttributeModel.__table__, "user_attrs"),
+            (models.TrialSystemAttributeModel.__table__, "system_attrs"),
+        ):
+            connection.execute(
+                insert(table),
+                [
+                    {"trial_id": i, "key": key, "value_json": json.dumps(value)}
+                    for i, t in pairs
+                    for key, value in getattr(t, attrs).items()
+                ],
+            )
+    storage.engine.dispose()
+
+
+@contextmanager
+def storage_of(kind: str, name: str, trials: Sequence[FrozenTrial]) -> Iterator[str]:
+    """The URL of a storage that holds a study with these trials."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        if kind == "journal":
+            fill_journal(folder / "journal.log", name, trials)
+            yield f"journal://{folder / 'journal.log'}"
+            return
+        url = stack.enter_context(cluster()).url if kind == "postgresql" else f"sqlite:///{folder / 'study.db'}"
+        fill_database(url, name, trials)
+        yield stack.enter_context(proxy(url)) if kind == "grpc" else url
+
+
+@contextmanager
+def proxy(url: str) -> Iterator[str]:
+    """The URL of Optuna's gRPC proxy before a database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(url, port), daemon=True)
+    server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.join()
+
+
+def serve(url: str, port: int) -> None:
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    run_grpc_proxy_server(open_storage(url, Path()), host="127.0.0.1", port=port)
+
+
+def trial_of(study: optuna.Study, space: dict[str, BaseDistribution], num_trials: int) -> dict[str, float]:
+    """Milliseconds of the parts of a trial."""
+    times = [time.perf_counter()]
+    trial = take(study, num_trials)
+    assert trial is not None
+    times.append(time.perf_counter())
+    for name, distribution in space.items():
+        trial._suggest(name, distribution)
+    times.append(time.perf_counter())
+    settle(study, trial, TrialState.COMPLETE, "complete", values=[random.random()])
+    times.append(time.perf_counter())
+    parts = dict(
+        zip(("take", "suggest", "settle"), ((b - a) * 1e3 for a, b in zip(times, times[1:], strict=False)), strict=True)
+    )
+    return {**parts, "trial": sum(parts.values())}
+
+
+def bare_trial_of(study: optuna.Study, space: dict[str, BaseDistribution]) -> float:
+    """Milliseconds of a trial as Optuna alone has it."""
+    start = time.perf_counter()
+    trial = study.ask()
+    for name, distribution in space.items():
+        trial._suggest(name, distribution)
+    study.tell(trial, random.random())
+    return (time.perf_counter() - start) * 1e3
+
+
+def measure(kind: str, sampler: str, num: int, repeats: int) -> dict[str, float]:
+    """Medians of a trial's parts, of a worker's look for lost trials, and of opening the study once."""
+    space = NUMBERS_ONLY if sampler == "cmaes" else DISTRIBUTIONS
+    num_choices = sum(isinstance(d, CategoricalDistribution) for d in space.values())
+    facts = StudyFacts(num, len(space), num_choices)
+    with storage_of(kind, "benchmark", finished(num, space, population=50)) as url:
+        start = time.perf_counter()
+        study = optuna.load_study(study_name="benchmark", storage=open_storage(url, Path()))
+        study.get_trials(deepcopy=False)
+        opening = (time.perf_counter() - start) * 1e3
+        study.sampler = make_sampler(Named(sampler), facts, seed=0)
+        for _ in range(15 if sampler == "cmaes" else 1):  # CMA-ES continues from the state of its last generation
+            trial_of(study, space, 10 * num)
+        trials, bare, looks, watch = [], [], [], Watch(30.0)
+        for _ in range(repeats):
+            trials.append(trial_of(study, space, 10 * num))
+            bare.append(bare_trial_of(study, space))
+            start = time.perf_counter()
+            watch.reap(study)
+            looks.append((time.perf_counter() - start) * 1e3)
+    parts = {part: median(t[part] for t in trials) for part in trials[0]}
+    return {**parts, "bare": median(bare), "reap": median(looks), "open": opening}
+
+
+def row(*cells: Any) -> None:
+    print(
+        "|",
+        " | ".join(f"{c:,.1f}" if isinstance(c, float) else f"{c:,}" if isinstance(c, int) else c for c in cells),
+        "|",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--finished", type=int, nargs="+", default=FINISHED)
+    parser.add_argument("--storages", nargs="*", default=STORAGES, choices=STORAGES)
+    parser.add_argument("--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    columns = ("take", "suggest", "settle", "trial", "bare", "reap")
+    if options.storages:
+        row("storage", "finished", *columns, "open once")
+        row(*["---"] * (len(columns) + 3))
+    for kind in options.storages:
+        for num in options.finished:
+            found = measure(kind, "random", num, options.repeats)
+            row(kind, num, *(found[c] for c in columns), found["open"])
+    print()
+    if options.samplers:
+        row("sampler", "finished", "take", "suggest", "trial")
+        row(*["---"] * 5)
+    for sampler in options.samplers:
+        for num in sorted({min(num, MOST_GP) for num in options.finished}) if sampler == "gp" else options.finished:
+            found = measure("journal", sampler, num, options.repeats)
+            row(sampler, num, found["take"], found["suggest"], found["trial"])
+
+
+if __name__ == "__main__":
+    main()

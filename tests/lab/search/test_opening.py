@@ -1,0 +1,54 @@
+"""A grid's points wait a few at a time, and each is taken once."""
+
+import pytest
+from optuna.trial import TrialState
+
+from mythos_lab.search.ledger import is_settled, settle, take
+from mythos_lab.search.opening import enqueue_grid, open_study
+from tests.lab.search.tiny import write
+
+POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def waiting(study):
+    return study.get_trials(states=[TrialState.WAITING])
+
+
+def test_few_points_of_a_grid_wait_at_a_time_and_each_is_taken_once(tmp_path):
+    space = write(tmp_path, space=POINTS, sampler="grid")
+    study = open_study(space)
+    most = 0
+    while sum(map(is_settled, study.get_trials())) < 200:
+        for _ in range(2):  # two machines
+            enqueue_grid(study, space, 200, num_workers=20)
+        most = max(most, len(waiting(study)))
+        while trial := take(study, 200):
+            space.candidate(trial)
+            settle(study, trial, TrialState.COMPLETE, "complete", values=[0.0])
+    assert most == 80, "four for each worker"
+    points = [tuple(sorted(t.params.items())) for t in study.get_trials()]
+    assert len(points) == len(set(points)) == 200
+    enqueue_grid(study, space, 200)
+    assert not waiting(study)
+
+
+def test_who_comes_too_late_for_the_last_point_that_waits_leaves_a_trial_that_counts_nowhere(tmp_path, monkeypatch):
+    space = write(tmp_path, space=POINTS, sampler="grid")
+    study = open_study(space)
+    study.enqueue_trial({"training.max_steps": 1, "seed": 0}, user_attrs={"point": 0})
+    ask = study.ask
+
+    def ask_after_another(*arguments):
+        monkeypatch.setattr(study, "ask", ask)
+        assert take(study, 200) is not None
+        return ask(*arguments)
+
+    monkeypatch.setattr(study, "ask", ask_after_another)
+    assert take(study, 200) is None
+    assert [t.user_attrs.get("outcome") for t in study.get_trials()] == [None, "surplus"]
+    assert take(study, 200) is None and len(study.get_trials()) == 2, "nothing waits"
