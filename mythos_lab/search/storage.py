@@ -85,7 +85,19 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
         options["connect_args"]["timeout"] = 60  # writers wait for each other
     elif "connect_timeout" not in named.query:
         options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
-    return get_storage(RDBStorage(url, engine_kwargs=options))
+    return get_storage(_database(url, options))
+
+
+def _database(url: str, options: dict[str, Any]) -> RDBStorage:
+    """Optuna's tables are made by whoever comes first; those who come at the same moment fail, and find them then."""
+    for pause in (0.2, 0.5, 1.0, 2.0):
+        try:
+            return RDBStorage(url, engine_kwargs=options)
+        except sqlalchemy.exc.DBAPIError as error:
+            if not isinstance(error, sqlalchemy.exc.IntegrityError) and "already exists" not in str(error):
+                raise
+        time.sleep(pause)
+    return RDBStorage(url, engine_kwargs=options)
 
 
 def _missing_driver(url: str) -> str:
