@@ -134,13 +134,15 @@ def worth(
     count: Annotated[str, typer.Option(help="Which parameters count: non_embedding or all.")] = "non_embedding",
     name: Annotated[str | None, typer.Option(help="The study's name; by default the recipe's, and -worth.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
-    engine: Annotated[str, typer.Option(help="What places the workers: local, ray or slurm.")] = "local",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print runs and FLOPs, and stop.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
+    ] = False,
     fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
 ) -> None:
     """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
 
-    The same command again goes on with a sweep that was interrupted.
+    The same command again goes on with a sweep that was interrupted. A cluster runs it as any study: `--dry-run`,
+    `mythos study studies/NAME.yaml --engine slurm`, and `--fit-only studies/NAME` at the end.
 
     Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
     """
@@ -166,15 +168,16 @@ def worth(
             name=name,
             counted=counted,
         )
-        print_plan(sweep)
+        path = sweep.write()
+        print_plan(sweep, path)
         if dry_run:
             return
         from mythos_lab.search.space import load_space
         from mythos_lab.search.study import Interrupted, run_study
 
-        space = load_space(str(sweep.write()))
+        space = load_space(str(path))
         try:
-            run_study(space, num_workers=workers, engine=engine)
+            run_study(space, num_workers=workers, report=False)
         except Interrupted as interrupted:
             print(interrupted)
             raise typer.Exit(interrupted.status) from None

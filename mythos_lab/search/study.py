@@ -48,6 +48,7 @@ def run_study(
     num_workers: int | None = None,
     engine: str = "local",
     options: Mapping[str, Any] | None = None,
+    report: bool = True,
 ) -> optuna.Study:
     """Run a study, or go on with it, until ``num_trials`` trials are settled; print the result.
 
@@ -59,6 +60,7 @@ def run_study(
         num_workers: Trials that may run at once; the space's own number without.
         engine: What places them: ``local``, ``ray`` or ``slurm``.
         options: The engine's own, see :func:`~mythos_lab.search.engines.make_engine`.
+        report: Print the result; without, the caller has a better form for it.
 
     Raises:
         RecipeError: The storage cannot be opened, holds another study of that name, or the engine cannot work here.
@@ -84,7 +86,8 @@ def run_study(
     except BaseException:
         tracker.finish("KILLED")
         raise
-    print_study(space, study, time.monotonic() - started)
+    if report:
+        print_study(space, study, time.monotonic() - started)
     settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     tracker.metrics(
         {
