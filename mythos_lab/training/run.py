@@ -138,6 +138,7 @@ def _measure(
     curve, ood = None, None
     if status == "finished":
         assert module.scores is not None
+        at = (folder / CHECKPOINT).stat().st_mtime  # the same where a killed run is measured again
         curve = depth_curve(model, task, recipe)
         metrics |= curve.metrics()
         if recipe.evaluation.knockouts:
@@ -154,11 +155,13 @@ def _measure(
                 tracker.metrics(
                     {f"{prefix}/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
                     int(row["loops"]),
+                    at,
                 )
         sent = module.scores.metrics()
         tracker.metrics(
             {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/")) and k not in sent},
             recipe.training.max_steps,
+            at,
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(module.scores, folder / "halting.png"))
@@ -239,9 +242,10 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         return Tracker(*where, recipe.name, run_id=state["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
     run_id = find_run(*where, state["key"]) if state else None
-    state = state or {"key": uuid.uuid4().hex}
-    dump_recipe(recipe, folder / RECIPE)
-    write_whole(folder / STATE, json.dumps(state))
+    if not state:
+        state = {"key": uuid.uuid4().hex}
+        dump_recipe(recipe, folder / RECIPE)
+        write_whole(folder / STATE, json.dumps(state))
     order = order_of(task, recipe.training.batch_size)
     machine = environment(device_of(recipe, 0))
     data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
@@ -255,7 +259,7 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     }
     tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
     tracker.params(flatten(recipe.model_dump(mode="json")))
-    tracker.metrics(total.metrics(), 0)
+    tracker.metrics(total.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
     for name in (RECIPE, "environment.json", "data.json"):
         tracker.artifact(folder / name)

@@ -14,16 +14,20 @@ MISSING = "PostgreSQL is not installed, and this test needs its initdb and pg_ct
 class Cluster:
     """A running server.
 
+    Args:
+        folder: Where it keeps everything.
+        port: Where it listens, on this machine only.
+        durable: Whether it waits for the disk. Where processes are killed and the machine is not, nothing is lost without.
+
     Attributes:
         url: Its one database, as SQLAlchemy takes it.
     """
 
-    def __init__(self, folder, port):
+    def __init__(self, folder, port, durable):
         self.url = f"postgresql+psycopg://mythos@127.0.0.1:{port}/postgres"
         self._data, self._log = folder / "data", folder / "log"
         _run("initdb", "-D", self._data, "-U", "mythos", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        # The processes are killed, the machine is not: what has been written needs no disk to be safe.
-        self._options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self._options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync={'on' if durable else 'off'}"
         self._control("start")
 
     def restart(self, mode):
@@ -38,7 +42,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster():
+def cluster(durable=False):
     """A server that is gone with its folder when the ``with`` block ends."""
     folder = Path(tempfile.mkdtemp(prefix="mythos-postgres-"))  # below pytest's folders only their owner may walk
     try:
@@ -47,7 +51,7 @@ def cluster():
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        running = Cluster(folder, port)
+        running = Cluster(folder, port, durable)
         try:
             yield running
         finally:

