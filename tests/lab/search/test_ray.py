@@ -1,0 +1,120 @@
+"""Ray: the same trials as everywhere, and none lost with a process or laid down without a checkpoint."""
+
+import os
+import signal
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from typer.testing import CliRunner
+
+from mythos_lab.cli import app
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.ledger import ATTEMPT, OUTCOME, REASON, RETRY_OF
+from mythos_lab.search.study import run_study
+from tests.lab.search.driving import begun, drive, fields, job_of, pid_of, results, to_the_end
+from tests.lab.search.tiny import work_off, write
+
+ray = pytest.importorskip("ray")
+from mythos_lab.search.engines.ray import Ray  # noqa: E402
+
+SECRET = "hunter2"
+
+
+@pytest.fixture(scope="module")
+def session():
+    """A Ray of two CPUs; its folder."""
+    os.environ.pop("RAY_ADDRESS", None)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield Path(context.address_info["session_dir"])
+    ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+@pytest.mark.slow
+def test_ray_and_workers_on_a_journal_find_what_one_worker_finds(session, tmp_path):
+    alone = results(work_off(write(tmp_path, **fields("alone", 12))))
+    assert len(alone) == 4
+    assert results(run_study(write(tmp_path, **fields("journal", 12)), num_workers=2)) == alone
+    assert results(run_study(write(tmp_path, **fields("ray", 12)), num_workers=2, engine="ray")) == alone
+    written = b"".join(path.read_bytes() for path in session.rglob("*") if path.is_file() and "sock" not in path.name)
+    assert b"tiny.yaml" not in written or SECRET.encode() not in written
+    assert SECRET.encode() not in written, "secrets travel as arguments, which Ray does not write down"
+
+
+@pytest.mark.slow
+def test_killed_processes_and_abandoned_trials_come_to_the_same_numbers(session, tmp_path):
+    whole = results(work_off(write(tmp_path, **fields("whole", 150))))
+    engine = Ray(job_of(write(tmp_path, **fields("broken", 150))))
+    study = engine.job.study
+
+    victim = drive(engine, lambda: begun(engine.job))[0]
+    os.kill(pid_of(victim), signal.SIGKILL)
+    drive(engine, lambda: study.get_trials()[victim.number].state.is_finished())
+    assert study.get_trials()[victim.number].user_attrs[OUTCOME] == "killed"
+
+    held = drive(engine, lambda: begun(engine.job))
+    engine.abandon()
+    trials = study.get_trials()
+    assert not [trial for trial in trials if trial.state is TrialState.RUNNING]
+    laid_down = [trials[trial.number] for trial in held if trials[trial.number].user_attrs[OUTCOME] == "killed"]
+    assert laid_down and all(trial.user_attrs[REASON].startswith("stopped after step") for trial in laid_down)
+    retries = {trial.user_attrs[RETRY_OF]: trial for trial in trials if RETRY_OF in trial.user_attrs}
+    assert retries[victim.number].user_attrs[ATTEMPT] == 1, "its worker was lost with it"
+    assert all(retries[t.number].user_attrs[ATTEMPT] == t.user_attrs.get(ATTEMPT, 0) for t in laid_down)
+
+    to_the_end(Ray(engine.job))
+    assert results(study) == whole
+
+
+def test_a_trial_that_fits_nowhere_is_refused_before_it_waits(session, tmp_path, monkeypatch):
+    from mythos_lab.search.engines import ray as module
+
+    monkeypatch.setattr(module, "_connect", lambda address: True)  # as if this Ray were the engine's own
+    job = job_of(write(tmp_path, **fields("wide", 12)))
+    with pytest.raises(RecipeError, match="--cpus-per-trial: a trial needs 3, and this machine has 2"):
+        Ray(job, cpus_per_trial=3)
+    with pytest.raises(RecipeError, match="--gpus-per-trial: a trial needs 1, and this machine has 0"):
+        Ray(job, gpus_per_trial=1)
+
+
+def test_a_trial_reserves_what_its_recipe_declares(session, tmp_path):
+    wide = fields("wide", 12)
+    wide["overrides"] = [*wide["overrides"], "training.num_threads=2", "training.num_devices=2"]
+    engine = Ray(job_of(write(tmp_path, **wide)))
+    assert (engine.cpus, engine.gpus) == (4, 0)
+    wide["overrides"] = [*wide["overrides"], "training.accelerator=gpu"]
+    wide["name"] = "gpus"
+    assert Ray(job_of(write(tmp_path, **wide))).gpus == 2
+    assert Ray(job_of(write(tmp_path, **wide)), gpus_per_trial=0.5).gpus == 0.5
+
+
+def test_the_end_takes_back_what_waits_for_a_place(session, tmp_path):
+    engine = Ray(job_of(write(tmp_path, **fields("queue", 12))), cpus_per_trial=8)  # more than there will ever be
+    engine.tend()
+    assert len(engine.tasks) == 2 and not engine.is_idle()
+    engine.finish()
+    drive(engine, engine.is_idle) if engine.tasks else None
+    assert not begun(engine.job)
+
+
+@pytest.mark.parametrize(
+    "address, said", [("ray://127.0.0.1:9", "expected host:port"), ("nonsense", "--ray-address nonsense: ")]
+)
+def test_a_cluster_that_is_not_there_is_said_in_one_line(address, said, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    if address == "nonsense":
+        monkeypatch.setattr(ray, "init", lambda *_, **__: (_ for _ in ()).throw(ConnectionError("no\nsuch host")))
+    write(tmp_path, **fields("far", 12))
+    result = CliRunner().invoke(app, ["study", "tiny.yaml", "--engine", "ray", "--ray-address", address])
+    assert result.exit_code == 2 and said in result.stderr and len(result.stderr.strip().splitlines()) == 1
