@@ -72,7 +72,7 @@ def run_study(
     study = open_study(space, num_trials)
     if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
         refuse_after_opening(space, study)
-    enqueue_grid(study, space, num_trials)
+    enqueue_grid(study, space, num_trials, num_workers)
     named, reason = space.sampler(num_trials)
     print(f"sampler: {named.kind} ({reason})")
     placed = make(Job(space, study, num_trials, num_workers))
@@ -149,6 +149,7 @@ def _work_off(engine: Engine, watch: Watch) -> None:
                         raise Interrupted(128 + signal.SIGINT)
                 elif settled < job.num_trials:
                     watch.reap(job.study)
+                    enqueue_grid(job.study, job.space, job.num_trials, job.num_workers)
                     engine.tend()
                 time.sleep(_POLL_SECONDS)
     except BaseException:
