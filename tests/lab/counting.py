@@ -22,7 +22,7 @@ def assemble(recipe):
     return model, task
 
 
-def recipe_of(name, *overrides, batch=2, length=12):
+def recipe_of(name, *overrides, batch=4, length=32):
     short = [f"task.length={length}"] if name in TEXT else []
     return load_recipe(name, [f"training.batch_size={batch}", "task.validation_size=8", *short, *overrides])
 
@@ -66,12 +66,9 @@ class Real:
         self.model.after_optimizer_step()
 
 
-def bytes_between_steps(model, optimizer):
-    """Of weights, buffers, gradients and the optimiser's state."""
-    grads = [p.grad for p in model.parameters() if p.grad is not None]
-    state = [x for kept in optimizer.state.values() for x in kept.values()]
-    kept = [*model.parameters(), *model.buffers(), *grads, *state]
-    return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}.values())
+def bytes_of(tensors):
+    """Of their storages, each once."""
+    return sum({x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in tensors}.values())
 
 
 def torch_counts(run):
@@ -100,10 +97,21 @@ def torch_counts(run):
     return counter.get_total_flops()
 
 
-def profiled_peak(run):
+def peak_and_between(real, num_loops):
+    """The most bytes that torch's profiler sees alive within a training step, and those alive between steps.
+
+    Both steps are profiled, since the profiler does not see the end of what it has not seen begin: the first one's
+    gradients. It has no optimiser state yet, so that the second takes more.
+    """
+    real.optimizer = mb.build(real.recipe.training.optimizer, real.model.parameters()).torch
+    real.optimizer.zero_grad()
+    weights = bytes_of([*real.model.parameters(), *real.model.buffers()])
     with torch.profiler.profile(profile_memory=True) as profile:
-        run()
-    return most_alive(profile)
+        real.step(num_loops)
+        real.step(num_loops)
+    grads = [p.grad for p in real.model.parameters() if p.grad is not None]
+    state = [x for kept in real.optimizer.state.values() for x in kept.values()]
+    return weights + most_alive(profile), weights + bytes_of(grads) + bytes_of(state)
 
 
 def most_alive(profile):

@@ -20,10 +20,10 @@ from tests.lab.counting import (
     TEXT,
     Real,
     assemble,
-    bytes_between_steps,
+    bytes_of,
     loop_counts,
     most_alive,
-    profiled_peak,
+    peak_and_between,
     recipe_of,
     torch_counts,
 )
@@ -47,57 +47,45 @@ def test_flops_are_those_that_torch_counts_on_real_steps(name):
 
 @pytest.mark.parametrize("name", names("recipes"))
 def test_peak_memory_is_that_of_real_steps(name):
-    recipe = recipe_of(name, batch=8, length=48)
+    recipe = recipe_of(name)
     real, counted = Real(recipe), cost(recipe)
     real.model.train()
+    # Where the tied embedding's two gradients are added at the peak, torch adds in place, and a dry run does not.
+    near = 0.2 if name == "mqar" else 0.05
     for num_loops in loop_counts(recipe):
-        real.step(num_loops)
-        before = bytes_between_steps(real.model, real.optimizer)
-        peak = before + profiled_peak(lambda n=num_loops: real.step(n))
+        peak, between = peak_and_between(real, num_loops)
         at = counted.at(num_loops)
-        assert at.peak_memory_bytes == pytest.approx(peak, rel=0.15), num_loops
-        assert at.activation_bytes == pytest.approx(peak - before, rel=0.2), num_loops
+        assert at.peak_memory_bytes == pytest.approx(peak, rel=0.15 if name == "mqar" else 0.02), num_loops
+        assert at.activation_bytes == pytest.approx(peak - between, rel=near), num_loops
 
 
 @pytest.mark.parametrize("name", ["openmythos", "gated_loop", "huginn"])
 def test_peak_memory_of_bfloat16_training(name):
-    recipe = recipe_of(name, "training.precision=bfloat16", batch=8, length=48)
+    recipe = recipe_of(name, "training.precision=bfloat16")
     real = Real(recipe)
     real.model.train()
-    real.step(3)
-    before = bytes_between_steps(real.model, real.optimizer)
-    peak = before + profiled_peak(lambda: real.step(3))
+    peak, between = peak_and_between(real, 3)
     counted = cost(recipe).at(3)
-    assert counted.peak_memory_bytes == pytest.approx(peak, rel=0.15)
-    assert counted.activation_bytes < 0.9 * cost(recipe_of(name, batch=8, length=48)).at(3).activation_bytes
+    assert counted.peak_memory_bytes == pytest.approx(peak, rel=0.05)
+    assert counted.activation_bytes == pytest.approx(peak - between, rel=0.1)
+    assert counted.activation_bytes < 0.9 * cost(recipe_of(name)).at(3).activation_bytes
 
 
 def test_peak_memory_is_that_of_lightning_with_the_counts_that_it_draws():
-    recipe = recipe_of("parcae", "training.log_every=1000", batch=8, length=32)
+    recipe = recipe_of("parcae", "training.log_every=1000")
     model, task = assemble(recipe)
-    peaks = []
-
-    class Watch(L.Callback):
-        def on_train_batch_start(self, trainer, module, batch, step):
-            self.before = bytes_between_steps(model, trainer.optimizers[0])
-            self.profile = torch.profiler.profile(profile_memory=True)
-            self.profile.start()
-
-        def on_train_batch_end(self, trainer, module, out, batch, step):
-            self.profile.stop()
-            peaks.append(self.before + most_alive(self.profile))
-
-    batches = DataLoader([task.batch("train", range(8 * i, 8 * i + 8)) for i in range(4)], batch_size=None)
+    weights = bytes_of([*model.parameters(), *model.buffers()])
+    batches = DataLoader([task.batch("train", range(4 * i, 4 * i + 4)) for i in range(4)], batch_size=None)
     quiet = {
         "logger": False,
         "enable_checkpointing": False,
         "enable_progress_bar": False,
         "enable_model_summary": False,
     }
-    trainer = L.Trainer(max_steps=4, accelerator="cpu", callbacks=[Watch()], **quiet)
-    trainer.fit(TrainingModule(recipe, model, task).train(), batches)
-    assert cost(recipe).peak_memory_bytes == pytest.approx(sum(peaks[1:]) / 3, rel=0.15)
-    assert max(peaks) == pytest.approx(cost(recipe).peak_memory_bytes, rel=0.15)
+    trainer = L.Trainer(max_steps=4, accelerator="cpu", **quiet)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        trainer.fit(TrainingModule(recipe, model, task).train(), batches)
+    assert cost(recipe).peak_memory_bytes == pytest.approx(weights + most_alive(profile), rel=0.15)
 
 
 @pytest.mark.parametrize("name", names("recipes"))
@@ -109,7 +97,7 @@ def test_parameters_are_those_of_the_model(name):
     assert counted.at(1).params_applied <= counted.params, "tables have rows that one loop does not read"
     core = sum(p.numel() for part in (model.core.layers, model.core.injection) for p in part.parameters())
     assert counted.at(5).params_applied - counted.at(4).params_applied >= core
-    assert counted.training_tokens == recipe.training.max_steps * 2 * mb.build(recipe.task).positions
+    assert counted.training_tokens == recipe.training.max_steps * 4 * mb.build(recipe.task).positions
 
 
 def test_what_is_applied_are_the_parameters_of_the_unrolled_stack():
@@ -179,7 +167,7 @@ def test_the_state_is_what_the_loop_passes_on(name):
     halting = [getattr(state.halting, x) for x in ("readout", "halted", "mass", "num_updates", "remainder")]
     kept = [x for x in (state.h, state.carry, *halting, *state.halting.kept.values()) if x is not None]
     storages = {x.untyped_storage().data_ptr(): x.untyped_storage().nbytes() for x in kept}
-    assert cost(recipe).at(2).state_bytes == sum(storages.values()) / 2
+    assert cost(recipe).at(2).state_bytes == sum(storages.values()) / 4
 
 
 @pytest.mark.parametrize(
@@ -245,9 +233,9 @@ def test_what_is_not_asked_for_is_not_counted(monkeypatch):
         raise AssertionError("rehearsed")
 
     monkeypatch.setattr(cost_module, "Rehearsal", never)
-    recipe = recipe_of("openmythos")
+    recipe = recipe_of("openmythos", "model.width=96")  # which no other test rehearses
     counted = cost(recipe)
-    assert counted.params == cost_metric(recipe, "cost/params") == counted.params_active + 6 * 3 * 64 * 128
+    assert counted.params == cost_metric(recipe, "cost/params") == counted.params_active + 6 * 3 * 64 * 96
     assert cost_metric(recipe, "cost/training_tokens") == counted.training_tokens
     with pytest.raises(AssertionError, match="rehearsed"):
         _ = counted.state_bytes

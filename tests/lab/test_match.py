@@ -9,7 +9,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.cost import cost
 from mythos_lab.search.match import BUDGETS, match
-from tests.lab.counting import Real, assemble, bytes_between_steps, profiled_peak, torch_counts
+from tests.lab.counting import Real, assemble, peak_and_between, torch_counts
 
 SHORT = ["training.batch_size=2", "task.validation_size=8", "task.test_size=8"]
 
@@ -77,11 +77,8 @@ def test_a_stack_that_takes_as_much_memory():
     for recipe in (original, found.recipe):
         real = Real(recipe)
         real.model.train()
-        most = real.model.core.loops.max_loops
-        real.step(most)
-        before = bytes_between_steps(real.model, real.optimizer)
-        peaks.append(before + profiled_peak(lambda real=real, most=most: real.step(most)))
-    assert peaks[1] == pytest.approx(peaks[0], rel=0.05)
+        peaks.append(peak_and_between(real, real.model.core.loops.max_loops)[0])
+    assert peaks[1] == pytest.approx(peaks[0], rel=0.01)
 
 
 @pytest.mark.parametrize("name", sorted(set(BUDGETS) - {"params", "training_flops", "memory"}))
