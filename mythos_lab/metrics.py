@@ -82,10 +82,10 @@ METRICS: dict[str, Metric] = {
     "cost/cache_bytes": Metric("bytes/sequence", "Keys, values and latents of that sequence, in float32."),
     "cost/state_bytes": Metric("bytes/sequence", "State, carry and halting: what iterations pass on; in float32."),
     "cost/activation_bytes": Metric(
-        "bytes", "The most bytes alive in a training step beyond those alive between steps."
+        "bytes", "The most bytes alive in a training step beyond those between steps, on one device."
     ),
     "cost/peak_memory_bytes": Metric(
-        "bytes", "The most bytes alive in a training step, weights and optimiser included."
+        "bytes", "The most bytes alive in a training step, weights and optimiser included, on one device."
     ),
     "speed/tokens_per_second": Metric("tokens/s", "Training tokens over wall-clock time since the last logging step."),
 }

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from mythos_blocks import AttentionMask, LoopedTransformer
-from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.mask import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Batch, Task
 

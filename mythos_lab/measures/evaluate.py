@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, LoopSampler
-from mythos_lab.recipe.cost import mask_for
+from mythos_lab.recipe.mask import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, HeldOut, Task
 

@@ -14,7 +14,6 @@ from mythos_blocks.registry import slot_info, suggest
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.draws import Draws, spread_counts
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.mask import mask_for as mask_for
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
@@ -117,6 +116,8 @@ class Cost:
     What data decide counts as if they never decided so: positions that may halt or exit early run every loop. Where
     each position draws a loop count of its own, FLOPs are those of evenly spread counts. Scored positions are those of
     the first batch. Bytes are those of the CPU, in the recipe's precision; see :class:`LiveBytes` for what is not seen.
+    Of several devices, FLOPs are those of all and bytes those of one, without the buffers in which gradients are
+    exchanged, and as if weights were not spread (``fsdp2``).
 
     Args:
         recipe: The recipe.
@@ -245,9 +246,11 @@ class Cost:
 
     @cached_property
     def _training_step_flops(self) -> float:
+        num_devices = self.recipe.training.num_devices
         if self._model.core.loops_per == "token" and self._fixed is None:
-            return self._largest_step.flops
-        return self._draws.mean(lambda num_loops: self._subject.rehearsal.training_step(num_loops).flops)
+            return self._largest_step.flops * num_devices
+        step = self._subject.rehearsal.training_step
+        return self._draws.mean(lambda num_loops: step(num_loops).flops) * num_devices
 
 
 def cost(recipe: Recipe) -> Cost:

@@ -14,7 +14,8 @@ class LiveBytes(TorchDispatchMode):
     """Follows the storages that are made inside it, from their making to their end; works without numbers too.
 
     What operators take for themselves and give back before they return (attention's tiles, packed matrices) is not
-    seen, and gradients of one tensor that torch would add in place are added to a new one. Storages that were there before count once :meth:`follow` is told of them.
+    seen, and gradients of one tensor that torch would add in place are added to a new one. Storages that were there
+    before count once :meth:`follow` is told of them.
 
     Attributes:
         now: Bytes alive.

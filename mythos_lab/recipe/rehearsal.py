@@ -27,7 +27,7 @@ from mythos_lab.tasks.base import IGNORE, Batch, Task
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """What one optimiser step takes.
+    """What one optimiser step takes on one device.
 
     Attributes:
         flops: Products and sums: forward, backward, and those of the optimiser.
@@ -82,12 +82,13 @@ class Rehearsal:
         task: Its task.
 
     Attributes:
-        batch: The samples of the first step.
+        batch: The samples of the first step that one device gets.
     """
 
     def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
         self.recipe, self.model = recipe, model
-        self.batch: Batch = task.batch("train", range(recipe.training.batch_size))
+        training = recipe.training
+        self.batch: Batch = task.batch("train", range(training.batch_size // training.num_devices))
         self._losses = Losses.of(recipe)
         self._done: dict[Any, Any] = {}
         self._dry = DryRun()

@@ -15,8 +15,8 @@ from mythos_blocks import Final, LoopedTransformer, RoutedExperts, build
 from mythos_blocks.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
-from mythos_lab.recipe.cost import mask_for
 from mythos_lab.recipe.losses import Losses, weighed
+from mythos_lab.recipe.mask import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 from mythos_lab.training.endings import Diverged

@@ -17,7 +17,8 @@ from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.cost import Cost, cost, mask_for
+from mythos_lab.recipe.cost import Cost, cost
+from mythos_lab.recipe.mask import mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment

@@ -221,6 +221,14 @@ def test_counts_of_each_position_run_as_they_are():
     assert per_step == pytest.approx(torch_counts(lambda: real.step(counts)), rel=0.01)
 
 
+def test_devices_share_the_work_and_the_activations():
+    alone = cost(recipe_of("looped"))
+    shared = cost(recipe_of("looped", "training.num_devices=2"))
+    assert shared.training_flops == pytest.approx(alone.training_flops, rel=0.01)  # of other samples, half as many
+    assert shared.activation_bytes == pytest.approx(alone.activation_bytes / 2, rel=0.05)
+    assert shared.training_tokens == alone.training_tokens
+
+
 def test_the_head_is_counted_where_something_is_scored():
     few, many = (cost(recipe_of("mqar", f"task.settings=[{{length: 64, num_pairs: {n}}}]")) for n in (2, 8))
     head = 2 * 64 * 8192

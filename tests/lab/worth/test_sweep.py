@@ -6,7 +6,8 @@ from optuna.trial import FixedTrial
 
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.compose import build_on_meta, validate
-from mythos_lab.recipe.cost import cost, mask_for
+from mythos_lab.recipe.cost import cost
+from mythos_lab.recipe.mask import mask_for
 from mythos_lab.search.space import load_space
 from mythos_lab.search.worth import once_and_recurrent, plan
 from mythos_lab.search.worth.arms import applied
