@@ -141,6 +141,7 @@ class Unavailable(grpc.RpcError):
     "error, waits",
     [
         (sqlalchemy.exc.OperationalError("SELECT 1", {}, Exception("server closed the connection")), True),
+        (sqlalchemy.exc.PendingRollbackError("Can't reconnect until invalid transaction is rolled back"), True),
         (sqlalchemy.exc.ProgrammingError("SELEKT 1", {}, Exception("syntax error")), False),
         (Unavailable(grpc.StatusCode.UNAVAILABLE), True),
         (
