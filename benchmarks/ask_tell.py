@@ -1,6 +1,6 @@
 """What a study's bookkeeping costs a trial: by storage, by sampler, and by how many trials are finished.
 
-    python -m benchmarks.ask_tell                          # a quarter of an hour, on one core
+    python -m benchmarks.ask_tell                          # two minutes, on one core
     python -m benchmarks.ask_tell --finished 10 --repeats 3 --storages journal --samplers random    # whether it runs
 
 Prints two tables in Markdown. A trial is what a worker pays for one with twelve parameters, six of them choices, beside
