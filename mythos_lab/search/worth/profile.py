@@ -28,8 +28,8 @@ def profile_intervals(
     The measure is the rise of the loss over the loss of the best fit, times the degrees of freedom, against the F
     distribution with 1 and so many degrees: exact for least squares of a linear law. In simulated sweeps of 18 and 48
     cells (``benchmarks/worth_intervals.py``: normal, unequal, shared and heavy-tailed noise, runs gone wrong) 95 %
-    intervals of phi hold the truth in 94 to 99 %, and where nothing can be told they are open. Percentiles of a bootstrap
-    of seeds hold it in 83 to 96 %, of a bootstrap of residuals in 88 to 97 %.
+    intervals of phi hold the truth in 94 to 99 %, and where nothing can be told they are open. Percentiles of a
+    bootstrap of seeds hold it in 83 to 96 %, of a bootstrap of residuals in 88 to 97 %.
 
     Args:
         law: The law at the sweep's cells.
