@@ -45,8 +45,9 @@ class Training(Declaration):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Lightning's accelerator.")
     num_devices: Count = Field(
         1,
-        description="Devices that share every batch, a process each; on CPUs, processes. Divides batch_size. Each draws "
-        "noise of its own, and has its own terms that are no means over tokens or sequences (experts' balance loss).",
+        description="Devices that share every batch, a process each; on CPUs, processes. Divides batch_size. Each "
+        "draws noise of its own, and has its own terms that are no means over tokens or sequences (experts' balance "
+        "loss).",
     )
     strategy: Literal["auto", "ddp", "fsdp2"] = Field(
         "auto",

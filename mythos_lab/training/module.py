@@ -56,7 +56,8 @@ class TrainingModule(L.LightningModule):
     def configure_model(self) -> None:
         if self.recipe.training.strategy == "fsdp2" and self.model is self.whole:
             self.model = copy.deepcopy(self.whole)
-            self.whole.to(self.rank.device)
+            if self.rank.index == 0:  # which evaluates it
+                self.whole.to(self.rank.device)
             assert self.device_mesh is not None
             shard(self.model, self.device_mesh["data_parallel"])
 

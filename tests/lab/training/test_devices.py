@@ -26,6 +26,8 @@ TINY = [
 # Adam moves a weight by the learning rate, 3e-3 here, however small its gradient; so rounding shows where it is smallest.
 ROUNDING = 2e-5
 
+OF_A_DEVICE = ("cost/activation_bytes", "cost/peak_memory_bytes")
+
 SYSTEMS = {
     "openmythos, experts' bias and ACT: ddp": ("openmythos", "ddp", ["task.length=16", "model.width=32"]),
     "openmythos, experts' bias and ACT: fsdp2": ("openmythos", "fsdp2", ["task.length=16", "model.width=32"]),
@@ -64,7 +66,7 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, 
     a, b = (load_file(result.folder / "model.safetensors") for result in (one, two))
     for parameter in a:
         assert (a[parameter] - b[parameter]).abs().max() <= ROUNDING, parameter
-    numbers = [n for n in one.metrics if not n.startswith("speed/")]
+    numbers = [n for n in one.metrics if not n.startswith("speed/") and n not in OF_A_DEVICE]
     assert {n: two.metrics[n] for n in numbers} == pytest.approx(
         {n: one.metrics[n] for n in numbers}, rel=1e-5, abs=1e-6
     )
