@@ -75,7 +75,13 @@ def proxy(
 def match(
     recipe: Name,
     overrides: Overrides = None,
-    hold: Annotated[str, typer.Option(help="Budgets that have to match: params, training_flops, ...")] = "params",
+    hold: Annotated[
+        str,
+        typer.Option(
+            help="Budgets that have to match, joined by commas: params, params_active, training_flops, "
+            "inference_flops, prefill_flops, decode_flops, cache_bytes, memory, tokens."
+        ),
+    ] = "params",
     vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
     loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
     write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
