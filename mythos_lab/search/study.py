@@ -12,19 +12,23 @@ from typing import Any
 
 import optuna
 import yaml
+from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.arms import complete
+from mythos_lab.search.card import write_card
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import Watch, is_settled
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.space import Space
+from mythos_lab.search.storage import without_password
 from mythos_lab.search.table import print_study
 from mythos_lab.search.trial import MLFLOW_RUN
-from mythos_lab.tracking.mlflow import Tracker
+from mythos_lab.tracking.mlflow import Tracker, default_uri
 
 _POLL_SECONDS = 1.0
 
@@ -88,6 +92,8 @@ def run_study(
         raise
     if report:
         print_study(space, study, time.monotonic() - started)
+    for page in write_card(space, study):
+        tracker.artifact(page)
     settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     tracker.metrics(
         {
@@ -103,9 +109,18 @@ def run_study(
 def _parent_run(space: Space, study: optuna.Study) -> Tracker:
     tracking = validate(dict(space.base), space.source).tracking
     run_id = study.user_attrs.get(MLFLOW_RUN)
-    tracker = Tracker(
-        tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name}
-    )
+    try:
+        tracker = Tracker(
+            tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name}
+        )
+    except MlflowException as error:
+        if run_id is None or error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        store = without_password(tracking.uri or default_uri())
+        raise RecipeError(
+            f"{space.source}: the study's MLflow run {run_id} is not in {store}; MLFLOW_TRACKING_URI has to name the "
+            "store that the study was begun with"
+        ) from None
     if run_id is None:
         study.set_user_attr(MLFLOW_RUN, tracker.run_id)
         space.folder.mkdir(parents=True, exist_ok=True)

@@ -167,7 +167,7 @@ def _run(
     import torch
 
     torch.set_num_threads(num_threads)
-    with Channel(study, assignment.channel) as orders:
+    with Channel(study, assignment.channel, space.file.heartbeat) as orders:
         if not orders.finish:
             run_one(space, study, assignment.num_trials, lambda: orders.stop)
 

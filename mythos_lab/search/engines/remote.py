@@ -19,7 +19,7 @@ from mythos_lab.search.space import Space, load_space
 from mythos_lab.search.storage import without_password
 from mythos_lab.search.worker import Orders
 
-_POLL_SECONDS = 2.0
+_LONGEST_POLL_SECONDS = 2.0
 
 Order = Literal["finish", "stop"]
 
@@ -106,11 +106,12 @@ class Channel(Orders):
     Args:
         study: The study, as the worker sees it.
         name: The attribute that holds them.
+        heartbeat: Seconds between the worker's signs of life; orders are read as often, or every two seconds.
     """
 
-    def __init__(self, study: optuna.Study, name: str) -> None:
+    def __init__(self, study: optuna.Study, name: str, heartbeat: float) -> None:
         super().__init__()
-        self._study, self._name = study, name
+        self._study, self._name, self._seconds = study, name, min(heartbeat, _LONGEST_POLL_SECONDS)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
 
@@ -121,7 +122,7 @@ class Channel(Orders):
         self.stop |= order == "stop"
 
     def _listen(self) -> None:
-        while not self._over.wait(_POLL_SECONDS):
+        while not self._over.wait(self._seconds):
             self.read()
 
     def __enter__(self) -> Channel:

@@ -156,7 +156,7 @@ class Element:
         except Misplaced as misplaced:
             return str(misplaced)
         study = open_study(space, self.assignment.num_trials, self.index)
-        with Channel(study, self.assignment.channel) as orders:
+        with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
             leave = _Leave(orders)
             work(space, self.assignment.num_trials, self.index, orders)
         leave.requeue()

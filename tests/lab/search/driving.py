@@ -22,6 +22,7 @@ def fields(name, num_steps):
         "sampler": "grid",
         "space": GRID,
         "objectives": {"val/loss": "minimize"},
+        "heartbeat": 0.2,
     }  # fmt: skip
 
 
