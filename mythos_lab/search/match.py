@@ -80,6 +80,9 @@ def match(
     paths = list(vary) or _default_paths(config, hold, recipe)
     sized = Sized(config, paths, "--vary")
     budgets = {BUDGETS[name]: cost_metric(recipe, BUDGETS[name]) for name in hold}
+    for name in hold:
+        if not budgets[BUDGETS[name]]:
+            raise RecipeError(f"{recipe.name}: --hold {name}: it has none to hold")
     found = sized.solve(budgets, tolerance)
     if found is None:
         raise RecipeError(f"{recipe.name}: no legal {' and '.join(paths)} was found")

@@ -73,12 +73,12 @@ class Sized:
         return config
 
     def cost(self, sizes: Sizes, metric: str) -> float | None:
-        """What the recipe of these sizes costs; ``None`` where there is no such recipe."""
+        """What the recipe of these sizes costs; ``None`` where there is no such recipe, or it costs nothing."""
         built = self._recipe(sizes)
         if built is None:
             return None
         recipe, params = built
-        return float(params) if metric == PARAMS else cost_metric(recipe, metric)
+        return float(params) if metric == PARAMS else cost_metric(recipe, metric) or None
 
     def _built(self, sizes: Sizes) -> tuple[Recipe, int] | None:
         try:

@@ -14,7 +14,7 @@ from functools import cache
 
 Sizes = tuple[int, ...]
 Measure = Callable[[Sizes, int], "float | None"]
-"""What a budget, by its index, comes to at these sizes; ``None`` where they are not legal."""
+"""What a budget, by its index, comes to at these sizes, above zero; ``None`` where they are not legal."""
 
 _LARGEST = 2**31
 _GROWTH = 8.0  # a step beyond what has been seen goes at most so many times as far
@@ -177,10 +177,13 @@ class _Search:
             return None if found is None else found.values[j]
 
         near = around(value, self.targets[j], sizes[i], self.tolerance * _CLOSE)
+        found = [self._descend(inner, _with(sizes, i, n)) for n in near]
         if coupled and near:
             # Inner sizes are whole numbers too, so that the best need not be next to the crossing.
-            near += [n for n in _nearest(near[0], max(1, near[0] - _WIDER), near[0] + _WIDER) if n not in near]
-        found = [self._descend(inner, _with(sizes, i, n)) for n in near]
+            for n in _nearest(near[0], max(1, near[0] - _WIDER), near[0] + _WIDER):
+                if self.best is not None and self.best.mismatch <= self.tolerance:
+                    break
+                found.append(self._descend(inner, _with(sizes, i, n)))
         return min((f for f in found if f is not None), key=_mismatch, default=None)
 
     def _evaluated(self, sizes: Sizes) -> Solution | None:
