@@ -144,7 +144,6 @@ def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path):
     assert engine.jobs == jobs, "the element is started again in its own job"
 
     engine.abandon()
-    assert all(job.done() for job in jobs.values())
     trials = study.get_trials()
     assert not [trial for trial in trials if trial.state is TrialState.RUNNING]
     retries = [trial for trial in trials if RETRY_OF in trial.user_attrs]
