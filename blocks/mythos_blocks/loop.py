@@ -292,7 +292,7 @@ class Loop(Module):
                 step = replace(step, next_t=order[i + 1])
             step = replace(step, last=i + 1 == num_loops if counts is None else i + 1 == counts)
             for where, graph in self._parts(i, num_loops, counts, state.stopped):
-                if graph and not state.h.requires_grad:
+                if graph and torch.is_grad_enabled() and not state.h.requires_grad:
                     state = replace(state, x=None)  # prepared without a graph, and e must get gradient here
                 state = self.step(state, step, where=where, compact=compact, graph=graph)
             if _all(state.stopped) or (not self.training and past is None and _all(state.halting.halted)):

@@ -1,5 +1,6 @@
 """The loop: driven from outside, its gradient window, early exit, experts."""
 
+import pytest
 import torch
 import torch.nn.functional as F
 
@@ -123,3 +124,13 @@ def test_the_selection_bias_moves_against_the_load():
     moe.after_step()
     torch.testing.assert_close(moe.bias, torch.tensor([-0.1, 0.1, 0.1, 0.1]))
     assert not moe.load.any()
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_what_the_core_reads_is_made_once_an_iteration(grad, monkeypatch):
+    built, calls = model(injection="concat").eval(), []
+    combine = type(built.core.injection).combine
+    monkeypatch.setattr(type(built.core.injection), "combine", lambda *a, **k: calls.append(1) or combine(*a, **k))
+    with torch.set_grad_enabled(grad):
+        built(TOKENS, iterations=5)
+    assert len(calls) == 5

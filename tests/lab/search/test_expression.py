@@ -29,7 +29,17 @@ def test_a_slash_is_a_metric_where_it_names_one_and_a_division_elsewhere():
 
 @given(a=st.integers(-9, 9), b=st.integers(-9, 9))
 def test_a_violation_is_zero_or_below_exactly_where_python_says_that_it_holds(a, b):
-    for text in ("a < b", "a <= b", "a > b", "a >= b", "a == b", "a != b", "a < b < 3", "a < b or a > 5", "a == 1 and b <= 2"):
+    for text in (
+        "a < b",
+        "a <= b",
+        "a > b",
+        "a >= b",
+        "a == b",
+        "a != b",
+        "a < b < 3",
+        "a < b or a > 5",
+        "a == 1 and b <= 2",
+    ):
         assert (parse(text).violation({"a": a, "b": b}) <= 0) == eval(text, {"a": a, "b": b}), text
 
 
@@ -38,7 +48,11 @@ def test_a_strict_bound_that_is_met_exactly_is_violated_by_as_little_as_there_is
 
 
 def test_components_are_compared_by_their_kind():
-    for text, holds in (("core.injection == 'lti'", True), ("core.injection in ['add', 'none']", False), ("core.injection != 'lti'", False)):
+    for text, holds in (
+        ("core.injection == 'lti'", True),
+        ("core.injection in ['add', 'none']", False),
+        ("core.injection != 'lti'", False),
+    ):
         assert (parse(text).violation({"core.injection": "lti"}) <= 0) is holds
 
 
@@ -63,7 +77,10 @@ def test_what_is_no_constraint_is_refused_with_what_was_expected(text, said):
         parse(text)
 
 
-@pytest.mark.parametrize("text, values", [("1 / a < 2", {"a": 0}), ("a < 2", {"a": "lti"}), ("log(a) < 2", {"a": -1}), ("a < 2", {"a": None})])
+@pytest.mark.parametrize(
+    "text, values",
+    [("1 / a < 2", {"a": 0}), ("a < 2", {"a": "lti"}), ("log(a) < 2", {"a": -1}), ("a < 2", {"a": None})],
+)
 def test_what_cannot_be_computed_says_so(text, values):
     with pytest.raises(ValueError):
         parse(text).violation(values)

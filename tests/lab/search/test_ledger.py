@@ -127,7 +127,9 @@ def test_what_another_worker_has_ended_is_not_ended_twice(study):
         settle(study, take(study, 2), TrialState.COMPLETE, "complete", values=[float("nan")])
 
 
-events = st.lists(st.tuples(st.integers(0, 3), st.sampled_from(["finish", "die", "die early", "hand back", "linger"])), max_size=60)
+events = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["finish", "die", "die early", "hand back", "linger"])), max_size=60
+)
 
 
 @settings(max_examples=60, deadline=None)
