@@ -1,6 +1,6 @@
 """The verbs: nothing but parsing and calling. Heavy imports wait until a verb needs them."""
 
-from mythos_lab.cli import ablations as ablations
+from mythos_lab.cli import comparisons as comparisons
 from mythos_lab.cli import recipes as recipes
 from mythos_lab.cli import runs as runs
 from mythos_lab.cli import studies as studies

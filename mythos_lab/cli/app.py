@@ -23,11 +23,14 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A user's mistake ends with one line each and status 2."""
-    from mythos_lab.recipe.errors import RecipeError
+    """A user's mistake ends with one line each and status 2; what was stopped, with how to go on and its signal's."""
+    from mythos_lab.recipe.errors import Interrupted, RecipeError
 
     try:
         yield
+    except Interrupted as interrupted:
+        print(interrupted)
+        raise typer.Exit(interrupted.status) from None
     except RecipeError as error:
         for line in error.lines:
             print(line, file=sys.stderr)

@@ -1,13 +1,12 @@
-"""Searching and comparing."""
+"""Searching: studies, and where they are kept."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.app import app, one_line_errors
 
 
 @app.command()
@@ -37,7 +36,7 @@ def study(
         from mythos_lab.search.space import load_space
 
         loaded = load_space(space, storage=storage)
-        from mythos_lab.search.study import Interrupted, run_study
+        from mythos_lab.search.study import run_study
 
         options = {
             "ray_address": ray_address,
@@ -45,11 +44,7 @@ def study(
             "gpus_per_trial": gpus_per_trial,
             "slurm": slurm,
         }
-        try:
-            run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options)
-        except Interrupted as interrupted:
-            print(interrupted)
-            raise typer.Exit(interrupted.status) from None
+        run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options)
 
 
 @app.command()
@@ -72,130 +67,20 @@ def proxy(
 
 
 @app.command()
-def match(
-    recipe: Name,
-    overrides: Overrides = None,
-    hold: Annotated[
-        str,
-        typer.Option(
-            help="Budgets that have to match, joined by commas: params, params_active, training_flops, "
-            "inference_flops, prefill_flops, decode_flops, cache_bytes, memory, tokens."
-        ),
-    ] = "params",
-    vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
-    loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
-    write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+def holdout(
+    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
 ) -> None:
-    """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
+    """Evaluate what a finished study chose on the test split, once; the study then takes no further trials.
 
-    Example: `mythos match openmythos --hold training_flops --write layers.yaml`
+    Example: `mythos holdout studies/openmythos-ablation.yaml`
     """
     with one_line_errors():
-        from mythos_lab.recipe import load_recipe
-        from mythos_lab.search.match import match as matched
-
-        found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
-    from mythos_lab.search.table import print_match
-
-    if write is not None:
-        from mythos_lab.training.result import dump_recipe
-
-        dump_recipe(found.recipe, write)
-    print_match(found, write)
-
-
-@app.command()
-def compare(
-    a: Annotated[str, typer.Argument(help="Folders of the one arm's runs, one a seed, joined by commas.")],
-    b: Annotated[str, typer.Argument(help="Folders of the other arm's runs.")],
-    metric: Annotated[str, typer.Option(help="What is compared.")] = "val/accuracy",
-    declare: Annotated[
-        list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
-    ] = None,
-    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
-) -> None:
-    """Say what differs between two runs, or two sets of seeds, and what follows from it.
-
-    Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
-    """
-    with one_line_errors():
-        from mythos_lab.search.compare import compare as compared
-
-        arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
-        found = compared(arms[0], arms[1], metric, declare or [], matters)
-    from mythos_lab.search.table import print_comparison
-
-    print_comparison(found)
-
-
-@app.command()
-def worth(
-    recipe: Annotated[str | None, typer.Argument(help="A looped recipe's name, or the path of a YAML file.")] = None,
-    overrides: Overrides = None,
-    widths: Annotated[str | None, typer.Option(help="Channels of the models, joined by commas.")] = None,
-    loops: Annotated[str | None, typer.Option(help="Loop counts; 1 is the stack without a loop.")] = None,
-    steps: Annotated[str | None, typer.Option(help="Optimiser steps: the token budgets.")] = None,
-    core_layers: Annotated[int | None, typer.Option(min=1, help="Layers that the core applies, in every arm.")] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
-    count: Annotated[str, typer.Option(help="Which parameters count: non_embedding or all.")] = "non_embedding",
-    name: Annotated[str | None, typer.Option(help="The study's name; by default the recipe's, and -worth.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
-    ] = False,
-    fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
-) -> None:
-    """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
-
-    The same command again goes on with a sweep that was interrupted. A cluster runs it as any study: `--dry-run`,
-    `mythos study studies/NAME.yaml --engine slurm`, and `--fit-only studies/NAME` at the end.
-
-    Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
-    """
-    with one_line_errors():
-        from mythos_lab.recipe import RecipeError
-        from mythos_lab.search.worth import check_counted, measure, plan, print_plan, print_worth, save
-
-        counted = check_counted(count)
-        if fit_only is not None:
-            found = measure(fit_only, counted)
-            print_worth(found, save(found, fit_only))
-            return
-        if recipe is None:
-            raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
-        sweep = plan(
-            recipe,
-            overrides or [],
-            widths=_whole_numbers("widths", widths),
-            loops=_whole_numbers("loops", loops),
-            steps=_whole_numbers("steps", steps),
-            num_seeds=seeds,
-            core_layers=core_layers,
-            name=name,
-            counted=counted,
-        )
-        path = sweep.write()
-        print_plan(sweep, path)
-        if dry_run:
-            return
+        from mythos_lab.search.holdout import open_holdout
+        from mythos_lab.search.opening import open_study
         from mythos_lab.search.space import load_space
-        from mythos_lab.search.study import Interrupted, run_study
 
-        space = load_space(str(path))
-        try:
-            run_study(space, num_workers=workers, report=False)
-        except Interrupted as interrupted:
-            print(interrupted)
-            raise typer.Exit(interrupted.status) from None
-        found = measure(space.folder, counted)
-        print_worth(found, save(found, space.folder))
+        loaded = load_space(space)
+        found = open_holdout(loaded, open_study(loaded))
+    from mythos_lab.search.table import print_holdout
 
-
-def _whole_numbers(option: str, text: str | None) -> list[int]:
-    """The numbers of an option that takes several."""
-    from mythos_lab.recipe import RecipeError
-
-    try:
-        return [int(part) for part in text.split(",")] if text else []
-    except ValueError:
-        raise RecipeError(f"--{option} {text}: expected whole numbers joined by commas") from None
+    print_holdout(loaded, found)

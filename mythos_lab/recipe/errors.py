@@ -24,6 +24,18 @@ class RecipeError(ValueError):
         self.lines = lines
 
 
+class Interrupted(Exception):
+    """A study was stopped before its end; the same command goes on with it.
+
+    Attributes:
+        status: The exit status that says so: 128 and the signal's number.
+    """
+
+    def __init__(self, status: int) -> None:
+        super().__init__("stopped; the same command goes on with it")
+        self.status = status
+
+
 def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
     """The lines of a Pydantic error; what a field of several types might have been shares one line."""
     lines: dict[str, list[str]] = {}
@@ -55,4 +67,3 @@ def _message(error: dict[str, Any]) -> str:
         f" (got {got!r})" if isinstance(got, (str, int, float, bool, type(None))) else f" (got a {type(got).__name__})"
     )
     return message[:1].lower() + message[1:] + shown
-

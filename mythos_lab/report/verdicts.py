@@ -26,7 +26,7 @@ def verdict_figure(
     figure, axes = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(intervals)), layout="constrained")
     axes.axvspan(-matters, matters, color="0.9", label=f"does not matter (±{matters:g})")
     axes.axvline(0, color="0.5", linewidth=0.8)
-    for y, (name, (difference, low, high)) in enumerate(reversed(list(intervals.items()))):
+    for y, (difference, low, high) in enumerate(reversed(list(intervals.values()))):
         axes.plot([low, high], [y, y], color="C0", linewidth=2)
         axes.plot(difference, y, "o", color="C0")
     axes.set_yticks(range(len(intervals)), reversed(list(intervals)))

@@ -103,7 +103,8 @@ def _covers(declared: str, name: str) -> bool:
 
 def sentence(metric: str, verdict: Verdict, undeclared: Sequence[str]) -> str:
     """The finding in words."""
-    size = f"{verdict.difference:+.4g}, 95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}, p = {verdict.p_adjusted:.2g}"
+    interval = f"95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}"
+    size = f"{verdict.difference:+.4g}, {interval}, p = {verdict.p_adjusted:.2g}"
     seeds = f"{verdict.num_seeds} paired seed{'s' * (verdict.num_seeds != 1)}"
     if verdict.outcome == "no effect":
         return f"no effect: every difference in {metric} that matters is excluded ({size}; {seeds})"

@@ -17,7 +17,7 @@ from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.search.arms import complete
 from mythos_lab.search.card import write_card
 from mythos_lab.search.engines import Engine, Job, make_engine
@@ -31,18 +31,6 @@ from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.tracking.mlflow import Tracker, default_uri
 
 _POLL_SECONDS = 1.0
-
-
-class Interrupted(Exception):
-    """A study was stopped before its end; the same command goes on with it.
-
-    Attributes:
-        status: The exit status that says so: 128 and the signal's number.
-    """
-
-    def __init__(self, status: int) -> None:
-        super().__init__("stopped; the same command goes on with it")
-        self.status = status
 
 
 def run_study(

@@ -15,7 +15,7 @@ from mythos_lab.search.card import write_card
 from mythos_lab.search.holdout import open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.table import print_study
-from tests.lab.search.tiny import write, work_off
+from tests.lab.search.tiny import work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
 
@@ -159,7 +159,10 @@ def test_trials_of_several_objectives_are_pruned_on_a_guard(here):
 
 
 def test_a_loop_aware_study_says_how_well_its_rungs_told_the_end(here, capsys):
-    space = {"training.optimizer.lr": {"choice": [1e-3, 2e-3]}, "model.core.loops": {"uniform": {}, "fixed": {"num_loops": 1}}}
+    space = {
+        "training.optimizer.lr": {"choice": [1e-3, 2e-3]},
+        "model.core.loops": {"uniform": {}, "fixed": {"num_loops": 1}},
+    }
     file = write(here, space=space, sampler={"kind": "grid"}, pruner={"kind": "loop_aware", "n_startup_trials": 1})
     found = work_off(file)
     assert len(found.get_trials()) == 4

@@ -1,0 +1,212 @@
+"""What is fair, what differs, and what a part or a recurrence is worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+
+
+@app.command()
+def match(
+    recipe: Name,
+    overrides: Overrides = None,
+    hold: Annotated[
+        str,
+        typer.Option(
+            help="Budgets that have to match, joined by commas: params, params_active, training_flops, "
+            "inference_flops, prefill_flops, decode_flops, cache_bytes, memory, tokens."
+        ),
+    ] = "params",
+    vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
+    loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
+    write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+) -> None:
+    """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
+
+    Example: `mythos match openmythos --hold training_flops --write layers.yaml`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import load_recipe
+        from mythos_lab.search.match import match as matched
+
+        found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
+    from mythos_lab.search.table import print_match
+
+    if write is not None:
+        from mythos_lab.training.result import dump_recipe
+
+        dump_recipe(found.recipe, write)
+    print_match(found, write)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="Folders of the one arm's runs, one a seed, joined by commas.")],
+    b: Annotated[str, typer.Argument(help="Folders of the other arm's runs.")],
+    metric: Annotated[str, typer.Option(help="What is compared.")] = "val/accuracy",
+    declare: Annotated[
+        list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
+    ] = None,
+    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+) -> None:
+    """Say what differs between two runs, or two sets of seeds, and what follows from it.
+
+    Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
+    """
+    with one_line_errors():
+        from mythos_lab.search.compare import compare as compared
+
+        arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
+        found = compared(arms[0], arms[1], metric, declare or [], matters)
+    from mythos_lab.search.table import print_comparison
+
+    print_comparison(found)
+
+
+@app.command()
+def ablate(
+    recipe: Name,
+    overrides: Overrides = None,
+    design: Annotated[str, typer.Option(help="leave-one-out, add-one-in, pairs or factorial.")] = "leave-one-out",
+    only: Annotated[str | None, typer.Option(help="Parts to look at, joined by commas; all without.")] = None,
+    hold: Annotated[str, typer.Option(help="Budgets of every arm, joined by commas; none holds nothing.")] = (
+        "training_flops"
+    ),
+    vary: Annotated[str, typer.Option(help="Whole-number fields solved for to hold them, joined by commas.")] = (
+        "training.max_steps"
+    ),
+    seeds: Annotated[int, typer.Option(min=1, help="Paired seeds of every arm.")] = 3,
+    metric: Annotated[
+        str | None, typer.Option(help="What is compared; without, accuracy, bits per byte or loss.")
+    ] = None,
+    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    declare: Annotated[
+        list[str] | None, typer.Option(help="An input that may differ besides, such as parameters.")
+    ] = None,
+    retune: Annotated[
+        str | None, typer.Option(help="Factors on the learning rate that each arm tries first, such as 0.5,1,2.")
+    ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the study; RECIPE-ablation without.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trials that run at once.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
+) -> None:
+    """Measure what each part of a recipe is worth: the same without it, at equal budgets, over paired seeds.
+
+    The same command again goes on. Example: `mythos ablate openmythos task=reachability mask=task --workers 2`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import load_recipe
+        from mythos_lab.search.ablate import ablation, retuned, with_best_rates, write
+        from mythos_lab.search.arms import values_by_arm
+
+        composed = load_recipe(recipe, overrides or [])
+        file = ablation(
+            name or f"{composed.name}-ablation",
+            recipe,
+            overrides or [],
+            composed,
+            design=design,
+            only=only.split(",") if only else (),
+            hold=[] if hold == "none" else hold.split(","),
+            vary=vary.split(","),
+            seeds=seeds,
+            metric=metric,
+            matters=matters,
+            declared=declare or [],
+        )
+        rates = _numbers(retune) if retune else []
+        space = write(file)
+        if dry_run:
+            from mythos_lab.search.table import print_arms
+
+            print_arms(space)
+            return
+        from mythos_lab.search.study import run_study
+
+        if rates:
+            rate = composed.model_dump(mode="json")["training"]["optimizer"]["lr"]
+            tried = run_study(write(retuned(file, rate, rates)), num_workers=workers)
+            space = write(with_best_rates(file, values_by_arm(tried), rate))
+        run_study(space, num_workers=workers)
+
+
+@app.command()
+def worth(
+    recipe: Annotated[str | None, typer.Argument(help="A looped recipe's name, or the path of a YAML file.")] = None,
+    overrides: Overrides = None,
+    widths: Annotated[str | None, typer.Option(help="Channels of the models, joined by commas.")] = None,
+    loops: Annotated[str | None, typer.Option(help="Loop counts; 1 is the stack without a loop.")] = None,
+    steps: Annotated[str | None, typer.Option(help="Optimiser steps: the token budgets.")] = None,
+    core_layers: Annotated[int | None, typer.Option(min=1, help="Layers that the core applies, in every arm.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each arm.")] = 3,
+    count: Annotated[str, typer.Option(help="Which parameters count: non_embedding or all.")] = "non_embedding",
+    name: Annotated[str | None, typer.Option(help="The study's name; by default the recipe's, and -worth.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
+    ] = False,
+    fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
+) -> None:
+    """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
+
+    The same command again goes on with a sweep that was interrupted. A cluster runs it as any study: `--dry-run`,
+    `mythos study studies/NAME.yaml --engine slurm`, and `--fit-only studies/NAME` at the end.
+
+    Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
+    """
+    with one_line_errors():
+        from mythos_lab.recipe import RecipeError
+        from mythos_lab.search.worth import check_counted, measure, plan, print_plan, print_worth, save
+
+        counted = check_counted(count)
+        if fit_only is not None:
+            found = measure(fit_only, counted)
+            print_worth(found, save(found, fit_only))
+            return
+        if recipe is None:
+            raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
+        sweep = plan(
+            recipe,
+            overrides or [],
+            widths=_whole_numbers("widths", widths),
+            loops=_whole_numbers("loops", loops),
+            steps=_whole_numbers("steps", steps),
+            num_seeds=seeds,
+            core_layers=core_layers,
+            name=name,
+            counted=counted,
+        )
+        path = sweep.write()
+        print_plan(sweep, path)
+        if dry_run:
+            return
+        from mythos_lab.search.space import load_space
+        from mythos_lab.search.study import run_study
+
+        space = load_space(str(path))
+        run_study(space, num_workers=workers, report=False)
+        found = measure(space.folder, counted)
+        print_worth(found, save(found, space.folder))
+
+
+def _whole_numbers(option: str, text: str | None) -> list[int]:
+    """The numbers of an option that takes several."""
+    from mythos_lab.recipe import RecipeError
+
+    try:
+        return [int(part) for part in text.split(",")] if text else []
+    except ValueError:
+        raise RecipeError(f"--{option} {text}: expected whole numbers joined by commas") from None
+
+
+def _numbers(text: str) -> list[float]:
+    from mythos_lab.recipe import RecipeError
+
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise RecipeError(f"--retune {text}: expected numbers joined by commas, such as 0.5,1,2") from None
