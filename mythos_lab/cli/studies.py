@@ -69,6 +69,7 @@ def proxy(
 @app.command()
 def holdout(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
 ) -> None:
     """Evaluate what a finished study chose on the test split, once; the study then takes no further trials.
 
@@ -79,7 +80,7 @@ def holdout(
         from mythos_lab.search.opening import open_study
         from mythos_lab.search.space import load_space
 
-        loaded = load_space(space)
+        loaded = load_space(space, storage=storage)
         found = open_holdout(loaded, open_study(loaded))
     from mythos_lab.search.table import print_holdout
 

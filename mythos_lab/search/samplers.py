@@ -135,7 +135,7 @@ def choose(facts: StudyFacts) -> tuple[str, str]:
     if facts.finite_size is not None and facts.finite_size <= facts.num_trials:
         return "grid", f"all {facts.finite_size} candidates fit into {facts.num_trials} trials"
     if facts.num_conditional:
-        return "tpe", f"{facts.num_conditional} fields exist only with a certain choice, which only tpe models, grouped"
+        return "tpe", f"{_conditional(facts)} only with a certain choice, which only tpe models, grouped"
     if several and facts.num_trials > _MOST_TPE_FRONT:
         kind = "nsgaii" if facts.num_objectives <= 3 else "nsgaiii"
         return kind, f"{facts.num_objectives} objectives in over {_MOST_TPE_FRONT:,} trials, where tpe becomes slow"
@@ -264,7 +264,11 @@ def _any(options: Mapping[str, Any], facts: StudyFacts) -> str | None:
 
 
 def _unmodelled(facts: StudyFacts) -> str:
-    return f"{facts.num_conditional} fields exist only with a certain choice and would be drawn at random; take tpe"
+    return f"{_conditional(facts)} only with a certain choice and would be drawn at random; take tpe"
+
+
+def _conditional(facts: StudyFacts) -> str:
+    return "1 field exists" if facts.num_conditional == 1 else f"{facts.num_conditional} fields exist"
 
 
 _LIMITS: Mapping[str, Callable[[Mapping[str, Any], StudyFacts], str | None]] = {
