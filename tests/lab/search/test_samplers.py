@@ -173,7 +173,7 @@ def test_priors_are_no_reason_for_a_grid():
 @pytest.mark.parametrize(
     ("written", "facts", "message"),
     [
-        ("gp", dict(num_conditional=1), "gp: 1 fields exist only with a certain choice and would be drawn at random"),
+        ("gp", dict(num_conditional=1), "gp: 1 field exists only with a certain choice and would be drawn at random"),
         ("gp", dict(num_trials=501), "gp: one proposal takes 2.8 s"),
         ("nsgaii", dict(num_conditional=1), "nsgaii: 1 fields"),
         ("nsgaiii", dict(num_conditional=1), "nsgaiii: 1 fields"),

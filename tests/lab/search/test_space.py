@@ -103,7 +103,7 @@ def test_arms_are_a_parameter_and_change_what_they_name(space):
 def test_an_auto_sampler_says_why(space):
     assert space({"model.core.depth": {"int": [1, 3]}}).sampler(20)[0].kind == "grid"
     conditional = space({"model.core.injection": {"none": {}, "lti": {"margin": {"float": [0.01, 0.1]}}}}).sampler(20)
-    assert conditional[0].kind == "tpe" and "exist only with" in conditional[1]
+    assert conditional[0].kind == "tpe" and "exists only with" in conditional[1]
 
 
 @pytest.mark.parametrize(
