@@ -21,14 +21,14 @@ _FOLLOW = {
 
 
 def verdicts(space: Space, study: optuna.Study) -> dict[str, Comparison]:
-    """The verdict on each arm that was trained to its end, by name, against the first; none without the first.
+    """The verdict on each arm that was trained to its end, by name, against the first; none without it, or of one seed.
 
     What an arm declares to change may differ, and what the study's file declares besides, and sizes that were solved
     for to hold a budget; "better" is withheld while anything else does.
     """
     names = list(space.file.arms)
     done = {trial.params[ARM]: trial for trial in complete(study) if ARM in trial.params}
-    if space.file.space or names[0] not in done or len(done) < 2:
+    if space.file.space or space.file.seeds < 2 or names[0] not in done or len(done) < 2:
         return {}
     metric = next(iter(space.file.objectives))
     reference = arm_of(space, done[names[0]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,9 +83,8 @@ def judge(one: Arm, other: Arm, metric: str, declared: Sequence[str], matters: f
                 raise RecipeError(f"{arm.folders[seed]}: {metric!r} is {known}; it has {', '.join(arm.metrics[seed])}")
     found = unequal(one, other)
     undeclared = [name for name in found if not any(_covers(d, name) for d in declared)]
-    verdict = paired(
-        [one.metrics[seed][metric] for seed in seeds], [other.metrics[seed][metric] for seed in seeds], matters
-    )
+    values = [[arm.metrics[seed][metric] for seed in seeds] for arm in (one, other)]
+    verdict = paired(values[0], values[1], matters, ties_tell=not _ties_by_chance(one, other, metric, seeds))
     return Comparison(metric, one, other, found, undeclared, verdict, sentence(metric, verdict, undeclared))
 
 
@@ -95,6 +95,12 @@ def corrected(comparisons: Sequence[Comparison], matters: float) -> list[Compari
         replace(c, verdict=verdict, sentence=sentence(c.metric, verdict, c.undeclared))
         for c, verdict in zip(comparisons, verdicts, strict=True)
     ]
+
+
+def _ties_by_chance(one: Arm, other: Arm, metric: str, seeds: Sequence[int]) -> bool:
+    """Whether equal accuracies are those of unequal runs, as their losses tell."""
+    loss = metric.replace("accuracy", "loss")
+    return loss != metric and any(one.metrics[s].get(loss) != other.metrics[s].get(loss) for s in seeds)
 
 
 def _covers(declared: str, name: str) -> bool:
@@ -110,6 +116,11 @@ def sentence(metric: str, verdict: Verdict, undeclared: Sequence[str]) -> str:
         return f"no effect: every difference in {metric} that matters is excluded ({size}; {seeds})"
     if verdict.num_seeds == 1:
         return f"one seed tells nothing: {metric} differs by {verdict.difference:+.4g}, and its scatter is unknown"
+    if math.isinf(verdict.detectable):
+        return (
+            f"not enough seeds to tell: {metric} differs by {verdict.difference:+.4g} in each of {seeds}, though their "
+            "losses do not; how it scatters is not seen, so take more seeds or more samples"
+        )
     if verdict.outcome == "not enough seeds":
         return (
             f"not enough seeds to tell: {metric} {size} with {seeds}; "

@@ -36,6 +36,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
         RecipeError: The storage cannot be opened, or holds a study of that name that was made from another space.
     """
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     num_trials = num_trials or space.num_trials()
     study = optuna.create_study(
         study_name=space.file.name,

@@ -58,7 +58,6 @@ def run_study(
         RecipeError: The storage cannot be opened, holds another study of that name, or the engine cannot work here.
         Interrupted: Ctrl-C or SIGTERM ended it.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     make = make_engine(engine, options or {})
     num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers
     study = open_study(space, num_trials)

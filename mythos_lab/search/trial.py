@@ -18,7 +18,7 @@ from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.ledger import FOLDER, settle
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import Guard, should_prune
-from mythos_lab.search.space import Space
+from mythos_lab.search.space import ARM, Space
 from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
 from mythos_lab.training.result import RESULT, read_recipe
 from mythos_lab.training.run import Pruned, run
@@ -90,7 +90,7 @@ def _train(
                 seeded,
                 folder=place,
                 parent=study.user_attrs.get(MLFLOW_RUN),
-                tags={"mythos.study": space.file.name, "mythos.trial": number, "mythos.seed": str(seed)},
+                tags={**_tags(space, trial), "mythos.trial": number, "mythos.seed": str(seed)},
                 on_validation=_reporter(space, study, trial, loops) if seed == recipe.seed else None,
                 should_stop=should_stop,
             )
@@ -102,6 +102,12 @@ def _train(
         metrics.append(done["metrics"])
     shared = set.intersection(*(set(m) for m in metrics))
     return {"status": "finished", "metrics": [{k: v for k, v in m.items() if k in shared} for m in metrics]}
+
+
+def _tags(space: Space, trial: optuna.Trial) -> dict[str, str]:
+    """Where a run comes from: its study, the recipe that it varies, and its arm."""
+    arm = {"mythos.arm": trial.params[ARM]} if space.file.arms else {}
+    return {"mythos.study": space.file.name, "mythos.recipe": space.file.recipe, **arm}
 
 
 def _ended(folder: Path, recipe: Recipe) -> dict[str, Any] | None:

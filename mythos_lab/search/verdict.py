@@ -51,7 +51,7 @@ class Verdict:
     test: str
 
 
-def paired(a: Sequence[float], b: Sequence[float], matters: float) -> Verdict:
+def paired(a: Sequence[float], b: Sequence[float], matters: float, ties_tell: bool = True) -> Verdict:
     """Compare two arms, seed by seed.
 
     The test is the paired t-test, exact for normal differences at any number of seeds. The sign-flip permutation test
@@ -61,6 +61,8 @@ def paired(a: Sequence[float], b: Sequence[float], matters: float) -> Verdict:
         a: Values of the one arm, by seed.
         b: Values of the other, in the same order.
         matters: The smallest difference that matters, in the metric's unit.
+        ties_tell: Whether differences that are the same in every seed say that there is no scatter. Shares of few
+            answers come out the same by chance, and then say nothing of it.
 
     Raises:
         ValueError: The arms have different numbers of seeds, or none.
@@ -70,6 +72,8 @@ def paired(a: Sequence[float], b: Sequence[float], matters: float) -> Verdict:
     differences = np.asarray(b, dtype=float) - np.asarray(a, dtype=float)
     n, mean = len(differences), float(differences.mean())
     if n < 2:
+        return Verdict(n, mean, -math.inf, math.inf, 1.0, 1.0, math.inf, "not enough seeds", "none")
+    if not ties_tell and np.ptp(differences) == 0:
         return Verdict(n, mean, -math.inf, math.inf, 1.0, 1.0, math.inf, "not enough seeds", "none")
     error = float(differences.std(ddof=1)) / math.sqrt(n)
     p, test = _test(differences)

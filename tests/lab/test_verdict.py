@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from mythos_lab.search.verdict import paired, together
 
@@ -78,3 +79,19 @@ def test_holm_by_hand():
 def test_pairs_are_needed():
     with pytest.raises(ValueError, match="one arm has 2, the other 3"):
         paired([1, 2], [1, 2, 3], matters=0.1)
+
+
+def test_equal_differences_of_a_coarse_metric_say_nothing_of_its_scatter():
+    for a, b in (([0.5, 0.5, 0.5], [0.5, 0.5, 0.5]), ([0.5, 0.25, 0.5], [0.75, 0.5, 0.75])):
+        coarse = paired(a, b, 0.01, ties_tell=False)
+        assert coarse.outcome == "not enough seeds" and coarse.low == -math.inf and coarse.p == 1
+        assert paired(a, b, 0.01).outcome in ("no effect", "higher")
+
+
+def test_two_seeds_have_a_detectable_difference():
+    one = paired([0.0, 0.0], [0.1, 0.3], 0.01)
+    n, shift = 2, one.detectable / (0.1414 / math.sqrt(2))
+    rng = np.random.default_rng(0)
+    t = rng.normal(shift / math.sqrt(n), 1, (200_000, n))
+    found = np.abs(t.mean(1) / (t.std(1, ddof=1) / math.sqrt(n))) > stats.t.ppf(0.975, n - 1)
+    assert abs(found.mean() - 0.8) < 0.01

@@ -97,6 +97,9 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
         assert t.value == pytest.approx(sum(accuracies) / 2)
         runs = [MlflowClient().get_run(i) for i in t.user_attrs["mlflow_runs"]]
         assert [r.data.tags["mythos.seed"] for r in runs] == ["0", "1"]
+        assert {(r.data.tags["mythos.arm"], r.data.tags["mythos.recipe"]) for r in runs} == {
+            (t.params["arm"], "gated_loop")
+        }
         assert [r.data.metrics["val/accuracy"] for r in runs] == pytest.approx(accuracies)
 
     judged = verdicts(space, found)
