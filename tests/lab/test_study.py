@@ -143,3 +143,25 @@ def test_every_candidate_of_the_quickstart_is_a_valid_recipe():
         recipe = validate(space.candidate(study.ask()), "quickstart")
         kinds.add((recipe.model.core.loops.kind, recipe.model.core.injection.kind, recipe.model.core.update.kind))
     assert len(kinds) > 8
+
+
+LONG = {"overrides": [*SPACE["overrides"][1:], "training.max_steps=150"], "trials": 3}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum, status, outcome", [(signal.SIGTERM, 143, "killed"), (signal.SIGINT, 130, "complete")])
+def test_a_study_that_is_stopped_leaves_no_trial_running_and_goes_on(start, signum, status, outcome):
+    study = start(**LONG, pruner="none")
+    wait_for(running_workers, study)
+    study.send_signal(signum)  # SIGTERM lays trials down at a checkpoint; Ctrl-C without a terminal lets them end
+    output = study.communicate(timeout=120)[0]
+    assert study.returncode == status and "the same command goes on with it" in output, output
+    left = trials()
+    assert not any(t.state is TrialState.RUNNING for t in left)
+    ended = {t.user_attrs.get("outcome") for t in left if t.state.is_finished()}
+    assert ended <= {outcome, "vetoed"} and outcome in ended
+    again = start(**LONG, pruner="none")
+    assert again.wait(timeout=300) == 0
+    killed = check_complete(3)
+    assert all("attempt" not in t.user_attrs or t.user_attrs["attempt"] == 0 for t in trials()), "no worker was lost"
+    assert bool(killed) == (outcome == "killed")
