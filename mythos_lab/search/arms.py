@@ -13,8 +13,8 @@ from mythos_lab.search.ledger import FOLDER
 from mythos_lab.search.space import ARM, Space
 
 _FOLLOW = {
-    "training.max_steps": ("steps", "tokens", "learning rate curve"),
-    "training.batch_size": ("batch size", "tokens"),
+    "training.max_steps": ("steps", "tokens seen", "learning rate curve"),
+    "training.batch_size": ("batch size", "tokens seen", "data order"),
     "training.optimizer.lr": ("learning rate curve",),
 }
 """Inputs that differ because a field of the training does, and are declared with it."""

@@ -174,3 +174,17 @@ def test_a_loop_aware_study_says_how_well_its_rungs_told_the_end(here, capsys):
     assert all(t.user_attrs["flops_per_step"] > 0 for t in found.get_trials())
     print_study(file, found, 1.0)
     assert "to tell (2 of 8)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_inputs_that_follow_from_a_declared_change_are_declared_with_it(here, monkeypatch):
+    arms = {
+        "full": {},
+        "longer": {"training.max_steps": 6},
+        "larger": {"training.batch_size": 16},
+        "faster": {"training.optimizer.lr": 1e-2},
+    }
+    space = write(here, arms=arms, seeds=2)
+    judged = verdicts(space, work_off(space))
+    assert {name: set(c.undeclared) for name, c in judged.items()} == {
+        "longer": {"training FLOPs"}, "larger": {"training FLOPs"}, "faster": set(),
+    }  # fmt: skip
