@@ -53,7 +53,7 @@ def recipes(problem: Problem, extra: list[str]) -> dict[str, Any]:
     from mythos_lab.recipe import load_recipe
     from mythos_lab.recipe.compose import build_on_meta, validate
     from mythos_lab.recipe.cost import count
-    from mythos_lab.search.hold import Hold, held
+    from mythos_lab.search.budgets.hold import Hold, held
 
     load_plugins()
     looped = load_recipe(problem.recipe, [*problem.overrides, *COMMON, *extra])

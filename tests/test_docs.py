@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from mythos_blocks.registry import slots
 from mythos_lab.cli import app
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 
 SNIPPETS = [
     pytest.param(code, id=f"{page.stem}-{number}")

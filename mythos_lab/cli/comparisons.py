@@ -31,7 +31,7 @@ def match(
     """
     with one_line_errors():
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.search.match import match as matched
+        from mythos_lab.search.budgets.match import match as matched
 
         found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
     from mythos_lab.search.table import print_match
@@ -58,7 +58,7 @@ def compare(
     Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
     """
     with one_line_errors():
-        from mythos_lab.search.compare import compare as compared
+        from mythos_lab.search.comparison.compare import compare as compared
 
         arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
         found = compared(arms[0], arms[1], metric, declare or [], matters)
@@ -101,7 +101,7 @@ def ablate(
     with one_line_errors():
         from mythos_lab.recipe import load_recipe
         from mythos_lab.search.ablate import ablation, retuned, with_best_rates, write
-        from mythos_lab.search.arms import values_by_arm
+        from mythos_lab.search.comparison.arms import values_by_arm
 
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
@@ -184,7 +184,7 @@ def worth(
         print_plan(sweep, path)
         if dry_run:
             return
-        from mythos_lab.search.space import load_space
+        from mythos_lab.search.spaces.space import load_space
         from mythos_lab.search.study import run_study
 
         space = load_space(str(path))

@@ -33,7 +33,7 @@ def study(
     `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
     with one_line_errors():
-        from mythos_lab.search.space import load_space
+        from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
         from mythos_lab.search.study import run_study
@@ -78,7 +78,7 @@ def holdout(
     with one_line_errors():
         from mythos_lab.search.holdout import open_holdout
         from mythos_lab.search.opening import open_study
-        from mythos_lab.search.space import load_space
+        from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
         found = open_holdout(loaded, open_study(loaded))

@@ -20,8 +20,8 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.specs import walk_specs
-from mythos_lab.search.match import BUDGETS
-from mythos_lab.search.space import Space, load_space
+from mythos_lab.search.budgets.match import BUDGETS
+from mythos_lab.search.spaces.space import Space, load_space
 
 Changes = dict[str, Any]
 

@@ -13,12 +13,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.report.verdicts import verdict_figure
-from mythos_lab.search.arms import complete, verdicts
-from mythos_lab.search.compare import Comparison
+from mythos_lab.search.comparison.arms import complete, verdicts
+from mythos_lab.search.comparison.compare import Comparison
+from mythos_lab.search.comparison.verdict import half_width
 from mythos_lab.search.ledger import OUTCOME, REASON, is_settled
-from mythos_lab.search.space import ARM, Space
+from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.trial import VALUES
-from mythos_lab.search.verdict import half_width
 
 CARD, FIGURE = "card.md", "verdicts.png"
 

@@ -16,10 +16,10 @@ from optuna.trial import FrozenTrial
 
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.arms import arm_of, complete, declared
-from mythos_lab.search.compare import Comparison, corrected, judge
-from mythos_lab.search.inputs import Arm
-from mythos_lab.search.space import ARM, Space
+from mythos_lab.search.comparison.arms import arm_of, complete, declared
+from mythos_lab.search.comparison.compare import Comparison, corrected, judge
+from mythos_lab.search.comparison.inputs import Arm
+from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.training.result import load_run
 
 OPENED, RESULTS = "holdout_opened", "holdout_results"

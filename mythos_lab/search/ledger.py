@@ -18,7 +18,7 @@ import optuna
 import psutil
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.queue_only import QueueOnly
+from mythos_lab.search.samplers.queue_only import QueueOnly
 
 OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
 RETRY_OF, ATTEMPT, POINT = "retry_of", "attempt", "point"

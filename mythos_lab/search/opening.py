@@ -11,12 +11,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.search.inputs import differences
+from mythos_lab.search.comparison.inputs import differences
 from mythos_lab.search.ledger import POINT
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
 from mythos_lab.search.samplers import make_sampler, sampler_settings
-from mythos_lab.search.space import Space
+from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished

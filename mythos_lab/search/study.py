@@ -18,13 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Interrupted, RecipeError
-from mythos_lab.search.arms import complete
 from mythos_lab.search.card import write_card
+from mythos_lab.search.comparison.arms import complete
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import Watch, is_settled
 from mythos_lab.search.opening import enqueue_grid, open_study
-from mythos_lab.search.space import Space
+from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import without_password
 from mythos_lab.search.table import print_study
 from mythos_lab.search.trial import MLFLOW_RUN

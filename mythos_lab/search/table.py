@@ -15,16 +15,16 @@ from rich.console import Console
 from rich.table import Table
 
 from mythos_lab.recipe.files import data_dir
-from mythos_lab.search.arms import complete, verdicts
-from mythos_lab.search.compare import Comparison
+from mythos_lab.search.budgets.match import Match
+from mythos_lab.search.comparison.arms import complete, verdicts
+from mythos_lab.search.comparison.compare import Comparison
+from mythos_lab.search.comparison.verdict import half_width
 from mythos_lab.search.holdout import Holdout, as_rows
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
-from mythos_lab.search.match import Match
 from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
-from mythos_lab.search.space import Space
+from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.trial import VALUES
-from mythos_lab.search.verdict import half_width
 
 _NUM_SHOWN, _NUM_MORE = 8, 10
 

@@ -9,10 +9,10 @@ from mythos_lab.measures.monitor import rho_A
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
-from mythos_lab.search.expression import Constraint
-from mythos_lab.search.hold import Vetoed, held
-from mythos_lab.search.names import value_of
-from mythos_lab.search.space import Space
+from mythos_lab.search.budgets.hold import Vetoed, held
+from mythos_lab.search.spaces.expression import Constraint
+from mythos_lab.search.spaces.names import value_of
+from mythos_lab.search.spaces.space import Space
 from mythos_lab.training.module import DTYPES
 from mythos_lab.training.run import assemble
 

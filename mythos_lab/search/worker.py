@@ -16,7 +16,7 @@ import optuna
 
 from mythos_lab.search.ledger import Heartbeat, Watch, hand_back, take
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import STORAGE_VARIABLE, Space, load_space
+from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
 from mythos_lab.training.run import Stopped
 

@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mythos_lab.search.ledger import counts, is_settled
-from mythos_lab.search.space import Space
+from mythos_lab.search.spaces.space import Space
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 

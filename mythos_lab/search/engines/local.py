@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.space import STORAGE_VARIABLE
+from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
 

@@ -17,7 +17,7 @@ from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
 from mythos_lab.search.ledger import WORKER, hand_back, identity
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import STORAGE_VARIABLE, Space
+from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
 from mythos_lab.search.worker import run_one
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint

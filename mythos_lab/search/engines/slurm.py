@@ -21,7 +21,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import STORAGE_VARIABLE
+from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
 
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint

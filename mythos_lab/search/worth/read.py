@@ -15,7 +15,7 @@ from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
-from mythos_lab.search.inputs import differences
+from mythos_lab.search.comparison.inputs import differences
 from mythos_lab.search.worth.cells import Cell
 from mythos_lab.search.worth.counts import Counted, once_and_recurrent
 from mythos_lab.search.worth.sweep import METRIC

@@ -11,7 +11,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.search.ablate import DESIGNS, ablation, parts, retuned, with_best_rates
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 
 MYTHOS = {"feedforward", "loops", "injection", "depth_signal", "depth_adapter", "halting"}
 

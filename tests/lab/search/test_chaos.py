@@ -18,7 +18,7 @@ from optuna.trial import TrialState
 
 from mythos_lab.search.ledger import Watch, hand_back, is_settled, settle, take
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import open_storage
 from tests.lab.search.mishaps import DONE, WHEN
 from tests.lab.search.postgres import cluster

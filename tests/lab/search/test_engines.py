@@ -18,7 +18,7 @@ from mythos_lab.search.engines.local import Local
 from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
 from mythos_lab.search.ledger import ATTEMPT, MAX_ATTEMPTS, hand_back, settle, take
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.study import run_study
 from tests.lab.search.driving import fields, job_of, results
 from tests.lab.search.tiny import work_off, write

@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search import trial as trials
-from mythos_lab.search.arms import complete, verdicts
 from mythos_lab.search.card import write_card
+from mythos_lab.search.comparison.arms import complete, verdicts
 from mythos_lab.search.holdout import open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.table import print_study

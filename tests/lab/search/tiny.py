@@ -3,7 +3,7 @@
 import yaml
 
 from mythos_lab.search.opening import enqueue_grid, open_study
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.worker import run_one
 
 OVERRIDES = [

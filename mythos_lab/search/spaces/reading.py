@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from mythos_blocks.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
-from mythos_lab.search.domains import Choice, Domain, Kinds, Range, Same
-from mythos_lab.search.prior import Prior
+from mythos_lab.search.samplers.prior import Prior
+from mythos_lab.search.spaces.domains import Choice, Domain, Kinds, Range, Same
 
 ANY = "any"
 _FORMS = ("int", "float", "choice", "kinds", "label")

@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 from mythos_lab.search.worth import Cell, fit_law
 from mythos_lab.search.worth.law import Law
 from mythos_lab.search.worth.solver import huber, minimise
-from tests.lab.worth.simulated import TRUTH, covered, sweep
+from tests.lab.search.worth.simulated import TRUTH, covered, sweep
 
 
 @pytest.mark.parametrize("phi", [-0.3, 0.0, 0.46, 1.0, 1.3])

@@ -40,10 +40,10 @@ from optuna.samplers import (
     TPESampler,
 )
 
-from mythos_lab.search.gp import AllEndsGPSampler
 from mythos_lab.search.named import DEPRECATED, Catalogue, Entry, Named
-from mythos_lab.search.prior import Prior, PriorSampler
-from mythos_lab.search.queue_only import QueueOnly
+from mythos_lab.search.samplers.gp import AllEndsGPSampler
+from mythos_lab.search.samplers.prior import Prior, PriorSampler
+from mythos_lab.search.samplers.queue_only import QueueOnly
 
 AUTO = "auto"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.inputs import Arm, read_arm, unequal
-from mythos_lab.search.verdict import Verdict, paired, together
+from mythos_lab.search.comparison.inputs import Arm, read_arm, unequal
+from mythos_lab.search.comparison.verdict import Verdict, paired, together
 
 LOWER_IS_BETTER = ("loss", "bits_per_byte", "flops", "params", "overthinking")
 

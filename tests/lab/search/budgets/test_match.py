@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.cost import cost
-from mythos_lab.search.match import BUDGETS, match
+from mythos_lab.search.budgets.match import BUDGETS, match
 from tests.lab.counting import Real, assemble, peak_and_between, torch_counts
 
 SHORT = ["training.batch_size=2", "task.validation_size=8", "task.test_size=8"]

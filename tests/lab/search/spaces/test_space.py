@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.paths import get_path
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 
 BASE = {"name": "s", "recipe": "gated_loop", "objectives": {"val/accuracy": "maximize"}}
 

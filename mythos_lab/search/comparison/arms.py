@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.compare import Comparison, corrected, judge
-from mythos_lab.search.inputs import Arm, read_arm
+from mythos_lab.search.comparison.compare import Comparison, corrected, judge
+from mythos_lab.search.comparison.inputs import Arm, read_arm
 from mythos_lab.search.ledger import FOLDER
-from mythos_lab.search.space import ARM, Space
+from mythos_lab.search.spaces.space import ARM, Space
 
 _FOLLOW = {
     "training.max_steps": ("steps", "tokens seen", "learning rate curve"),

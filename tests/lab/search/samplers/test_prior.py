@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from mythos_lab.search.prior import TRIALS, WEIGHTS, WIDTHS, Prior, PriorSampler, prior_share
 from mythos_lab.search.samplers import StudyFacts, make_sampler, resolve_sampler
+from mythos_lab.search.samplers.prior import TRIALS, WEIGHTS, WIDTHS, Prior, PriorSampler, prior_share
 
 CONFIDENCES = ["low", "medium", "high"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mythos_lab.search.expression import parse
+from mythos_lab.search.spaces.expression import parse
 
 
 def violation(text, **values):

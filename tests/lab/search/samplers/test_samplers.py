@@ -11,7 +11,6 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState
 
 from mythos_lab.search.named import DEPRECATED
-from mythos_lab.search.prior import Prior
 from mythos_lab.search.pruners import PRUNERS, make_pruner, read_pruner
 from mythos_lab.search.samplers import (
     SAMPLERS,
@@ -22,6 +21,7 @@ from mythos_lab.search.samplers import (
     resolve_sampler,
     sampler_settings,
 )
+from mythos_lab.search.samplers.prior import Prior
 
 FACTS = StudyFacts(num_trials=40, num_params=2)
 SAMPLES = {bool: True, int: 2, float: 0.5}
@@ -146,7 +146,7 @@ def test_settings_name_every_option_and_are_json():
         (dict(num_trials=50, vetoes=True, prunes=True), "tpe", "trials may be vetoed and pruned"),
         (dict(num_trials=1500, num_objectives=2), "nsgaii", "2 objectives in over 1,000 trials"),
         (dict(num_trials=1500, num_objectives=4), "nsgaiii", "4 objectives"),
-        (dict(num_trials=1500, num_objectives=2, num_conditional=1), "tpe", "1 fields exist only"),
+        (dict(num_trials=1500, num_objectives=2, num_conditional=1), "tpe", "1 field exists only"),
     ],
 )
 def test_the_choice_has_its_reason(facts, kind, reason):

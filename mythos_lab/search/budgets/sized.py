@@ -14,7 +14,7 @@ from mythos_lab.recipe.cost import cost_metric, count
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.search.solve import NoEffect, Sizes, Solution, solve
+from mythos_lab.search.budgets.solve import NoEffect, Sizes, Solution, solve
 
 PARAMS = "cost/params"
 _UNSET = 64  # where to begin with a field that is left to its component

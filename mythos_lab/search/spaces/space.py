@@ -19,15 +19,15 @@ from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.search.definition import StudyFile
-from mythos_lab.search.domains import Census, Choice, Domain, Kinds, Same, num_points, product
-from mythos_lab.search.expression import Constraint, parse
 from mythos_lab.search.named import Named
-from mythos_lab.search.names import check_name
-from mythos_lab.search.prior import Prior
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
-from mythos_lab.search.reading import read_domain
 from mythos_lab.search.samplers import StudyFacts, read_sampler, resolve_sampler
+from mythos_lab.search.samplers.prior import Prior
+from mythos_lab.search.spaces.definition import StudyFile
+from mythos_lab.search.spaces.domains import Census, Choice, Domain, Kinds, Same, num_points, product
+from mythos_lab.search.spaces.expression import Constraint, parse
+from mythos_lab.search.spaces.names import check_name
+from mythos_lab.search.spaces.reading import read_domain
 from mythos_lab.tasks.base import Task
 
 ARM = "arm"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mythos_lab.search.worth import Estimate, fit_law, judge
-from tests.lab.worth.simulated import sweep
+from tests.lab.search.worth.simulated import sweep
 
 
 def judged(**settings):

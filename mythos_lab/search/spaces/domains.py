@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from mythos_blocks import Spec
 from mythos_blocks.registry import lookup
-from mythos_lab.search.prior import Prior
+from mythos_lab.search.samplers.prior import Prior
 
 
 class Census(NamedTuple):

@@ -8,7 +8,7 @@ from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.mask import mask_for
-from mythos_lab.search.space import load_space
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.worth import once_and_recurrent, plan
 from mythos_lab.search.worth.arms import applied
 from mythos_lab.training.run import assemble

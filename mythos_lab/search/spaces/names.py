@@ -9,7 +9,7 @@ from typing import Any
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.paths import get_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.search.domains import Domain, Kinds
+from mythos_lab.search.spaces.domains import Domain, Kinds
 
 _PREFIXES = ("", "model.", "model.core.", "training.")
 """Where a field may stand whose path is given in short, in the order in which it is looked for."""

@@ -9,7 +9,7 @@ from typing import Any
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
-from mythos_lab.search.sized import Sized
+from mythos_lab.search.budgets.sized import Sized
 
 BUDGETS = {
     "params": "cost/params",
@@ -57,7 +57,7 @@ def match(
     adapter. Where stored parameters are held, it has as many layers as the core stores; otherwise as many as the loops
     apply on average. A fixed-depth recipe's counterpart loops one layer ``loops`` times.
 
-    The sizes in ``vary`` are searched over integers (:func:`~mythos_lab.search.solve.solve`).
+    The sizes in ``vary`` are searched over integers (:func:`~mythos_lab.search.budgets.solve.solve`).
 
     Args:
         recipe: The original.

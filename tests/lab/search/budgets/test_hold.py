@@ -8,9 +8,9 @@ import mythos_blocks as mb
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import cost, cost_metric
-from mythos_lab.search import sized
-from mythos_lab.search.hold import Hold, Vetoed, held
-from mythos_lab.search.space import load_space
+from mythos_lab.search.budgets import sized
+from mythos_lab.search.budgets.hold import Hold, Vetoed, held
+from mythos_lab.search.spaces.space import load_space
 from tests.lab.counting import Real, torch_counts
 
 INNER = "model.core.layer.feedforward.hidden"

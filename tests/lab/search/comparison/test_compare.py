@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from mythos_kernels.dispatch import backend
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.search.compare import compare
-from mythos_lab.search.inputs import differences, read_arm, unequal
+from mythos_lab.search.comparison.compare import compare
+from mythos_lab.search.comparison.inputs import differences, read_arm, unequal
 from mythos_lab.tracking.environment import environment
 from mythos_lab.training.data import order_of
 from mythos_lab.training.run import run

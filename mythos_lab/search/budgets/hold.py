@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mythos_blocks.spec import Declaration
-from mythos_lab.search.sized import Sized
+from mythos_lab.search.budgets.sized import Sized
 
 
 class Hold(Declaration):

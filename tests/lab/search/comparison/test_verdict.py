@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mythos_lab.search.verdict import paired, together
+from mythos_lab.search.comparison.verdict import paired, together
 
 
 def simulated(rng, num_seeds, effect, noise=1.0):

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from mythos_blocks.spec import Declaration
 from mythos_blocks.types import Count, Positive
-from mythos_lab.search.hold import Hold
+from mythos_lab.search.budgets.hold import Hold
 
 Direction = Literal["minimize", "maximize"]
 Named = str | dict[str, Any]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mythos_lab.search.solve import NoEffect, around, solve
+from mythos_lab.search.budgets.solve import NoEffect, around, solve
 
 deterministic = settings(derandomize=True, deadline=None, database=None, max_examples=200)
 

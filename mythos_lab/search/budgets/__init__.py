@@ -1,0 +1,1 @@
+"""Equal budgets: integer search over sizes, for whole candidates and for counterparts."""

@@ -1,0 +1,1 @@
+"""What went in, what came out, and what may be said of the difference."""

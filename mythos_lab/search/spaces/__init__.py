@@ -1,0 +1,1 @@
+"""What varies: search spaces as written, and as read."""
