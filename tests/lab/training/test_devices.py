@@ -66,10 +66,13 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, 
     a, b = (load_file(result.folder / "model.safetensors") for result in (one, two))
     for parameter in a:
         assert (a[parameter] - b[parameter]).abs().max() <= ROUNDING, parameter
-    numbers = [n for n in one.metrics if not n.startswith("speed/") and n not in OF_A_DEVICE]
-    assert {n: two.metrics[n] for n in numbers} == pytest.approx(
-        {n: one.metrics[n] for n in numbers}, rel=1e-5, abs=1e-6
+    measured = [n for n in one.metrics if not n.startswith(("speed/", "cost/"))]
+    assert {n: two.metrics[n] for n in measured} == pytest.approx(
+        {n: one.metrics[n] for n in measured}, rel=1e-5, abs=1e-6
     )
+    # Counted on the samples of one device, of which more or fewer tokens may be scored.
+    counted = [n for n in one.metrics if n.startswith("cost/") and n not in OF_A_DEVICE]
+    assert {n: two.metrics[n] for n in counted} == pytest.approx({n: one.metrics[n] for n in counted}, rel=1e-2)
     for metric in ("train/loss", "train/total_loss", "train/gradient_norm", "train/num_loops", "val/loss"):
         assert [s for s, _ in history(two.run_id, metric)] == [s for s, _ in history(one.run_id, metric)]
         assert [v for _, v in history(two.run_id, metric)] == pytest.approx(
