@@ -34,7 +34,8 @@ COUNTS = (
 )
 """What is counted; the metrics are ``cost/<name>``."""
 
-_DECODING = ("prefill_flops", "decode_flops_per_token", "cache_bytes")
+DECODING = ("prefill_flops", "decode_flops_per_token", "cache_bytes")
+"""What is counted only where tokens can be decoded one after the other."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ class Cost:
 
     def metrics(self) -> dict[str, float]:
         """All counts under their metric names; without those of decoding where nothing is decoded."""
-        names = [name for name in COUNTS if self.decodes or name not in _DECODING]
+        names = [name for name in COUNTS if self.decodes or name not in DECODING]
         return {f"cost/{name}": float(getattr(self, name)) for name in names}
 
     @cached_property

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from mythos_blocks import build, load_plugins
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import compose, validate
+from mythos_lab.recipe.cost import DECODING, cost
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path
@@ -240,6 +241,9 @@ def _constraint(source: Path, text: str, recipe: Recipe, domains: dict[str, Doma
         for name in constraint.names:
             if name not in constraint.metrics:
                 check_name(name, recipe, domains)
+        for metric in constraint.metrics:
+            if metric.removeprefix("cost/") in DECODING and not cost(recipe).decodes:
+                raise ValueError(f"{text!r}: the mask lets positions read later ones, so nothing is decoded")
     except ValueError as error:
         raise RecipeError(f"{source}: constraints: {error}") from None
     return constraint

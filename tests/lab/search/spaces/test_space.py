@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.files import names
 from mythos_lab.recipe.paths import get_path
 from mythos_lab.search.spaces.space import load_space
+from mythos_lab.search.veto import Infeasible, admit
 
 BASE = {"name": "s", "recipe": "gated_loop", "objectives": {"val/accuracy": "maximize"}}
 
@@ -106,6 +108,19 @@ def test_an_auto_sampler_says_why(space):
     assert conditional[0].kind == "tpe" and "exists only with" in conditional[1]
 
 
+@pytest.mark.parametrize("name", names("search_spaces"))
+def test_every_space_in_the_tree_has_candidates_that_may_train(name):
+    found, admitted = load_space(name), 0
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(8):
+        try:
+            admit(found, found.candidate(study.ask()), name)
+            admitted += 1
+        except Infeasible:
+            pass
+    assert admitted >= 2
+
+
 @pytest.mark.parametrize(
     "change, said",
     [
@@ -128,6 +143,7 @@ def test_an_auto_sampler_says_why(space):
         ({"arms": {"a": {"model.core.depth": 0}}}, "arms: a: model.core.depth: input should be greater"),
         ({"constraints": ["core.dpeth < 3"]}, "did you mean 'core.depth'"),
         ({"constraints": ["cost/parms < 3"]}, "did you mean 'cost/params'"),
+        ({"constraints": ["cost/cache_bytes < 1e6"]}, "so nothing is decoded"),
         ({"guard": {"metric": "val/loss"}}, "without a pruner it has no effect"),
         ({"declared": ["parameters"]}, "only declared arms are given verdicts"),
         ({"sampler": {"kind": "tpe", "n_startup": 3}}, "did you mean 'n_startup_trials'"),
