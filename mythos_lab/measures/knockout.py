@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mythos_blocks import LoopedTransformer, knocked_out
 from mythos_blocks.registry import slot_info
-from mythos_lab.measures.evaluate import Scores, evaluate
+from mythos_lab.measures.evaluate import Scores, evaluate, quality
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
 
@@ -19,5 +19,5 @@ def knockouts(model: LoopedTransformer, task: Task, recipe: Recipe, base: Scores
             continue
         with knocked_out(model.core, slot):
             scores = evaluate(model, task, recipe)
-        lost[f"knockout/{slot}"] = scores.loss - base.loss if task.chance is None else base.accuracy - scores.accuracy
+        lost[f"knockout/{slot}"] = quality(base, task) - quality(scores, task)
     return lost

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from statistics import fmean
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.report.verdicts import verdict_figure
-from mythos_lab.search.comparison.arms import complete, verdicts
+from mythos_lab.search.comparison.arms import complete
 from mythos_lab.search.comparison.compare import Comparison
-from mythos_lab.search.comparison.verdict import half_width
-from mythos_lab.search.ledger import OUTCOME, REASON, is_settled
+from mythos_lab.search.comparison.verdict import shown_mean
+from mythos_lab.search.ledger import LEFT_OUT, OUTCOME, REASON, is_settled
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.trial import VALUES
+from mythos_lab.search.trial import values_by_seed
 
 CARD, FIGURE = "card.md", "verdicts.png"
 
 
-def write_card(space: Space, study: optuna.Study) -> list[Path]:
+def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> list[Path]:
     """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths."""
-    found = verdicts(space, study) if space.file.arms else {}
     (space.folder / CARD).write_text(card(space, study, found), encoding="utf-8")
     if not found:
         return [space.folder / CARD]
@@ -63,7 +61,7 @@ def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
     yield _row(["trial", *names, *objectives, "cost/params"])
     yield _row(["---"] * (2 + len(names) + len(objectives)))
     for trial in done:
-        means = [_mean(trial, name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        means = [shown_mean(values) for values in values_by_seed(trial, objectives)]
         params = [_short(trial.params.get(name, "")) for name in names]
         yield _row([str(trial.number), *params, *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"])
 
@@ -83,13 +81,8 @@ def _verdicts(space: Space, found: Mapping[str, Comparison]) -> Iterable[str]:
 
 
 def _left_out(trials: list[FrozenTrial]) -> list[str]:
-    ended = [t for t in trials if t.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed")]
+    ended = [t for t in trials if t.user_attrs.get(OUTCOME) in LEFT_OUT]
     return [f"- trial {t.number} {t.user_attrs[OUTCOME]}: {t.user_attrs.get(REASON, '')}" for t in ended]
-
-
-def _mean(trial: FrozenTrial, name: str, value: float) -> str:
-    by_seed = trial.user_attrs.get(VALUES, {}).get(name, [])
-    return f"{value:.4g}" if len(by_seed) < 2 else f"{fmean(by_seed):.4g} ± {half_width(by_seed):.2g}"
 
 
 def _short(value: object) -> str:

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.comparison.arms import arm_of, complete, declared
+from mythos_lab.search.comparison.arms import arm_of, best_first, complete, declared
 from mythos_lab.search.comparison.compare import Comparison, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm
 from mythos_lab.search.spaces.space import ARM, Space
@@ -88,13 +88,12 @@ def refuse_after_opening(space: Space, study: optuna.Study) -> None:
 
 
 def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
-    done = complete(study)
     if space.file.arms:
-        return done
+        return complete(study)
     if len(space.file.objectives) > 1:
-        return [trial for trial in study.best_trials if trial.number in {t.number for t in done}]
-    sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
-    return sorted(done, key=lambda trial: sign * trial.values[0])[:1]
+        numbers = {trial.number for trial in complete(study)}
+        return [trial for trial in study.best_trials if trial.number in numbers]
+    return best_first(space, study)[:1]
 
 
 def _measured(space: Space, arm: Arm) -> dict[str, dict[str, float]]:

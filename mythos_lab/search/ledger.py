@@ -23,6 +23,8 @@ from mythos_lab.search.samplers.queue_only import QueueOnly
 OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
 RETRY_OF, ATTEMPT, POINT = "retry_of", "attempt", "point"
 KILLED, SURPLUS = "killed", "surplus"
+LEFT_OUT = ("vetoed", "diverged", "failed")
+"""Outcomes of trials that were not trained to their end and say why."""
 
 MAX_ATTEMPTS = 5
 """Workers that a trial may lose before it is failed: the sixth would be lost as well."""

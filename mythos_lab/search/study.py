@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.search.card import write_card
-from mythos_lab.search.comparison.arms import complete
+from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import Watch, is_settled
@@ -77,9 +77,10 @@ def run_study(
     except BaseException:
         tracker.finish("KILLED")
         raise
+    seconds, found = time.monotonic() - started, verdicts(space, study)
     if report:
-        print_study(space, study, time.monotonic() - started)
-    for page in write_card(space, study):
+        print_study(space, study, found, seconds)
+    for page in write_card(space, study, found):
         tracker.artifact(page)
     settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     tracker.metrics(
@@ -197,8 +198,5 @@ def _best(space: Space, study: optuna.Study) -> str:
     if len(space.file.objectives) > 1:
         return f"{len(study.best_trials)} on the front"
     (name,) = space.file.objectives
-    done = complete(study)
-    if not done:
-        return ""
-    best = min if space.file.objectives[name] == "minimize" else max
-    return f"best {name} {best(t.values[0] for t in done):.4g}"
+    done = best_first(space, study)
+    return f"best {name} {done[0].values[0]:.4g}" if done else ""

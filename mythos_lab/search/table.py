@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
@@ -16,15 +14,15 @@ from rich.table import Table
 
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.budgets.match import Match
-from mythos_lab.search.comparison.arms import complete, verdicts
+from mythos_lab.search.comparison.arms import best_first
 from mythos_lab.search.comparison.compare import Comparison
-from mythos_lab.search.comparison.verdict import half_width
+from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.holdout import Holdout, as_rows
-from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
+from mythos_lab.search.ledger import FOLDER, LEFT_OUT, OUTCOME, REASON, is_settled
 from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial import VALUES
+from mythos_lab.search.trial import values_by_seed
 
 _NUM_SHOWN, _NUM_MORE = 8, 10
 
@@ -76,8 +74,7 @@ def print_holdout(space: Space, found: Holdout) -> None:
     when = f"opened on {found.opened}" + (", and not again" if found.before else "")
     rows: dict[str, dict[str, str]] = {}
     for name, metric, values in as_rows(found):
-        shown = f"{fmean(values):.4g}" + (f" ± {half_width(values):.2g}" if len(values) > 1 else "")
-        rows.setdefault(name, {})[metric] = shown
+        rows.setdefault(name, {})[metric] = shown_mean(values)
     metrics = list(next(iter(rows.values())))
     table = Table("", *metrics, title=f"{space.file.name}: test split, {when}", box=None)
     for name, measured in rows.items():
@@ -92,14 +89,14 @@ def _brief(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:37]}..."
 
 
-def print_study(space: Space, study: optuna.Study, seconds: float) -> None:
+def print_study(space: Space, study: optuna.Study, found: dict[str, Comparison], seconds: float) -> None:
     """Best trials or arms, importances, failures and vetoes, and the commands that show more."""
     console = Console()
     trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
-    done = sorted(complete(study), key=_order(space))
+    done = best_first(space, study)
     if done:
         console.print(_best_table(space, done))
-    if found := verdicts(space, study) if space.file.arms else {}:
+    if found:
         console.print(_verdict_table(space, found))
         for name, comparison in found.items():
             console.print(f"  {name}: {comparison.sentence}", highlight=False, soft_wrap=True)
@@ -141,7 +138,7 @@ def _ends(trials: list[FrozenTrial]) -> list[str]:
     """What was not trained to its end, and why; the same reason once, with the trials that share it."""
     reasons: dict[tuple[str, str], list[int]] = {}
     for trial in trials:
-        if trial.user_attrs.get(OUTCOME) in ("vetoed", "diverged", "failed"):
+        if trial.user_attrs.get(OUTCOME) in LEFT_OUT:
             reason = str(trial.user_attrs.get(REASON, "")).splitlines()[:1]
             said = "".join(reason).partition(f"trial {trial.number}: ")
             key = str(trial.user_attrs[OUTCOME]), said[2] or said[0]
@@ -159,16 +156,10 @@ def _best_table(space: Space, done: list[FrozenTrial]) -> Table:
     title = "arms" if space.file.arms else "best trials"
     table = Table("trial", *objectives, "cost/params", *short.values(), title=title, box=None)
     for trial in done if space.file.arms else done[:_NUM_SHOWN]:
-        means = [_mean(trial, name, value) for name, value in zip(objectives, trial.values, strict=True)]
+        means = [shown_mean(values) for values in values_by_seed(trial, objectives)]
         row = [str(trial.number), *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"]
         table.add_row(*row, *(_short(trial.params.get(name)) for name in names))
     return table
-
-
-def _mean(trial: FrozenTrial, name: str, value: float) -> str:
-    """A mean over seeds with the half width of its 95 % interval."""
-    by_seed = trial.user_attrs.get(VALUES, {}).get(name, [])
-    return f"{value:.4g}" if len(by_seed) < 2 else f"{value:.4g} ± {half_width(by_seed):.2g}"
 
 
 def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
@@ -181,11 +172,6 @@ def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
         others = ", ".join(comparison.undeclared)
         table.add_row(name, f"{v.difference:+.3g}", interval, f"{v.p_adjusted:.2g}", v.outcome, others)
     return table
-
-
-def _order(space: Space) -> Callable[[FrozenTrial], float]:
-    sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
-    return lambda trial: sign * trial.values[0]
 
 
 def _called(source: Path) -> str:

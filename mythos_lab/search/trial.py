@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.measures.evaluate import Scores
 from mythos_lab.recipe import Recipe, RecipeError
@@ -102,6 +102,12 @@ def _train(
         metrics.append(done["metrics"])
     shared = set.intersection(*(set(m) for m in metrics))
     return {"status": "finished", "metrics": [{k: v for k, v in m.items() if k in shared} for m in metrics]}
+
+
+def values_by_seed(trial: FrozenTrial, objectives: Sequence[str]) -> list[list[float]]:
+    """The values of a complete trial's objectives, one list each, by seed."""
+    kept = trial.user_attrs.get(VALUES, {})
+    return [kept.get(name, [value]) for name, value in zip(objectives, trial.values, strict=True)]
 
 
 def _tags(space: Space, trial: optuna.Trial) -> dict[str, str]:

@@ -100,7 +100,6 @@ def is_disk_full(error: BaseException | None) -> bool:
 def main(source: str, folder: str, num_trials: str, worker: str, parent: str) -> int:
     """A worker process of a study on this machine; ``parent`` is the study's process."""
     warnings.filterwarnings("ignore")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         space = load_space(source, Path(folder), os.environ.get(STORAGE_VARIABLE))
         work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != int(parent))

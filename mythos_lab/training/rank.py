@@ -10,11 +10,8 @@ import warnings
 from pathlib import Path
 from typing import NoReturn
 
-import yaml
-
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
-from mythos_lab.recipe.compose import validate
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.callbacks import Following
 from mythos_lab.training.endings import Diverged, Stopped
@@ -22,7 +19,7 @@ from mythos_lab.training.fit import fit
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.ranks import Meeting, Rank
-from mythos_lab.training.result import CHECKPOINT, RECIPE
+from mythos_lab.training.result import CHECKPOINT, read_recipe
 
 
 def follow(module: TrainingModule, rank: Rank, folder: Path, resumed: bool) -> None:
@@ -46,7 +43,7 @@ def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
 def main(folder: Path, index: int, port: int, descriptor: int, resumed: bool) -> None:
     """Train as rank ``index`` of the run in a folder."""
     load_plugins()
-    recipe = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+    recipe = read_recipe(folder)
     module = TrainingModule(recipe, *assemble(recipe))
     with follows(recipe, index, port, descriptor) as rank:
         follow(module, rank, folder, resumed)

@@ -9,14 +9,12 @@ import warnings
 from pathlib import Path
 
 import torch
-import yaml
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
 from mythos_lab.measures.depth import depth_curve
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
@@ -43,6 +41,7 @@ from mythos_lab.training.result import (
     RunResult,
     dump_recipe,
     numbers_of,
+    read_recipe,
     save_weights,
     write_whole,
 )
@@ -272,7 +271,7 @@ def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
     """What is written down of the run in a folder: its key, and its id once MLflow has all of it."""
     if not (folder / STATE).is_file():
         return {}
-    stored = validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+    stored = read_recipe(folder)
     if stored != recipe:
         raise RecipeError(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
     written: dict[str, str] = json.loads((folder / STATE).read_text(encoding="utf-8"))

@@ -51,6 +51,12 @@ def complete(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if all(violation <= 0 for violation in trial.constraints.values())]
 
 
+def best_first(space: Space, study: optuna.Study) -> list[FrozenTrial]:
+    """The same, by the first objective."""
+    sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
+    return sorted(complete(study), key=lambda trial: sign * trial.values[0])
+
+
 def arm_of(space: Space, trial: FrozenTrial) -> Arm:
     """The runs of a trial, one a seed."""
     folder = space.folder / trial.user_attrs[FOLDER]

@@ -100,6 +100,12 @@ def half_width(values: Sequence[float]) -> float:
     return (high - low) / 2
 
 
+def shown_mean(values: Sequence[float]) -> str:
+    """A mean over seeds as it is shown: with half its 95 % interval where there are several."""
+    mean = f"{np.mean(values):.4g}"
+    return mean if len(values) < 2 else f"{mean} ± {half_width(values):.2g}"
+
+
 def _judged(verdict: Verdict, matters: float, alpha: float = 0.05) -> Verdict:
     outcome: Outcome
     if verdict.p_adjusted < alpha:

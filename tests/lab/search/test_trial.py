@@ -110,10 +110,11 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
     )
     assert all(c.verdict.num_seeds == 2 for c in judged.values())
 
-    page, figure = write_card(space, found)
+    page, figure = write_card(space, found, judged)
     written = page.read_text()
     assert "| deep | " in written and "2 paired seeds each" in written and figure.stat().st_size > 1000
-    assert write_card(space, open_study(space)) == [page, figure] and page.read_text() == written
+    reopened = open_study(space)
+    assert write_card(space, reopened, verdicts(space, reopened)) == [page, figure] and page.read_text() == written
 
     opened = open_holdout(space, found)
     assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}
@@ -172,7 +173,7 @@ def test_a_loop_aware_study_says_how_well_its_rungs_told_the_end(here, capsys):
     looped = {t.params["model.core.loops"] for t in found.get_trials() if "loop_gain" in t.user_attrs}
     assert looped == {"uniform"}, "what has no loops is not waited for"
     assert all(t.user_attrs["flops_per_step"] > 0 for t in found.get_trials())
-    print_study(file, found, 1.0)
+    print_study(file, found, {}, 1.0)
     assert "to tell (2 of 8)" in " ".join(capsys.readouterr().out.split())
 
 
