@@ -97,6 +97,25 @@ def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: st
     settle(study, left, TrialState.FAIL, KILLED, reason)
 
 
+def clear_doubles(study: optuna.Study) -> None:
+    """Settle trials that wait although another was queued for the same, by two machines that began at once."""
+    seen: set[tuple[str, int]] = set()
+    for trial in study.get_trials(deepcopy=False):
+        if (errand := _errand(trial)) is None:
+            continue
+        if errand in seen and trial.state is TrialState.WAITING and _claim(study, trial):
+            settle(study, trial, TrialState.FAIL, SURPLUS)
+        seen.add(errand)
+
+
+def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
+    """Take a waiting trial out of the queue; whether nobody was faster."""
+    try:
+        return bool(study._storage.set_trial_state_values(trial._trial_id, state=TrialState.RUNNING))
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return False
+
+
 def is_settled(trial: FrozenTrial) -> bool:
     """Whether a trial has come to an end of its own, and so counts."""
     return trial.state.is_finished() and trial.user_attrs.get(OUTCOME) not in (KILLED, SURPLUS)

@@ -22,7 +22,7 @@ from mythos_lab.search.card import write_card
 from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
-from mythos_lab.search.ledger import Watch, is_settled
+from mythos_lab.search.ledger import Watch, clear_doubles, is_settled
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import without_password
@@ -77,6 +77,7 @@ def run_study(
     except BaseException:
         tracker.finish("KILLED")
         raise
+    clear_doubles(study)
     seconds, found = time.monotonic() - started, verdicts(space, study)
     if report:
         print_study(space, study, found, seconds)

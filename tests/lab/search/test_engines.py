@@ -156,6 +156,14 @@ def test_a_machine_that_logs_elsewhere_takes_no_part(tmp_path, monkeypatch):
     assert not [trial for trial in open_study(space).get_trials() if trial.state is not TrialState.WAITING]
 
 
+def test_a_grid_that_was_queued_by_two_at_once_leaves_nothing_waiting(tmp_path):
+    space = write(tmp_path, **fields("twice", 12))
+    study = work_off(space)
+    study.enqueue_trial(space.points[0], user_attrs={"point": 0})
+    assert results(run_study(space)) == results(study)
+    assert study.get_trials()[-1].user_attrs == {"point": 0, "outcome": "surplus"}
+
+
 def coordinator(folder, url):
     """`mythos study` in a working directory of its own; what it says."""
     folder.mkdir(exist_ok=True)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from mythos_lab.search import ledger
-from mythos_lab.search.ledger import MAX_ATTEMPTS, Heartbeat, Watch, hand_back, is_settled, settle, take
+from mythos_lab.search.ledger import MAX_ATTEMPTS, Heartbeat, Watch, clear_doubles, hand_back, is_settled, settle, take
 
 HERE, ELSEWHERE = ledger.identity(), "another-machine:17:1.00"
 
@@ -96,6 +96,31 @@ def test_a_retry_that_was_queued_twice_is_run_once(study):
     finish(study, first)
     second = take(study, 2)
     assert first.user_attrs["retry_of"] == trial.number and "retry_of" not in second.user_attrs
+
+
+def test_a_queue_is_cleared_of_doubles_and_of_nothing_else(study):
+    for point in (0, 1, 2, 1, 0):
+        study.enqueue_trial({"x": point / 2}, user_attrs={"point": point})
+    study.enqueue_trial({"x": 0.3})  # somebody's own wish, twice: no errand says that it is the same
+    study.enqueue_trial({"x": 0.3})
+    finish(study, take(study, 9))
+    clear_doubles(study)
+    left = [t.state.name for t in study.get_trials()]
+    assert left == ["COMPLETE", "WAITING", "WAITING", "FAIL", "FAIL", "WAITING", "WAITING"]
+    assert len(settled(study)) == 1
+
+
+def test_a_double_that_another_machine_takes_meanwhile_is_left_to_it(study, monkeypatch):
+    for _ in range(3):
+        study.enqueue_trial({"x": 0.5}, user_attrs={"point": 0})
+    seen = study.get_trials()
+    _, taken, ended = (study.ask() for _ in range(3))
+    study.tell(ended, state=TrialState.FAIL)
+    monkeypatch.setattr(study, "get_trials", lambda **_: seen)
+    clear_doubles(study)
+    monkeypatch.undo()
+    assert [t.state.name for t in study.get_trials()] == ["RUNNING", "RUNNING", "FAIL"]
+    assert "outcome" not in study.get_trials()[taken.number].user_attrs
 
 
 def test_a_worker_elsewhere_is_gone_when_its_signs_of_life_stop(study, monkeypatch):
