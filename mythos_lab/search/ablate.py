@@ -18,7 +18,6 @@ from mythos_blocks import Component, build
 from mythos_blocks.registry import slot_info, suggest
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
-from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.specs import walk_specs
 from mythos_lab.search.budgets.match import BUDGETS
 from mythos_lab.search.spaces.space import Space, load_space
@@ -183,8 +182,7 @@ def ablation(
         for budget in hold:
             if budget not in BUDGETS:
                 raise RecipeError(f"--hold {budget}: cannot be held; {suggest(budget, BUDGETS)}")
-        budgets = {BUDGETS[budget]: cost_metric(recipe, BUDGETS[budget]) for budget in hold}
-        file["hold"] = {"budgets": budgets, "by": list(vary)}
+        file["hold"] = {"budgets": {BUDGETS[budget]: "recipe" for budget in hold}, "by": list(vary)}
     return file
 
 

@@ -41,9 +41,9 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     lines = [f"# {file.name}", "", *([file.description, ""] if file.description else [])]
     overrides = " ".join(file.overrides)
     lines += [f"Recipe `{file.recipe}`{f' with `{overrides}`' if overrides else ''}.", ""]
-    if file.hold is not None:
-        held = ", ".join(f"{metric} = {value:,.4g}" for metric, value in file.hold.budgets.items())
-        lines += [f"Held within {file.hold.tolerance:.0%}, by {', '.join(file.hold.paths)}: {held}.", ""]
+    if (hold := space.hold) is not None:
+        held = ", ".join(f"{metric} = {value:,.4g}" for metric, value in hold.budgets.items())
+        lines += [f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
     if file.constraints:
         lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"

@@ -17,7 +17,7 @@ from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.ledger import FOLDER, settle
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
-from mythos_lab.search.pruners.guard import Guard, should_prune
+from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
 from mythos_lab.training.result import RESULT, read_recipe
@@ -144,7 +144,7 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: boo
         else:
             reports[str(step)] = metrics[watched]
             trial.set_user_attr(REPORTS, reports)
-            over = should_prune(study, trial, pruner, Guard(guard.metric, guard.direction))
+            over = should_prune(study, trial, pruner, guard)
         if over:
             raise Pruned(f"by {named.kind} at step {step}")
 

@@ -43,8 +43,8 @@ def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, di
     Raises:
         Infeasible: It may not train.
     """
-    if space.file.hold is not None:
-        config = _or_veto(held, config, space.file.hold, source)
+    if space.hold is not None:
+        config = _or_veto(held, config, space.hold, source)
     recipe: Recipe = _or_veto(validate, config, source)
     model = build_on_meta(recipe)[0]
     known: dict[str, float] = {VALID: 0.0}

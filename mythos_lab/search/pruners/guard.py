@@ -13,33 +13,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Literal
 from weakref import WeakKeyDictionary
 
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
+from pydantic import Field
 
+from mythos_blocks.spec import Declaration
 from mythos_lab.search.pruners.curve import REPORTS
 from mythos_lab.search.view import view
 
 
-@dataclass(frozen=True)
-class Guard:
-    """What is pruned on.
+class Guard(Declaration):
+    """The one metric by which trials of several objectives are pruned, which Optuna itself refuses to do."""
 
-    Attributes:
-        metric: Its name, for messages; the worker reports its values.
-        direction: Which values are good.
-    """
-
-    metric: str
-    direction: Literal["minimize", "maximize"]
-
-    def __post_init__(self) -> None:
-        if self.direction not in ("minimize", "maximize"):
-            raise ValueError(f"guard {self.metric}: expected minimize or maximize, found {self.direction!r}")
+    metric: str = Field("val/loss", description="A metric of every validation.")
+    direction: Literal["minimize", "maximize"] = Field("minimize", description="Which way is better.")
 
 
 _views: WeakKeyDictionary[Study, tuple[BasePruner, Guard, Study]] = WeakKeyDictionary()

@@ -9,17 +9,11 @@ from pydantic import Field, model_validator
 from mythos_blocks.spec import Declaration
 from mythos_blocks.types import Count, Positive
 from mythos_lab.search.budgets.hold import Hold
+from mythos_lab.search.pruners.guard import Guard
 
 Direction = Literal["minimize", "maximize"]
 Named = str | dict[str, Any]
 """A sampler or a pruner: its name, or a mapping of ``kind`` and options."""
-
-
-class Guard(Declaration):
-    """The one metric by which trials of several objectives are pruned, which Optuna itself refuses to do."""
-
-    metric: str = Field("val/loss", description="A metric of every validation.")
-    direction: Direction = Field("minimize", description="Which way is better.")
 
 
 class StudyFile(Declaration):

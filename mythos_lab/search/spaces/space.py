@@ -20,6 +20,7 @@ from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.samplers import StudyFacts, read_sampler, resolve_sampler
@@ -127,6 +128,20 @@ class Space:
             raise RecipeError(f"{self.source}: sampler: {error}") from None
 
     @cached_property
+    def hold(self) -> Hold | None:
+        """What every candidate gets, in numbers.
+
+        Raises:
+            RecipeError: The recipe has nothing of what is to be held.
+        """
+        if self.file.hold is None:
+            return None
+        try:
+            return self.file.hold.resolved(validate(self.base, str(self.source)))
+        except RecipeError as error:
+            raise RecipeError(f"{self.source}: hold.budgets: {error}") from None
+
+    @cached_property
     def pruner(self) -> Named:
         """The pruner, read."""
         return read_pruner(self.file.pruner)
@@ -174,6 +189,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     storage = storage or file.storage or os.environ.get(STORAGE_VARIABLE) or None
     space = Space(source, file, base, domains, constraints, folder, storage)
     space.num_trials()
+    _ = space.hold
     return space
 
 

@@ -350,7 +350,7 @@ def stopped_with_a_guard(bank, pruner, direction, studies):
         for step, loss in zip(STEPS, run.losses, strict=True):
             reports[str(step)] = sign * float(loss)
             trial.set_user_attr(REPORTS, reports)
-            if should_prune(study, trial, pruner, Guard("val/loss", direction)):
+            if should_prune(study, trial, pruner, Guard(direction=direction)):
                 study.tell(trial, state=TrialState.PRUNED)
                 break
         else:
@@ -413,7 +413,7 @@ def test_a_guard_looks_at_a_finished_trial_once(monkeypatch):
     pruner, trial = make_pruner(read_pruner("median")), study.ask()
     trial.set_user_attr(REPORTS, {"50": 1.0})
     for _ in range(10):
-        should_prune(study, trial, pruner, Guard("val/loss", "minimize"))
+        should_prune(study, trial, pruner, Guard())
     assert all(looked.count(number) == 1 for number in range(12))
 
 
@@ -421,7 +421,7 @@ def test_a_guard_is_biased():
     """A trial that is the best in the other objective is stopped all the same."""
     study = optuna.create_study(directions=["minimize", "minimize"])
     pruner = optuna.pruners.MedianPruner(n_startup_trials=1)
-    guard = Guard("val/loss", "minimize")
+    guard = Guard()
     for loss, flops in ((1.0, 100.0), (1.1, 90.0), (5.0, 1.0)):
         trial = study.ask()
         trial.set_user_attr(REPORTS, {"10": loss})
@@ -430,8 +430,3 @@ def test_a_guard_is_biased():
         else:
             study.tell(trial, [loss, flops])
     assert stop
-
-
-def test_a_guard_has_a_direction():
-    with pytest.raises(ValueError, match="guard val/loss: expected minimize or maximize, found 'min'"):
-        Guard("val/loss", "min")

@@ -85,6 +85,18 @@ def test_equal_compute_by_longer_training():
     assert cost(found).training_flops == pytest.approx(budget, rel=0.001)
 
 
+def test_the_recipe_s_own_budget_is_held_in_numbers():
+    recipe = load_recipe("gated_loop")
+    hold = Hold(budgets={"cost/params": "recipe", "cost/training_flops": 2e11}, by=["model.width", INNER])
+    resolved = hold.resolved(recipe)
+    assert resolved.budgets == {"cost/params": params(recipe.model_dump(mode="json")), "cost/training_flops": 2e11}
+    assert resolved.resolved(load_recipe("looped")) == resolved and hold.budgets["cost/params"] == "recipe"
+    alone = Hold(budgets={"cost/params": "recipe"}, by="model.width")
+    assert held(recipe.model_dump(mode="json"), alone.resolved(recipe), "q")["model"]["width"] == recipe.model.width
+    with pytest.raises(RecipeError, match="positions read later ones"):
+        Hold(budgets={"cost/cache_bytes": "recipe"}, by="model.width").resolved(recipe)
+
+
 def test_the_declared_candidate_is_not_changed():
     config = candidate(2)
     before = copy.deepcopy(config)
