@@ -23,8 +23,11 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """A user's mistake ends with one line each and status 2; what was stopped, with how to go on and its signal's."""
-    from mythos_lab.recipe.errors import Interrupted, RecipeError
+    """A user's mistake ends with one line each and status 2; what was stopped, with how to go on and its signal's.
+
+    A study whose workers keep dying ends with status 1 and the place where they say why.
+    """
+    from mythos_lab.recipe.errors import Interrupted, RecipeError, WorkersLost
 
     try:
         yield
@@ -35,3 +38,6 @@ def one_line_errors() -> Iterator[None]:
         for line in error.lines:
             print(line, file=sys.stderr)
         raise typer.Exit(2) from None
+    except WorkersLost as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(1) from None

@@ -36,6 +36,10 @@ class Interrupted(Exception):
         self.status = status
 
 
+class WorkersLost(RuntimeError):
+    """Workers of a study keep dying, and the message says where to read why."""
+
+
 def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
     """The lines of a Pydantic error; what a field of several types might have been shares one line."""
     lines: dict[str, list[str]] = {}

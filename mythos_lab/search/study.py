@@ -57,6 +57,7 @@ def run_study(
     Raises:
         RecipeError: The storage cannot be opened, holds another study of that name, or the engine cannot work here.
         Interrupted: Ctrl-C or SIGTERM ended it.
+        WorkersLost: Workers keep dying; what was settled is kept.
     """
     make = make_engine(engine, options or {})
     num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers

@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
+from mythos_lab.recipe.errors import WorkersLost
 from mythos_lab.search.ledger import counts, is_settled
 from mythos_lab.search.spaces.space import Space
 
@@ -52,7 +53,7 @@ class Engine(ABC):
         """Put workers where some are missing. Called about once a second.
 
         Raises:
-            RuntimeError: Workers keep dying; says where to read why.
+            WorkersLost: Workers keep dying; says where to read why.
         """
 
     @abstractmethod
@@ -74,14 +75,14 @@ class Engine(ABC):
         """Note that a worker came to a bad end.
 
         Raises:
-            RuntimeError: Too many have, without a trial settled meanwhile.
+            WorkersLost: Too many have, without a trial settled meanwhile.
         """
         settled = sum(map(is_settled, self.job.study.get_trials(deepcopy=False)))
         if settled > self._settled:
             self._deaths, self._settled = 0, settled
         self._deaths += 1
         if self._deaths > _MAX_DEATHS * self.job.num_workers:
-            raise RuntimeError(f"workers keep dying; {reason}")
+            raise WorkersLost(f"workers keep dying; {reason}")
 
     def num_vacancies(self, num_busy: int) -> int:
         """How many more workers would find a trial now.

@@ -12,7 +12,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, WorkersLost
 from mythos_lab.search.engines import Engine, make_engine
 from mythos_lab.search.engines.local import Local
 from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
@@ -90,8 +90,18 @@ def test_workers_that_keep_dying_end_the_study_and_a_settled_trial_forgives(job)
     settle(job.study, take(job.study, 4), TrialState.COMPLETE, "complete", values=[1.0])
     for _ in range(15):
         engine.count_death("the log says why")
-    with pytest.raises(RuntimeError, match="workers keep dying; the log says why"):
+    with pytest.raises(WorkersLost, match="workers keep dying; the log says why"):
         engine.count_death("the log says why")
+
+
+def test_a_study_whose_workers_keep_dying_ends_with_the_place_where_they_say_why(tmp_path, monkeypatch):
+    write(tmp_path, **fields("dying", 12))
+    monkeypatch.setattr("mythos_lab.search.study._POLL_SECONDS", 0.01)
+    monkeypatch.setattr(Local, "_start", lambda *_: subprocess.Popen([sys.executable, "-c", "exit(7)"]))
+    result = CliRunner().invoke(app, ["study", "tiny.yaml"])
+    assert result.exit_code == 1 and not isinstance(result.exception, WorkersLost)
+    log = tmp_path / "studies/dying/worker-0.log"
+    assert result.stderr.strip().splitlines() == [f"workers keep dying; {log} says why"]
 
 
 def test_a_trial_that_is_laid_down_again_and_again_is_not_taken_for_a_killer(job):
