@@ -135,15 +135,13 @@ def test_every_arm_finds_its_learning_rate_first():
         (["--hold", "none", "--metric", "val/acuracy"], "did you mean 'val/accuracy'"),
     ],
 )
-def test_a_mistake_is_one_line_and_writes_nothing(arguments, said, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_mistake_is_one_line_and_writes_nothing(arguments, said, tmp_path):
     result = CliRunner().invoke(app, ["ablate", "gated_loop", *arguments])
     assert result.exit_code == 2 and said in result.stderr and len(result.stderr.strip().splitlines()) == 1
     assert not list(tmp_path.rglob("*.db")) and not list(tmp_path.rglob("*.yaml"))
 
 
-def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path):
     result = CliRunner().invoke(app, ["ablate", "gated_loop", "--hold", "none", "--dry-run"])
     assert (
         result.exit_code == 0

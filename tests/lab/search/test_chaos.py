@@ -45,7 +45,6 @@ SPACE = {
 
 @pytest.mark.slow
 def test_a_study_of_200_trials_survives_kills_a_crash_of_its_database_and_full_disks(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "chaos.yaml").write_text(yaml.safe_dump(SPACE))
     with cluster() as postgres:

@@ -5,7 +5,6 @@ import pickle
 import subprocess
 import sys
 
-import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -24,14 +23,6 @@ from tests.lab.search.driving import fields, job_of, results
 from tests.lab.search.tiny import work_off, write
 
 SECRET = "hunter2"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.mark.parametrize(

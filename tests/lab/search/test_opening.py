@@ -1,6 +1,5 @@
 """A grid's points wait a few at a time, and each is taken once."""
 
-import pytest
 from optuna.trial import TrialState
 
 from mythos_lab.search.ledger import is_settled, settle, take
@@ -8,11 +7,6 @@ from mythos_lab.search.opening import enqueue_grid, open_study
 from tests.lab.search.tiny import write
 
 POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
 
 
 def waiting(study):

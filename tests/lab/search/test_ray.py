@@ -4,7 +4,6 @@ import os
 import signal
 from pathlib import Path
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
@@ -33,12 +32,8 @@ def session():
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+def password(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", SECRET)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.mark.slow

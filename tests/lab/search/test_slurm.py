@@ -6,7 +6,6 @@ import stat
 from contextlib import nullcontext
 from dataclasses import replace
 
-import optuna
 import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
@@ -22,14 +21,6 @@ from mythos_lab.search.engines import slurm  # noqa: E402
 from mythos_lab.search.engines.slurm import Slurm, read_settings  # noqa: E402
 
 SECRET = "hunter2"
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @pytest.fixture

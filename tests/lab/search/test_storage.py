@@ -27,13 +27,6 @@ SECRET = "hunter2"
 SPACE = {"training.optimizer.lr": {"choice": [0.001, 0.01]}}
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-
 @pytest.mark.parametrize(
     "url, said",
     [

@@ -39,9 +39,7 @@ SPACE = {
 
 @pytest.fixture
 def start(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def start(**changes):
         (tmp_path / "tiny.yaml").write_text(yaml.safe_dump({**SPACE, **changes}))

@@ -20,14 +20,6 @@ from tests.lab.search.tiny import work_off, write
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
 
 
-@pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.delenv("MYTHOS_STORAGE", raising=False)
-    return tmp_path
-
-
 def outcomes(study):
     return {t.number: t.user_attrs["outcome"] for t in study.get_trials()}
 

@@ -41,7 +41,6 @@ def test_a_full_disk_is_told_from_other_errors_behind_whatever_wraps_it(error, f
 
 @pytest.mark.parametrize("error, num_settled", [(OSError(errno.ENOSPC, "full"), 0), (ValueError("wrong"), 1)])
 def test_trials_are_not_blamed_for_a_full_disk(error, num_settled, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     space = write(tmp_path, space={"seed": {"int": [0, 5]}}, sampler="random", trials=1)
 
     def fail(space, study, trial, should_stop):

@@ -20,7 +20,6 @@ def trained(folder):
 
 @pytest.mark.slow
 def test_one_command_and_the_same_again(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     study = tmp_path / "studies/gated_loop-worth"
     result = CliRunner().invoke(app, [*COMMAND, "--seeds", "1"])

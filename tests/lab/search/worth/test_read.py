@@ -105,8 +105,7 @@ def test_open_ends_are_written_as_null(runs):
     assert numbers["parameters"]["phi"]["low"] is None and not numbers["told"] and numbers["flags"]
 
 
-def test_a_dry_run_prints_the_plan_and_trains_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_dry_run_prints_the_plan_and_trains_nothing(tmp_path):
     result = CliRunner().invoke(app, ["worth", "gated_loop", "--widths", "48,96", "--steps", "60,120", "--dry-run"])
     assert result.exit_code == 0 and "36 runs: 12 arms of 3 seeds" in result.output and "FLOPs" in result.output
     assert [path.name for path in tmp_path.rglob("*")] == ["studies", "gated_loop-worth.yaml"]
