@@ -94,8 +94,8 @@ def trained(job: tuple[str, str, int, list[str]]) -> dict[str, Any]:
         "params": total.params,
         "training_flops": total.training_flops,
         "eval_loops": None if result.curve is None else result.curve.eval_loops,
-        "difficulty": None if result.curve is None else result.curve.difficulty_name,
-        "chance": None if result.curve is None else result.curve.chance,
+        "difficulty": None if result.curve is None else result.curve.task.difficulty_name,
+        "chance": None if result.curve is None else result.curve.task.chance,
         "rows": [
             {"split": split, **row}
             for split, curve in (("validation", result.curve), ("ood", result.ood))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mythos_blocks import LoopedTransformer
-from mythos_lab.measures.evaluate import Scores, evaluate, sampler
+from mythos_lab.measures.evaluate import Scores, evaluate, quality, quality_gain, sampler
+from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
 
@@ -15,23 +16,23 @@ class DepthCurve:
     """Scores at each loop count.
 
     Attributes:
-        quality_name: ``"accuracy"`` for tasks with a chance level, else ``"loss"``.
+        task: What was solved.
         eval_loops: The loop count at which the model is evaluated by default.
-        chance: Accuracy of guessing, where it has a meaning.
-        difficulty_name: What the difficulty axis counts.
         scores: Scores by loop count.
     """
 
-    quality_name: str
+    task: Task
     eval_loops: int
-    chance: float | None
-    difficulty_name: str | None
     scores: dict[int, Scores]
+
+    @property
+    def quality_name(self) -> str:
+        """``"accuracy"`` for tasks with a chance level, else ``"loss"``."""
+        return "loss" if self.task.chance is None else "accuracy"
 
     def quality(self, num_loops: int) -> float:
         """Accuracy, or the negative loss in nats: higher is better."""
-        scores = self.scores[num_loops]
-        return scores.accuracy if self.quality_name == "accuracy" else -scores.loss
+        return quality(self.scores[num_loops], self.task)
 
     def metrics(self) -> dict[str, float]:
         """Gain, useful depth and overthinking."""
@@ -43,6 +44,15 @@ class DepthCurve:
             "loops/overthinking": best - qualities[max(qualities)],
         }
 
+    def gain_interval(self) -> Interval | None:
+        """95 % interval of ``loops/gain``, by what the two loop counts made of the same samples."""
+        return quality_gain(self.scores[self.eval_loops], self.scores[min(self.scores)], self.task)
+
+    def interval(self, num_loops: int) -> Interval | None:
+        """95 % interval of the accuracy or the loss at a loop count."""
+        tally = self.scores[num_loops].tally
+        return tally.loss_interval() if self.task.chance is None else tally.accuracy_interval()
+
     def rows(self) -> list[dict[str, float]]:
         """One row a loop count, for tables and JSON."""
         return [
@@ -50,10 +60,16 @@ class DepthCurve:
                 "loops": n,
                 "loss": s.loss,
                 "accuracy": s.accuracy,
-                **{f"{self.difficulty_name}={d}": a for d, a in s.by_difficulty.items()},
+                **self._bounds(n),
+                **{f"{self.task.difficulty_name}={d}": t.accuracy for d, t in s.by_difficulty.items()},
             }
             for n, s in self.scores.items()
         ]
+
+    def _bounds(self, num_loops: int) -> dict[str, float]:
+        names = f"{self.quality_name}_low", f"{self.quality_name}_high"
+        interval = self.interval(num_loops)
+        return {} if interval is None else dict(zip(names, interval, strict=True))
 
 
 def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut = "validation") -> DepthCurve:
@@ -65,9 +81,7 @@ def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe, split: Hel
     last = eval_loops * recipe.evaluation.depth_factor
     counts = {n for n in range(1, min(8, last) + 1)} | {2**k for k in range(20) if 2**k <= last} | {eval_loops, last}
     return DepthCurve(
-        quality_name="loss" if task.chance is None else "accuracy",
-        eval_loops=eval_loops,
-        chance=task.chance,
-        difficulty_name=task.difficulty_name,
-        scores={n: evaluate(model, task, recipe, iterations=n, split=split) for n in sorted(counts)},
+        task,
+        eval_loops,
+        {n: evaluate(model, task, recipe, iterations=n, split=split) for n in sorted(counts)},
     )

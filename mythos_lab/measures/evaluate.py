@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, LoopSampler
+from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, HeldOut, Task
@@ -22,30 +23,46 @@ class Scores:
     """Quality on one split.
 
     Attributes:
-        loss: Mean cross-entropy of scored tokens, nats.
-        accuracy: Share of scored tokens predicted right.
-        num_scored: Scored tokens.
-        by_difficulty: Accuracy for each difficulty.
-        by_slice: Accuracy and scored tokens for each value of each slice that the task reports apart.
+        tally: What each sample came to.
+        by_difficulty: The same for each difficulty.
+        by_slice: The same for each value of each slice that the task reports apart.
         num_loops: Iterations executed, the mean over batches.
         mean_loops: Mean over positions of the iterations run before halting.
         depth_read: Mean iteration that the readout weighs.
-        bits_per_byte: The loss per byte of text, for text.
-        gain: Quality less that at one loop, where it was measured.
         histogram: Share of positions that ran 1, 2, ... iterations before halting.
+        bits_per_nat: Bits per byte for each nat per token, for text.
+        gain: Quality less that at one loop, where it was measured.
     """
 
-    loss: float
-    accuracy: float
-    num_scored: int
-    by_difficulty: dict[int, float]
+    tally: Tally
+    by_difficulty: dict[int, Tally]
+    by_slice: dict[str, dict[int, Tally]]
     num_loops: float
     mean_loops: float
     depth_read: float
-    bits_per_byte: float | None = None
+    histogram: list[float]
+    bits_per_nat: float | None = None
     gain: float | None = None
-    histogram: list[float] = field(default_factory=list)
-    by_slice: dict[str, dict[int, tuple[float, int]]] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy of scored tokens, nats."""
+        return self.tally.loss
+
+    @property
+    def accuracy(self) -> float:
+        """Share of scored tokens predicted right."""
+        return self.tally.accuracy
+
+    @property
+    def num_scored(self) -> int:
+        """Scored tokens."""
+        return self.tally.num_scored
+
+    @property
+    def bits_per_byte(self) -> float | None:
+        """The loss per byte of text, for text."""
+        return None if self.bits_per_nat is None else self.loss * self.bits_per_nat
 
     def metrics(self) -> dict[str, float]:
         """The scores under their metric names."""
@@ -58,6 +75,14 @@ class Scores:
         }
         optional = {"val/bits_per_byte": self.bits_per_byte, "loops/gain": self.gain}
         return named | {name: value for name, value in optional.items() if value is not None}
+
+    def intervals(self) -> dict[str, Interval]:
+        """95 % intervals of metrics over samples that might have been drawn, where there are enough to tell."""
+        loss = self.tally.loss_interval()
+        found = {"val/loss": loss, "val/accuracy": self.tally.accuracy_interval()}
+        if self.bits_per_nat is not None and loss is not None:
+            found["val/bits_per_byte"] = (loss[0] * self.bits_per_nat, loss[1] * self.bits_per_nat)
+        return {name: interval for name, interval in found.items() if interval is not None}
 
 
 @torch.no_grad()
@@ -77,8 +102,8 @@ def evaluate(
     device = next(model.parameters()).device
     training = model.training
     model.eval()
-    loss, right, scored = 0.0, 0, 0
-    buckets: dict[str, dict[int, list[int]]] = {}
+    tallies: list[Tally] = []
+    buckets: dict[str, dict[int, list[Tally]]] = {}
     loops, running, read, positions = [], 0.0, 0.0, 0
     counts = torch.zeros(0)
     size, step = task.size(split), recipe.evaluation.batch_size
@@ -87,13 +112,17 @@ def evaluate(
         is_scored = batch.targets != IGNORE
         out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations, logits_at=is_scored)
         wanted = batch.targets[is_scored]
-        loss += float(F.cross_entropy(out.logits.float(), wanted, reduction="sum"))
-        correct = _predicted(out.logits, task) == wanted
-        right += int(correct.sum())
-        scored += int(is_scored.sum())
+        losses = F.cross_entropy(out.logits.float(), wanted, reduction="none").cpu()
+        right = (_predicted(out.logits, task) == wanted).cpu()
+        rows, num_rows = is_scored.nonzero()[:, 0].cpu(), len(batch.tokens)
+        tallies.append(Tally.of(rows, right, losses, num_rows))
         axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
         for name, values in {**axes, **batch.slices}.items():
-            _count(buckets.setdefault(name, {}), values, correct, is_scored)
+            by_value = buckets.setdefault(name, {})
+            spread = _by_token(values, is_scored).cpu()
+            for value in spread.unique().tolist():
+                here = spread == value
+                by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
         loops.append(out.num_loops)
         updates = out.executed.float() if out.halting.num_updates is None else out.halting.num_updates
         running += float(updates.sum())
@@ -102,20 +131,16 @@ def evaluate(
         seen = torch.bincount(updates.flatten().long().cpu(), minlength=len(counts)).float()
         counts = seen + F.pad(counts, (0, len(seen) - len(counts)))
     model.train(training)
+    joined = {name: {v: Tally.joined(parts) for v, parts in sorted(found.items())} for name, found in buckets.items()}
     return Scores(
-        loss=loss / scored,
-        accuracy=right / scored,
-        num_scored=scored,
-        by_difficulty={level: hit / total for level, (hit, total) in sorted(buckets.pop(_DIFFICULTY, {}).items())},
+        Tally.joined(tallies),
+        by_difficulty=joined.pop(_DIFFICULTY, {}),
+        by_slice=joined,
         num_loops=sum(loops) / len(loops),
         mean_loops=running / positions,
         depth_read=read / positions,
-        bits_per_byte=None if task.bits_per_byte is None else loss / scored * task.bits_per_byte,
         histogram=(counts[1:] / positions).tolist(),
-        by_slice={
-            name: {value: (hit / total, total) for value, (hit, total) in sorted(bucket.items())}
-            for name, bucket in buckets.items()
-        },
+        bits_per_nat=task.bits_per_byte,
     )
 
 
@@ -132,17 +157,15 @@ def quality(scores: Scores, task: Task) -> float:
     return -scores.loss if task.chance is None else scores.accuracy
 
 
-def _count(bucket: dict[int, list[int]], values: Tensor, correct: Tensor, is_scored: Tensor) -> None:
-    """Add right and scored tokens to the bucket of each value, of samples or of positions.
+def quality_gain(scores: Scores, other: Scores, task: Task) -> Interval | None:
+    """Interval of the quality of some scores less that of others on the same samples."""
+    gain = Tally.loss_gain if task.chance is None else Tally.accuracy_gain
+    return gain(scores.tally, other.tally)
 
-    ``correct`` is ``(scored,)``, ``values`` ``(batch,)`` or ``(batch, positions)``.
-    """
-    spread = (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
-    for value in spread.unique().tolist():
-        here = spread == value
-        found = bucket.setdefault(value, [0, 0])
-        found[0] += int(correct[here].sum())
-        found[1] += int(here.sum())
+
+def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:
+    """What is known of samples ``(batch,)`` or positions ``(batch, positions)``, for scored tokens ``(scored,)``."""
+    return (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
 
 
 def _predicted(logits: Tensor, task: Task) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -14,22 +15,19 @@ from mythos_lab.measures.evaluate import Scores  # noqa: E402
 
 
 def depth_figure(curve: DepthCurve, path: Path) -> Path:
-    """Quality against the number of loops, one line for each difficulty; writes a PNG and returns its path."""
+    """Quality against the number of loops with its intervals, one line for each difficulty; returns the PNG's path."""
     figure, axes = plt.subplots(figsize=(6.4, 4), layout="constrained")
     counts = list(curve.scores)
     accuracy = curve.quality_name == "accuracy"
     levels = sorted({level for scores in curve.scores.values() for level in scores.by_difficulty}) if accuracy else []
-    for level in levels:
-        axes.plot(
-            counts,
-            [curve.scores[n].by_difficulty[level] for n in counts],
-            "o-",
-            label=f"{level} {curve.difficulty_name}",
-        )
-    if not levels:
-        axes.plot(counts, [curve.scores[n].accuracy if accuracy else curve.scores[n].loss for n in counts], "o-")
-    if accuracy and curve.chance is not None:
-        axes.axhline(curve.chance, color="grey", linestyle=":", label="chance")
+    lines = {f"{n} {curve.task.difficulty_name}": [curve.scores[c].by_difficulty[n] for c in counts] for n in levels}
+    for label, tallies in (lines or {"": [scores.tally for scores in curve.scores.values()]}).items():
+        (line,) = axes.plot(counts, [t.accuracy if accuracy else t.loss for t in tallies], "o-", label=label)
+        intervals = [t.accuracy_interval() if accuracy else t.loss_interval() for t in tallies]
+        low, high = zip(*(interval or (math.nan, math.nan) for interval in intervals), strict=True)
+        axes.fill_between(counts, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    if accuracy and curve.task.chance is not None:
+        axes.axhline(curve.task.chance, color="grey", linestyle=":", label="chance")
     axes.axvline(curve.eval_loops, color="grey", linewidth=0.8, linestyle="--", label="evaluated")
     axes.set(xscale="log", xlabel="loops", ylabel="accuracy" if accuracy else "loss (nats)")
     axes.set_xscale("log", base=2)

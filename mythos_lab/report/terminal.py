@@ -39,11 +39,15 @@ def print_result(result: RunResult) -> None:
         "loops/overthinking",
         "stability/rho_A",
     )
-    table = Table("metric", "value", box=None)
+    table = Table("metric", _right("value"), _right("95 % interval"), box=None)
     for name in (*shown, *(n for n in result.metrics if n.startswith("knockout/"))):
         if name in result.metrics:
-            table.add_row(name, f"{result.metrics[name]:.4g}")
+            interval = result.intervals.get(name)
+            between = "" if interval is None else f"{interval[0]:.4g} to {interval[1]:.4g}"
+            table.add_row(name, f"{result.metrics[name]:.4g}", between)
     console.print(table)
+    if result.intervals:
+        console.print("intervals: over the samples of the split; other seeds are not in them", highlight=False)
     console.print(f"{result.status}{': ' + result.reason if result.reason else ''}", highlight=False)
     console.print(
         f"folder: {result.folder}\nmore:   mythos depth {result.folder}   mythos ui", highlight=False, soft_wrap=True
@@ -52,14 +56,18 @@ def print_result(result: RunResult) -> None:
 
 def print_curve(curve: DepthCurve, title: str = "depth curve") -> None:
     """The depth curve, a row for each loop count."""
-    rows = curve.rows()
+    rows, quality = curve.rows(), curve.quality_name
+    low, high = f"{quality}_low", f"{quality}_high"
     # Difficulties are named once, above: their columns would not fit a terminal otherwise.
-    prefix = f"{curve.difficulty_name}="
-    heads = [key.removeprefix(prefix) for key in rows[0]]
-    note = f"; accuracy by {curve.difficulty_name}" if heads != list(rows[0]) else ""
-    table = Table(*heads, title=title + note, box=None)
+    prefix = f"{curve.task.difficulty_name}="
+    by_difficulty = [key for key in rows[0] if key.startswith(prefix)]
+    note = f"; accuracy by {curve.task.difficulty_name}" if by_difficulty else ""
+    heads = ["loops", "loss", "accuracy", *([f"95 % of {quality}"] if low in rows[0] else [])]
+    table = Table(*heads, *(key.removeprefix(prefix) for key in by_difficulty), title=title + note, box=None)
     for row in rows:
-        table.add_row(*(str(value) if key == "loops" else f"{value:.3f}" for key, value in row.items()))
+        between = [f"{row[low]:.3f} - {row[high]:.3f}"] if low in row else []
+        shown = [f"{row[key]:.3f}" for key in by_difficulty]
+        table.add_row(str(row["loops"]), f"{row['loss']:.3f}", f"{row['accuracy']:.3f}", *between, *shown)
     console.print(table)
 
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_model, save_model
 from mythos_blocks import LoopedTransformer, build
 from mythos_lab.checks import Finding
 from mythos_lab.measures.depth import DepthCurve
+from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import Cost
@@ -32,10 +33,12 @@ class RunResult:
         run_id: The MLflow run.
         metrics: The last value of every metric.
         cost: What it cost.
+        intervals: 95 % intervals of metrics that samples were counted for. They are of other samples that might have
+            been drawn, not of other seeds that might have been trained.
         findings: What the effect check found, all waived.
         curve: The depth curve of a finished run.
         ood: The same out of distribution, for tasks that have such samples.
-        slices: Accuracy and scored tokens for each value of each slice of the validation split.
+        slices: What each value of each slice of the validation split came to.
     """
 
     status: Literal["finished", "diverged", "pruned"]
@@ -43,10 +46,11 @@ class RunResult:
     run_id: str
     metrics: dict[str, float]
     cost: Cost
+    intervals: dict[str, Interval] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     curve: DepthCurve | None = None
     ood: DepthCurve | None = None
-    slices: dict[str, dict[int, tuple[float, int]]] = field(default_factory=dict)
+    slices: dict[str, dict[int, Tally]] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -87,10 +91,14 @@ def numbers_of(result: RunResult) -> str:
         "reason": result.reason,
         "run_id": result.run_id,
         "metrics": result.metrics,
+        "intervals": result.intervals,
         "depth_curve": None if result.curve is None else result.curve.rows(),
         "ood_depth_curve": None if result.ood is None else result.ood.rows(),
         "slices": {
-            name: [{"value": v, "accuracy": a, "num_scored": n} for v, (a, n) in values.items()]
+            name: [
+                {"value": v, "accuracy": t.accuracy, "interval": t.accuracy_interval(), "num_scored": t.num_scored}
+                for v, t in values.items()
+            ]
             for name, values in result.slices.items()
         },
     }

@@ -13,7 +13,9 @@ import torch
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
 from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.evaluate import quality, quality_gain
 from mythos_lab.measures.knockout import knockouts
+from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.mask import mask_for
@@ -133,23 +135,30 @@ def _measure(
     """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
     recipe, model, task = module.recipe, module.model, module.task
     metrics = {**total.metrics(), **module.metrics}
+    intervals: dict[str, Interval | None] = {}
     if module.scores is not None:
         metrics |= module.scores.metrics()
+        intervals |= module.scores.intervals()
     curve, ood = None, None
     if status == "finished":
         assert module.scores is not None
         at = (folder / CHECKPOINT).stat().st_mtime  # the same where a killed run is measured again
         curve = depth_curve(model, task, recipe)
         metrics |= curve.metrics()
-        if recipe.evaluation.knockouts:
-            metrics |= knockouts(model, task, recipe, module.scores)
+        intervals["loops/gain"] = curve.gain_interval()
+        for slot, without in knockouts(model, task, recipe).items() if recipe.evaluation.knockouts else ():
+            metrics[f"knockout/{slot}"] = quality(module.scores, task) - quality(without, task)
+            intervals[f"knockout/{slot}"] = quality_gain(module.scores, without, task)
         ood = depth_curve(model, task, recipe, "ood") if recipe.evaluation.ood and task.size("ood") else None
         if ood is not None:
+            beyond = ood.scores[ood.eval_loops]
             metrics |= {
-                "ood/loss": ood.scores[ood.eval_loops].loss,
-                "ood/accuracy": ood.scores[ood.eval_loops].accuracy,
+                "ood/loss": beyond.loss,
+                "ood/accuracy": beyond.accuracy,
                 "ood/best_accuracy": max(scores.accuracy for scores in ood.scores.values()),
             }
+            intervals["ood/loss"] = beyond.tally.loss_interval()
+            intervals["ood/accuracy"] = beyond.tally.accuracy_interval()
         for prefix, measured in (("depth", curve), ("ood_depth", ood)):
             for row in measured.rows() if measured is not None else []:
                 tracker.metrics(
@@ -171,6 +180,7 @@ def _measure(
         tracker.run_id,
         metrics,
         total,
+        {name: interval for name, interval in intervals.items() if interval is not None},
         findings,
         curve,
         ood,

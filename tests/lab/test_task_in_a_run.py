@@ -83,10 +83,11 @@ def test_slices_and_difficulties_add_up():
     scored = (batch.targets != IGNORE).sum()
     assert scores.num_scored == scored
     ((name, values),) = scores.by_slice.items()
-    assert name == "carries" and sum(num for _, num in values.values()) == scored
-    assert sum(share * num for share, num in values.values()) / scored == pytest.approx(scores.accuracy)
+    assert name == "carries" and sum(t.num_scored for t in values.values()) == scored
+    assert sum(t.accuracy * t.num_scored for t in values.values()) / scored == pytest.approx(scores.accuracy)
     per_digits = [(batch.targets[batch.difficulty == d] != IGNORE).sum() for d in scores.by_difficulty]
-    total = sum(share * num for share, num in zip(scores.by_difficulty.values(), per_digits, strict=True))
+    assert [t.num_scored for t in scores.by_difficulty.values()] == per_digits
+    total = sum(t.hits.sum() for t in scores.by_difficulty.values())
     assert float(total / scored) == pytest.approx(scores.accuracy)
 
 
