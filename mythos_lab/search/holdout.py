@@ -7,7 +7,7 @@ split tells by how much, as long as nothing is chosen by it; so a study that has
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,10 +15,12 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.measures.evaluate import evaluate
+from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search.comparison.arms import arm_of, best_first, complete, declared
 from mythos_lab.search.comparison.compare import Comparison, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm
+from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.training.result import load_run
 
@@ -36,6 +38,7 @@ class Holdout:
         opened: When it was opened.
         before: Whether that was before this call.
         metrics: Test metrics by trial and seed.
+        intervals: Their 95 % intervals over samples, by trial and seed.
         names: What each trial is called: its arm, or its number.
         verdicts: Of arms, each against the first, corrected by Holm's method.
     """
@@ -43,6 +46,7 @@ class Holdout:
     opened: str
     before: bool
     metrics: Results
+    intervals: Mapping[int, Mapping[int, Mapping[str, Interval]]]
     names: dict[int, str]
     verdicts: dict[str, Comparison]
 
@@ -69,9 +73,12 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
     if not repeated:
         study.set_user_attr(RESULTS, {str(n): _measured(space, arm) for n, arm in arms.items()})
     kept = study.user_attrs[RESULTS]
-    metrics = {int(n): {int(seed): values for seed, values in seeds.items()} for n, seeds in kept.items()}
+    metrics, intervals = (
+        {int(n): {int(seed): found[what] for seed, found in seeds.items()} for n, seeds in kept.items()}
+        for what in ("metrics", "intervals")
+    )
     names = {n: str(trials[n].params.get(ARM, f"trial {n}")) for n in metrics}
-    return Holdout(before["at"], repeated, metrics, names, _verdicts(space, arms, metrics, names))
+    return Holdout(before["at"], repeated, metrics, intervals, names, _verdicts(space, arms, metrics, names))
 
 
 def refuse_after_opening(space: Space, study: optuna.Study) -> None:
@@ -96,17 +103,22 @@ def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
     return best_first(space, study)[:1]
 
 
-def _measured(space: Space, arm: Arm) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, float]] = {}
+def _measured(space: Space, arm: Arm) -> dict[str, dict[str, Any]]:
+    """Metrics and intervals by seed."""
+    found: dict[str, dict[str, Any]] = {}
     for seed, folder in arm.folders.items():
         recipe, model, task = load_run(folder)
         if not task.size("test"):
             raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
         scores = evaluate(model, task, recipe, split="test")
-        found[str(seed)] = {"test/accuracy": scores.accuracy, "test/loss": scores.loss}
-        if scores.bits_per_byte is not None:
-            found[str(seed)]["test/bits_per_byte"] = scores.bits_per_byte
+        intervals = scores.intervals()
+        metrics = {name: value for name, value in scores.metrics().items() if name.startswith("val/")}
+        found[str(seed)] = {"metrics": _of_test(metrics), "intervals": _of_test(intervals)}
     return found
+
+
+def _of_test(measured: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("val/", "test/"): value for name, value in measured.items()}
 
 
 def _verdicts(
@@ -130,13 +142,13 @@ def _verdicts(
     return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters), strict=True)}
 
 
-def as_rows(holdout: Holdout) -> list[tuple[str, str, list[float]]]:
-    """Name, metric and values by seed, for tables."""
-    rows: list[tuple[str, str, list[float]]] = []
+def as_rows(holdout: Holdout) -> Iterator[tuple[str, str, str]]:
+    """Name, metric and what it came to, for tables: a mean over seeds, or one seed with its interval over samples."""
     for number, seeds in holdout.metrics.items():
-        measured: dict[str, Any] = {}
-        for values in seeds.values():
-            for metric, value in values.items():
-                measured.setdefault(metric, []).append(value)
-        rows += [(holdout.names[number], metric, values) for metric, values in measured.items()]
-    return rows
+        intervals = next(iter(holdout.intervals[number].values()))
+        for metric in next(iter(seeds.values())):
+            shown = shown_mean([values[metric] for values in seeds.values()])
+            if len(seeds) == 1 and metric in intervals:
+                low, high = intervals[metric]
+                shown += f" ({low:.4g} to {high:.4g})"
+            yield holdout.names[number], metric, shown

@@ -73,8 +73,8 @@ def print_holdout(space: Space, found: Holdout) -> None:
     console = Console()
     when = f"opened on {found.opened}" + (", and not again" if found.before else "")
     rows: dict[str, dict[str, str]] = {}
-    for name, metric, values in as_rows(found):
-        rows.setdefault(name, {})[metric] = shown_mean(values)
+    for name, metric, value in as_rows(found):
+        rows.setdefault(name, {})[metric] = value
     metrics = list(next(iter(rows.values())))
     table = Table("", *metrics, title=f"{space.file.name}: test split, {when}", box=None)
     for name, measured in rows.items():

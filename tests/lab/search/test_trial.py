@@ -12,7 +12,7 @@ from mythos_lab.recipe import RecipeError
 from mythos_lab.search import trial as trials
 from mythos_lab.search.card import write_card
 from mythos_lab.search.comparison.arms import complete, verdicts
-from mythos_lab.search.holdout import open_holdout, refuse_after_opening
+from mythos_lab.search.holdout import as_rows, open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.table import print_study
 from tests.lab.search.tiny import work_off, write
@@ -118,6 +118,17 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
         refuse_after_opening(space, found)
     shown = CliRunner().invoke(app, ["holdout", "tiny.yaml"])
     assert shown.exit_code == 0 and "and not again" in shown.output and "deep" in shown.output
+
+
+def test_one_trial_of_one_seed_is_held_out_with_its_interval(here):
+    space = write(here, arms={"full": {}})
+    opened = open_holdout(space, work_off(space))
+    (seeds,), (intervals,) = opened.metrics.values(), opened.intervals.values()
+    low, high = intervals[0]["test/accuracy"]
+    assert low < seeds[0]["test/accuracy"] < high and set(intervals[0]) == {"test/accuracy", "test/loss"}
+    rows = {metric: shown for _, metric, shown in as_rows(opened)}
+    assert rows["test/accuracy"] == f"{seeds[0]['test/accuracy']:.4g} ({low:.4g} to {high:.4g})"
+    assert open_holdout(space, open_study(space)).metrics == opened.metrics
 
 
 def test_a_retry_reads_back_the_seeds_that_were_finished_and_goes_on_with_the_one_that_was_not(here):
