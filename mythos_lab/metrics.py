@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from mythos_blocks.registry import suggest
 
@@ -14,30 +15,43 @@ class Metric:
     Attributes:
         unit: What it is counted in.
         meaning: One sentence.
+        better: Which way is better; ``None`` where neither is by itself.
     """
 
     unit: str
     meaning: str
+    better: Literal["higher", "lower"] | None = None
+
+    @property
+    def is_coarse(self) -> bool:
+        """Whether it takes few values, so that two runs may have the same one by chance."""
+        return self.unit in ("share", "loops", "quality")
 
 
 METRICS: dict[str, Metric] = {
-    "train/loss": Metric("nats/token", "Cross-entropy of scored tokens in the training step."),
-    "train/objective": Metric("nats/token", "The objective's value in the training step, before penalties."),
-    "train/total_loss": Metric("nats/token", "What is minimised: the objective, components' losses and penalties."),
+    "train/loss": Metric("nats/token", "Cross-entropy of scored tokens in the training step.", "lower"),
+    "train/objective": Metric("nats/token", "The objective's value in the training step, before penalties.", "lower"),
+    "train/total_loss": Metric(
+        "nats/token", "What is minimised: the objective, components' losses and penalties.", "lower"
+    ),
     "train/num_loops": Metric("loops", "Iterations of the training step, as sampled."),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
     "val/loss": Metric(
-        "nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count."
+        "nats/token", "Cross-entropy of scored tokens on the validation split, at the evaluated loop count.", "lower"
     ),
-    "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split."),
-    "test/loss": Metric("nats/token", "Cross-entropy of scored tokens on the test split, which a study opens once."),
-    "test/accuracy": Metric("share", "Scored tokens predicted right on the test split."),
-    "test/bits_per_byte": Metric("bits/byte", "test/loss of a text task, per byte of text."),
-    "ood/loss": Metric("nats/token", "Cross-entropy of scored tokens out of distribution."),
-    "ood/accuracy": Metric("share", "Scored tokens predicted right out of distribution."),
-    "ood/best_accuracy": Metric("share", "The best accuracy out of distribution at any loop count of the depth curve."),
-    "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text."),
+    "val/accuracy": Metric("share", "Scored tokens predicted right on the validation split.", "higher"),
+    "test/loss": Metric(
+        "nats/token", "Cross-entropy of scored tokens on the test split, which a study opens once.", "lower"
+    ),
+    "test/accuracy": Metric("share", "Scored tokens predicted right on the test split.", "higher"),
+    "test/bits_per_byte": Metric("bits/byte", "test/loss of a text task, per byte of text.", "lower"),
+    "ood/loss": Metric("nats/token", "Cross-entropy of scored tokens out of distribution.", "lower"),
+    "ood/accuracy": Metric("share", "Scored tokens predicted right out of distribution.", "higher"),
+    "ood/best_accuracy": Metric(
+        "share", "The best accuracy out of distribution at any loop count of the depth curve.", "higher"
+    ),
+    "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text.", "lower"),
     "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the training dtype."),
     "stability/rho_J": Metric("1", "Growth of a power iteration on the loop's Jacobian at the last state."),
     "stability/fixed_point_residual": Metric("1", "Relative change of the last state by one more iteration, RMS."),
@@ -51,9 +65,11 @@ METRICS: dict[str, Metric] = {
     "halting/mean_loops": Metric("loops", "Mean over positions of the iterations run before halting."),
     "halting/depth_read": Metric("loops", "Mean iteration that the readout weighs."),
     "loops/executed": Metric("loops", "Iterations that evaluation executed."),
-    "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop."),
+    "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop.", "higher"),
     "loops/useful_depth": Metric("loops", "First loop count of the depth curve within 1 % of the best quality."),
-    "loops/overthinking": Metric("quality", "Best quality of the depth curve less quality at its largest loop count."),
+    "loops/overthinking": Metric(
+        "quality", "Best quality of the depth curve less quality at its largest loop count.", "lower"
+    ),
     "experts/load_cv": Metric("1", "Standard deviation of the experts' load over its mean, averaged over MoE layers."),
     "knockout/injection": Metric("quality", "Quality lost when the trained injection is replaced by its off kind."),
     "knockout/depth_signal": Metric(
@@ -62,32 +78,39 @@ METRICS: dict[str, Metric] = {
     "knockout/depth_adapter": Metric(
         "quality", "Quality lost when the trained depth adapter is replaced by its off kind."
     ),
-    "cost/params": Metric("parameters", "Parameters stored."),
+    "cost/params": Metric("parameters", "Parameters stored.", "lower"),
     "cost/params_applied": Metric(
-        "parameters", "Parameters applied in a forward pass, the core's as often as it does."
+        "parameters", "Parameters applied in a forward pass, the core's as often as it does.", "lower"
     ),
     "cost/params_active": Metric(
-        "parameters", "Parameters stored that one token uses: experts not routed to are left out."
+        "parameters", "Parameters stored that one token uses: experts not routed to are left out.", "lower"
     ),
     "cost/training_tokens": Metric("tokens", "Positions that all training steps read."),
     "cost/training_flops": Metric(
-        "FLOPs",
-        "Products and sums of all training steps, in expectation over loop counts.",
+        "FLOPs", "Products and sums of all training steps, in expectation over loop counts.", "lower"
     ),
     "cost/inference_flops_per_token": Metric(
-        "FLOPs/token", "Scoring a batch, over its positions, at the evaluated loop count."
+        "FLOPs/token", "Scoring a batch, over its positions, at the evaluated loop count.", "lower"
     ),
-    "cost/prefill_flops": Metric("FLOPs/sequence", "Reading a sequence of the task's length, with logits everywhere."),
-    "cost/decode_flops_per_token": Metric("FLOPs/token", "One more token after that sequence, with its cache."),
-    "cost/cache_bytes": Metric("bytes/sequence", "Keys, values and latents of that sequence, in float32."),
-    "cost/state_bytes": Metric("bytes/sequence", "State, carry and halting: what iterations pass on; in float32."),
+    "cost/prefill_flops": Metric(
+        "FLOPs/sequence", "Reading a sequence of the task's length, with logits everywhere.", "lower"
+    ),
+    "cost/decode_flops_per_token": Metric(
+        "FLOPs/token", "One more token after that sequence, with its cache.", "lower"
+    ),
+    "cost/cache_bytes": Metric("bytes/sequence", "Keys, values and latents of that sequence, in float32.", "lower"),
+    "cost/state_bytes": Metric(
+        "bytes/sequence", "State, carry and halting: what iterations pass on; in float32.", "lower"
+    ),
     "cost/activation_bytes": Metric(
-        "bytes", "The most bytes alive in a training step beyond those between steps, on one device."
+        "bytes", "The most bytes alive in a training step beyond those between steps, on one device.", "lower"
     ),
     "cost/peak_memory_bytes": Metric(
-        "bytes", "The most bytes alive in a training step, weights and optimiser included, on one device."
+        "bytes", "The most bytes alive in a training step, weights and optimiser included, on one device.", "lower"
     ),
-    "speed/tokens_per_second": Metric("tokens/s", "Training tokens over wall-clock time since the last logging step."),
+    "speed/tokens_per_second": Metric(
+        "tokens/s", "Training tokens over wall-clock time since the last logging step.", "higher"
+    ),
 }
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,9 +27,13 @@ def verdict_figure(
     figure, axes = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(intervals)), layout="constrained")
     axes.axvspan(-matters, matters, color="0.9", label=f"does not matter (±{matters:g})")
     axes.axvline(0, color="0.5", linewidth=0.8)
+    ends = [end for interval in intervals.values() for end in (*interval, matters) if math.isfinite(end)]
+    edge = 1.1 * max(map(abs, ends)) or 1.0
     for y, (difference, low, high) in enumerate(reversed(list(intervals.values()))):
-        axes.plot([low, high], [y, y], color="C0", linewidth=2)
+        # What is not known to end reaches both edges.
+        axes.plot([max(low, -edge), min(high, edge)], [y, y], color="C0", linewidth=2)
         axes.plot(difference, y, "o", color="C0")
+    axes.set_xlim(-edge, edge)
     axes.set_yticks(range(len(intervals)), reversed(list(intervals)))
     axes.set(ylim=(-0.6, len(intervals) - 0.4), xlabel=f"{metric}, difference from {against}")
     axes.legend(frameon=False, fontsize="small")

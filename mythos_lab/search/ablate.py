@@ -16,6 +16,7 @@ import yaml
 
 from mythos_blocks import Component, build
 from mythos_blocks.registry import slot_info, suggest
+from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.specs import walk_specs
@@ -166,14 +167,19 @@ def ablation(
     if metric is None:
         metric = "val/accuracy" if task.chance is not None else "val/loss"
         metric = "val/bits_per_byte" if task.bits_per_byte is not None else metric
-    up = any(word in metric for word in ("accuracy", "gain"))
+    try:
+        better = METRICS[known(metric)].better
+    except ValueError as error:
+        raise RecipeError(f"--metric: {error}") from None
+    if better is None:
+        raise RecipeError(f"--metric {metric}: neither way of it is better by itself, so nothing can be ablated by it")
     file: dict[str, Any] = {
         "name": name,
         "description": f"Ablation of {recipe.name} ({design}): what is each of {', '.join(chosen)} worth?",
         "recipe": recipe_name,
         "overrides": list(overrides),
         "arms": DESIGNS[design](chosen),
-        "objectives": {metric: "maximize" if up else "minimize"},
+        "objectives": {metric: "maximize" if better == "higher" else "minimize"},
         "seeds": seeds,
         "matters": matters,
         "declared": list(declared),

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.report.verdicts import verdict_figure
-from mythos_lab.search.comparison.arms import complete
+from mythos_lab.search.comparison.arms import complete, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.ledger import LEFT_OUT, OUTCOME, REASON, is_settled
@@ -51,6 +51,8 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     lines += [*_results(space, complete(study)), ""]
     if found:
         lines += [*_verdicts(space, found), ""]
+    missing = without_verdict(space, study)
+    lines += [*(f"- {name}: no verdict; {what}" for name, what in missing.items()), *([""] if missing else [])]
     lines += _left_out(trials)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -68,7 +70,8 @@ def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
 
 def _verdicts(space: Space, found: Mapping[str, Comparison]) -> Iterable[str]:
     first = next(iter(found.values()))
-    yield f"{first.metric} against {next(iter(space.file.arms))}, p by Holm's method over {len(found)} verdicts:"
+    family = len(space.file.arms) - 1
+    yield f"{first.metric} against {next(iter(space.file.arms))}, p by Holm's method over {family} verdicts:"
     yield ""
     yield _row([ARM, "difference", "95 % interval", "p", "verdict", "also differs in"])
     yield _row(["---"] * 6)

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.comparison.arms import arm_of, best_first, complete, declared
+from mythos_lab.search.comparison.arms import arm_of, best_first, complete, declared, objective
 from mythos_lab.search.comparison.compare import Comparison, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm
 from mythos_lab.search.comparison.verdict import shown_mean
@@ -125,7 +125,8 @@ def _verdicts(
     space: Space, arms: Mapping[int, Arm], metrics: Results, names: Mapping[int, str]
 ) -> dict[str, Comparison]:
     """Verdicts of declared arms on the first objective's counterpart on the test split, where it has one."""
-    metric = next(iter(space.file.objectives)).replace("val/", "test/")
+    metric, better = objective(space)
+    metric = metric.replace("val/", "test/")
     first = next((n for n in arms if names[n] == next(iter(space.file.arms), None)), None)
     others = [n for n in arms if n != first]
     if (
@@ -138,8 +139,9 @@ def _verdicts(
     read = {
         n: replace(arm, metrics={seed: dict(values) for seed, values in metrics[n].items()}) for n, arm in arms.items()
     }
-    found = [judge(read[first], read[n], metric, declared(space, names[n]), space.file.matters) for n in others]
-    return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters), strict=True)}
+    found = [judge(read[first], read[n], metric, declared(space, names[n]), space.file.matters, better) for n in others]
+    family = len(space.file.arms) - 1
+    return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters, family), strict=True)}
 
 
 def as_rows(holdout: Holdout) -> Iterator[tuple[str, str, str]]:

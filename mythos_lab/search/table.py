@@ -14,7 +14,7 @@ from rich.table import Table
 
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.budgets.match import Match
-from mythos_lab.search.comparison.arms import best_first
+from mythos_lab.search.comparison.arms import best_first, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.holdout import Holdout, as_rows
@@ -100,7 +100,9 @@ def print_study(space: Space, study: optuna.Study, found: dict[str, Comparison],
         console.print(_verdict_table(space, found))
         for name, comparison in found.items():
             console.print(f"  {name}: {comparison.sentence}", highlight=False, soft_wrap=True)
-    elif len(space.file.objectives) == 1 and len(done) > 3 and not space.file.arms:
+    for name, what in without_verdict(space, study).items():
+        console.print(f"  {name}: no verdict; {what}", highlight=False, soft_wrap=True)
+    if not found and len(space.file.objectives) == 1 and len(done) > 3 and not space.file.arms:
         with warnings.catch_warnings(record=True) as doubts:
             importances = optuna.importance.get_param_importances(study)
         title = "parameter importances (PED-ANOVA" + (", from too few trials to trust)" if doubts else ")")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import torch
 
+import mythos_blocks
+import mythos_kernels
+import mythos_lab
 from mythos_kernels.dispatch import backend
 
 _PACKAGES = (
@@ -36,7 +42,7 @@ _ATTENTION: dict[str, Callable[[], bool]] = {
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """Versions, platform, and the commit of the working directory with whether it has changes.
+    """Versions, platform, a digest of this laboratory's own source, and the working directory's commit and changes.
 
     Args:
         device: Where the run computes.
@@ -49,8 +55,28 @@ def environment(device: torch.device) -> dict[str, Any]:
         "attention": [name for name, enabled in _ATTENTION.items() if enabled()],
         "packages": {name: _version(name) for name in _PACKAGES},
         "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": bool(_git("status", "--porcelain")),
+        "git_changes": _changes(),
+        "source": _source(),
     }
+
+
+@lru_cache(maxsize=1)
+def _source() -> str:
+    """Digest of the code of the three packages, as this process has it."""
+    digest = hashlib.sha256()
+    for package in (mythos_kernels, mythos_blocks, mythos_lab):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            digest.update(f"{package.__name__}/{path.relative_to(root)}".encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _changes() -> str | None:
+    """Digest of what the code in the working directory has that its commit has not; ``None`` where that is nothing."""
+    new = (_git("ls-files", "--others", "--exclude-standard", "--", "*.py") or "").splitlines()
+    changes = [_git("diff", "HEAD") or "", *(Path(name).read_text(encoding="utf-8", errors="replace") for name in new)]
+    return hashlib.sha256("\n".join([*new, *changes]).encode()).hexdigest()[:16] if any(changes) else None
 
 
 def _version(package: str) -> str | None:

@@ -85,8 +85,10 @@ class Milestones(Checkpoints):
             self.send(pl_module)
         verdict = _END
         try:
-            if due and self.on_validation is not None:
-                self.on_validation(step, scores)
+            if due:
+                pl_module.check_scores()
+                if self.on_validation is not None:
+                    self.on_validation(step, scores)
             verdict = _STOP if self.should_stop is not None and self.should_stop() else _GO_ON
         finally:
             pl_module.rank.agree(verdict)

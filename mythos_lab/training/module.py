@@ -181,6 +181,15 @@ class TrainingModule(L.LightningModule):
         self._since, self._tokens = time.perf_counter(), 0
         return self.scores
 
+    def check_scores(self) -> None:
+        """Refuse a model whose validation is no number: its accuracy would be one all the same.
+
+        Raises:
+            Diverged: It is.
+        """
+        if self.scores is not None and not math.isfinite(self.scores.loss):
+            raise Diverged(f"the validation loss is {self.scores.loss} at step {self.global_step}")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["metrics"], checkpoint["unsent"] = self.metrics, list(self.history)
 

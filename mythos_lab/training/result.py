@@ -19,6 +19,8 @@ from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import Cost
 from mythos_lab.tasks.base import Task
 
+ENVIRONMENT, DATA = "environment.json", "data.json"
+RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
 
 

@@ -7,6 +7,7 @@ import time
 import uuid
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -37,8 +38,11 @@ from mythos_lab.training.rank import follow_declared
 from mythos_lab.training.ranks import check_devices, declared, device_of
 from mythos_lab.training.result import (
     CHECKPOINT,
+    DATA,
+    ENVIRONMENT,
     RECIPE,
     RESULT,
+    RESUMED,
     STATE,
     RunResult,
     dump_recipe,
@@ -238,6 +242,7 @@ def _train(module: TrainingModule, milestones: Milestones, folder: Path, progres
     module.load_state_dict(state["state_dict"])
     module.validate_now()
     module.on_load_checkpoint(state)  # after the validation, which the checkpoint has among what was not sent
+    module.check_scores()
 
 
 def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | None, tags: dict[str, str]) -> Tracker:
@@ -249,7 +254,9 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     state = _state(folder, recipe)
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
-        return Tracker(*where, recipe.name, run_id=state["run_id"])
+        tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
+        _note_machine(folder / ENVIRONMENT, environment(device_of(recipe, 0)), tracker)
+        return tracker
     folder.mkdir(parents=True, exist_ok=True)
     run_id = find_run(*where, state["key"]) if state else None
     if not state:
@@ -259,8 +266,8 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     order = order_of(task, recipe.training.batch_size)
     machine = environment(device_of(recipe, 0))
     data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
-    write_whole(folder / "environment.json", json.dumps(machine, indent=1))
-    write_whole(folder / "data.json", json.dumps(data, indent=1))
+    write_whole(folder / ENVIRONMENT, json.dumps(machine, indent=1))
+    write_whole(folder / DATA, json.dumps(data, indent=1))
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
@@ -271,10 +278,19 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     tracker.params(flatten(recipe.model_dump(mode="json")))
     tracker.metrics(total.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
-    for name in (RECIPE, "environment.json", "data.json"):
+    for name in (RECIPE, ENVIRONMENT, DATA):
         tracker.artifact(folder / name)
     write_whole(folder / STATE, json.dumps({**state, "run_id": tracker.run_id}))
     return tracker
+
+
+def _note_machine(path: Path, machine: dict[str, Any], tracker: Tracker) -> None:
+    """Write down where a run goes on, if that is not where it was last."""
+    written = json.loads(path.read_text(encoding="utf-8"))
+    places = [{key: value for key, value in written.items() if key != RESUMED}, *written.get(RESUMED, [])]
+    if places[-1] != json.loads(json.dumps(machine)):
+        write_whole(path, json.dumps({**places[0], RESUMED: [*places[1:], machine]}, indent=1))
+        tracker.artifact(path)
 
 
 def _state(folder: Path, recipe: Recipe) -> dict[str, str]:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.search.comparison.compare import Comparison, corrected, judge
+from mythos_lab.search.comparison.compare import Comparison, Direction, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm, read_arm
-from mythos_lab.search.ledger import FOLDER
+from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
 from mythos_lab.search.spaces.space import ARM, Space
 
 _FOLLOW = {
@@ -24,20 +24,42 @@ def verdicts(space: Space, study: optuna.Study) -> dict[str, Comparison]:
     """The verdict on each arm that was trained to its end, by name, against the first; none without it, or of one seed.
 
     What an arm declares to change may differ, and what the study's file declares besides, and sizes that were solved
-    for to hold a budget; "better" is withheld while anything else does.
+    for to hold a budget; "better" is withheld while anything else does. Arms that did not get there are among those
+    that are corrected for: :func:`without_verdict` names them.
     """
     names = list(space.file.arms)
     done = {trial.params[ARM]: trial for trial in complete(study) if ARM in trial.params}
     if space.file.space or space.file.seeds < 2 or names[0] not in done or len(done) < 2:
         return {}
-    metric = next(iter(space.file.objectives))
+    metric, better = objective(space)
     reference = arm_of(space, done[names[0]])
     others = [name for name in names[1:] if name in done]
     found = [
-        judge(reference, arm_of(space, done[name]), metric, declared(space, name), space.file.matters)
+        judge(reference, arm_of(space, done[name]), metric, declared(space, name), space.file.matters, better)
         for name in others
     ]
-    return dict(zip(others, corrected(found, space.file.matters), strict=True))
+    return dict(zip(others, corrected(found, space.file.matters, len(names) - 1), strict=True))
+
+
+def without_verdict(space: Space, study: optuna.Study) -> dict[str, str]:
+    """Declared arms that were not trained to their end with every seed, by name, and what became of them."""
+    if space.file.space:
+        return {}
+    settled = {t.params[ARM]: t for t in study.get_trials(deepcopy=False) if is_settled(t) and ARM in t.params}
+    done = {trial.params[ARM] for trial in complete(study)}
+    return {
+        name: f"{trial.user_attrs.get(OUTCOME)}: {trial.user_attrs.get(REASON, '')}".rstrip(": ")
+        if trial.user_attrs.get(OUTCOME) != "complete"
+        else "does not meet its constraints"
+        for name, trial in settled.items()
+        if name not in done
+    }
+
+
+def objective(space: Space) -> tuple[str, Direction]:
+    """The metric that arms are judged by, and which way the study says that it is better."""
+    metric, direction = next(iter(space.file.objectives.items()))
+    return metric, "higher" if direction == "maximize" else "lower"
 
 
 def values_by_arm(study: optuna.Study) -> dict[str, float]:

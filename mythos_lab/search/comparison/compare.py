@@ -6,14 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search.comparison.inputs import Arm, read_arm, unequal
 from mythos_lab.search.comparison.verdict import Verdict, paired, together
 
-LOWER_IS_BETTER = ("loss", "bits_per_byte", "flops", "params", "overthinking")
+Direction = Literal["higher", "lower"]
+
+_LOSSES = ("val/loss", "test/loss", "ood/loss")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Comparison:
         unequal: Inputs that differ, with both values.
         undeclared: Those of them that nobody declared.
         verdict: What the paired seeds say.
-        sentence: The finding in words. It says "better" only where every difference is declared.
+        matters: The smallest difference that matters.
+        better: Which way the metric is better; ``None`` where neither is by itself.
     """
 
     metric: str
@@ -36,7 +39,42 @@ class Comparison:
     unequal: dict[str, tuple[Any, Any]]
     undeclared: list[str]
     verdict: Verdict
-    sentence: str
+    matters: float
+    better: Direction | None
+
+    @property
+    def sentence(self) -> str:
+        """The finding in words. It says "better", or that nothing matters, only where every difference is declared."""
+        v, metric, band = self.verdict, self.metric, f"±{self.matters:g}"
+        seeds = f"{v.num_seeds} paired seed{'s' * (v.num_seeds != 1)}"
+        if v.num_seeds == 1:
+            return f"one seed tells nothing: {metric} differs by {v.difference:+.4g}, and its scatter is unknown"
+        if math.isinf(v.error):
+            return (
+                f"not enough seeds to tell: {metric} differs by {v.difference:+.4g} in each of {seeds}, though their "
+                "losses do not; how it scatters is not seen, so take more seeds or more samples"
+            )
+        size = f"{v.difference:+.4g}, 95 % interval {v.low:+.4g} to {v.high:+.4g}, p = {v.p_adjusted:.2g}"
+        if v.outcome == "not enough seeds":
+            return (
+                f"not enough seeds to tell: {metric} {size} with {seeds}; where they scatter like these, "
+                f"a true difference of {v.detectable:.2g} would be found in 4 of 5 such comparisons"
+            )
+        if self.undeclared:
+            nothing = v.outcome in ("no effect", "negligible")
+            said = f"differs by nothing that matters ({band})" if nothing else f"is {v.outcome}"
+            return (
+                f"B's {metric} {said} ({size}; {seeds}), and no more can be said: the arms also differ in "
+                f"{', '.join(self.undeclared)}. Declare what is meant to differ, or make it equal"
+            )
+        if v.outcome == "no effect":
+            return f"no effect: every difference in {metric} that matters ({band}) is excluded ({size}; {seeds})"
+        if v.outcome == "negligible":
+            return f"too small to matter: B's {metric} differs by {size}, all of it within {band} ({seeds})"
+        if self.better is None:
+            return f"B's {metric} is {v.outcome} by {size} ({seeds}, {v.test}); neither way is better by itself"
+        winner = "B" if v.outcome == self.better else "A"
+        return f"{winner} is better: B's {metric} is {v.outcome} by {size} ({seeds}, {v.test})"
 
 
 def compare(
@@ -65,11 +103,21 @@ def compare(
     return found
 
 
-def judge(one: Arm, other: Arm, metric: str, declared: Sequence[str], matters: float) -> Comparison:
+def judge(
+    one: Arm, other: Arm, metric: str, declared: Sequence[str], matters: float, better: Direction | None = None
+) -> Comparison:
     """Compare two arms that have been read.
 
+    Args:
+        one: The one arm, A.
+        other: The other, B.
+        metric: What is compared.
+        declared: Inputs that are meant to differ.
+        matters: The smallest difference that matters.
+        better: Which way is better, where a study says so; what the metric itself says without.
+
     Raises:
-        RecipeError: The metric is unknown or of none of the runs, or no seed is in both arms.
+        RecipeError: The metric is unknown, of none of the runs or not finite, or no seed is in both arms.
     """
     seeds = sorted(set(one.metrics) & set(other.metrics))
     if not seeds:
@@ -81,56 +129,35 @@ def judge(one: Arm, other: Arm, metric: str, declared: Sequence[str], matters: f
             if metric not in arm.metrics[seed]:
                 known = "a metric, but not of this run" if metric in METRICS else "no metric"
                 raise RecipeError(f"{arm.folders[seed]}: {metric!r} is {known}; it has {', '.join(arm.metrics[seed])}")
+            if not math.isfinite(value := arm.metrics[seed][metric]):
+                raise RecipeError(f"{arm.folders[seed]}: {metric} is {value}; only finite values can be compared")
     found = unequal(one, other)
     undeclared = [name for name in found if not any(_covers(d, name) for d in declared)]
     values = [[arm.metrics[seed][metric] for seed in seeds] for arm in (one, other)]
     verdict = paired(values[0], values[1], matters, ties_tell=not _ties_by_chance(one, other, metric, seeds))
-    return Comparison(metric, one, other, found, undeclared, verdict, sentence(metric, verdict, undeclared))
+    if better is None and metric in METRICS:
+        better = METRICS[metric].better
+    return Comparison(metric, one, other, found, undeclared, verdict, matters, better)
 
 
-def corrected(comparisons: Sequence[Comparison], matters: float) -> list[Comparison]:
-    """Comparisons that are read together, their verdicts corrected by Holm's method."""
-    verdicts = together([comparison.verdict for comparison in comparisons], matters)
-    return [
-        replace(c, verdict=verdict, sentence=sentence(c.metric, verdict, c.undeclared))
-        for c, verdict in zip(comparisons, verdicts, strict=True)
-    ]
+def corrected(comparisons: Sequence[Comparison], matters: float, family: int | None = None) -> list[Comparison]:
+    """Comparisons that are read together, their verdicts corrected by Holm's method.
+
+    Args:
+        comparisons: The comparisons.
+        matters: The smallest difference that matters.
+        family: How many there were to be, those included that came to nothing.
+    """
+    verdicts = together([comparison.verdict for comparison in comparisons], matters, family)
+    return [replace(c, verdict=verdict) for c, verdict in zip(comparisons, verdicts, strict=True)]
 
 
 def _ties_by_chance(one: Arm, other: Arm, metric: str, seeds: Sequence[int]) -> bool:
-    """Whether equal accuracies are those of unequal runs, as their losses tell."""
-    loss = metric.replace("accuracy", "loss")
-    return loss != metric and any(one.metrics[s].get(loss) != other.metrics[s].get(loss) for s in seeds)
+    """Whether equal values of a metric that takes few are those of unequal runs, as their losses tell."""
+    if metric not in METRICS or not METRICS[metric].is_coarse:
+        return False
+    return any(one.metrics[s].get(loss) != other.metrics[s].get(loss) for s in seeds for loss in _LOSSES)
 
 
 def _covers(declared: str, name: str) -> bool:
     return name == declared or name.startswith(f"{declared}.")
-
-
-def sentence(metric: str, verdict: Verdict, undeclared: Sequence[str]) -> str:
-    """The finding in words."""
-    interval = f"95 % interval {verdict.low:+.4g} to {verdict.high:+.4g}"
-    size = f"{verdict.difference:+.4g}, {interval}, p = {verdict.p_adjusted:.2g}"
-    seeds = f"{verdict.num_seeds} paired seed{'s' * (verdict.num_seeds != 1)}"
-    if verdict.outcome == "no effect":
-        return f"no effect: every difference in {metric} that matters is excluded ({size}; {seeds})"
-    if verdict.num_seeds == 1:
-        return f"one seed tells nothing: {metric} differs by {verdict.difference:+.4g}, and its scatter is unknown"
-    if math.isinf(verdict.detectable):
-        return (
-            f"not enough seeds to tell: {metric} differs by {verdict.difference:+.4g} in each of {seeds}, though their "
-            "losses do not; how it scatters is not seen, so take more seeds or more samples"
-        )
-    if verdict.outcome == "not enough seeds":
-        return (
-            f"not enough seeds to tell: {metric} {size} with {seeds}; "
-            f"a true difference of {verdict.detectable:.3g} would be found in 4 of 5 such comparisons"
-        )
-    if undeclared:
-        return (
-            f"B's {metric} is {verdict.outcome} ({size}; {seeds}), and no more can be said: the arms also differ in "
-            f"{', '.join(undeclared)}. Declare what is meant to differ, or make it equal"
-        )
-    lower_wins = any(word in metric for word in LOWER_IS_BETTER)
-    better = "B" if (verdict.outcome == "lower") == lower_wins else "A"
-    return f"{better} is better: B's {metric} is {verdict.outcome} by {size} ({seeds}, {verdict.test})"

@@ -13,11 +13,23 @@ import yaml
 from mythos_blocks import build, load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
-from mythos_lab.training.result import RECIPE, RESULT
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, RESUMED
 from mythos_lab.training.run import assemble
 
 TOLERANCE = 0.01
 """Budgets within one per cent of each other are equal."""
+
+_DECIDING = ("torch", "triton", "lightning", "mythos-kernels", "mythos-blocks", "mythos-lab")
+"""Packages that compute numbers."""
+
+_NAMED = (
+    "model",
+    "mask",
+    "task",
+    *(f"training.{name}" for name in ("max_steps", "batch_size", "optimizer", "schedule", "gradient_clip")),
+    *(f"training.{name}" for name in ("objective", "penalties", "precision", "strategy", "num_devices", "accelerator")),
+)
+"""Fields of a recipe that are compared by what they come to, under names of their own; all others by their path."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +40,13 @@ class Arm:
         folders: The runs' folders, by seed.
         recipe: The recipe of the first.
         metrics: Each run's last metrics, by seed.
-        inputs: What went in, by name; the same in all runs but for seeds.
+        inputs: What went into each run, by seed and name.
     """
 
     folders: dict[int, Path]
     recipe: Recipe
     metrics: dict[int, dict[str, float]]
-    inputs: dict[str, Any]
+    inputs: dict[int, dict[str, Any]]
 
 
 def read_arm(folders: list[Path]) -> Arm:
@@ -62,20 +74,33 @@ def read_arm(folders: list[Path]) -> Arm:
             raise RecipeError(
                 f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
             )
-    folder = by_seed[first.seed]
-    data, where = _json(folder / "data.json"), _json(folder / "environment.json")
-    return Arm(by_seed, first, metrics, _inputs(first, metrics[first.seed], data, where, sorted(by_seed)))
+    inputs = {
+        seed: _inputs(recipes[seed], metrics[seed], _json(folder / DATA), _json(folder / ENVIRONMENT))
+        for seed, folder in by_seed.items()
+    }
+    return Arm(by_seed, first, metrics, inputs)
 
 
 def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
-    """The inputs in which two arms differ, by name; fields of the model by their path."""
-    found = {
-        name: (a.inputs[name], b.inputs[name])
-        for name in a.inputs
-        if name in b.inputs and not _same(a.inputs[name], b.inputs[name])
-    }
+    """The inputs in which two arms differ, by name; fields of the recipe by their path.
+
+    Runs of the same seed are held against each other: what differs in one pair differs.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for seed in sorted(set(a.inputs) & set(b.inputs)):
+        one, other = a.inputs[seed], b.inputs[seed]
+        for name in one:
+            if not _same(one[name], other[name]):
+                found.setdefault(name, (one[name], other[name]))
+    if sorted(a.folders) != sorted(b.folders):
+        found["seeds"] = sorted(a.folders), sorted(b.folders)
     one, other = (arm.recipe.model_spec().model_dump(mode="json") for arm in (a, b))
     found |= {f"model.{path}": (x, y) for path, x, y in differences(one, other)}
+    found |= {
+        path: (x, y)
+        for path, x, y in differences(_content(a.recipe), _content(b.recipe))
+        if not any(path == named or path.startswith(f"{named}.") for named in _NAMED)
+    }
     shared = _initial_weights(a.recipe, b.recipe)
     if shared is not None:
         found["initial weights"] = shared
@@ -96,7 +121,7 @@ def differences(a: Mapping[str, Any], b: Mapping[str, Any], path: str = "") -> l
 
 
 def _inputs(
-    recipe: Recipe, metrics: Mapping[str, float], data: Mapping[str, str], where: Mapping[str, Any], seeds: list[int]
+    recipe: Recipe, metrics: Mapping[str, float], data: Mapping[str, str], where: Mapping[str, Any]
 ) -> dict[str, Any]:
     training = recipe.training
     schedule = build(training.schedule, training.max_steps)
@@ -123,9 +148,10 @@ def _inputs(
         "number of devices": training.num_devices,
         "strategy": training.shared_by,
         "kernel path": {"state update": where.get("kernels"), "attention": where.get("attention")},
-        "versions": {name: where["packages"].get(name) for name in ("torch", "triton", "mythos-kernels")},
-        "git commit": (where["git_commit"], where["git_dirty"]),
-        "seeds": seeds,
+        "versions": {name: where["packages"].get(name) for name in _DECIDING},
+        "source": where.get("source"),
+        "git commit": (where["git_commit"], where.get("git_changes")),
+        "resumed elsewhere": where.get(RESUMED, []),
     }
 
 

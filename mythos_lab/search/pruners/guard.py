@@ -19,18 +19,38 @@ from weakref import WeakKeyDictionary
 from optuna.pruners import BasePruner
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mythos_blocks.spec import Declaration
+from mythos_lab.metrics import METRICS
 from mythos_lab.search.pruners.curve import REPORTS
 from mythos_lab.search.view import view
+
+_DIRECTIONS: dict[str, str] = {"lower": "minimize", "higher": "maximize"}
 
 
 class Guard(Declaration):
     """The one metric by which trials of several objectives are pruned, which Optuna itself refuses to do."""
 
     metric: str = Field("val/loss", description="A metric of every validation.")
-    direction: Literal["minimize", "maximize"] = Field("minimize", description="Which way is better.")
+    direction: Literal["minimize", "maximize"] | None = Field(
+        None, description="Which way is better; null takes the metric's own."
+    )
+
+    @model_validator(mode="after")
+    def _has_a_direction(self) -> Guard:
+        own = METRICS[self.metric].better if self.metric in METRICS else "lower"  # an unknown one is refused elsewhere
+        if own is None and self.direction is None:
+            raise ValueError(f"neither way is better for {self.metric} by itself; expected a direction")
+        if own is not None and self.direction not in (None, _DIRECTIONS[own]):
+            raise ValueError(f"{self.metric} is better {own}, and direction: {self.direction} says otherwise")
+        return self
+
+    @property
+    def optuna_direction(self) -> StudyDirection:
+        """Which way is better, as Optuna says it."""
+        own = _DIRECTIONS[METRICS[self.metric].better or "lower"]
+        return StudyDirection[(self.direction or own).upper()]
 
 
 _views: WeakKeyDictionary[Study, tuple[BasePruner, Guard, Study]] = WeakKeyDictionary()
@@ -48,8 +68,7 @@ def should_prune(study: Study, trial: Trial | FrozenTrial, pruner: BasePruner, g
     """
     known = _views.get(study)
     if known is None or known[0] is not pruner or known[1] != guard:
-        direction = StudyDirection.MINIMIZE if guard.direction == "minimize" else StudyDirection.MAXIMIZE
-        known = (pruner, guard, view(study, _face, directions=[direction], pruner=pruner))
+        known = (pruner, guard, view(study, _face, directions=[guard.optuna_direction], pruner=pruner))
         _views[study] = known
     shown = known[2]
     return pruner.prune(shown, shown._storage.get_trial(trial._trial_id))

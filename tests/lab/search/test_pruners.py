@@ -323,6 +323,9 @@ GUARDED = {
 }
 
 
+GUARDED_METRIC = {"minimize": "val/loss", "maximize": "val/accuracy"}
+
+
 def stopped_with_one_objective(bank, pruner, direction):
     sign = 1 if direction == "minimize" else -1
     study = optuna.create_study(study_name="same", pruner=pruner, direction=direction)
@@ -350,7 +353,7 @@ def stopped_with_a_guard(bank, pruner, direction, studies):
         for step, loss in zip(STEPS, run.losses, strict=True):
             reports[str(step)] = sign * float(loss)
             trial.set_user_attr(REPORTS, reports)
-            if should_prune(study, trial, pruner, Guard(direction=direction)):
+            if should_prune(study, trial, pruner, Guard(metric=GUARDED_METRIC[direction], direction=direction)):
                 study.tell(trial, state=TrialState.PRUNED)
                 break
         else:
@@ -430,3 +433,13 @@ def test_a_guard_is_biased():
         else:
             study.tell(trial, [loss, flops])
     assert stop
+
+
+@pytest.mark.parametrize("metric, direction", [("val/accuracy", "MAXIMIZE"), ("val/loss", "MINIMIZE")])
+def test_a_guard_has_its_metric_s_own_direction(metric, direction):
+    assert Guard(metric=metric).optuna_direction.name == direction
+    with pytest.raises(ValueError, match="says otherwise"):
+        Guard(metric=metric, direction="minimize" if direction == "MAXIMIZE" else "maximize")
+    with pytest.raises(ValueError, match="neither way is better for halting/mean_loops by itself"):
+        Guard(metric="halting/mean_loops")
+    assert Guard(metric="halting/mean_loops", direction="minimize").optuna_direction.name == "MINIMIZE"

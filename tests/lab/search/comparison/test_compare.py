@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from mythos_kernels.dispatch import backend
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.search.comparison.compare import compare
+from mythos_lab.search.comparison.compare import compare, judge
 from mythos_lab.search.comparison.inputs import differences, read_arm, unequal
 from mythos_lab.tracking.environment import environment
 from mythos_lab.training.data import order_of
@@ -51,14 +51,14 @@ def arm(runs, name, seeds=(0, 1, 2)):
     return [runs[name, seed] for seed in seeds]
 
 
-def rewritten(folders, root, values):
-    """Copies of runs with other accuracies."""
+def rewritten(folders, root, values, metric="val/accuracy"):
+    """Copies of runs with other values of a metric."""
     copies = []
     for folder, value in zip(folders, values, strict=True):
         copy = root / f"copy-{len(list(root.iterdir()))}-{folder.name}"
         shutil.copytree(folder, copy)
         written = json.loads((copy / "result.json").read_text())
-        written["metrics"]["val/accuracy"] = value
+        written["metrics"][metric] = value
         (copy / "result.json").write_text(json.dumps(written))
         copies.append(copy)
     return copies
@@ -85,7 +85,12 @@ def changed(folder, root, file, **values):
     shutil.copytree(folder, copy)
     read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
     written = read((copy / file).read_text())
-    (written["training"] if file == "recipe.yaml" else written).update(values)
+    for name, value in values.items():
+        *parents, last = name.removeprefix("/").split(".")
+        inner = written["training"] if file == "recipe.yaml" and not name.startswith("/") else written
+        for parent in parents:
+            inner = inner[parent]
+        inner[last] = value
     (copy / file).write_text(write(written))
     return copy
 
@@ -97,6 +102,22 @@ def changed(folder, root, file, **values):
         ("environment.json", {"kernels": "triton"}, {"kernel path"}),
         ("environment.json", {"attention": ["math"]}, {"kernel path"}),
         ("environment.json", {"python": "3.14.0"}, set()),
+        ("environment.json", {"device": "NVIDIA H100"}, {"device"}),
+        ("environment.json", {"git_commit": "ab12"}, {"git commit"}),
+        ("environment.json", {"git_changes": "ab12"}, {"git commit"}),
+        ("environment.json", {"source": "ab12"}, {"source"}),
+        ("environment.json", {"resumed": [{"device": "NVIDIA H100"}]}, {"resumed elsewhere"}),
+        ("environment.json", {"packages": {"torch": "1.0"}}, {"versions"}),
+        ("data.json", {"fingerprint": "ab12"}, {"data"}),
+        ("data.json", {"tokenizer_sha256": "ab12"}, {"tokenizer"}),
+        ("recipe.yaml", {"precision": "bfloat16"}, {"precision"}),
+        ("recipe.yaml", {"gradient_clip": 7.0}, {"gradient clip"}),
+        ("recipe.yaml", {"num_threads": 2}, {"training.num_threads"}),
+        ("recipe.yaml", {"optimizer": {"kind": "adamw", "lr": 3e-3, "weight_decay": 0.3}}, {"optimizer"}),
+        ("recipe.yaml", {"objective": {"kind": "blended", "alpha": 0.3}}, {"objective"}),
+        ("recipe.yaml", {"penalties": [{"kind": "z_loss"}]}, {"objective"}),
+        ("recipe.yaml", {"/evaluation.depth_factor": 8}, {"evaluation.depth_factor"}),
+        ("recipe.yaml", {"/stability.max_spectral_radius": 0.9}, {"stability.max_spectral_radius"}),
         ("recipe.yaml", {"num_devices": 2}, {"number of devices", "strategy"}),
         ("recipe.yaml", {"num_devices": 2, "strategy": "fsdp2"}, {"number of devices", "strategy"}),
     ],
@@ -165,9 +186,55 @@ def test_better_is_withheld_while_anything_undeclared_differs(runs, tmp_path):
     assert turned.sentence.startswith("A is better")
 
 
-def test_lower_is_better_for_losses(runs, tmp_path):
-    found = compare(arm(runs, "plain"), arm(runs, "plain"), "val/loss")
-    assert found.verdict.outcome == "no effect" and found.unequal == {}
+def test_inputs_of_every_seed_are_compared(runs, tmp_path):
+    plain = arm(runs, "plain")
+    other = [plain[0], changed(plain[1], tmp_path, "environment.json", device="NVIDIA H100"), plain[2]]
+    assert unequal(read_arm(plain), read_arm(other)) == {"device": (read_arm(plain).inputs[1]["device"], "NVIDIA H100")}
+    assert unequal(read_arm(other), read_arm(other)) == {}, "seed by seed they are paired"
+
+
+@pytest.mark.parametrize(
+    "metric, better",
+    [
+        ("val/loss", "A"), ("val/accuracy", "B"), ("cost/peak_memory_bytes", "A"), ("cost/cache_bytes", "A"),
+        ("speed/tokens_per_second", "B"), ("loops/gain", "B"), ("loops/overthinking", "A"),
+        ("halting/mean_loops", None), ("train/gradient_norm", None), ("cost/training_tokens", None),
+    ],
+)  # fmt: skip
+def test_a_metric_says_which_way_is_better(runs, tmp_path, metric, better):
+    a = rewritten(arm(runs, "plain"), tmp_path, [0.50, 0.51, 0.52], metric)
+    b = rewritten(arm(runs, "plain"), tmp_path, [0.80, 0.82, 0.81], metric)
+    found = compare(a, b, metric)
+    assert found.verdict.outcome == "higher" and found.unequal == {}
+    expected = "neither way is better by itself" if better is None else f"{better} is better: B's {metric} is higher by"
+    assert expected in found.sentence
+    one, other = read_arm(a), read_arm(b)
+    assert judge(one, other, metric, [], 0.01, "lower").sentence.startswith("A is better"), "a study may say otherwise"
+
+
+def test_nothing_that_matters_is_not_said_either_while_anything_undeclared_differs(runs, tmp_path):
+    a = rewritten(arm(runs, "plain"), tmp_path, [0.500, 0.510, 0.520])
+    b = rewritten(arm(runs, "deeper"), tmp_path, [0.5020, 0.5121, 0.5220])
+    silent = compare(a, b, "val/accuracy")
+    assert silent.verdict.outcome == "negligible" and "no more can be said" in silent.sentence
+    assert compare(a, b, "val/accuracy", [*silent.unequal]).sentence.startswith("too small to matter")
+
+
+def test_equal_accuracies_of_unequal_runs_say_nothing_of_their_scatter(runs, tmp_path):
+    for metric in ("val/accuracy", "ood/best_accuracy", "loops/useful_depth"):
+        a = rewritten(arm(runs, "plain"), tmp_path, [0.531, 0.421, 0.611], metric)
+        b = rewritten(arm(runs, "plain"), tmp_path, [0.631, 0.521, 0.711], metric)
+        assert compare(a, b, metric).verdict.outcome == "higher", "the losses are the same: it is what it is"
+        b = rewritten(b, tmp_path, [0.7, 0.6, 0.5], "val/loss")
+        assert "how it scatters is not seen" in compare(a, b, metric).sentence
+    same = compare(arm(runs, "plain"), arm(runs, "plain"), "val/loss")
+    assert same.verdict.outcome == "no effect" and same.unequal == {}
+
+
+def test_what_is_no_number_is_not_compared(runs, tmp_path):
+    broken = rewritten(arm(runs, "plain"), tmp_path, [0.5, float("nan"), 0.5], "val/loss")
+    with pytest.raises(RecipeError, match="val/loss is nan; only finite values can be compared"):
+        compare(arm(runs, "plain"), broken, "val/loss")
 
 
 def test_one_seed_and_noise_are_said_as_such(runs, tmp_path):
