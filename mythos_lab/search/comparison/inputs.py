@@ -139,14 +139,26 @@ def _inputs(
         "optimizer": {name: value for name, value in optimizer.items() if name != "lr"},
         "gradient clip": training.gradient_clip,
         "objective": [_dumped(training.objective), *map(_dumped, training.penalties)],
-        "data": data["fingerprint"],
-        "data order": data.get("order"),
-        "tokenizer": data.get("tokenizer_sha256", ""),
         "attention mask": recipe.mask,
         "precision": training.precision,
-        "device": where["device"],
         "number of devices": training.num_devices,
         "strategy": training.shared_by,
+        "data order": data.get("order"),
+        **surroundings(data, where),
+    }
+
+
+def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run met that its recipe does not say.
+
+    Args:
+        data: Its ``data.json``.
+        where: Its ``environment.json``.
+    """
+    return {
+        "data": data["fingerprint"],
+        "tokenizer": data.get("tokenizer_sha256", ""),
+        "device": where["device"],
         "kernel path": {"state update": where.get("kernels"), "attention": where.get("attention")},
         "versions": {name: where["packages"].get(name) for name in _DECIDING},
         "source": where.get("source"),

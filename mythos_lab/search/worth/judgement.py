@@ -10,6 +10,7 @@ import numpy as np
 
 from mythos_lab.search.worth.cells import Cell, mean_noise, seed_noise
 from mythos_lab.search.worth.fit import Fit
+from mythos_lab.search.worth.read import Gathered
 
 _FEW_LOOPS, _FEW_SIZES, _FEW_BUDGETS = 3, 3, 3
 _LEAST_FREEDOM = 3
@@ -17,6 +18,7 @@ _WIDE = 0.5  # of phi's interval; published phi differ by 0.2 between recipes
 _LOUD = 0.25  # noise of a cell's mean over the standard deviation of the means
 _MISFIT = 0.01  # p-value
 _MATTERS = 1.5  # residual scatter over seed noise
+_LOST = 0.05  # diverged runs for each that finished
 _FAR = 2.0  # times outside the measured sizes
 
 
@@ -35,14 +37,28 @@ class Judgement:
     flags: tuple[str, ...]
 
 
-def judge(fit: Fit) -> Judgement:
-    """Say what the fit tells, and everything that speaks against reading more into it."""
-    misfit = _misfit(fit)
-    flags = (*_design(fit.cells, fit.freedom), *_noise(fit.cells), *misfit, *_unidentified(fit), *_beyond(fit))
+def judge(fit: Fit, gathered: Gathered | None = None) -> Judgement:
+    """Say what the fit tells, and everything that speaks against reading more into it.
+
+    Args:
+        fit: The law.
+        gathered: The runs that it was fitted to, for what speaks against them.
+    """
+    misfit, lost = _misfit(fit), () if gathered is None else tuple(_runs(gathered))
+    flags = (*lost, *_design(fit.cells, fit.freedom), *_noise(fit.cells), *misfit, *_unidentified(fit), *_beyond(fit))
     told, sentence = _of_phi(fit)
+    if told and gathered is not None and gathered.num_diverged > _LOST * gathered.num_runs:
+        return Judgement(False, "cannot tell: too many runs diverged, and those that did not are no fair sample", flags)
     if told and misfit:
         return Judgement(False, "cannot tell: the law does not describe these runs, so its phi means little", flags)
     return Judgement(told, sentence, flags)
+
+
+def _runs(gathered: Gathered) -> Iterator[str]:
+    if gathered.num_diverged:
+        yield f"{gathered.num_diverged} runs diverged and count nowhere: cells rest on the runs that did not"
+    if gathered.unlike:
+        yield f"the runs also differ in {', '.join(gathered.unlike)}"
 
 
 def _of_phi(fit: Fit) -> tuple[bool, str]:

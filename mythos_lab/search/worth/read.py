@@ -15,11 +15,11 @@ from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
-from mythos_lab.search.comparison.inputs import differences
+from mythos_lab.search.comparison.inputs import differences, surroundings
 from mythos_lab.search.worth.cells import Cell
 from mythos_lab.search.worth.counts import Counted, once_and_recurrent
 from mythos_lab.search.worth.sweep import METRIC
-from mythos_lab.training.result import RECIPE, RESULT
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT
 
 _MAY_DIFFER = {"name", "description", "seed", "tracking", "waive", "model"}
 
@@ -32,11 +32,18 @@ class Gathered:
         cells: By size, loop count and tokens, in this order.
         left_out: Folders of runs that count in no cell, with the reason.
         num_runs: Runs that do.
+        unlike: What differs between them that their recipes do not say: data, device, source and the like.
     """
 
     cells: tuple[Cell, ...]
     left_out: dict[Path, str]
     num_runs: int
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def num_diverged(self) -> int:
+        """Runs that are left out because they diverged."""
+        return sum(reason == "diverged" for reason in self.left_out.values())
 
 
 def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRIC) -> Gathered:
@@ -50,6 +57,7 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
     losses: dict[tuple[int, int, float, int], dict[int, float]] = defaultdict(dict)
     left_out: dict[Path, str] = {}
     first: tuple[Path, dict[str, Any]] | None = None
+    met: list[dict[str, Any]] = []
     for path in sorted(folder.rglob(RECIPE)):
         run = path.parent
         reason = _unfinished(run)
@@ -72,10 +80,16 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
         if recipe.seed in cell:
             raise RecipeError(f"{run}: another run below {folder} has the same model, steps and seed {recipe.seed}")
         cell[recipe.seed] = float(metrics[metric])
+        met.append(_surroundings(run))
     if not losses:
         raise RecipeError(f"{folder}: holds no finished run")
     cells = tuple(Cell(*place, losses=losses[place]) for place in sorted(losses))
-    return Gathered(cells, left_out, sum(len(cell.losses) for cell in cells))
+    unlike = tuple(name for name in met[0] if any(other[name] != met[0][name] for other in met))
+    return Gathered(cells, left_out, len(met), unlike)
+
+
+def _surroundings(run: Path) -> dict[str, Any]:
+    return surroundings(*(json.loads((run / name).read_text(encoding="utf-8")) for name in (DATA, ENVIRONMENT)))
 
 
 def _place(recipe: Recipe, counted: Counted) -> tuple[int, int, float, int]:

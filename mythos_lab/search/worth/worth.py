@@ -50,7 +50,7 @@ def measure(folder: Path, counted: Counted = "non_embedding", delta: float | Non
         fit = fit_law(gathered.cells, delta)
     except ValueError as error:
         raise RecipeError(f"{folder}: {error}") from None
-    return Worth(gathered, counted, fit, judge(fit), tuple(_equivalents(fit)))
+    return Worth(gathered, counted, fit, judge(fit, gathered), tuple(_equivalents(fit)))
 
 
 def save(worth: Worth, folder: Path) -> tuple[Path, Path]:

@@ -31,6 +31,9 @@ def runs(tmp_path):
             (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
             result = {"status": "finished", "metrics": {"val/loss": loss * np.exp(0.003 * rng.normal())}}
             (folder / "result.json").write_text(json.dumps(result))
+            where = {"device": "cpu", "packages": {}, "git_commit": None, "git_changes": None, "source": "ab12"}
+            (folder / "environment.json").write_text(json.dumps(where))
+            (folder / "data.json").write_text(json.dumps({"fingerprint": "cd34"}))
     return tmp_path
 
 
@@ -51,6 +54,23 @@ def test_runs_become_cells(runs):
     assert all(set(cell.losses) == {0, 1, 2} for cell in gathered.cells)
     counted = gather(runs, "all").cells
     assert counted[0].num_once > gathered.cells[0].num_once and counted[0].num_rec == gathered.cells[0].num_rec
+
+
+def test_runs_that_met_other_things_are_flagged(runs):
+    assert gather(runs).unlike == () and not any("also differ" in flag for flag in measure(runs).judgement.flags)
+    change(runs / "trials/0002/seed-1", "environment.json", lambda where: where.update(device="NVIDIA H100"))
+    change(runs / "trials/0003/seed-0", "data.json", lambda data: data.update(fingerprint="ef56"))
+    assert "the runs also differ in data, device" in measure(runs).judgement.flags
+
+
+def test_runs_that_diverged_count_against_what_is_told(runs):
+    deep = sorted(runs.glob("trials/*/seed-*"))[-6:]
+    for number, folder in enumerate(deep):
+        change(folder, "result.json", lambda result: result.update(status="diverged"))
+        told = measure(runs).judgement
+        assert f"{number + 1} runs diverged and count nowhere: cells rest on the runs that did not" in told.flags
+        assert told.told == (number < 3), "up to one in twenty"
+    assert told.sentence.startswith("cannot tell: too many runs diverged")
 
 
 def test_what_did_not_finish_is_left_out_and_named(runs):
