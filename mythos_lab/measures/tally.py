@@ -85,7 +85,11 @@ class Tally:
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def loss_interval(self) -> Interval | None:
-        """Student's interval of a ratio of sums over samples."""
+        """Student's interval of a ratio of sums over samples.
+
+        It is too narrow where a few samples carry most of the loss, as confident errors do: one that comes once in a
+        hundred samples is held by 41 % of intervals of 64 samples.
+        """
         return _students(self.losses, self.totals)
 
     def accuracy_gain(self, other: Tally) -> Interval | None:

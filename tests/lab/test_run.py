@@ -7,11 +7,12 @@ import torch
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
+from mythos_lab.measures.evaluate import evaluate_gain
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.training.result import load_run
-from mythos_lab.training.run import Pruned, run
+from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, history
 
 
@@ -134,6 +135,34 @@ def test_a_run_that_diverges_says_why_and_keeps_its_last_metrics(tmp_path):
     result = run(load_recipe("gated_loop", [*SMALL, "training.optimizer.lr=1e30", "training.gradient_clip=0"]))
     assert result.status == "diverged" and "the loss is" in result.reason and "train/loss" in result.metrics
     assert MlflowClient().get_run(result.run_id).info.status == "FAILED"
+
+
+def test_a_model_whose_validation_is_no_number_has_diverged(tmp_path, monkeypatch):
+    """The last update may break it after its loss was logged, and an accuracy it would have all the same."""
+    recipe = load_recipe("gated_loop", SMALL)
+
+    def broken(model, *arguments):
+        with torch.no_grad():
+            next(model.parameters()).fill_(torch.nan)
+        return evaluate_gain(model, *arguments)
+
+    monkeypatch.setattr("mythos_lab.training.module.evaluate_gain", broken)
+    result = run(recipe)
+    assert result.status == "diverged" and result.reason.startswith("the validation loss is nan at step")
+
+
+def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
+    recipe = load_recipe("gated_loop", SMALL)
+    with pytest.raises(Stopped):
+        run(recipe, folder=tmp_path / "here", should_stop=lambda: True)
+    first = json.loads((tmp_path / "here/environment.json").read_text())
+    with pytest.raises(Stopped):
+        run(recipe, folder=tmp_path / "here", should_stop=lambda: True)
+    assert json.loads((tmp_path / "here/environment.json").read_text()) == first
+    monkeypatch.setattr("mythos_lab.training.run.environment", lambda _: {**first, "device": "NVIDIA H100"})
+    run(recipe, folder=tmp_path / "here")
+    written = json.loads((tmp_path / "here/environment.json").read_text())
+    assert written["device"] == first["device"] and [e["device"] for e in written["resumed"]] == ["NVIDIA H100"]
 
 
 def test_a_run_can_be_pruned(tmp_path):

@@ -11,7 +11,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search import trial as trials
 from mythos_lab.search.card import write_card
-from mythos_lab.search.comparison.arms import complete, verdicts
+from mythos_lab.search.comparison.arms import complete, verdicts, without_verdict
 from mythos_lab.search.holdout import as_rows, open_holdout, refuse_after_opening
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.table import print_study
@@ -118,6 +118,23 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
         refuse_after_opening(space, found)
     shown = CliRunner().invoke(app, ["holdout", "tiny.yaml"])
     assert shown.exit_code == 0 and "and not again" in shown.output and "deep" in shown.output
+
+
+def test_an_arm_that_lost_a_seed_has_no_verdict_is_named_and_counts_among_those_corrected_for(here, capsys):
+    worse = {"training.optimizer.lr": 1e30, "training.gradient_clip": 0, "training.log_every": 1}
+    space = write(here, arms={**ARMS, "wild": worse}, seeds=2)
+    found = work_off(space)
+    judged = verdicts(space, found)
+    assert set(judged) == {"deep", "-update"}
+    least = min((c.verdict for c in judged.values()), key=lambda verdict: verdict.p)
+    assert least.p_adjusted == min(1.0, 3 * least.p), "three, not two"
+    ((name, what),) = without_verdict(space, found).items()
+    assert name == "wild" and what.startswith("diverged: the ")
+    print_study(space, found, judged, 1.0)
+    assert "wild: no verdict; diverged: the" in " ".join(capsys.readouterr().out.split())
+    write_card(space, found, judged)
+    page = (space.folder / "card.md").read_text()
+    assert "p by Holm's method over 3 verdicts" in page and "- wild: no verdict; diverged" in page
 
 
 def test_one_trial_of_one_seed_is_held_out_with_its_interval(here):
