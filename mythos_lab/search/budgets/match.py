@@ -74,6 +74,8 @@ def match(
     for name in hold:
         if name not in BUDGETS:
             raise RecipeError(f"--hold {name}: cannot be held; one of: {', '.join(BUDGETS)}")
+    if len(set(hold)) < len(hold):
+        raise RecipeError(f"--hold {','.join(hold)}: names a budget twice")
     if not hold:
         raise RecipeError(f"--hold: nothing to hold; one of: {', '.join(BUDGETS)}")
     config = _counterpart(recipe, hold, loops)

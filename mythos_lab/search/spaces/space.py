@@ -23,7 +23,7 @@ from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
-from mythos_lab.search.samplers import StudyFacts, read_sampler, resolve_sampler
+from mythos_lab.search.samplers import AUTO, StudyFacts, read_sampler, resolve_sampler
 from mythos_lab.search.samplers.prior import Prior
 from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.domains import Census, Choice, Domain, Kinds, Same, num_points, product
@@ -122,6 +122,8 @@ class Space:
         Raises:
             RecipeError: It cannot do what the study asks.
         """
+        if not self.file.space and read_sampler(self.file.sampler).kind == AUTO:
+            return Named("grid"), "declared arms, in their order"
         try:
             return resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
         except ValueError as error:
@@ -206,6 +208,10 @@ def _check_paths(source: Path, file: StudyFile, domains: dict[str, Domain], labe
                 raise RecipeError(
                     f"{source}: space: {path}: also varies as {changed.get(other, other)}; vary one of them"
                 )
+    for path in file.hold.paths if file.hold is not None else []:
+        if path in domains or path in changed:
+            where = changed.get(path, "space")
+            raise RecipeError(f"{source}: hold.by: {path}: is solved for, and {where} sets it; do one of them")
     for path, domain in _all_domains(domains):
         if isinstance(domain, Same) and domain.label not in labels:
             raise RecipeError(f"{source}: space: {path}: label {domain.label!r} is defined nowhere")

@@ -46,3 +46,15 @@ def test_who_comes_too_late_for_the_last_point_that_waits_leaves_a_trial_that_co
     assert take(study, 200) is None
     assert [t.user_attrs.get("outcome") for t in study.get_trials()] == [None, "surplus"]
     assert take(study, 200) is None and len(study.get_trials()) == 2, "nothing waits"
+
+
+def test_arms_begin_with_the_first_and_come_once_whatever_number_is_asked_for(tmp_path):
+    space = write(tmp_path, arms={"full": {}, "deep": {"model.core.depth": 2}, "wide": {"model.width": 32}})
+    assert space.num_trials(1) == 1 and space.sampler(1)[0].kind == space.sampler(3)[0].kind == "grid"
+    for number in (1, 3):
+        study = open_study(space, number)
+        enqueue_grid(study, space, number)
+        while (trial := take(study, number)) is not None:
+            space.candidate(trial)
+            settle(study, trial, TrialState.COMPLETE, "complete", values=[1.0])
+    assert [t.params["arm"] for t in study.get_trials()] == ["full", "deep", "wide"]

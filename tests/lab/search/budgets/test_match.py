@@ -106,6 +106,7 @@ def test_what_cannot_be_held_together_is_refused_with_the_nearest():
     "recipe, options, said",
     [
         ("gated_loop", {"hold": ["parms"]}, "--hold parms: cannot be held; one of: params"),
+        ("gated_loop", {"hold": ["params", "params"]}, "--hold params,params: names a budget twice"),
         ("gated_loop", {"hold": ["params"], "vary": ["model.core.layer.norm"]}, "not a whole number"),
         ("gated_loop", {"hold": ["params"], "vary": ["model.wdith"]}, "did you mean 'width'"),
         ("gated_loop", {"hold": ["params"], "loops": 4}, "the counterpart of a looped recipe has none"),
