@@ -115,6 +115,18 @@ METRICS: dict[str, Metric] = {
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""
 
 
+VALIDATED = (
+    "val/loss",
+    "val/accuracy",
+    "val/bits_per_byte",
+    "loops/executed",
+    "loops/gain",
+    "halting/mean_loops",
+    "halting/depth_read",
+)
+"""Metrics that every validation may report, and by which a run may be pruned; others come at its end."""
+
+
 def known(name: str) -> str:
     """The name; ``ValueError`` with the nearest metric where it is not one."""
     if name not in METRICS:

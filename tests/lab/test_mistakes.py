@@ -131,6 +131,8 @@ SPACES = [
     ({"objectives": {"val/accuracy": "max"}}, "'minimize' or 'maximize'"),
     ({"objectives": {"val/accuracy": "maximize", "val/loss": "minimize"}, "pruner": "median"}, "cannot prune"),
     ({"pruner": "median", "guard": {"direction": "min"}}, "guard.direction: input should be 'minimize' or 'maximize'"),
+    ({"pruner": "median", "objectives": {"ood/accuracy": "maximize"}}, "pruner: no validation reports ood/accuracy"),
+    ({"pruner": "median", "guard": {"metric": "cost/params"}}, "pruner: no validation reports cost/params"),
     ({"recipe": "gated_lop"}, "did you mean 'gated_loop'"),
     ({"sampler": "tpee"}, "did you mean 'tpe'"),
     ({"hold": {"budgets": {"cost/parms": 10}, "by": "model.core.depth"}}, "did you mean 'cost/params'"),

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mythos_blocks import build, load_plugins
-from mythos_lab.metrics import known
+from mythos_lab.metrics import VALIDATED, known
 from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.cost import DECODING, cost
 from mythos_lab.recipe.errors import RecipeError, from_validation
@@ -251,6 +251,12 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Ta
             raise RecipeError(f"{source}: {where}: {error}") from None
         if name == "val/bits_per_byte" and task.bits_per_byte is None:
             raise RecipeError(f"{source}: {where}: the task {task.kind!r} is no text and has no val/bits_per_byte")
+    watched = file.guard.metric if file.guard is not None else next(iter(file.objectives))
+    if read_pruner(file.pruner).kind != NO_PRUNER and watched not in VALIDATED:
+        raise RecipeError(
+            f"{source}: pruner: no validation reports {watched}, so nothing would be pruned; expected an objective "
+            f"or a guard among {', '.join(VALIDATED)}"
+        )
     if read_pruner(file.pruner).kind != NO_PRUNER and len(file.objectives) > 1 and file.guard is None:
         raise RecipeError(
             f"{source}: pruner: Optuna cannot prune by several objectives; expected a guard: {{metric: val/loss}}"

@@ -7,6 +7,7 @@ import torch
 
 from mythos_lab.measures.evaluate import evaluate, quality_gain
 from mythos_lab.measures.tally import Tally
+from mythos_lab.metrics import VALIDATED
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.tasks.base import IGNORE
@@ -109,6 +110,7 @@ def test_samples_are_counted_as_one_reads_them(kind):
     for name in ("totals", "hits", "losses"):
         whole = float(getattr(scores.tally, name).sum())
         assert sum(float(getattr(part, name).sum()) for part in parts) == pytest.approx(whole)
+    assert set(scores.metrics()) <= set(VALIDATED)
     low, high = quality_gain(scores, shallow, task)
     assert low < scores.accuracy - shallow.accuracy < high
 
