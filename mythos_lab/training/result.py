@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from safetensors.torch import load_model, save_model
 
-from mythos_blocks import LoopedTransformer, build
+from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_lab.checks import Finding
 from mythos_lab.measures.depth import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
@@ -74,6 +74,7 @@ def read_recipe(folder: Path) -> Recipe:
     Raises:
         RecipeError: The folder holds no run.
     """
+    load_plugins()
     if not (folder / RECIPE).is_file():
         raise RecipeError(f"{folder}: not the folder of a run: it has no {RECIPE}")
     return validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
