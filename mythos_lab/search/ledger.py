@@ -1,27 +1,25 @@
 """Who runs which trial, and what became of the others; the same on every storage and on any number of machines.
 
-A trial is *settled* when it has come to an end of its own: complete, pruned, vetoed, diverged or failed. A trial that
-its worker left behind is failed with the outcome ``killed`` and queued again; its retry counts in its place. Where
-workers on two machines take the last trial at once, the later one is surplus: failed untrained, and counted nowhere.
+A trial is *settled* when it has come to an end of its own: complete, pruned, vetoed, diverged or failed. As many are
+wanted as there are *places*. A trial that its worker left behind is failed with the outcome ``killed`` and queued
+again; its retry has its place, which is kept for it meanwhile. Where workers on two machines take the last place at
+once, the later one is surplus: failed untrained, and counted nowhere.
 """
 
 from __future__ import annotations
 
 import os
 import socket
-import threading
-import time
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
 import psutil
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.search.samplers.queue_only import QueueOnly
 
 OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
-RETRY_OF, ATTEMPT, POINT = "retry_of", "attempt", "point"
+RETRY_OF, ATTEMPT, BLAMED, PLACE, POINT = "retry_of", "attempt", "blamed", "place", "point"
 KILLED, SURPLUS = "killed", "surplus"
 LEFT_OUT = ("vetoed", "diverged", "failed")
 """Outcomes of trials that were not trained to their end and say why."""
@@ -31,26 +29,33 @@ MAX_ATTEMPTS = 5
 
 _QUEUED_PARAMS = "fixed_params"  # where Optuna keeps what was queued
 _LONGEST_REASON = 2000  # a column of a database
-_MISSED = 5  # signs of life before a worker on another machine is taken to be gone
+_NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, POINT, BLAMED)
 
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
     """A trial to run, or ``None`` where enough are settled or running, or where no point of a grid is waiting."""
-    past, is_grid = _PASTS.setdefault(study, _Past()), isinstance(study.sampler, QueueOnly)
-    while past.count(trials := study.get_trials(deepcopy=False)) < num_trials:
+    past, is_grid = _past(study), isinstance(study.sampler, QueueOnly)
+    while len(past.places(trials := study.get_trials(deepcopy=False))) < num_trials:
         if is_grid and not any(t.state is TrialState.WAITING for t in trials):
             return None
         trial = study.ask()
-        trial.set_user_attr(WORKER, identity())
-        before = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number]
-        errand = _errand(trial)
-        doubled = past.has(errand, before)
-        is_blank = is_grid and errand is None  # another worker was faster
-        if not doubled and not is_blank and past.count(before) < num_trials:
+        try:
+            trial.set_user_attr(WORKER, identity())
+        except optuna.exceptions.UpdateFinishedTrialError:
+            continue  # this process was asleep for so long that another took the trial to be lost
+        trials = study.get_trials(deepcopy=False)
+        if past.is_doubled(trial, trials):
+            settle(study, trial, TrialState.FAIL, SURPLUS)
+            continue
+        is_queued = _errand(trial) is not None
+        num_before = sum(place < _place(trial) for place in past.places(trials, kept=True))
+        if num_before < num_trials and (is_queued or not is_grid):
             return trial
-        settle(study, trial, TrialState.FAIL, SURPLUS)
-        if not doubled:
-            return None
+        if is_queued:  # its place may be free again before long
+            hand_back(study, trial, "more were taken at once than are wanted", lost=False)
+        else:
+            settle(study, trial, TrialState.FAIL, SURPLUS)
+        return None
     return None
 
 
@@ -78,6 +83,9 @@ def settle(
 def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str, *, lost: bool = True) -> None:
     """Fail a trial that its worker cannot finish, and queue it again to go on from its last checkpoint.
 
+    Failed first: of those who see that a worker is gone, and the worker itself if it is not, one alone gets that far.
+    Whoever dies between the two leaves a trial that is :func:`due`.
+
     Args:
         lost: Whether the trial may be to blame. A worker that was asked to stop, and has saved a checkpoint, does not
             count towards :data:`MAX_ATTEMPTS`: under a time limit a long trial needs many.
@@ -85,16 +93,41 @@ def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: st
     left = study._storage.get_trial(trial._trial_id)
     if left.state.is_finished():
         return
-    attempt = int(left.user_attrs.get(ATTEMPT, 0)) + lost
-    if attempt >= MAX_ATTEMPTS:
+    if _past(study).is_doubled(left, study.get_trials(deepcopy=False)):
+        settle(study, left, TrialState.FAIL, SURPLUS)
+        return
+    if _knows(left) and int(left.user_attrs.get(ATTEMPT, 0)) + lost >= MAX_ATTEMPTS:
         settle(study, left, TrialState.FAIL, "failed", f"{MAX_ATTEMPTS} workers were lost with it; last: {reason}")
         return
-    # Queued first: a worker that dies between the two leaves one retry too many, which is surplus, and never none.
+    try:
+        study._storage.set_trial_user_attr(left._trial_id, BLAMED, lost)
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return
+    if settle(study, left, TrialState.FAIL, KILLED, reason):
+        queue_again(study, left)
+
+
+def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
+    """Queue a killed trial with all that is known of it: parameters, folder, and the reports that pruners go by."""
+    left = study._storage.get_trial(trial._trial_id)
+    if not _is_to_retry(left):
+        return
     params = left.system_attrs.get(_QUEUED_PARAMS, {}) | left.params
-    if params or RETRY_OF in left.user_attrs:
-        kept = {FOLDER: left.user_attrs[FOLDER]} if FOLDER in left.user_attrs else {}
-        study.enqueue_trial(params, user_attrs={**kept, RETRY_OF: left.number, ATTEMPT: attempt})
-    settle(study, left, TrialState.FAIL, KILLED, reason)
+    attempt = int(left.user_attrs.get(ATTEMPT, 0)) + bool(left.user_attrs.get(BLAMED))
+    kept = {name: value for name, value in left.user_attrs.items() if name not in _NOT_PASSED_ON}
+    study.add_trial(
+        create_trial(
+            state=TrialState.WAITING,
+            user_attrs={**kept, RETRY_OF: left.number, ATTEMPT: attempt, PLACE: _place(left)},
+            system_attrs={**left.system_attrs, _QUEUED_PARAMS: params},
+            intermediate_values=left.intermediate_values,
+        )
+    )
+
+
+def due(study: optuna.Study) -> list[FrozenTrial]:
+    """Killed trials that nobody has queued again yet: somebody is about to, or has died before."""
+    return _past(study).due(study.get_trials(deepcopy=False))
 
 
 def clear_doubles(study: optuna.Study) -> None:
@@ -105,7 +138,8 @@ def clear_doubles(study: optuna.Study) -> None:
             continue
         if errand in seen and trial.state is TrialState.WAITING and _claim(study, trial):
             settle(study, trial, TrialState.FAIL, SURPLUS)
-        seen.add(errand)
+        if not is_surplus(trial):
+            seen.add(errand)
 
 
 def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
@@ -117,8 +151,39 @@ def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
 
 
 def is_settled(trial: FrozenTrial) -> bool:
-    """Whether a trial has come to an end of its own, and so counts."""
-    return trial.state.is_finished() and trial.user_attrs.get(OUTCOME) not in (KILLED, SURPLUS)
+    """Whether a trial has come to an end of its own, and so counts.
+
+    The state tells: it is set once, whereas two who tell a trial's end at once may both have written an outcome.
+    """
+    if trial.state is TrialState.FAIL:
+        return trial.user_attrs.get(OUTCOME) in LEFT_OUT
+    return trial.state.is_finished()
+
+
+def num_wanted(study: optuna.Study) -> int:
+    """How many of the trials that are wanted there are: settled, in somebody's hands, or about to be queued again."""
+    return len(_past(study).places(study.get_trials(deepcopy=False)))
+
+
+def is_surplus(trial: FrozenTrial) -> bool:
+    """Whether a trial was taken although it was not wanted, and stands for nothing."""
+    return trial.user_attrs.get(OUTCOME) == SURPLUS and trial.state in (TrialState.FAIL, TrialState.RUNNING)
+
+
+def _is_to_retry(trial: FrozenTrial) -> bool:
+    """Whether a trial was killed, and enough is known of it to run it again."""
+    killed = trial.state is TrialState.FAIL and not is_settled(trial) and not is_surplus(trial)
+    return killed and _knows(trial)
+
+
+def _knows(trial: FrozenTrial) -> bool:
+    """Whether anything is known of a trial by which it could be run again."""
+    return bool(trial.params or trial.system_attrs.get(_QUEUED_PARAMS) or RETRY_OF in trial.user_attrs)
+
+
+def _place(trial: FrozenTrial | optuna.Trial) -> int:
+    """Which of the trials that are wanted a trial is: the number of the one that it goes on with, or its own."""
+    return int(trial.user_attrs.get(PLACE, trial.number))
 
 
 def _errand(trial: FrozenTrial | optuna.Trial) -> tuple[str, int] | None:
@@ -129,111 +194,72 @@ def _errand(trial: FrozenTrial | optuna.Trial) -> tuple[str, int] | None:
     return (POINT, attrs[POINT]) if POINT in attrs else None
 
 
-def counts(trial: FrozenTrial) -> bool:
-    """Whether a trial is one of those that are wanted: settled, or in somebody's hands."""
-    return is_settled(trial) or (trial.state is TrialState.RUNNING and trial.user_attrs.get(OUTCOME) != SURPLUS)
-
-
 class _Past:
-    """A study's trials up to the first one that is not finished: they change no more, and are counted once.
+    """A study's trials up to the first one that is not over: they change no more, and are looked at once.
 
-    With ten thousand of them, counting all for every trial takes longer than drawing its values.
+    With ten thousand of them, looking at all for every trial takes longer than drawing its values.
     """
 
     def __init__(self) -> None:
-        self._num = self._counted = 0
+        self._num = 0
+        self._settled: set[int] = set()
         self._errands: set[tuple[str, int] | None] = set()
 
-    def count(self, trials: list[FrozenTrial]) -> int:
-        """How many of the study's first trials, in order, are among those that are wanted."""
-        for trial in trials[self._num :]:
-            if not trial.state.is_finished() or trial.number != self._num:
-                break
-            self._counted += is_settled(trial)
-            self._errands.add(_errand(trial))
-            self._num += 1
-        return self._counted + sum(map(counts, trials[self._num :]))
+    def places(self, trials: list[FrozenTrial], *, kept: bool = False) -> set[int]:
+        """The places that are taken, by the number of the trial that came first to each.
 
-    def has(self, errand: tuple[str, int] | None, trials: list[FrozenTrial]) -> bool:
-        """Whether one of the study's first trials stands for an errand."""
+        Args:
+            trials: All of the study's, in order.
+            kept: Count those too that are kept for retries which wait to be taken.
+        """
+        retried = self._retried(trials)
+        for trial in trials[self._num :]:
+            if not trial.state.is_finished() or trial.number != self._num or _is_due(trial, retried):
+                break
+            if is_settled(trial):
+                self._settled.add(_place(trial))
+            if not is_surplus(trial):
+                self._errands.add(_errand(trial))
+            self._num += 1
+        return self._settled | {
+            _place(t)
+            for t in trials[self._num :]
+            if is_settled(t)
+            or (t.state is TrialState.RUNNING and not is_surplus(t))
+            or (t.state is TrialState.WAITING and kept and RETRY_OF in t.user_attrs)
+            or _is_due(t, retried)
+        }
+
+    def is_doubled(self, trial: FrozenTrial | optuna.Trial, trials: list[FrozenTrial]) -> bool:
+        """Whether an earlier one of the study's trials stands for the same errand."""
+        errand = _errand(trial)
         return errand is not None and (
-            errand in self._errands or any(_errand(trial) == errand for trial in trials[self._num :])
+            (trial.number >= self._num and errand in self._errands)
+            or any(_errand(t) == errand and not is_surplus(t) for t in trials[self._num :] if t.number < trial.number)
         )
+
+    def due(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Killed trials without a retry."""
+        self.places(trials)
+        retried = self._retried(trials)
+        return [trial for trial in trials[self._num :] if _is_due(trial, retried)]
+
+    def _retried(self, trials: list[FrozenTrial]) -> set[int]:
+        """Trials that were queued again; a retry comes later than what it stands for."""
+        return {t.user_attrs[RETRY_OF] for t in trials[self._num :] if RETRY_OF in t.user_attrs}
+
+
+def _is_due(trial: FrozenTrial, retried: set[int]) -> bool:
+    return trial.number not in retried and _is_to_retry(trial)
+
+
+def _past(study: optuna.Study) -> _Past:
+    return _PASTS.setdefault(study, _Past())
 
 
 _PASTS: WeakKeyDictionary[optuna.Study, _Past] = WeakKeyDictionary()
 
 
-class Watch:
-    """Finds trials whose worker is gone.
-
-    A process on this machine is looked for. One on another machine is gone when its signs of life have stopped for as
-    long as five of them take, by the clock of who watches: machines need not agree about the time.
-
-    Args:
-        heartbeat: Seconds between signs of life.
-    """
-
-    def __init__(self, heartbeat: float) -> None:
-        self.heartbeat = heartbeat
-        self._seen: dict[int, tuple[Any, float]] = {}
-
-    def reap(self, study: optuna.Study) -> int:
-        """Hand back the trials of workers that are gone; returns how many."""
-        running = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
-        orphans = [t for t in running if self._is_gone(t)]
-        self._seen = {t.number: self._seen[t.number] for t in running if t.number in self._seen}
-        for orphan in orphans:
-            hand_back(study, orphan, f"worker {orphan.user_attrs.get(WORKER, 'unknown')} is gone")
-        return len(orphans)
-
-    def _is_gone(self, trial: FrozenTrial) -> bool:
-        worker = trial.user_attrs.get(WORKER)
-        if worker is not None and worker.rsplit(":", 2)[0] == socket.gethostname():
-            return not _is_alive(worker)
-        sign = (worker, trial.user_attrs.get(BEAT))
-        seen, since = self._seen.get(trial.number, (None, 0.0))
-        if seen != sign:
-            self._seen[trial.number] = sign, time.monotonic()
-            return False
-        return time.monotonic() - since > _MISSED * self.heartbeat
-
-
-class Heartbeat:
-    """Gives signs of life of a trial while a ``with`` block runs."""
-
-    def __init__(self, study: optuna.Study, trial: optuna.Trial, seconds: float) -> None:
-        self._storage, self._id, self._seconds = study._storage, trial._trial_id, seconds
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
-
-    def _beat(self) -> None:
-        count = 0
-        while not self._over.wait(self._seconds):
-            count += 1
-            try:
-                self._storage.set_trial_user_attr(self._id, BEAT, count)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                return  # another machine has given it up
-
-    def __enter__(self) -> Heartbeat:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
 def identity() -> str:
     """This process, in words that another one cannot come to share."""
     return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"
-
-
-def _is_alive(worker: str) -> bool:
-    _, pid, created = worker.rsplit(":", 2)
-    try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -22,12 +22,13 @@ from mythos_lab.search.card import write_card
 from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
-from mythos_lab.search.ledger import Watch, clear_doubles, is_settled
+from mythos_lab.search.ledger import clear_doubles, is_settled
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import without_password
 from mythos_lab.search.table import print_study
 from mythos_lab.search.trial import MLFLOW_RUN
+from mythos_lab.search.watch import Watch
 from mythos_lab.tracking.mlflow import Tracker, default_uri
 
 _POLL_SECONDS = 1.0

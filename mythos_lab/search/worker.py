@@ -14,10 +14,11 @@ from types import FrameType
 
 import optuna
 
-from mythos_lab.search.ledger import Heartbeat, Watch, hand_back, take
+from mythos_lab.search.ledger import hand_back, take
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
+from mythos_lab.search.watch import Heartbeat, Watch
 from mythos_lab.training.run import Stopped
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -75,9 +76,9 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
     trial = take(study, num_trials)
     if trial is None:
         return False
-    with Heartbeat(study, trial, space.file.heartbeat):
+    with Heartbeat(study, trial, space.file.heartbeat) as heartbeat:
         try:
-            run_trial(space, study, trial, should_stop)
+            run_trial(space, study, trial, lambda: heartbeat.is_lost or should_stop())
         except Stopped as stopped:
             hand_back(study, trial, str(stopped), lost=False)
         except optuna.exceptions.UpdateFinishedTrialError:

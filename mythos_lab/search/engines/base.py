@@ -10,7 +10,7 @@ import optuna
 from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import WorkersLost
-from mythos_lab.search.ledger import counts, is_settled
+from mythos_lab.search.ledger import is_settled, num_wanted
 from mythos_lab.search.spaces.space import Space
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
@@ -92,5 +92,5 @@ class Engine(ABC):
         """
         trials = self.job.study.get_trials(deepcopy=False)
         num_running = sum(trial.state is TrialState.RUNNING for trial in trials)
-        num_left = self.job.num_trials - sum(map(counts, trials)) - max(0, num_busy - num_running)
+        num_left = self.job.num_trials - num_wanted(self.job.study) - max(0, num_busy - num_running)
         return max(0, min(self.job.num_workers - num_busy, num_left))

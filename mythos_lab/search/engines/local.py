@@ -22,15 +22,14 @@ class Local(Engine):
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
 
     def tend(self) -> None:
-        for index in range(self.job.num_workers):
-            worker = self.workers.get(index)
-            if worker is None:
-                self.workers[index] = self._start(index)
-            elif worker.poll() not in (None, 0):
-                self.count_death(f"{self._log(index)} says why")
-                self.workers[index] = self._start(index)
-        if self.is_idle():
-            self.workers.clear()  # they saw others at work that have since been lost
+        for index, worker in list(self.workers.items()):
+            if worker.poll() is not None:
+                del self.workers[index]
+                if worker.returncode != 0:
+                    self.count_death(f"{self._log(index)} says why")
+        free = [index for index in range(self.job.num_workers) if index not in self.workers]
+        for index in free[: self.num_vacancies(len(self.workers))]:
+            self.workers[index] = self._start(index)
 
     def is_idle(self) -> bool:
         return all(worker.poll() is not None for worker in self.workers.values())

@@ -131,6 +131,8 @@ class Ray(Engine):
 
     def _retry(self, worker: str | None) -> None:
         """Hand back the trial of a worker that Ray has seen die, without waiting for its signs of life to stop."""
+        if worker is None:
+            return  # it had not begun
         for trial in self.job.study.get_trials(deepcopy=False):
             if trial.state is TrialState.RUNNING and trial.user_attrs.get(WORKER) == worker:
                 hand_back(self.job.study, trial, f"worker {worker} is gone")

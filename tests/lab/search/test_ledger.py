@@ -2,14 +2,14 @@
 
 import optuna
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from optuna.trial import TrialState
 
 from mythos_lab.search import ledger
-from mythos_lab.search.ledger import MAX_ATTEMPTS, Heartbeat, Watch, clear_doubles, hand_back, is_settled, settle, take
+from mythos_lab.search.ledger import MAX_ATTEMPTS, clear_doubles, hand_back, is_settled, settle, take
+from mythos_lab.search.samplers.queue_only import QueueOnly
+from mythos_lab.search.watch import Watch
 
-HERE, ELSEWHERE = ledger.identity(), "another-machine:17:1.00"
+HERE = ledger.identity()
 
 
 @pytest.fixture
@@ -69,13 +69,6 @@ def test_a_trial_that_its_workers_do_not_survive_is_failed_in_the_end(study):
     assert last.user_attrs["outcome"] == "failed" and "out of memory" in last.user_attrs["reason"]
 
 
-def test_a_trial_of_which_nothing_is_known_is_not_queued_again(study):
-    study.ask()  # an answer that was lost on its way: nobody knows that it runs
-    watch = Watch(heartbeat=-1.0)
-    assert watch.reap(study) == 0 and watch.reap(study) == 1
-    assert [t.state for t in study.get_trials()] == [TrialState.FAIL]
-
-
 def test_two_that_reap_the_same_orphan_queue_it_once(study):
     trial = take(study, 1)
     trial.suggest_float("x", 0, 1)
@@ -123,26 +116,6 @@ def test_a_double_that_another_machine_takes_meanwhile_is_left_to_it(study, monk
     assert "outcome" not in study.get_trials()[taken.number].user_attrs
 
 
-def test_a_worker_elsewhere_is_gone_when_its_signs_of_life_stop(study, monkeypatch):
-    trial = take(study, 1)
-    trial.set_user_attr("worker", ELSEWHERE)
-    now = 0.0
-    monkeypatch.setattr(ledger.time, "monotonic", lambda: now)
-    watch = Watch(heartbeat=10.0)
-    for now, beat, gone in ((0, 1, 0), (40, 1, 0), (49, 2, 0), (98, 2, 0), (99.5, 2, 1)):
-        trial.set_user_attr("beat", beat) if not gone else None
-        assert watch.reap(study) == gone, now
-
-
-def test_a_heartbeat_beats_until_the_block_ends_or_the_trial_is_taken_over(study):
-    trial = take(study, 1)
-    with Heartbeat(study, trial, seconds=0.01) as heartbeat:
-        while "beat" not in study.get_trials()[0].user_attrs:
-            heartbeat._over.wait(0.01)
-        settle(study, trial, TrialState.FAIL, "killed")
-        heartbeat._thread.join()  # ends by itself
-
-
 def test_what_another_worker_has_ended_is_not_ended_twice(study):
     trial = take(study, 1)
     finish(study, trial)
@@ -152,43 +125,73 @@ def test_what_another_worker_has_ended_is_not_ended_twice(study):
         settle(study, take(study, 2), TrialState.COMPLETE, "complete", values=[float("nan")])
 
 
-events = st.lists(
-    st.tuples(st.integers(0, 3), st.sampled_from(["finish", "die", "die early", "hand back", "linger"])), max_size=60
-)
+def test_points_taken_at_once_by_two_that_one_is_wanted_of_are_not_lost(study, monkeypatch):
+    study.sampler = QueueOnly()
+    for point in range(3):
+        study.enqueue_trial({"x": point / 2}, user_attrs={"point": point})
+    ask, others = study.ask, []
+
+    def ask_while_another_does(*args):
+        monkeypatch.setattr(study, "ask", ask)
+        others.append(take(study, 1))
+        return ask(*args)
+
+    monkeypatch.setattr(study, "ask", ask_while_another_does)
+    assert take(study, 1) is None and others[0].user_attrs["point"] == 0
+    finish(study, others[0])
+    assert sorted(take_all(study, 3)) == [0.5, 1.0]  # more are wanted after all
+    assert len(settled(study)) == 3
 
 
-@settings(max_examples=60, deadline=None)
-@given(events=events)
-def test_whatever_happens_as_many_settle_as_are_wanted_and_each_point_once(events):
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study()
-    for point in range(6):
-        study.enqueue_trial({"x": point}, user_attrs={"point": point})
-    hands, watch = {}, Watch(heartbeat=-1.0)
+def take_all(study, num_trials):
+    found = []
+    while trial := take(study, num_trials):
+        found.append(trial.suggest_float("x", 0, 1))
+        settle(study, trial, TrialState.COMPLETE, "complete", values=[1.0])
+    return found
 
-    def act(worker, event):
-        trial = hands.pop(worker, None) or take(study, 6)
-        if trial is None:
-            return
-        if event == "linger":
-            hands[worker] = trial
-            return
-        if event != "die early":
-            trial.suggest_int("x", 0, 5)
-        if event == "finish":
-            settle(study, trial, TrialState.COMPLETE, "complete", values=[0.0])
-        elif event == "hand back":
-            hand_back(study, trial, "")
-        else:
-            trial.set_user_attr("worker", f"{HERE.rsplit(':', 2)[0]}:1:0.00")
-            watch.reap(study)
 
-    for worker, event in events:
-        act(worker, event)
-    for worker in [*hands, *range(40)]:
-        act(worker, "finish")
-    done = settled(study)
-    assert len(done) == 6
-    failed = [t for t in done if t.user_attrs["outcome"] == "failed"]
-    points = sorted(t.params["x"] for t in done if t.state is TrialState.COMPLETE)
-    assert len(points) == len(set(points)) and len(points) + len(failed) == 6
+def test_a_double_whose_worker_dies_stays_one(study):
+    for _ in range(2):
+        study.enqueue_trial({"x": 0.5}, user_attrs={"point": 0})
+    finish(study, take(study, 2))
+    double = study.ask()  # and its worker dies before it has looked
+    hand_back(study, double, "gone")
+    assert [t.user_attrs["outcome"] for t in study.get_trials()] == ["complete", "surplus"]
+
+
+def test_a_trial_handed_back_keeps_what_pruners_go_by(study):
+    trial = take(study, 1)
+    trial.suggest_float("x", 0, 1)
+    trial.report(0.5, 10)
+    trial.set_user_attr("reports", {"10": 0.5})
+    trial.storage.set_trial_system_attr(trial._trial_id, "completed_rung_0", 0.5)
+    hand_back(study, trial, "stopped", lost=False)
+    again = study.get_trials()[take(study, 1).number]
+    assert again.intermediate_values == {10: 0.5} and again.user_attrs["reports"] == {"10": 0.5}
+    assert again.system_attrs["completed_rung_0"] == 0.5 and "outcome" not in again.user_attrs
+
+
+@pytest.mark.parametrize("worker_first", [True, False])
+def test_a_trial_that_is_given_up_while_it_ends_counts_once(study, monkeypatch, worker_first):
+    """Both write an outcome, and then one alone sets the state."""
+    trial = take(study, 1)
+    trial.suggest_float("x", 0, 1)
+    tell, ends = study.tell, [lambda: finish_or_not(study, trial), lambda: hand_back(study, trial, "gone")]
+    first, second = ends if worker_first else reversed(ends)
+
+    def tell_while_the_other_does(*args, **kwargs):
+        monkeypatch.setattr(study, "tell", tell)
+        second()
+        return tell(*args, **kwargs)
+
+    monkeypatch.setattr(study, "tell", tell_while_the_other_does)
+    first()
+    while trial := take(study, 1):
+        finish(study, trial)
+    assert len(settled(study)) == 1 and settled(study)[0].state is TrialState.COMPLETE
+    assert not ledger.due(study)
+
+
+def finish_or_not(study, trial):
+    settle(study, trial, TrialState.COMPLETE, "complete", values=[1.0])
