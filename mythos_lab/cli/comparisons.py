@@ -30,10 +30,16 @@ def match(
     Example: `mythos match openmythos --hold training_flops --write layers.yaml`
     """
     with one_line_errors():
-        from mythos_lab.recipe import load_recipe
+        from rich.console import Console
+
+        from mythos_lab.recipe import RecipeError, load_recipe
         from mythos_lab.search.budgets.match import match as matched
 
-        found = matched(load_recipe(recipe, overrides or []), hold.split(","), vary.split(",") if vary else [], loops)
+        if write is not None and not write.absolute().parent.is_dir():
+            raise RecipeError(f"--write {write}: there is no folder {write.parent}")
+        composed = load_recipe(recipe, overrides or [])
+        with Console(stderr=True).status("solving for sizes"):
+            found = matched(composed, hold.split(","), vary.split(",") if vary else [], loops)
     from mythos_lab.search.table import print_match
 
     if write is not None:
@@ -90,7 +96,9 @@ def ablate(
     retune: Annotated[
         str | None, typer.Option(help="Factors on the learning rate that each arm tries first, such as 0.5,1,2.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="Name of the study; RECIPE-ablation without.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the study; without, RECIPE-ablation or RECIPE-DESIGN.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trials that run at once.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
 ) -> None:
@@ -105,7 +113,7 @@ def ablate(
 
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
-            name or f"{composed.name}-ablation",
+            name or f"{composed.name}-{'ablation' if design == 'leave-one-out' else design}",
             recipe,
             overrides or [],
             composed,
@@ -119,18 +127,18 @@ def ablate(
             declared=declare or [],
         )
         rates = _numbers(retune) if retune else []
-        space = write(file)
-        if dry_run:
-            from mythos_lab.search.table import print_arms
+        space = write(retuned(file, composed, rates) if rates else file)
+        from mythos_lab.search.table import print_arms
 
+        if dry_run:
             print_arms(space)
             return
         from mythos_lab.search.study import run_study
 
         if rates:
-            rate = composed.model_dump(mode="json")["training"]["optimizer"]["lr"]
-            tried = run_study(write(retuned(file, rate, rates)), num_workers=workers)
-            space = write(with_best_rates(file, values_by_arm(tried), rate))
+            tried = run_study(space, num_workers=workers)
+            space = write(with_best_rates(file, composed, rates, values_by_arm(tried)))
+            print_arms(space)
         run_study(space, num_workers=workers)
 
 

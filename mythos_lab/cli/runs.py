@@ -33,9 +33,13 @@ def train(
         from mythos_lab.recipe import RecipeError, load_recipe
 
         composed = load_recipe(recipe, overrides or [])
-        if resume is not None and not resume.is_dir():
-            raise RecipeError(f"--resume {resume}: no such folder; expected one that `mythos train` made under runs/")
+        from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
+
+        if resume is not None and not (resume / STATE).is_file():
+            raise RecipeError(
+                f"--resume {resume}: holds no run; expected a folder that `mythos train` made under runs/"
+            )
 
         with stop_on_signals() as request:
             try:

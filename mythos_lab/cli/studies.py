@@ -77,11 +77,11 @@ def holdout(
     """
     with one_line_errors():
         from mythos_lab.search.holdout import open_holdout
-        from mythos_lab.search.opening import open_study
+        from mythos_lab.search.opening import find_study
         from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
-        found = open_holdout(loaded, open_study(loaded))
+        found = open_holdout(loaded, find_study(loaded))
     from mythos_lab.search.table import print_holdout
 
     print_holdout(loaded, found)

@@ -12,7 +12,7 @@ from mythos_blocks import KVPolicy, LoopedTransformer, RoutedExperts
 from mythos_blocks.memory import Path
 from mythos_blocks.registry import slot_info, suggest
 from mythos_lab.recipe.compose import build_on_meta
-from mythos_lab.recipe.draws import Draws, spread_counts
+from mythos_lab.recipe.draws import Draws, heaviest_counts
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
@@ -239,17 +239,26 @@ class Cost:
 
     @cached_property
     def _largest_step(self) -> TrainingStep:
-        """The training step with the most iterations, or with counts as they spread over a batch."""
-        core, most = self._model.core, self._draws.most
+        """The training step with the most iterations; those of many positions always come to about the same."""
+        core, rehearsal = self._model.core, self._subject.rehearsal
         if core.loops_per == "batch" or self._fixed is not None:
-            return self._subject.rehearsal.training_step(most)
-        return self._subject.rehearsal.training_step(spread_counts(core, self._subject.rehearsal.batch.tokens.shape))
+            return rehearsal.training_step(self._draws.most)
+        if core.loops_per == "sequence":
+            return rehearsal.training_step(heaviest_counts(core, len(rehearsal.batch.tokens)))
+        return max((step for _, step in self._spread_steps), key=lambda step: step.bytes_at_most)
+
+    @cached_property
+    def _spread_steps(self) -> list[tuple[float, TrainingStep]]:
+        """Training steps with counts as they spread over a batch, and each one's share of all steps."""
+        rehearsal = self._subject.rehearsal
+        spread = self._draws.spread(rehearsal.batch.tokens.shape)
+        return [(share, rehearsal.training_step(counts)) for share, counts in spread]
 
     @cached_property
     def _training_step_flops(self) -> float:
         num_devices = self.recipe.training.num_devices
         if self._model.core.loops_per == "token" and self._fixed is None:
-            return self._largest_step.flops * num_devices
+            return sum(share * step.flops for share, step in self._spread_steps) * num_devices
         step = self._subject.rehearsal.training_step
         return self._draws.mean(lambda num_loops: step(num_loops).flops) * num_devices
 

@@ -13,7 +13,8 @@ from mythos_blocks import Loop
 from mythos_blocks.component import Module
 from mythos_blocks.randomness import keyed_generator
 
-_NUM_STAGES = 16  # points of training at which a curriculum is looked at
+_STAGES = [(i + 0.5) / 16 for i in range(16)]  # points of training at which a curriculum is looked at
+_NUM_DRAWN = 1000  # batches
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,13 @@ class Draws:
         self._core = core
         self._shares: dict[Draw, float] = {}
         self._when: dict[Draw, float] = {}
-        for stage in range(_NUM_STAGES):
-            progress = (stage + 0.5) / _NUM_STAGES
+        for progress in _STAGES:
             with self._at(progress):
                 pmf = core.loops.pmf_now().tolist() if num_loops is None else [0.0] * num_loops + [1.0]
                 for n, share in enumerate(pmf):
                     if n and share:
                         draw = Draw(n, min(n, core.gradient.window(n)))
-                        self._shares[draw] = self._shares.get(draw, 0.0) + share / _NUM_STAGES
+                        self._shares[draw] = self._shares.get(draw, 0.0) + share / len(_STAGES)
                         self._when[draw] = progress
         self.most = max(draw.num_loops for draw in self._shares)
 
@@ -60,7 +60,8 @@ class Draws:
 
         Among draws whose iterations all get gradient, and among the others, a further iteration adds the same
         wherever it stands, and so does one more with gradient; so the mean follows from the shortest draws. Where
-        iterations differ (they read earlier ones, or layers run one after the other), every draw is counted.
+        iterations differ (they read earlier ones or their keys, or layers run one after the other), every draw is
+        counted.
         """
         if not self._alike:
             return sum(share * self._count(count, draw) for draw, share in self._shares.items())
@@ -68,10 +69,29 @@ class Draws:
         cut = {draw: share for draw, share in self._shares.items() if draw.window < draw.num_loops}
         return sum(self._affine_mean(count, shares) for shares in (whole, cut) if shares)
 
+    def spread(self, shape: torch.Size) -> Iterator[tuple[float, Tensor]]:
+        """The counts of whole batches as they spread in the course of training, each with its share of the steps.
+
+        Within the loop body, the loop is at that point of training.
+        """
+        last: list[float] = []
+        shares: list[tuple[float, float]] = []
+        for progress in _STAGES:
+            with self._at(progress):
+                now = [*self._core.loops.pmf_now().tolist(), self._core.gradient.window(self.most)]
+            if now == last:
+                shares[-1] = shares[-1][0], shares[-1][1] + 1 / len(_STAGES)
+            else:
+                shares.append((progress, 1 / len(_STAGES)))
+            last = now
+        for progress, share in shares:
+            with self._at(progress):
+                yield share, spread_counts(self._core, shape)
+
     @property
     def _alike(self) -> bool:
         reads = any(isinstance(module, Module) and module.reads_memory for module in self._core.modules())
-        return self._core.tying == "cycle" and not reads
+        return self._core.tying == "cycle" and self._core.kv_policy.kind == "per_loop" and not reads
 
     def _affine_mean(self, count: Callable[[int], int], shares: dict[Draw, float]) -> float:
         """The same, of a count that is affine in loops and window, times the probability of these draws."""
@@ -101,14 +121,23 @@ class Draws:
 def spread_counts(core: Loop, shape: torch.Size) -> Tensor:
     """Loop counts of a training step as they are on average: evenly spaced quantiles of the distribution, shuffled.
 
+    They are those of the loop's present progress in training.
+
     Args:
         core: The loop, which draws a count for each sequence or position.
         shape: ``(batch, positions)``.
     """
     size = shape[:1] if core.loops_per == "sequence" else shape
     num = size.numel()
-    counts = torch.tensor([core.loops.quantile((i + 0.5) / num) for i in range(num)])
+    cumulative = core.loops.pmf_now().double().cumsum(0)
+    counts = torch.searchsorted(cumulative, (torch.arange(num, dtype=torch.float64) + 0.5) / num - 1e-12)
     return counts[torch.randperm(num, generator=keyed_generator(0, "spread"))].view(size)
+
+
+def heaviest_counts(core: Loop, num_sequences: int) -> Tensor:
+    """The loop counts of that batch of a thousand which runs the most iterations in all, one for each sequence."""
+    drawn = core.loops.draw(keyed_generator(0, "heaviest"), _NUM_DRAWN * num_sequences).view(_NUM_DRAWN, num_sequences)
+    return drawn[drawn.sum(1).argmax()]
 
 
 def _points(draws: list[Draw]) -> Tensor:

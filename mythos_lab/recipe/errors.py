@@ -24,6 +24,10 @@ class RecipeError(ValueError):
         self.lines = lines
 
 
+class Misplaced(RecipeError):
+    """The recipe may be sound; where this process runs, no other would fare better."""
+
+
 class Interrupted(Exception):
     """A study was stopped before its end; the same command goes on with it.
 

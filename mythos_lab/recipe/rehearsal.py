@@ -106,7 +106,8 @@ class Rehearsal:
     def training_step(self, iterations: Iterations) -> TrainingStep:
         """One optimiser step at these loop counts."""
         counts = tuple(iterations.flatten().tolist()) if isinstance(iterations, Tensor) else iterations
-        window = self.model.core.gradient.window(iterations) if isinstance(iterations, int) else None
+        most = iterations if isinstance(iterations, int) else int(torch.as_tensor(iterations).max())
+        window = self.model.core.gradient.window(most)
         done: TrainingStep = self._once(("step", counts, window), lambda: self._training_step(iterations))
         return done
 

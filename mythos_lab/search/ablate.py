@@ -19,8 +19,11 @@ from mythos_blocks.registry import slot_info, suggest
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.paths import get_path
 from mythos_lab.recipe.specs import walk_specs
-from mythos_lab.search.budgets.match import BUDGETS
+from mythos_lab.search.budgets.match import BUDGETS, budget_named
+from mythos_lab.search.opening import DEFINING
+from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.space import Space, load_space
 
 Changes = dict[str, Any]
@@ -116,6 +119,19 @@ DESIGNS: dict[str, Callable[[Mapping[str, Part]], dict[str, Changes]]] = {
 }
 
 
+def _distinct(arms: Mapping[str, Changes]) -> tuple[dict[str, Changes], dict[str, str]]:
+    """The arms that differ, and those that come to the same as an earlier one, with its name."""
+    kept: dict[str, Changes] = {}
+    same: dict[str, str] = {}
+    for name, changes in arms.items():
+        twin = next((other for other, before in kept.items() if before == changes), None)
+        if twin is None:
+            kept[name] = changes
+        else:
+            same[name] = twin
+    return kept, same
+
+
 def _off(taken: Any) -> Changes:
     return {path: value for part in taken for path, value in part.changes.items()}
 
@@ -173,35 +189,36 @@ def ablation(
         raise RecipeError(f"--metric: {error}") from None
     if better is None:
         raise RecipeError(f"--metric {metric}: neither way of it is better by itself, so nothing can be ablated by it")
+    arms, same = _distinct(DESIGNS[design](chosen))
+    asked = f"Ablation of {recipe.name} ({design}): what is each of {', '.join(chosen)} worth?"
+    left_out = ", ".join(f"{other} is {arm}" for other, arm in same.items())
     file: dict[str, Any] = {
         "name": name,
-        "description": f"Ablation of {recipe.name} ({design}): what is each of {', '.join(chosen)} worth?",
+        "description": asked + f" Left out, as they come to the same: {left_out}." * bool(same),
         "recipe": recipe_name,
         "overrides": list(overrides),
-        "arms": DESIGNS[design](chosen),
+        "arms": arms,
         "objectives": {metric: "maximize" if better == "higher" else "minimize"},
         "seeds": seeds,
         "matters": matters,
         "declared": list(declared),
     }
     if hold:
-        for budget in hold:
-            if budget not in BUDGETS:
-                raise RecipeError(f"--hold {budget}: cannot be held; {suggest(budget, BUDGETS)}")
-        file["hold"] = {"budgets": {BUDGETS[budget]: "recipe" for budget in hold}, "by": list(vary)}
+        file["hold"] = {"budgets": {BUDGETS[budget_named(name)]: "recipe" for name in hold}, "by": list(vary)}
     return file
 
 
-def retuned(file: Mapping[str, Any], rate: float, factors: Sequence[float]) -> dict[str, Any]:
+def retuned(file: Mapping[str, Any], recipe: Recipe, factors: Sequence[float]) -> dict[str, Any]:
     """The study before an ablation that finds each arm's learning rate: every arm at every rate, one seed of its own.
 
     Args:
         file: The ablation's file.
-        rate: The recipe's learning rate.
-        factors: What it is multiplied by.
+        recipe: The recipe, composed.
+        factors: What its learning rate is multiplied by.
     """
+    rate = _rate(recipe)
     arms = {
-        f"{arm}.lr{factor:g}": {**changes, RATE: rate * factor}
+        _rate_arm(arm, factor): {**changes, RATE: rate * factor}
         for arm, changes in file["arms"].items()
         for factor in factors
     }
@@ -214,13 +231,24 @@ RATE = "training.optimizer.lr"
 _TUNING_SEED = 1_000_003  # none of those that verdicts are made from
 
 
-def with_best_rates(file: Mapping[str, Any], values: Mapping[str, float], rate: float) -> dict[str, Any]:
+def _rate(recipe: Recipe) -> float:
+    return float(get_path(recipe.model_dump(mode="json"), RATE))
+
+
+def _rate_arm(arm: str, factor: float) -> str:
+    return f"{arm}.lr{factor!r}"
+
+
+def with_best_rates(
+    file: Mapping[str, Any], recipe: Recipe, factors: Sequence[float], values: Mapping[str, float]
+) -> dict[str, Any]:
     """The ablation with each arm at the rate at which it was best.
 
     Args:
         file: The ablation's file.
+        recipe: The recipe, composed.
+        factors: What its learning rate was multiplied by.
         values: The objective by arm of :func:`retuned`; arms that were not trained to their end are missing.
-        rate: The recipe's learning rate.
 
     Raises:
         RecipeError: An arm was trained to its end at no rate.
@@ -229,11 +257,10 @@ def with_best_rates(file: Mapping[str, Any], values: Mapping[str, float], rate: 
     best = max if direction == "maximize" else min
     arms = {}
     for arm, changes in file["arms"].items():
-        tried = {key.rpartition(".lr")[2]: v for key, v in values.items() if key.rpartition(".lr")[0] == arm}
+        tried = {f: values[_rate_arm(arm, f)] for f in factors if _rate_arm(arm, f) in values}
         if not tried:
             raise RecipeError(f"{file['name']}: {arm} was trained to its end at none of the learning rates")
-        factor = best(tried, key=lambda key: tried[key])
-        arms[arm] = {**changes, RATE: rate * float(factor)}
+        arms[arm] = {**changes, RATE: _rate(recipe) * best(tried, key=lambda factor: tried[factor])}
     return {**file, "arms": arms, "declared": [*file.get("declared", []), "learning rate curve"]}
 
 
@@ -241,9 +268,17 @@ def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
     """Put the study's file on disk, where `mythos study` finds it too, and load it.
 
     Raises:
-        RecipeError: It is no valid study; what stood there before stands there again.
+        RecipeError: It is no valid study, or one of that name was begun with another file; what stood there stays.
     """
     path = folder / f"{file['name']}.yaml"
+    if path.is_file() and (folder / str(file["name"])).is_dir():
+        begun = load_space(str(path)).file
+        now = StudyFile.model_validate(dict(file))
+        if changed := [field for field in DEFINING if getattr(begun, field) != getattr(now, field)]:
+            raise RecipeError(
+                f"{path}: was begun with other {', '.join(changed)}; give this study a --name of its own, or delete "
+                f"{path} and {path.with_suffix('')}"
+            )
     before = path.read_bytes() if path.is_file() else None
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(yaml.safe_dump(dict(file), sort_keys=False, width=120), encoding="utf-8")

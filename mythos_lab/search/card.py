@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.report.verdicts import verdict_figure
-from mythos_lab.search.comparison.arms import complete, without_verdict
+from mythos_lab.search.comparison.arms import complete, violated, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.ledger import LEFT_OUT, OUTCOME, REASON, is_settled
@@ -54,18 +54,21 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     missing = without_verdict(space, study)
     lines += [*(f"- {name}: no verdict; {what}" for name, what in missing.items()), *([""] if missing else [])]
     lines += _left_out(trials)
+    lines += [f"- trial {number} trained, and against {', '.join(t)}" for number, t in violated(study).items()]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
     objectives = list(space.file.objectives)
     names = sorted({name for trial in done for name in trial.params})
-    yield _row(["trial", *names, *objectives, "cost/params"])
-    yield _row(["---"] * (2 + len(names) + len(objectives)))
+    params_too = "cost/params" not in objectives
+    yield _row(["trial", *names, *objectives, *["cost/params"] * params_too])
+    yield _row(["---"] * (1 + len(names) + len(objectives) + params_too))
     for trial in done:
         means = [shown_mean(values) for values in values_by_seed(trial, objectives)]
         params = [_short(trial.params.get(name, "")) for name in names]
-        yield _row([str(trial.number), *params, *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"])
+        size = [f"{trial.user_attrs.get('cost/params', 0):,.0f}"] * params_too
+        yield _row([str(trial.number), *params, *means, *size])
 
 
 def _verdicts(space: Space, found: Mapping[str, Comparison]) -> Iterable[str]:

@@ -7,12 +7,12 @@ split tells by how much, as long as nothing is chosen by it; so a study that has
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.tally import Interval
@@ -21,6 +21,8 @@ from mythos_lab.search.comparison.arms import arm_of, best_first, complete, decl
 from mythos_lab.search.comparison.compare import Comparison, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm
 from mythos_lab.search.comparison.verdict import shown_mean
+from mythos_lab.search.ledger import is_settled
+from mythos_lab.search.opening import NUM_TRIALS
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.training.result import load_run
 
@@ -55,13 +57,15 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
     """Evaluate what a study chose on the test split: all arms, the best trial, or the front. The first call opens it.
 
     Raises:
-        RecipeError: Nothing was trained to its end, or the task has no test split.
+        RecipeError: The study is not finished, nothing was trained to its end, or the task has no test split.
     """
     before = study.user_attrs.get(OPENED)
     if before is None:
+        _check_finished(space, study)
         chosen = [trial.number for trial in _chosen(space, study)]
         if not chosen:
             raise RecipeError(f"{space.source}: no trial was trained to its end; nothing to hold out for")
+        _check_readable(space, study, chosen)
         # Written first: whoever is interrupted here has opened it, and goes on with the same trials.
         before = {"at": time.strftime("%Y-%m-%d %H:%M"), "trials": chosen}
         study.set_user_attr(OPENED, before)
@@ -71,7 +75,7 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
     trials = study.get_trials(deepcopy=False)
     arms = {number: arm_of(space, trials[number]) for number in before["trials"]}
     if not repeated:
-        study.set_user_attr(RESULTS, {str(n): _measured(space, arm) for n, arm in arms.items()})
+        study.set_user_attr(RESULTS, {str(n): _measured(arm) for n, arm in arms.items()})
     kept = study.user_attrs[RESULTS]
     metrics, intervals = (
         {int(n): {int(seed): found[what] for seed, found in seeds.items()} for n, seeds in kept.items()}
@@ -103,13 +107,32 @@ def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
     return best_first(space, study)[:1]
 
 
-def _measured(space: Space, arm: Arm) -> dict[str, dict[str, Any]]:
+def _check_finished(space: Space, study: optuna.Study) -> None:
+    """Refuse a study that goes on: what it would choose is not known yet."""
+    trials, wanted = study.get_trials(deepcopy=False), study.user_attrs.get(NUM_TRIALS, 0)
+    settled, running = sum(map(is_settled, trials)), sum(t.state is TrialState.RUNNING for t in trials)
+    if settled < wanted or running:
+        raise RecipeError(
+            f"{space.source}: {settled} of {wanted} trials have ended and {running} run; the holdout is opened at the "
+            f"end: go on with mythos study, or end it there with --trials {max(settled, 1)}"
+        )
+
+
+def _check_readable(space: Space, study: optuna.Study, chosen: Sequence[int]) -> None:
+    """Refuse before anything is opened what could not be evaluated."""
+    trials = study.get_trials(deepcopy=False)
+    for number in chosen:
+        for folder in arm_of(space, trials[number]).folders.values():
+            task = load_run(folder)[2]
+            if not task.size("test"):
+                raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
+
+
+def _measured(arm: Arm) -> dict[str, dict[str, Any]]:
     """Metrics and intervals by seed."""
     found: dict[str, dict[str, Any]] = {}
     for seed, folder in arm.folders.items():
         recipe, model, task = load_run(folder)
-        if not task.size("test"):
-            raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
         scores = evaluate(model, task, recipe, split="test")
         intervals = scores.intervals()
         metrics = {name: value for name, value in scores.metrics().items() if name.startswith("val/")}

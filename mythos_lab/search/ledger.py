@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
@@ -55,7 +56,7 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
             hand_back(study, trial, "more were taken at once than are wanted", lost=False)
         else:
             settle(study, trial, TrialState.FAIL, SURPLUS)
-        return None
+            return None
     return None
 
 
@@ -112,14 +113,13 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
     left = study._storage.get_trial(trial._trial_id)
     if not _is_to_retry(left):
         return
-    params = left.system_attrs.get(_QUEUED_PARAMS, {}) | left.params
     attempt = int(left.user_attrs.get(ATTEMPT, 0)) + bool(left.user_attrs.get(BLAMED))
     kept = {name: value for name, value in left.user_attrs.items() if name not in _NOT_PASSED_ON}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
             user_attrs={**kept, RETRY_OF: left.number, ATTEMPT: attempt, PLACE: _place(left)},
-            system_attrs={**left.system_attrs, _QUEUED_PARAMS: params},
+            system_attrs={**left.system_attrs, _QUEUED_PARAMS: params_of(left)},
             intermediate_values=left.intermediate_values,
         )
     )
@@ -165,6 +165,11 @@ def num_wanted(study: optuna.Study) -> int:
     return len(_past(study).places(study.get_trials(deepcopy=False)))
 
 
+def params_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's parameters, and those that it was queued with and has not come to yet."""
+    return {**trial.system_attrs.get(_QUEUED_PARAMS, {}), **trial.params}
+
+
 def is_surplus(trial: FrozenTrial) -> bool:
     """Whether a trial was taken although it was not wanted, and stands for nothing."""
     return trial.user_attrs.get(OUTCOME) == SURPLUS and trial.state in (TrialState.FAIL, TrialState.RUNNING)
@@ -178,7 +183,7 @@ def _is_to_retry(trial: FrozenTrial) -> bool:
 
 def _knows(trial: FrozenTrial) -> bool:
     """Whether anything is known of a trial by which it could be run again."""
-    return bool(trial.params or trial.system_attrs.get(_QUEUED_PARAMS) or RETRY_OF in trial.user_attrs)
+    return bool(params_of(trial)) or RETRY_OF in trial.user_attrs
 
 
 def _place(trial: FrozenTrial | optuna.Trial) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
@@ -12,14 +13,21 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.comparison.inputs import differences
-from mythos_lab.search.ledger import POINT
+from mythos_lab.search.ledger import POINT, is_settled, is_surplus, params_of
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
 from mythos_lab.search.samplers import make_sampler, sampler_settings
+from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
+
+NUM_TRIALS = "num_trials"
+"""Study attribute: how many trials it was last begun, or gone on with, for."""
+
+DEFINING = ("recipe", "overrides", "space", "arms", "constraints", "hold", "objectives", "seeds")
+"""Fields of a study's file without which a trial's numbers would mean something else."""
 
 DEFINITION = "definition"
 """Study attribute: everything that decides what a trial's numbers mean."""
@@ -35,9 +43,9 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     Raises:
         RecipeError: The storage cannot be opened, or holds a study of that name that was made from another space.
     """
-    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _quiet()
     num_trials = num_trials or space.num_trials()
+    named, _ = space.sampler(num_trials)
     study = optuna.create_study(
         study_name=space.file.name,
         storage=open_storage(space.storage, space.folder),
@@ -48,7 +56,6 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     )
     trials = study.get_trials(deepcopy=False)
     _check_definition(study, trials, space)
-    named, _ = space.sampler(num_trials)
     study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr("pruner", space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)
@@ -63,6 +70,31 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     return study
 
 
+def find_study(space: Space) -> optuna.Study:
+    """The study of a space, as it stands: nothing is written, and no trial can be drawn.
+
+    Raises:
+        RecipeError: There is none yet, or the storage cannot be opened, or holds one that was made from another space.
+    """
+    _quiet()
+    missing = RecipeError(f"{space.source}: the study {space.file.name!r} has not been begun; mythos study does")
+    if space.storage is None and not space.folder.is_dir():
+        raise missing
+    try:
+        study = optuna.load_study(
+            study_name=space.file.name, storage=open_storage(space.storage, space.folder), sampler=QueueOnly()
+        )
+    except KeyError:
+        raise missing from None
+    _check_definition(study, study.get_trials(deepcopy=False), space)
+    return study
+
+
+def _quiet() -> None:
+    warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
 def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> None:
     """Queue the next points of a grid where few are waiting; called again and again by who watches over the study."""
     if space.sampler(num_trials)[0].kind != "grid":
@@ -72,15 +104,25 @@ def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers
     num_waiting = sum(trial.state is TrialState.WAITING for trial in trials)
     if num_waiting > ahead // 2:
         return
-    there = {trial.user_attrs.get(POINT) for trial in trials}
-    missing = (i for i in range(len(space.points)) if i not in there)
+    there = {_key(params_of(trial)) for trial in trials if not is_surplus(trial)}
+    missing = (i for i, point in enumerate(space.points) if _key(point) not in there)
     for i in islice(missing, ahead - num_waiting):
         study.enqueue_trial(space.points[i], user_attrs={POINT: i})
 
 
+def num_repeats(study: optuna.Study, space: Space) -> int:
+    """How many settled trials are no further points of a grid: a sampler drew them, before the grid was wanted."""
+    settled = [_key(params_of(t)) for t in study.get_trials(deepcopy=False) if is_settled(t)]
+    return len(settled) - len(set(settled) & set(map(_key, space.points or ())))
+
+
+def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
+    """Parameters as they are compared: a step's multiples differ in their last bits, however they were come by."""
+    return frozenset((n, float(f"{v:.12g}") if isinstance(v, float) else (v, type(v))) for n, v in params.items())
+
+
 def _check_definition(study: optuna.Study, trials: list[FrozenTrial], space: Space) -> None:
-    kept = ("recipe", "overrides", "space", "arms", "constraints", "hold", "objectives", "seeds")
-    now = {**space.file.model_dump(mode="json", include=set(kept)), "composed": _plain(space.base)}
+    now = {**space.file.model_dump(mode="json", include=set(DEFINING)), "composed": _plain(space.base)}
     before = study.user_attrs.get(DEFINITION)
     if before is None:
         if trials:

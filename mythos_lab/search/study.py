@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 import time
@@ -23,7 +24,7 @@ from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import clear_doubles, is_settled
-from mythos_lab.search.opening import enqueue_grid, open_study
+from mythos_lab.search.opening import NUM_TRIALS, enqueue_grid, num_repeats, open_study
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import without_password
 from mythos_lab.search.table import print_study
@@ -65,36 +66,50 @@ def run_study(
     study = open_study(space, num_trials)
     if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
         refuse_after_opening(space, study)
-    enqueue_grid(study, space, num_trials, num_workers)
     named, reason = space.sampler(num_trials)
     print(f"sampler: {named.kind} ({reason})")
+    if named.kind == "grid":
+        num_trials += num_repeats(study, space)
+    study.set_user_attr(NUM_TRIALS, num_trials)
+    enqueue_grid(study, space, num_trials, num_workers)
     placed = make(Job(space, study, num_trials, num_workers))
-    tracker = _parent_run(space, study)
+    try:
+        tracker = _parent_run(space, study)
+    except BaseException:
+        placed.close()
+        raise
     watch = Watch(space.file.heartbeat)
     if retried := watch.reap(study):
         print(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     started = time.monotonic()
     try:
         _work_off(placed, watch)
-    except BaseException:
-        tracker.finish("KILLED")
+        clear_doubles(study)
+        seconds, found = time.monotonic() - started, verdicts(space, study)
+        if report:
+            print_study(space, study, found, seconds)
+        for page in write_card(space, study, found):
+            tracker.artifact(page)
+        _log(tracker, space, study)
+    except BaseException as error:
+        tracker.finish("FAILED" if isinstance(error, Exception) and not isinstance(error, Interrupted) else "KILLED")
         raise
-    clear_doubles(study)
-    seconds, found = time.monotonic() - started, verdicts(space, study)
-    if report:
-        print_study(space, study, found, seconds)
-    for page in write_card(space, study, found):
-        tracker.artifact(page)
-    settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
-    tracker.metrics(
-        {
-            f"study/{state.name.lower()}": float(sum(t.state is state for t in settled))
-            for state in (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-        },
-        len(settled),
-    )
     tracker.finish("FINISHED")
     return study
+
+
+def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
+    """What the study came to, for its own MLflow run."""
+    settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
+    states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    numbers = {f"study/{state.name.lower()}": float(sum(t.state is state for t in settled)) for state in states}
+    tracker.tag("mythos.sampler", study.user_attrs["sampler"]["kind"])
+    tracker.tag("mythos.pruner", study.user_attrs["pruner"]["kind"])
+    if len(space.file.objectives) == 1 and (best := best_first(space, study)[:1]):
+        numbers |= {f"study/best/{name}": best[0].values[0] for name in space.file.objectives}
+        tracker.tag("mythos.best_trial", str(best[0].number))
+        tracker.tag("mythos.best_params", json.dumps(best[0].params))
+    tracker.metrics(numbers, len(settled))
 
 
 def _parent_run(space: Space, study: optuna.Study) -> Tracker:

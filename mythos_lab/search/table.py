@@ -12,9 +12,10 @@ from optuna.trial import FrozenTrial
 from rich.console import Console
 from rich.table import Table
 
+from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.budgets.match import Match
-from mythos_lab.search.comparison.arms import best_first, without_verdict
+from mythos_lab.search.comparison.arms import best_first, violated, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.holdout import Holdout, as_rows
@@ -30,7 +31,7 @@ _NUM_SHOWN, _NUM_MORE = 8, 10
 def print_match(found: Match, written: Path | None) -> None:
     """The counterpart's sizes and budgets against the original's."""
     console = Console()
-    table = Table("", "original", "counterpart", "mismatch", title=found.recipe.name, box=None)
+    table = _table("", "original", "counterpart", "mismatch", title=found.recipe.name)
     for name, (a, b, miss) in found.held.items():
         table.add_row(name, f"{a:,.0f}", f"{b:,.0f}", f"{miss:+.2%}")
     for path, (before, after) in found.varied.items():
@@ -45,7 +46,7 @@ def print_match(found: Match, written: Path | None) -> None:
 def print_comparison(found: Comparison) -> None:
     """What went in and differs, each seed's values, and the finding."""
     console = Console()
-    table = Table("input", "A", "B", "", title="what differs", box=None)
+    table = _table("input", "A", "B", "", title="what differs")
     for name, (a, b) in found.unequal.items():
         table.add_row(name, _brief(a), _brief(b), "undeclared" if name in found.undeclared else "declared")
     console.print(table if found.unequal else "the arms do not differ in anything that went in")
@@ -60,8 +61,9 @@ def print_comparison(found: Comparison) -> None:
 def print_arms(space: Space) -> None:
     """The arms of a study and what each changes, before anything trains."""
     console = Console()
-    table = Table("arm", "changes", title=f"{space.file.name}: {len(space.file.arms)} arms of {space.file.seeds} seeds")
-    table.box = None
+    table = _table(
+        "arm", "changes", title=f"{space.file.name}: {len(space.file.arms)} arms of {space.file.seeds} seeds"
+    )
     for name, changes in space.file.arms.items():
         table.add_row(name, ", ".join(f"{path}={value}" for path, value in changes.items()))
     console.print(table)
@@ -76,7 +78,7 @@ def print_holdout(space: Space, found: Holdout) -> None:
     for name, metric, value in as_rows(found):
         rows.setdefault(name, {})[metric] = value
     metrics = list(next(iter(rows.values())))
-    table = Table("", *metrics, title=f"{space.file.name}: test split, {when}", box=None)
+    table = _table("", *metrics, title=f"{space.file.name}: test split, {when}")
     for name, measured in rows.items():
         table.add_row(name, *(measured[metric] for metric in metrics))
     console.print(table)
@@ -95,7 +97,7 @@ def print_study(space: Space, study: optuna.Study, found: dict[str, Comparison],
     trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     done = best_first(space, study)
     if done:
-        console.print(_best_table(space, done))
+        console.print(_best_table(space, study, done))
     if found:
         console.print(_verdict_table(space, found))
         for name, comparison in found.items():
@@ -116,16 +118,28 @@ def print_study(space: Space, study: optuna.Study, found: dict[str, Comparison],
     console.print(
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items())
     )
-    for line in _ends(trials):
+    for line in (*_ends(trials), *_violations(study)):
         console.print(line, highlight=False, soft_wrap=True)
-    if done:
+    if space.file.space and space.file.arms:
+        console.print("no verdicts: arms beside a space are one more field that varies", highlight=False)
+    if not done:
+        console.print("no trial was trained to its end and meets its constraints", highlight=False)
+    else:
         seed = next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None)
         console.print(f"best:   mythos depth {_shown(seed)}", highlight=False, soft_wrap=True)
     console.print(f"card:   {_shown(space.folder / 'card.md')}", highlight=False, soft_wrap=True)
     console.print("more:   mythos ui", highlight=False)
-    if space.num_trials(len(trials) + _NUM_MORE) > len(trials):
+    if _takes_more(space, len(trials)):
         again = f"again:  mythos study {_called(space.source)} --trials {len(trials) + _NUM_MORE}"
         console.print(again, highlight=False, soft_wrap=True)
+
+
+def _takes_more(space: Space, num_trials: int) -> bool:
+    """Whether the same study can go on to more trials."""
+    try:
+        return space.num_trials(num_trials + _NUM_MORE) > num_trials
+    except RecipeError:
+        return False
 
 
 def _rungs(space: Space, trials: list[FrozenTrial]) -> list[str]:
@@ -151,23 +165,46 @@ def _ends(trials: list[FrozenTrial]) -> list[str]:
     ]
 
 
-def _best_table(space: Space, done: list[FrozenTrial]) -> Table:
+def _violations(study: optuna.Study) -> list[str]:
+    """What was trained to its end and is no candidate all the same; trials that violate the same in one line."""
+    numbers: dict[str, list[int]] = {}
+    for number, texts in violated(study).items():
+        numbers.setdefault(", ".join(texts), []).append(number)
+    return [
+        f"  trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} trained, and against {texts}"
+        for texts, n in numbers.items()
+    ]
+
+
+def _best_table(space: Space, study: optuna.Study, done: list[FrozenTrial]) -> Table:
     objectives = list(space.file.objectives)
     names = sorted({name for t in done for name in t.params})
+    several = len(objectives) > 1
+    front = {trial.number for trial in study.best_trials} if several else set()
     short = {name: name.removeprefix("model.").removeprefix("core.") for name in names}
-    title = "arms" if space.file.arms else "best trials"
-    table = Table("trial", *objectives, "cost/params", *short.values(), title=title, box=None)
+    title = "arms" if space.file.arms else "best trials" + f" by {objectives[0]}; * on the front" * several
+    shown = ["trial", *objectives, *(["cost/params"] if "cost/params" not in objectives else []), *short.values()]
+    table = _table(*shown, title=title)
     for trial in done if space.file.arms else done[:_NUM_SHOWN]:
         means = [shown_mean(values) for values in values_by_seed(trial, objectives)]
-        row = [str(trial.number), *means, f"{trial.user_attrs.get('cost/params', 0):,.0f}"]
-        table.add_row(*row, *(_short(trial.params.get(name)) for name in names))
+        params = [f"{trial.user_attrs.get('cost/params', 0):,.0f}"] if "cost/params" not in objectives else []
+        number = f"{trial.number}{'*' * (trial.number in front)}"
+        table.add_row(number, *means, *params, *(_short(trial.params.get(name)) for name in names))
+    return table
+
+
+def _table(*columns: str, title: str) -> Table:
+    """A table of which a narrow terminal loses nothing: what does not fit goes on below."""
+    table = Table(title=title, box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     return table
 
 
 def _verdict_table(space: Space, found: dict[str, Comparison]) -> Table:
     metric, first = next(iter(found.values())).metric, next(iter(space.file.arms))
-    table = Table("arm", "difference", "95 % interval", "p (Holm)", "verdict", "also differs in", box=None)
-    table.title = f"{metric} against {first}, {next(iter(found.values())).verdict.num_seeds} paired seeds"
+    title = f"{metric} against {first}, {next(iter(found.values())).verdict.num_seeds} paired seeds"
+    table = _table("arm", "difference", "95 % interval", "p (Holm)", "verdict", "also differs in", title=title)
     for name, comparison in found.items():
         v = comparison.verdict
         interval = f"{v.low:+.3g} to {v.high:+.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -15,6 +16,7 @@ from mythos_lab.measures.evaluate import Scores
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.ledger import FOLDER, settle
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
@@ -36,10 +38,12 @@ def run_trial(
 
     Raises:
         Stopped: ``should_stop`` said so; the run has a checkpoint, and the trial is not told.
+        Misplaced: The trial may be sound and cannot be run here; it is not told either.
     """
     folder = trial.user_attrs.get(FOLDER) or f"trials/{trial.number:04d}"
     trial.set_user_attr(FOLDER, folder)
     source = f"{space.source}: trial {trial.number}"
+    constraints: dict[str, float] = {}
     try:
         config = space.candidate(trial)
         recipe, constraints = admit(space, config, source)
@@ -48,6 +52,8 @@ def run_trial(
     except Infeasible as error:
         _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints=error.constraints)
         return
+    except Misplaced:
+        raise
     except RecipeError as error:  # what the effect check found
         _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints={**constraints, VALID: 1.0})
         return
@@ -64,8 +70,11 @@ def run_trial(
     if missing := [name for name in objectives if name not in metrics]:
         _end(study, trial, TrialState.FAIL, "failed", f"the run has no metric {', '.join(missing)}")
         return
-    constraints |= afterwards(space, recipe, metrics)
     values = [metrics[name] for name in objectives]
+    if odd := [f"{name} is {metrics[name]}" for name in objectives if not math.isfinite(metrics[name])]:
+        _end(study, trial, TrialState.FAIL, "failed", ", ".join(odd), constraints=constraints)
+        return
+    constraints |= afterwards(space, recipe, metrics)
     _end(study, trial, TrialState.COMPLETE, "complete", values=values, constraints=constraints)
 
 

@@ -11,7 +11,7 @@ from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.budgets.hold import Vetoed, held
 from mythos_lab.search.spaces.expression import Constraint
-from mythos_lab.search.spaces.names import value_of
+from mythos_lab.search.spaces.names import known_values
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.training.module import DTYPES
 from mythos_lab.training.run import assemble
@@ -60,7 +60,10 @@ def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, di
 
 
 def afterwards(space: Space, recipe: Recipe, metrics: Mapping[str, float]) -> dict[str, float]:
-    """What the constraints on trained models came to. A metric that the run does not have violates its constraint."""
+    """What the constraints on trained models came to.
+
+    A metric that the run does not have, or that is no number, violates its constraint.
+    """
     found = {}
     metrics = {_RHO: _NOTHING_CARRIED, **metrics}
     for constraint in space.constraints:
@@ -68,7 +71,12 @@ def afterwards(space: Space, recipe: Recipe, metrics: Mapping[str, float]) -> di
             continue
         if any(metric not in metrics for metric in constraint.metrics):
             found[constraint.text] = 1.0
-        elif (violation := _violation(constraint, recipe, None, metrics)) is not None:
+            continue
+        try:
+            violation = _violation(constraint, recipe, None, metrics)
+        except Infeasible:
+            violation = 1.0
+        if violation is not None:
             found[constraint.text] = violation
     return found
 
@@ -81,11 +89,8 @@ def _or_veto(step: Any, *arguments: Any) -> Any:
 
 
 def _violation(constraint: Constraint, recipe: Recipe, model: Any, metrics: Mapping[str, float]) -> float | None:
-    """By how much a constraint is violated; ``None`` where a field it names belongs to a kind that is not chosen."""
-    try:
-        fields = {name: value_of(name, recipe, model) for name in constraint.names if name not in constraint.metrics}
-    except LookupError:
-        return None
+    """By how much a constraint is violated; ``None`` where it is on fields of kinds that are not chosen."""
+    fields = known_values(constraint.names, recipe, model)
     try:
         return constraint.violation({**fields, **metrics})
     except ValueError as error:

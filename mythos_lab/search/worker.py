@@ -14,12 +14,16 @@ from types import FrameType
 
 import optuna
 
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.ledger import hand_back, take
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
 from mythos_lab.search.watch import Heartbeat, Watch
 from mythos_lab.training.run import Stopped
+
+MISPLACED = 3
+"""The exit status of a worker that would fare no better if it were started again; its last line says why."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SIGNS_OF_IT = (*map(os.strerror, _DISK_FULL), "disk is full")  # the last one is SQLite's
@@ -84,7 +88,8 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # another machine took this one to be gone, and has the trial now
         except Exception as error:
-            hand_back(study, trial, f"{type(error).__name__}: {error}", lost=not is_disk_full(error))
+            to_blame = not (isinstance(error, Misplaced) or is_disk_full(error))
+            hand_back(study, trial, f"{type(error).__name__}: {error}", lost=to_blame)
             raise
     return True
 
@@ -104,6 +109,9 @@ def main(source: str, folder: str, num_trials: str, worker: str, parent: str) ->
     try:
         space = load_space(source, Path(folder), os.environ.get(STORAGE_VARIABLE))
         work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != int(parent))
+    except Misplaced as misplaced:
+        print(misplaced, file=sys.stderr)
+        return MISPLACED
     except Exception:
         traceback.print_exc()
         return 1

@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments.cluster_environment import ClusterEnv
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from torch import Tensor
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.schema import Recipe
 
 
@@ -168,17 +168,20 @@ def declared(recipe: Recipe) -> Meeting | None:
 
 
 def check_devices(recipe: Recipe) -> None:
-    """Refuse more devices than this machine has.
+    """Refuse devices that this machine does not have.
 
     Raises:
-        RecipeError: There are fewer GPUs than declared, or the accelerator knows only one device.
+        Misplaced: There is no GPU, or fewer than declared, or the accelerator knows only one device.
     """
     num, where = recipe.training.num_devices, device_type(recipe)
+    if recipe.training.accelerator not in ("auto", "cpu") and where == "cpu":
+        asked = recipe.training.accelerator
+        raise Misplaced(f"{recipe.name}: training.accelerator={asked}, and torch finds none here; auto takes what is")
     if num == 1:
         return
     if where == "mps":
-        raise RecipeError(f"{recipe.name}: training.num_devices={num}: mps is one device; set training.accelerator=cpu")
+        raise Misplaced(f"{recipe.name}: training.num_devices={num}: mps is one device; set training.accelerator=cpu")
     if where == "cuda" and num > torch.cuda.device_count() and declared(recipe) is None:
-        raise RecipeError(
+        raise Misplaced(
             f"{recipe.name}: training.num_devices={num}, and this machine has {torch.cuda.device_count()} GPUs"
         )

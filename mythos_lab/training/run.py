@@ -19,6 +19,7 @@ from mythos_lab.measures.knockout import knockouts
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import Cost, cost
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
@@ -84,8 +85,8 @@ def run(
         progress: Show a progress bar.
 
     Raises:
-        RecipeError: The effect check found an error that the recipe does not waive, or the folder holds
-            another recipe's run; or there are not the devices that the recipe declares.
+        RecipeError: The effect check found an error that the recipe does not waive.
+        Misplaced: The folder holds another recipe's run, or there are not the devices that the recipe declares.
         RankDied: A process that trained together with this one ended before its time.
         Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
@@ -299,6 +300,6 @@ def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
         return {}
     stored = read_recipe(folder)
     if stored != recipe:
-        raise RecipeError(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
+        raise Misplaced(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
     written: dict[str, str] = json.loads((folder / STATE).read_text(encoding="utf-8"))
     return written

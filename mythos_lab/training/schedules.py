@@ -40,7 +40,7 @@ class Constant(Schedule):
 
 @component("schedule", "cosine")
 class Cosine(Schedule):
-    """Linear warm-up, then half a cosine down to ``final`` at the last step (arXiv 1608.03983).
+    """Linear warm-up, then half a cosine that would be at ``final`` one step after the last (arXiv 1608.03983).
 
     Args:
         warmup_steps: Steps of the warm-up.

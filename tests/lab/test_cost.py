@@ -7,6 +7,7 @@ from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
 import mythos_blocks as mb
+from mythos_blocks.randomness import keyed_generator
 from mythos_blocks.registry import slot_info
 from mythos_lab.cli import app
 from mythos_lab.metrics import METRICS
@@ -177,6 +178,7 @@ def test_the_state_is_what_the_loop_passes_on(name):
         ("huginn", ["model.core.loops={kind: uniform, low: 2, high: 5, gradient_window: 3}"]),
         ("looped", ["model.core.loops={kind: curriculum, base: {kind: fixed, num_loops: 6, gradient_window: 4}, on: both}"]),
         ("looped", ["model.core.layer={kind: mixture, depth_attention: {kind: all_tokens}}", "model.core.loops.high=4"]),
+        ("looped", ["model.core.kv_policy={kind: modulo, period: 2}", "model.core.loops={kind: uniform, low: 1, high: 5}"]),
         ("looped", ["model.core.tying=sequence", "model.core.depth=2", "model.core.loops={kind: uniform, low: 1, high: 4, gradient_window: 3}"]),
     ],
 )  # fmt: skip
@@ -285,3 +287,42 @@ def test_the_command_shows_counts_caches_and_loop_counts():
     assert code == 0 and "4 loops" in output and "cost/training_flops" in output and "cache_bytes" not in output
     code, output = said("gated_loop", "--loops", "1,zero")
     assert code == 2 and "expected whole numbers from 1 up" in output
+
+
+@pytest.mark.parametrize("per", ["sequence", "token"])
+def test_counts_that_grow_in_the_course_of_training_cost_their_mean_over_it(per):
+    loops = "{kind: curriculum, base: {kind: poisson, mean: 6, maximum: 12}, share: 1.0}"
+    recipe = recipe_of("looped", f"model.core.loops={loops}", f"model.core.loops_per={per}", batch=16)
+    real = Real(recipe)
+    real.model.train()
+    core, total = real.model.core, 0.0
+    for i in range(8):
+        core.loops.progress = (i + 0.5) / 8
+        counts = core.draw(keyed_generator(0, "real", i), real.batch.tokens.shape)
+        total += torch_counts(lambda counts=counts: real.step(counts)) / 8
+    per_step = cost(recipe).training_flops / recipe.training.max_steps
+    assert per_step == pytest.approx(total, rel=0.05)
+
+
+@pytest.mark.parametrize("loops", ["{kind: poisson_lognormal, mean: 8}", "{kind: uniform, low: 1, high: 12}"])
+def test_the_memory_of_counts_for_each_sequence_is_that_of_a_batch_that_drew_many(loops):
+    recipe = recipe_of("looped", f"model.core.loops={loops}", "model.core.loops_per=sequence", batch=8)
+    counted = cost(recipe)
+    core, rehearsal = counted._model.core, counted._subject.rehearsal
+    shape = rehearsal.batch.tokens.shape
+    drawn = [core.draw(keyed_generator(0, "real", i), shape) for i in range(200)]
+    heaviest = max(drawn, key=lambda counts: int(counts.sum()))
+    seen = rehearsal.training_step(heaviest).bytes_at_most
+    assert 0.9 * seen <= counted.peak_memory_bytes <= 1.5 * seen
+
+
+def test_a_window_that_grows_is_counted_where_it_is_widest():
+    loops = "{kind: curriculum, base: {kind: fixed, num_loops: 8, gradient_window: half_mean}, share: 1.0, on: both}"
+    costs = {
+        per: cost(recipe_of("looped", f"model.core.loops={loops}", f"model.core.loops_per={per}"))
+        for per in ("batch", "sequence", "token")
+    }
+    most = costs["batch"].peak_memory_bytes
+    assert all(counted.peak_memory_bytes == pytest.approx(most, rel=0.02) for counted in costs.values())
+    mean = costs["batch"].training_flops
+    assert all(counted.training_flops == pytest.approx(mean, rel=0.01) for counted in costs.values())

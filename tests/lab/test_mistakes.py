@@ -191,7 +191,11 @@ def test_search_spaces(call, tmp_path, change, said):
         (["study", "quikstart"], "did you mean 'quickstart'"),
         (["components", "atention"], "did you mean 'attention'"),
         (["depth", "runs/none"], "not the folder of a finished run"),
-        (["train", "gated_loop", "--resume", "runs/none"], "no such folder"),
+        (["train", "gated_loop", "--resume", "runs/none"], "holds no run"),
+        (["train", "gated_loop", "--resume", "."], "holds no run"),
+        (["match", "gated_loop", "--write", "no/such/layers.yaml"], "--write no/such/layers.yaml: there is no folder"),
+        (["holdout", "quickstart"], "the study 'quickstart' has not been begun"),
+        (["study", "quickstart", "--trials", "2", "--storage", "sqlite://"], "a database in memory"),
     ],
 )
 def test_names(call, arguments, said):

@@ -1,6 +1,8 @@
 """One run: what it leaves, that it repeats, and that it resumes to the same numbers."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from safetensors.torch import load_file
 from mythos_lab.measures.evaluate import evaluate_gain
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.files import names
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import Pruned, Stopped, run
@@ -188,6 +191,29 @@ def test_the_depth_curve_is_in_the_result(tmp_path):
         "hops=3",
         "hops=4",
     }
+
+
+def test_the_depth_curve_is_measured_again_from_the_folder_alone(tmp_path):
+    """In a process that has loaded nothing else: the recipe's components are found from there."""
+    result = run(load_recipe("gated_loop", SMALL))
+    (result.folder / "depth_curve.png").unlink()
+    shown = subprocess.run(
+        [sys.executable, "-m", "mythos_lab.cli", "depth", str(result.folder)], capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    accuracy = f"{result.curve.scores[7].accuracy:.3f}"
+    assert any(line.split()[:1] == ["7"] and accuracy in line for line in shown.stdout.splitlines()), shown.stdout
+    assert (result.folder / "depth_curve.png").is_file() and "figure: " in shown.stdout
+
+
+def test_a_device_that_is_not_here_is_refused_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    before = sorted(tmp_path.rglob("*"))
+    for accelerator in ("gpu", "mps"):
+        with pytest.raises(Misplaced, match=f"training.accelerator={accelerator}, and torch finds none here"):
+            run(load_recipe("gated_loop", [*SMALL, f"training.accelerator={accelerator}"]))
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mythos_blocks.registry import suggest
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
@@ -23,6 +24,19 @@ BUDGETS = {
     "tokens": "cost/training_tokens",
 }
 """What can be held, by the name that the command takes."""
+
+
+def budget_named(name: str) -> str:
+    """The budget of that name, which may also be written as its metric is.
+
+    Raises:
+        RecipeError: There is none.
+    """
+    found = {metric: budget for budget, metric in BUDGETS.items()}.get(name, name)
+    if found not in BUDGETS:
+        raise RecipeError(f"--hold {name}: cannot be held; {suggest(name, BUDGETS)}")
+    return found
+
 
 _INNER = {"moe": "expert_hidden", "gelu": "hidden", "swiglu": "hidden", "relu2": "hidden"}
 _DEPTH, _STEPS = "model.core.depth", "training.max_steps"
@@ -71,9 +85,7 @@ def match(
         RecipeError: An unknown budget or path, a ``loops`` without effect, or no counterpart within the tolerance;
             the nearest found is named.
     """
-    for name in hold:
-        if name not in BUDGETS:
-            raise RecipeError(f"--hold {name}: cannot be held; one of: {', '.join(BUDGETS)}")
+    hold = [budget_named(name) for name in hold]
     if len(set(hold)) < len(hold):
         raise RecipeError(f"--hold {','.join(hold)}: names a budget twice")
     if not hold:

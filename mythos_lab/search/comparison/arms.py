@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.comparison.compare import Comparison, Direction, corrected, judge
 from mythos_lab.search.comparison.inputs import Arm, read_arm
 from mythos_lab.search.ledger import FOLDER, OUTCOME, REASON, is_settled
@@ -73,6 +74,13 @@ def complete(study: optuna.Study) -> list[FrozenTrial]:
     return [trial for trial in trials if all(violation <= 0 for violation in trial.constraints.values())]
 
 
+def violated(study: optuna.Study) -> dict[int, list[str]]:
+    """Trials that were trained to their end and violate constraints, by number, and which."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    broken = {t.number: [text for text, violation in t.constraints.items() if not violation <= 0] for t in trials}
+    return {number: texts for number, texts in broken.items() if texts}
+
+
 def best_first(space: Space, study: optuna.Study) -> list[FrozenTrial]:
     """The same, by the first objective."""
     sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
@@ -82,7 +90,9 @@ def best_first(space: Space, study: optuna.Study) -> list[FrozenTrial]:
 def arm_of(space: Space, trial: FrozenTrial) -> Arm:
     """The runs of a trial, one a seed."""
     folder = space.folder / trial.user_attrs[FOLDER]
-    return read_arm(sorted(folder.glob("seed-*")))
+    if not (folders := sorted(folder.glob("seed-*"))):
+        raise RecipeError(f"{folder}: holds no runs; studies are read where they were run, or on a shared disk")
+    return read_arm(folders)
 
 
 def declared(space: Space, name: str) -> Sequence[str]:

@@ -54,6 +54,7 @@ class Engine(ABC):
 
         Raises:
             WorkersLost: Workers keep dying; says where to read why.
+            Misplaced: No worker can work where they are placed.
         """
 
     @abstractmethod

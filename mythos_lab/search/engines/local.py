@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
+from mythos_lab.search.worker import MISPLACED
 
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
 
@@ -25,6 +27,8 @@ class Local(Engine):
         for index, worker in list(self.workers.items()):
             if worker.poll() is not None:
                 del self.workers[index]
+                if worker.returncode == MISPLACED:
+                    raise Misplaced(self._log(index).read_text(encoding="utf-8").splitlines()[-1])
                 if worker.returncode != 0:
                     self.count_death(f"{self._log(index)} says why")
         free = [index for index in range(self.job.num_workers) if index not in self.workers]

@@ -12,9 +12,9 @@ import optuna
 import ray
 from optuna.trial import TrialState
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
+from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.ledger import WORKER, hand_back, identity
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
@@ -50,7 +50,7 @@ class Ray(Engine):
         super().__init__(job)
         self._started = _connect(ray_address)
         needs = Needs.of(job.space)
-        gpus = needs.gpus if needs.gpus is not None else int(ray.cluster_resources().get("GPU", 0) > 0)
+        gpus = 0 if needs.if_any and not ray.cluster_resources().get("GPU", 0) else needs.gpus
         self.cpus = needs.cpus if cpus_per_trial is None else cpus_per_trial
         self.gpus = gpus if gpus_per_trial is None else gpus_per_trial
         if self._started:

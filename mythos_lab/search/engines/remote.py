@@ -13,7 +13,7 @@ from typing import Literal
 import optuna
 
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.engines.base import Job
 from mythos_lab.search.spaces.space import Space, load_space
 from mythos_lab.search.storage import without_password
@@ -22,10 +22,6 @@ from mythos_lab.search.worker import Orders
 _LONGEST_POLL_SECONDS = 2.0
 
 Order = Literal["finish", "stop"]
-
-
-class Misplaced(RecipeError):
-    """A worker is where the study is not: another one would fare no better."""
 
 
 @dataclass(frozen=True)
@@ -86,18 +82,20 @@ class Needs:
 
     Attributes:
         cpus: Processor cores.
-        gpus: GPUs; ``None`` where the recipe takes one if there is one.
+        gpus: GPUs.
+        if_any: Whether the recipe does without GPUs where there are none.
     """
 
     cpus: int
-    gpus: int | None
+    gpus: int
+    if_any: bool
 
     @classmethod
     def of(cls, space: Space) -> Needs:
         """What the recipe that varies declares: threads for each device, and devices."""
         training = validate(dict(space.base), space.source).training
-        gpus = {"gpu": training.num_devices, "auto": None}.get(training.accelerator, 0)
-        return cls((training.num_threads or 1) * training.num_devices, gpus)
+        gpus = training.num_devices if training.accelerator in ("gpu", "auto") else 0
+        return cls((training.num_threads or 1) * training.num_devices, gpus, training.accelerator == "auto")
 
 
 class Channel(Orders):

@@ -17,9 +17,9 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
 from mythos_blocks.registry import suggest
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
+from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
@@ -64,7 +64,7 @@ class Slurm(Engine):
             "name": f"mythos-{job.space.file.name}",
             "timeout_min": _TIMEOUT_MINUTES,
             "cpus_per_task": needs.cpus,
-            **({"gpus_per_node": needs.gpus} if needs.gpus else {}),
+            **({"gpus_per_node": needs.gpus} if needs.gpus and not needs.if_any else {}),
         }
         limits = {f"{cluster}_max_num_timeout": _REQUEUES}
         self.executor = submitit.AutoExecutor(job.space.folder / "slurm", cluster=cluster, **limits)
@@ -153,12 +153,12 @@ class Element:
         """Work; returns why this machine cannot, where it is not where the study is."""
         try:
             space = self.assignment.enter(os.environ.get(STORAGE_VARIABLE))
+            study = open_study(space, self.assignment.num_trials, self.index)
+            with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
+                leave = _Leave(orders)
+                work(space, self.assignment.num_trials, self.index, orders)
         except Misplaced as misplaced:
             return str(misplaced)
-        study = open_study(space, self.assignment.num_trials, self.index)
-        with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
-            leave = _Leave(orders)
-            work(space, self.assignment.num_trials, self.index, orders)
         leave.requeue()
         return None
 

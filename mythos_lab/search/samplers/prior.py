@@ -54,7 +54,7 @@ class Prior:
     confidence: Confidence = "medium"
 
     def __post_init__(self) -> None:
-        if self.confidence not in WIDTHS:
+        if self.confidence not in list(WIDTHS):
             raise ValueError(
                 f"unknown confidence {self.confidence!r}; {suggest(str(self.confidence), get_args(Confidence))}"
             )

@@ -62,6 +62,7 @@ class StudyFile(Declaration):
             raise ValueError("space: 'arm' is the parameter of declared arms")
         if self.guard is not None and self.pruner in ("none", {"kind": "none"}):
             raise ValueError("guard: without a pruner it has no effect; expected one under 'pruner'")
-        if self.declared and not self.arms:
-            raise ValueError("declared: only declared arms are given verdicts; expected some under 'arms'")
+        for field in ("declared", "matters"):
+            if field in self.model_fields_set and getattr(self, field) and not self.arms:
+                raise ValueError(f"{field}: only declared arms are given verdicts; expected some under 'arms'")
         return self

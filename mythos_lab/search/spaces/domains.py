@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from optuna.distributions import FloatDistribution, IntDistribution
+
 from mythos_blocks import Spec
 from mythos_blocks.registry import lookup
 from mythos_lab.search.samplers.prior import Prior
@@ -88,8 +90,20 @@ class Range(Domain):
             raise ValueError("log and step exclude each other")
         if self.step is not None and self.step <= 0:
             raise ValueError(f"step must be positive, and it is {self.step:g}")
-        if self.prior is not None and not self.low <= self.prior.value <= self.high:
+        if self.prior is None:
+            return
+        if isinstance(self.prior.value, bool) or not isinstance(self.prior.value, (int, float)):
+            raise ValueError(f"prior={self.prior.value!r} is no number")
+        if not self.low <= self.prior.value <= self.high:
             raise ValueError(f"prior={self.prior.value:g} is outside {self.low:g} to {self.high:g}")
+        self.prior.check(self.distribution)
+
+    @property
+    def distribution(self) -> IntDistribution | FloatDistribution:
+        """The same range, as Optuna has it."""
+        if self.whole:
+            return IntDistribution(int(self.low), int(self.high), log=self.log, step=int(self.step or 1))
+        return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def census(self) -> Census:
         return Census(int(self.low < self.high))
@@ -164,7 +178,7 @@ class Kinds(Domain):
         return [lookup(self.slot, kind).Spec for kind in self.kinds]
 
     def __post_init__(self) -> None:
-        if self.prior is not None and self.prior.value not in self.kinds:
+        if self.prior is not None and self.prior.value not in list(self.kinds):
             raise ValueError(f"prior={self.prior.value!r} is none of the kinds")
 
     def priors(self, path: str) -> dict[str, Prior]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,11 @@ from mythos_lab.metrics import METRICS
 
 _METRIC = re.compile(r"(?<![\w./])([a-z]+)/([A-Za-z_]\w*)(?![\w.])")
 _GROUPS = {name.split("/")[0] for name in METRICS}
-_FUNCTIONS: dict[str, Callable[..., float]] = {"min": min, "max": max, "abs": abs, "log": math.log, "sqrt": math.sqrt}
+_OF_SEVERAL: dict[str, Callable[..., float]] = {
+    "min": lambda *numbers: min(numbers),
+    "max": lambda *numbers: max(numbers),
+}
+_FUNCTIONS: dict[str, Callable[..., float]] = {**_OF_SEVERAL, "abs": abs, "log": math.log, "sqrt": math.sqrt}
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: lambda a, b: a + b,
     ast.Sub: lambda a, b: a - b,
@@ -50,22 +54,44 @@ class Constraint:
         """The names that are metrics."""
         return tuple(name for name in self.names if name in METRICS)
 
-    def violation(self, values: Mapping[str, Any]) -> float:
+    def violation(self, values: Mapping[str, Any]) -> float | None:
         """By how much it is violated: zero or below where it holds, as Optuna's constraints are.
 
         Args:
-            values: The value of every name.
+            values: The value of every name that the recipe has. A comparison with another name says nothing, and
+                where all that would have to hold says nothing, the constraint does not either: ``None``.
 
         Raises:
             ValueError: It cannot be computed: a division by zero, a comparison of a number with a name.
         """
         try:
-            found = float(_violation(self.tree, values))
-        except (ArithmeticError, TypeError) as error:
+            return _violation(self.tree, values)
+        except (ArithmeticError, TypeError, ValueError) as error:
             raise ValueError(f"{self.text}: {error}") from None
-        if math.isnan(found):
-            raise ValueError(f"{self.text}: not a number")
-        return found
+
+    def check_types(self, values: Mapping[str, Any]) -> None:
+        """Refuse what has no meaning for values of such types, whatever they are.
+
+        Raises:
+            ValueError: A name is compared with a number, or reckoned with.
+        """
+        try:
+            _violation(self.tree, values)
+        except TypeError as error:
+            raise ValueError(f"{self.text!r}: {error}") from None
+        except (ArithmeticError, ValueError):
+            pass  # another candidate may do
+
+    def words(self) -> Iterator[tuple[str, str]]:
+        """Each name that is compared with a word, and the word."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Compare):
+                sides = [node.left, *node.comparators]
+                for name in (side.id for side in sides if isinstance(side, ast.Name)):
+                    for side in sides:
+                        found = side.elts if isinstance(side, (ast.List, ast.Tuple)) else [side]
+                        words = (item.value for item in found if isinstance(item, ast.Constant))
+                        yield from ((name, word) for word in words if isinstance(word, str))
 
 
 def parse(text: str) -> Constraint:
@@ -117,8 +143,17 @@ class _Names(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
         if name not in _FUNCTIONS or node.keywords:
-            raise ValueError(f"{self.text!r}: unknown function {name!r}; {suggest(name, _FUNCTIONS)}")
+            meant = "the metric is stability/rho_A" if name == "rho" else suggest(name, _FUNCTIONS)
+            raise ValueError(f"{self.text!r}: unknown function {name!r}; {meant}")
+        if not node.args or (len(node.args) > 1 and name not in _OF_SEVERAL):
+            raise ValueError(f"{self.text!r}: {name}() takes {'one or more numbers' * (name in _OF_SEVERAL) or 'one'}")
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        for op, right in zip(node.ops, node.comparators, strict=True):
+            if isinstance(op, (ast.In, ast.NotIn)) and not isinstance(right, (ast.List, ast.Tuple)):
+                raise ValueError(f"{self.text!r}: expected a list after 'in', such as ['add', 'lti']")
+        return self.generic_visit(node)
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         known: tuple[type[ast.AST], ...] = (
@@ -136,15 +171,29 @@ class _Names(ast.NodeTransformer):
         return ast.Name(name, ast.Load())
 
 
-def _violation(node: ast.expr, values: Mapping[str, Any]) -> float:
+def _violation(node: ast.expr, values: Mapping[str, Any]) -> float | None:
     """A condition's violation: ``and`` is as violated as its worst part, ``or`` as its best."""
     if isinstance(node, ast.BoolOp):
         parts = [_violation(part, values) for part in node.values]
-        return max(parts) if isinstance(node.op, ast.And) else min(parts)
+        said = [part for part in parts if part is not None]
+        if isinstance(node.op, ast.Or):
+            return min(said) if len(said) == len(parts) else None
+        return max(said, default=None)
     if not isinstance(node, ast.Compare):
         raise TypeError(f"{ast.unparse(node)} is no comparison")
+    if any(name not in values for name in _names(node)):
+        return None
     sides = [_value(side, values) for side in (node.left, *node.comparators)]
     return max(_compared(op, a, b) for op, a, b in zip(node.ops, sides[:-1], sides[1:], strict=True))
+
+
+def _names(node: ast.AST) -> Iterator[str]:
+    """The fields and metrics in a part of a constraint."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    inner = node.args if isinstance(node, ast.Call) else ast.iter_child_nodes(node)
+    for part in inner:
+        yield from _names(part)
 
 
 def _compared(op: ast.cmpop, a: Any, b: Any) -> float:
@@ -157,6 +206,8 @@ def _compared(op: ast.cmpop, a: Any, b: Any) -> float:
     if not _numbers(a, b):
         raise TypeError(f"{a!r} and {b!r} have no order")
     excess = a - b if isinstance(op, (ast.Lt, ast.LtE)) else b - a
+    if math.isnan(excess):
+        raise ArithmeticError("not a number")
     strict = isinstance(op, (ast.Lt, ast.Gt))
     return _JUST_ABOVE if strict and excess == 0 else float(excess)
 

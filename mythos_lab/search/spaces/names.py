@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
+from mythos_blocks.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.compose import build_on_meta
-from mythos_lab.recipe.paths import get_path
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.paths import field_at, get_path, slot_of
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.spaces.domains import Domain, Kinds
+from mythos_lab.search.spaces.expression import Constraint
 
 _PREFIXES = ("", "model.", "model.core.", "training.")
 """Where a field may stand whose path is given in short, in the order in which it is looked for."""
@@ -43,6 +49,31 @@ def value_of(name: str, recipe: Recipe, model: Any = None) -> Any:
     raise LookupError(name)
 
 
+def known_values(names: Iterable[str], recipe: Recipe, model: Any = None) -> dict[str, Any]:
+    """The values of those names that are fields of the recipe, or of its built model."""
+    found: dict[str, Any] = {}
+    for name in names:
+        with contextlib.suppress(LookupError):
+            found[name] = value_of(name, recipe, model)
+    return found
+
+
+def check_constraint(constraint: Constraint, recipe: Recipe, domains: Mapping[str, Domain]) -> None:
+    """Make sure that what a constraint says has a meaning, in the recipe or with a kind that the search may choose.
+
+    Raises:
+        ValueError: It has a field that nothing has, compares one with what it cannot be, or reckons with a name.
+    """
+    fields = [name for name in constraint.names if name not in constraint.metrics]
+    for name in fields:
+        check_name(name, recipe, domains)
+    values = known_values(fields, recipe)
+    constraint.check_types({name: value for name, value in values.items() if value is not None})
+    for name, word in constraint.words():
+        if (slot := _slot_at(name, recipe)) is not None and word not in slot_info(slot).kinds:
+            raise ValueError(f"{constraint.text!r}: {name} is never {word!r}; {suggest(word, slot_info(slot).kinds)}")
+
+
 def check_name(name: str, recipe: Recipe, domains: Mapping[str, Domain]) -> None:
     """Make sure that a name means something, in the recipe or with a kind that the search may choose.
 
@@ -63,11 +94,33 @@ def _in_a_branch(name: str, domains: Mapping[str, Domain]) -> bool:
     """Whether a kind that may be chosen for a component has the field."""
     for path, domain in domains.items():
         for prefix in _PREFIXES:
-            inside = (prefix + name).removeprefix(f"{path}.").split(".")[0]
             if isinstance(domain, Kinds) and (prefix + name).startswith(f"{path}."):
-                if any(inside in spec.model_fields for spec in domain.specs):
+                inside = (prefix + name).removeprefix(f"{path}.").split(".")
+                if any(has_field(spec, inside) for spec in domain.specs):
                     return True
     return False
+
+
+def has_field(spec: type[BaseModel], path: Sequence[str]) -> bool:
+    """Whether a declaration has a field at a path, with whichever kinds on the way."""
+    field = spec.model_fields.get(path[0])
+    if field is None or len(path) == 1:
+        return field is not None
+    slot, inner = slot_of(field), field.annotation
+    if isinstance(inner, type) and issubclass(inner, BaseModel):
+        return has_field(inner, path[1:])
+    if path[1:] == ["kind"]:
+        return slot is not None
+    return slot is not None and any(has_field(lookup(slot, kind).Spec, path[1:]) for kind in slot_info(slot).kinds)
+
+
+def _slot_at(name: str, recipe: Recipe) -> str | None:
+    """The slot that a name is, with ``.kind`` or without."""
+    config = recipe.model_dump(mode="json")
+    for prefix in _PREFIXES:
+        with contextlib.suppress(RecipeError):
+            return slot_of(field_at(Recipe, config, (prefix + name).removesuffix(".kind"), ""))
+    return None
 
 
 def _below(dumped: Mapping[str, Any], prefix: str) -> list[str]:

@@ -85,6 +85,11 @@ def _read(
         if any(values.index(item) != i for i, item in enumerate(values)):
             raise RecipeError(f"{where}: choice: {values!r} has a value twice")
         return Choice([_valid(field, item, where, strict=slot is None) for item in values], **common)
+    if form == "float" and float not in _types(field.annotation) and int in _types(field.annotation):
+        raise RecipeError(f"{where}: float: the field takes whole numbers; expected {{int: [low, high]}}")
+    step = options.get("step", 1)
+    if isinstance(step, bool) or not isinstance(step, (int, float)):
+        raise RecipeError(f"{where}: step: expected a number, found {step!r}")
     low, high = _bounds(form, field, written, bool(options.get("log")), where)
     if low > high:
         raise RecipeError(f"{where}: {form}: low={low} exceeds high={high}")

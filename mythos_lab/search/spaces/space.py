@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from pathlib import Path
@@ -12,10 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mythos_blocks import build, load_plugins
-from mythos_lab.metrics import VALIDATED, known
+from mythos_blocks import load_plugins
 from mythos_lab.recipe.compose import compose, validate
-from mythos_lab.recipe.cost import DECODING, cost
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find, read_mapping
 from mythos_lab.recipe.paths import field_at, set_path
@@ -25,12 +22,11 @@ from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.samplers import AUTO, StudyFacts, read_sampler, resolve_sampler
 from mythos_lab.search.samplers.prior import Prior
+from mythos_lab.search.spaces.checks import change, check_file
 from mythos_lab.search.spaces.definition import StudyFile
-from mythos_lab.search.spaces.domains import Census, Choice, Domain, Kinds, Same, num_points, product
-from mythos_lab.search.spaces.expression import Constraint, parse
-from mythos_lab.search.spaces.names import check_name
+from mythos_lab.search.spaces.domains import Census, Choice, Domain, num_points, product
+from mythos_lab.search.spaces.expression import Constraint
 from mythos_lab.search.spaces.reading import read_domain
-from mythos_lab.tasks.base import Task
 
 ARM = "arm"
 """The Optuna parameter of declared arms."""
@@ -68,7 +64,7 @@ class Space:
         config = copy.deepcopy(self.base)
         if self.file.arms:
             arm = trial.suggest_categorical(ARM, list(self.file.arms))
-            _change(config, self.file.arms[arm], str(self.source))
+            change(config, self.file.arms[arm], str(self.source))
         for path, domain in self.domains.items():
             set_path(Recipe, config, path, domain.suggest(trial, path), source=str(self.source))
         return config
@@ -99,6 +95,9 @@ class Space:
 
         Args:
             wanted: What the caller says; the file's number, or the grid's, or 20 without.
+
+        Raises:
+            RecipeError: The sampler cannot do with so many.
         """
         takes_all = read_sampler(self.file.sampler).kind == "grid" or not self.file.space
         all_points = self.num_points if takes_all else None
@@ -162,7 +161,8 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
         storage: Optuna's storage URL; the file's without one, or that of ``MYTHOS_STORAGE``.
 
     Raises:
-        RecipeError: Anything that is wrong with it or with its recipe, one line a mistake.
+        RecipeError: Anything that is wrong with it or with its recipe, one line a mistake. Whether its sampler can do
+            with a number of trials is for :meth:`Space.num_trials` to say, as the caller may have another number.
     """
     load_plugins()
     source = find("search_spaces", name)
@@ -183,95 +183,9 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
             read(getattr(file, what))
         except ValueError as error:
             raise RecipeError(f"{source}: {what}: {error}") from None
-    _check_paths(source, file, domains, labels)
-    _check_arms(source, file, base)
-    _check_metrics(source, file, base, build(recipe.task))
-    constraints = tuple(_constraint(source, text, recipe, domains) for text in file.constraints)
+    constraints = check_file(source, file, base, recipe, domains, labels)
     folder = (folder or Path("studies") / file.name).absolute()
     storage = storage or file.storage or os.environ.get(STORAGE_VARIABLE) or None
     space = Space(source, file, base, domains, constraints, folder, storage)
-    space.num_trials()
     _ = space.hold
     return space
-
-
-def _change(config: dict[str, Any], changes: dict[str, Any], source: str) -> None:
-    for path, value in changes.items():
-        set_path(Recipe, config, path, copy.deepcopy(value), source)
-
-
-def _check_paths(source: Path, file: StudyFile, domains: dict[str, Domain], labels: dict[str, Domain]) -> None:
-    changed = {path: f"arms: {name}" for name, arm in file.arms.items() for path in arm}
-    for path in domains:
-        for other in [*domains, *changed]:
-            if other != path and f"{path}.".startswith(f"{other}.") or (other in changed and other == path):
-                raise RecipeError(
-                    f"{source}: space: {path}: also varies as {changed.get(other, other)}; vary one of them"
-                )
-    for path in file.hold.paths if file.hold is not None else []:
-        if path in domains or path in changed:
-            where = changed.get(path, "space")
-            raise RecipeError(f"{source}: hold.by: {path}: is solved for, and {where} sets it; do one of them")
-    for path, domain in _all_domains(domains):
-        if isinstance(domain, Same) and domain.label not in labels:
-            raise RecipeError(f"{source}: space: {path}: label {domain.label!r} is defined nowhere")
-
-
-def _all_domains(domains: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Domain]]:
-    for path, domain in domains.items():
-        if isinstance(domain, Domain):
-            yield f"{prefix}{path}", domain
-        if isinstance(domain, Kinds):
-            for kind, fields in domain.kinds.items():
-                yield from _all_domains(dict(fields), f"{prefix}{path}.{kind}.")
-
-
-def _check_arms(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
-    for name, changes in file.arms.items():
-        config = copy.deepcopy(base)
-        _change(config, changes, f"{source}: arms: {name}")
-        validate(config, f"{source}: arms: {name}")
-
-
-def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], task: Task) -> None:
-    named = [("objectives", name) for name in file.objectives]
-    if file.guard is not None:
-        named.append(("guard.metric", file.guard.metric))
-    if file.hold is not None:
-        for metric in file.hold.budgets:
-            named.append(("hold.budgets", metric))
-            if not metric.startswith("cost/"):
-                raise RecipeError(f"{source}: hold.budgets: only a cost can be held, and {metric!r} is none")
-        for path in file.hold.paths:
-            field_at(Recipe, base, path, f"{source}: hold.by")
-    for where, name in named:
-        try:
-            known(name)
-        except ValueError as error:
-            raise RecipeError(f"{source}: {where}: {error}") from None
-        if name == "val/bits_per_byte" and task.bits_per_byte is None:
-            raise RecipeError(f"{source}: {where}: the task {task.kind!r} is no text and has no val/bits_per_byte")
-    watched = file.guard.metric if file.guard is not None else next(iter(file.objectives))
-    if read_pruner(file.pruner).kind != NO_PRUNER and watched not in VALIDATED:
-        raise RecipeError(
-            f"{source}: pruner: no validation reports {watched}, so nothing would be pruned; expected an objective "
-            f"or a guard among {', '.join(VALIDATED)}"
-        )
-    if read_pruner(file.pruner).kind != NO_PRUNER and len(file.objectives) > 1 and file.guard is None:
-        raise RecipeError(
-            f"{source}: pruner: Optuna cannot prune by several objectives; expected a guard: {{metric: val/loss}}"
-        )
-
-
-def _constraint(source: Path, text: str, recipe: Recipe, domains: dict[str, Domain]) -> Constraint:
-    try:
-        constraint = parse(text)
-        for name in constraint.names:
-            if name not in constraint.metrics:
-                check_name(name, recipe, domains)
-        for metric in constraint.metrics:
-            if metric.removeprefix("cost/") in DECODING and not cost(recipe).decodes:
-                raise ValueError(f"{text!r}: the mask lets positions read later ones, so nothing is decoded")
-    except ValueError as error:
-        raise RecipeError(f"{source}: constraints: {error}") from None
-    return constraint

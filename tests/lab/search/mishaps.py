@@ -13,6 +13,7 @@ from pathlib import Path
 import optuna
 from mlflow import MlflowClient
 
+from mythos_lab.search import ledger
 from mythos_lab.training import run
 from mythos_lab.training.callbacks import Checkpoints, Milestones
 
@@ -73,10 +74,6 @@ def _fill_at(name):
     return fill
 
 
-def _is_retry(study, params, user_attrs=None, **keywords):
-    return "retry_of" in (user_attrs or {})
-
-
 if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts them
     _wrap(MlflowClient, "create_run", after=_kill_at("killed after MLflow made the run"))
     _wrap(Checkpoints, "keep", before=_fill_at("disk full under a checkpoint"))
@@ -90,4 +87,4 @@ if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts
         ),
     )
     _wrap(optuna.Study, "tell", before=_kill_at("killed between a run's end and the study's"))
-    _wrap(optuna.Study, "enqueue_trial", after=_kill_at("killed as it hands the trial back", _is_retry))
+    _wrap(ledger, "queue_again", before=_kill_at("killed as it hands the trial back"))

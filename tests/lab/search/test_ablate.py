@@ -110,19 +110,23 @@ def test_budgets_metric_and_seeds_stand_in_the_file():
 
 
 def test_every_arm_finds_its_learning_rate_first():
-    file = planned("gated_loop")
-    tuning = retuned(file, 3e-3, [0.5, 2.0])
+    file, recipe = planned("gated_loop"), load_recipe("gated_loop", ["training.optimizer.lr=3e-3"])
+    tuning = retuned(file, recipe, [0.5, 2.0])
     assert (
-        set(tuning["arms"]) == {f"{arm}.lr{f}" for arm in file["arms"] for f in ("0.5", "2")} and tuning["seeds"] == 1
+        set(tuning["arms"]) == {f"{arm}.lr{f}" for arm in file["arms"] for f in ("0.5", "2.0")} and tuning["seeds"] == 1
     )
     assert tuning["overrides"] != file["overrides"], "a seed that no verdict uses"
-    values = {"full.lr0.5": 0.7, "full.lr2": 0.6, "-loops.lr0.5": 0.5, "-loops.lr2": 0.6, "-update.lr2": 0.1}
-    best = with_best_rates(file, values, 3e-3)
+    values = {"full.lr0.5": 0.7, "full.lr2.0": 0.6, "-loops.lr0.5": 0.5, "-loops.lr2.0": 0.6, "-update.lr2.0": 0.1}
+    best = with_best_rates(file, recipe, [0.5, 2.0], values)
     rates = {arm: changes["training.optimizer.lr"] for arm, changes in best["arms"].items()}
     assert rates == pytest.approx({"full": 1.5e-3, "-loops": 6e-3, "-update": 6e-3})
     assert "learning rate curve" in best["declared"]
     with pytest.raises(RecipeError, match="-update was trained to its end at none"):
-        with_best_rates(file, {"full.lr2": 0.5, "-loops.lr2": 0.5}, 3e-3)
+        with_best_rates(file, recipe, [0.5, 2.0], {"full.lr2.0": 0.5, "-loops.lr2.0": 0.5})
+    near = retuned(file, recipe, [1.2345678, 1.2345679])["arms"]
+    assert len(near) == 2 * len(file["arms"])
+    found = with_best_rates(file, recipe, [1.2345678, 1.2345679], dict.fromkeys(near, 0.5))
+    assert found["arms"]["full"]["training.optimizer.lr"] == 3e-3 * 1.2345678, "no digit is lost on the way"
 
 
 @pytest.mark.parametrize(
@@ -149,3 +153,31 @@ def test_a_dry_run_lists_the_arms_and_trains_nothing(tmp_path):
         and "mythos study studies/gated_loop-ablation.yaml" in result.output
     )
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["gated_loop-ablation.yaml"]
+
+
+def test_arms_that_come_to_the_same_are_trained_once():
+    file = planned(design="pairs")
+    changes = [yaml.safe_dump(arm) for arm in file["arms"].values()]
+    assert len(set(changes)) == len(changes)
+    assert "Left out, as they come to the same: -halting-loops is -loops" in file["description"].replace(
+        "-loops-halting", "-halting-loops"
+    )
+
+
+def test_a_study_that_was_begun_keeps_its_file(tmp_path):
+    def ablate(*arguments):
+        return CliRunner().invoke(app, ["ablate", "gated_loop", "--hold", "none", "--dry-run", *arguments])
+
+    assert ablate("--seeds", "2").exit_code == 0
+    path = tmp_path / "studies" / "gated_loop-ablation.yaml"
+    assert ablate().exit_code == 0 and "seeds: 3" in path.read_text(), "nothing was begun"
+    path.with_suffix("").mkdir()
+    refused = ablate("--seeds", "4")
+    assert refused.exit_code == 2 and "was begun with other seeds; give this study a --name" in refused.stderr
+    assert "seeds: 3" in path.read_text() and ablate("--matters", "0.05").exit_code == 0
+    assert ablate("--design", "factorial").exit_code == 0 and path.with_name("gated_loop-factorial.yaml").is_file()
+
+
+def test_a_dry_run_shows_the_rates_that_would_be_tried():
+    shown = CliRunner().invoke(app, ["ablate", "gated_loop", "--retune", "0.5,1", "--dry-run"])
+    assert shown.exit_code == 0 and "full.lr0.5" in shown.output and "gated_loop-ablation-rates" in shown.output

@@ -72,7 +72,7 @@ def test_a_study_of_200_trials_survives_kills_a_crash_of_its_database_and_full_d
     left = Counter(t.user_attrs["outcome"] for t in trials if not is_settled(t))
     assert left["killed"] >= len(WHEN) - 1 and set(left) <= {"killed", "surplus"}
     full = [t for t in trials if "No space left on device" in t.user_attrs.get("reason", "")]
-    assert len(full) == 1, "the other one's worker is killed before it can say so"
+    assert len(full) == 2
     check_that_mlflow_agrees(done)
 
 

@@ -11,10 +11,10 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.recipe.errors import RecipeError, WorkersLost
+from mythos_lab.recipe.errors import Misplaced, RecipeError, WorkersLost
 from mythos_lab.search.engines import Engine, make_engine
 from mythos_lab.search.engines.local import Local
-from mythos_lab.search.engines.remote import Assignment, Channel, Misplaced, Needs, give
+from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.ledger import ATTEMPT, MAX_ATTEMPTS, hand_back, settle, take
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import load_space
@@ -85,6 +85,30 @@ def test_workers_that_keep_dying_end_the_study_and_a_settled_trial_forgives(job)
         engine.count_death("the log says why")
 
 
+def test_no_worker_is_started_while_other_machines_hold_what_is_left(job, monkeypatch):
+    started = []
+
+    class Process:
+        returncode = 0
+
+        def poll(self):
+            return self.returncode
+
+    monkeypatch.setattr(Local, "_start", lambda self, index: started.append(index) or Process())
+    engine = Local(job)
+    theirs = [take(job.study, 4) for _ in range(3)]
+    engine.tend()
+    engine.tend()  # the first found nothing and has ended: one trial is left, and nobody has it
+    assert started == [0, 0]
+    last = take(job.study, 4)
+    engine.tend()
+    assert started == [0, 0] and engine.is_idle()
+    hand_back(job.study, theirs[0], "gone")
+    engine.tend()
+    assert started == [0, 0, 0]
+    settle(job.study, last, TrialState.COMPLETE, "complete", values=[1.0])
+
+
 def test_a_study_whose_workers_keep_dying_ends_with_the_place_where_they_say_why(tmp_path, monkeypatch):
     write(tmp_path, **fields("dying", 12))
     monkeypatch.setattr("mythos_lab.search.study._POLL_SECONDS", 0.01)
@@ -143,9 +167,11 @@ def test_a_trial_needs_its_threads_for_each_device(tmp_path):
         declared = fields("needs", 12)
         return Needs.of(write(tmp_path, **{**declared, "overrides": [*declared["overrides"], *overrides]}))
 
-    assert needs() == Needs(cpus=1, gpus=None)
-    assert needs("training.accelerator=cpu", "training.num_devices=2", "training.num_threads=3") == Needs(6, 0)
-    assert needs("training.accelerator=gpu", "training.num_devices=4") == Needs(4, 4)
+    assert needs() == Needs(cpus=1, gpus=1, if_any=True)
+    assert needs("training.accelerator=cpu", "training.num_devices=2", "training.num_threads=3") == Needs(
+        6, 0, if_any=False
+    )
+    assert needs("training.accelerator=gpu", "training.num_devices=4") == Needs(4, 4, if_any=False)
 
 
 def test_a_machine_that_logs_elsewhere_takes_no_part(tmp_path, monkeypatch):

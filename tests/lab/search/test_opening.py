@@ -1,9 +1,12 @@
 """A grid's points wait a few at a time, and each is taken once."""
 
+import optuna
+import pytest
 from optuna.trial import TrialState
 
+from mythos_lab.recipe import RecipeError
 from mythos_lab.search.ledger import is_settled, settle, take
-from mythos_lab.search.opening import enqueue_grid, open_study
+from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
 from tests.lab.search.tiny import write
 
 POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}
@@ -58,3 +61,39 @@ def test_arms_begin_with_the_first_and_come_once_whatever_number_is_asked_for(tm
             space.candidate(trial)
             settle(study, trial, TrialState.COMPLETE, "complete", values=[1.0])
     assert [t.params["arm"] for t in study.get_trials()] == ["full", "deep", "wide"]
+
+
+def test_a_grid_takes_what_a_sampler_has_left_and_repeats_nothing(tmp_path):
+    lr = {"training.optimizer.lr": {"float": [0.001, 0.1], "step": 0.011}}
+    space = write(tmp_path, space={**lr, "model.core.depth": {"int": [1, 2]}})
+    assert space.num_points == 20
+    study = open_study(space, 8)
+    study.sampler = optuna.samplers.RandomSampler(seed=0)
+    for _ in range(8):
+        space.candidate(trial := take(study, 8))
+        settle(study, trial, TrialState.COMPLETE, "complete", values=[0.0])
+    repeats = 8 - len({tuple(t.params.items()) for t in study.get_trials()})
+    assert num_repeats(study, space) == repeats > 0, "of the seed's draws"
+    wanted = space.num_trials(100) + repeats
+    study = open_study(space, wanted)
+    enqueue_grid(study, space, wanted)
+    assert len(waiting(study)) == 12 + repeats
+    while trial := take(study, wanted):
+        space.candidate(trial)
+        settle(study, trial, TrialState.COMPLETE, "complete", values=[0.0])
+    found = [tuple(round(v, 9) for v in t.params.values()) for t in study.get_trials()]
+    assert len(found) == wanted and len(set(found)) == 20
+
+
+def test_finding_a_study_writes_nothing(tmp_path):
+    space = write(tmp_path, space=POINTS)
+    with pytest.raises(RecipeError, match="the study 'tiny' has not been begun"):
+        find_study(space)
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.yaml"]
+    begun = open_study(space, 50)
+    take(begun, 50)
+    before = (space.folder / "journal.log").read_bytes()
+    found = find_study(space)
+    assert len(found.get_trials()) == 1 and (space.folder / "journal.log").read_bytes() == before
+    with pytest.raises(RecipeError, match="was begun with another space.seed"):
+        find_study(write(tmp_path, space={**POINTS, "seed": {"int": [0, 2]}}))

@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import trial as trials
 from mythos_lab.search.card import write_card
 from mythos_lab.search.comparison.arms import complete, verdicts, without_verdict
 from mythos_lab.search.holdout import as_rows, open_holdout, refuse_after_opening
-from mythos_lab.search.opening import open_study
+from mythos_lab.search.opening import find_study, open_study
 from mythos_lab.search.table import print_study
 from tests.lab.search.tiny import work_off, write
 
@@ -209,3 +210,93 @@ def test_inputs_that_follow_from_a_declared_change_are_declared_with_it(here, mo
     assert {name: set(c.undeclared) for name, c in judged.items()} == {
         "longer": {"training FLOPs"}, "larger": {"training FLOPs"}, "faster": set(),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "gain, constraint", [(0.0, "1 / loops/gain < 5"), (float("nan"), "loops/gain > 0"), (1.0, "ood/loss < 9")]
+)
+def test_a_constraint_that_a_result_cannot_be_held_against_is_violated_and_nobody_dies(
+    here, monkeypatch, capsys, gain, constraint
+):
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"loops/gain": gain}))
+    found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=[constraint]))
+    assert outcomes(found) == {0: "complete"} and not complete(found)
+    space = write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=[constraint])
+    print_study(space, found, {}, 1.0)
+    said = capsys.readouterr().out
+    assert f"trial 0 trained, and against {constraint}" in said and "no trial was trained to its end and meets" in said
+    write_card(space, found, {})
+    assert f"- trial 0 trained, and against {constraint}" in (space.folder / "card.md").read_text()
+
+
+def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monkeypatch, capsys):
+    ends = iter([(0.5, 900.0), (0.6, 950.0), (0.55, 980.0)])
+
+    def end(*_):
+        accuracy, params = next(ends)
+        return _ended(**{"val/accuracy": accuracy, "cost/params": params})
+
+    monkeypatch.setattr(trials, "_train", end)
+    objectives = {"val/accuracy": "maximize", "cost/params": "minimize"}
+    space = write(here, space={"model.core.depth": {"int": [1, 3]}}, sampler="grid", objectives=objectives)
+    found = work_off(space)
+    print_study(space, found, {}, 1.0)
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["trial", "val/accuracy", "cost/params", "depth"] in rows
+    assert [row[0] for row in rows if len(row) == 4 and row[0].rstrip("*").isdigit()] == ["1*", "2", "0*"]
+    write_card(space, found, {})
+    assert "| trial | model.core.depth | val/accuracy | cost/params |" in (space.folder / "card.md").read_text()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_an_objective_that_is_no_number_fails_its_trial(here, monkeypatch, value):
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"val/accuracy": value}))
+    found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}))
+    assert outcomes(found) == {0: "failed"}
+    assert found.get_trials()[0].user_attrs["reason"] == f"val/accuracy is {value}"
+
+
+def test_what_cannot_be_weighed_is_vetoed(here, monkeypatch):
+    def cannot(*_):
+        raise RecipeError("tiny.yaml: no such cost")
+
+    never_trains(monkeypatch)
+    monkeypatch.setattr("mythos_lab.search.veto.cost_metric", cannot)
+    found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=["cost/params < 1"]))
+    assert outcomes(found) == {0: "vetoed"} and "no such cost" in found.get_trials()[0].user_attrs["reason"]
+
+
+def test_a_folder_that_holds_another_recipes_run_ends_the_study_and_blames_no_trial(here):
+    space = write(here, arms={"full": {}}, name="other")
+    work_off(space)
+    (here / "studies" / "other").rename(here / "studies" / "tiny")
+    (here / "studies" / "tiny" / "journal.log").unlink()
+    space = write(here, space={"training.optimizer.lr": {"choice": [1e-3, 2e-3]}}, sampler="grid")
+    with pytest.raises(Misplaced, match="holds a run of another recipe"):
+        work_off(space)
+    shown = CliRunner().invoke(app, ["study", "tiny.yaml"])
+    assert shown.exit_code == 2 and "holds a run of another recipe" in shown.stderr
+    assert len(shown.stderr.strip().splitlines()) == 1
+    found = find_study(space).get_trials()
+    assert {t.user_attrs.get("outcome") for t in found} <= {"killed", "complete", None}
+    assert not any(t.user_attrs.get("blamed") for t in found)
+
+
+def test_the_holdout_opens_at_the_end_and_only_what_can_be_read(here, monkeypatch):
+    space = write(here, arms={"full": {}, "deep": {"model.core.depth": 2}})
+    study = work_off(space)
+    study.set_user_attr("num_trials", 3)
+    with pytest.raises(RecipeError, match="2 of 3 trials have ended and 0 run; .* with --trials 2"):
+        open_holdout(space, study)
+    study.set_user_attr("num_trials", 2)
+    running = study.ask()
+    with pytest.raises(RecipeError, match="2 of 2 trials have ended and 1 run"):
+        open_holdout(space, study)
+    study.tell(running, state=TrialState.FAIL)
+    weights = space.folder / "trials/0001/seed-0/model.safetensors"
+    weights.rename(here / "elsewhere")
+    with pytest.raises(RecipeError, match="it has no model.safetensors"):
+        open_holdout(space, study)
+    assert "holdout_opened" not in study.user_attrs
+    (here / "elsewhere").rename(weights)
+    assert not open_holdout(space, study).before

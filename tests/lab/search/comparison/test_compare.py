@@ -13,6 +13,7 @@ from mythos_kernels.dispatch import backend
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.search.comparison.compare import compare, judge
+from mythos_lab.search.comparison.input_names import INPUTS
 from mythos_lab.search.comparison.inputs import differences, read_arm, unequal
 from mythos_lab.tracking.environment import environment
 from mythos_lab.training.data import order_of
@@ -168,6 +169,11 @@ def test_other_seeds_and_initial_weights_are_inputs_too(runs):
         set(found) == {"seeds", "initial weights"}
         and "shared parameters begin otherwise" in found["initial weights"][0]
     )
+
+
+def test_every_input_has_its_name_among_those_that_can_be_declared(runs):
+    arm = read_arm([runs["plain", 0]])
+    assert {*arm.inputs[0], "seeds", "initial weights"} == set(INPUTS) and len(INPUTS) == len(set(INPUTS))
 
 
 def test_better_is_withheld_while_anything_undeclared_differs(runs, tmp_path):

@@ -135,6 +135,25 @@ def test_every_space_in_the_tree_has_candidates_that_may_train(name):
         ({"space": {"model.core.depth": {"choice": [1, 2], "log": True}}}, "log has no meaning"),
         ({"space": {"model.core.depth": {"int": [1, 4], "setp": 2}}}, "did you mean 'step'"),
         ({"space": {"model.core.depth": {"int": [1, 4], "step": 0}}}, "step must be positive"),
+        ({"space": {"model.core.depth": {"int": [1, 4], "step": "two"}}}, "step: expected a number, found 'two'"),
+        ({"space": {"model.core.depth": {"int": [1, 4], "prior": 1.5}}}, "prior 1.5 is not in [1, 4]"),
+        ({"space": {"model.core.depth": {"int": [1, 5], "step": 2, "prior": 2}}}, "is not in [1, 5] by steps of 2"),
+        ({"space": {"model.core.depth": {"int": [1, 4], "prior": None}}}, "prior=None is no number"),
+        ({"space": {"model.core.depth": {"int": [1, 4], "prior": [2]}}}, "prior=[2] is no number"),
+        ({"space": {"model.core.depth": {"int": [1, 4], "prior": 2, "confidence": ["high"]}}}, "unknown confidence"),
+        ({"space": {"model.core.injection": {"kinds": {"lti": {}}, "prior": ["lti"]}}}, "none of the kinds"),
+        ({"space": {"model.core.depth": {"float": [1, 4]}}}, "the field takes whole numbers"),
+        (
+            {"space": {
+                "model.core.loops": {"fixed": {"num_loops": {"int": [1, 2], "label": "n"}}, "uniform": {}},
+                "model.core.depth": {"label": "n"},
+            }},
+            "label 'n' is defined under model.core.loops.fixed, and exists only where that is chosen",
+        ),
+        (
+            {"space": {"model.core.loops": {"fixed": {}}}, "arms": {"a": {"model.core.loops.high": 3}}},
+            "model.core.loops: also varies as arms: a",
+        ),
         ({"space": {"model.core.depth": {"label": "none"}}}, "label 'none' is defined nowhere"),
         ({"space": {"model.core.injection": {"kinds": {"lti": {}}, "prior": "add"}}}, "none of the kinds"),
         ({"space": {"model.core.loops": {"fixed": {}}, "model.core.loops.low": {"int": [1, 2]}}}, "vary one of them"),
@@ -142,12 +161,25 @@ def test_every_space_in_the_tree_has_candidates_that_may_train(name):
         ({"arms": {"a": {"model.core.dpeth": 3}}}, "did you mean 'depth'"),
         ({"arms": {"a": {"model.core.depth": 0}}}, "arms: a: model.core.depth: input should be greater"),
         ({"constraints": ["core.dpeth < 3"]}, "did you mean 'core.depth'"),
+        ({"constraints": ["core.loops.high.foo < 3"]}, "unknown field 'core.loops.high.foo'"),
+        ({"constraints": ["core.update < 2"]}, "have no order"),
+        ({"constraints": ["core.injection != 'ltii'"]}, "core.injection is never 'ltii'; did you mean 'lti'"),
+        ({"constraints": ["core.loops.kind in ['uniform', 'fixd']"]}, "is never 'fixd'; did you mean 'fixed'"),
         ({"constraints": ["cost/parms < 3"]}, "did you mean 'cost/params'"),
         ({"constraints": ["cost/cache_bytes < 1e6"]}, "so nothing is decoded"),
         ({"guard": {"metric": "val/loss"}}, "without a pruner it has no effect"),
         ({"declared": ["parameters"]}, "only declared arms are given verdicts"),
+        ({"matters": 0.02}, "matters: only declared arms are given verdicts"),
+        ({"declared": ["paramters"], "arms": {"a": {}}}, "declared: 'paramters' is no input of a run; did you mean 'parameters'"),
+        ({"declared": ["model.core.dept"], "arms": {"a": {}}}, "is no input of a run"),
+        ({"objectives": {"test/accuracy": "maximize"}}, "is what mythos holdout measures, once, at the end"),
+        ({"objectives": {"knockout/injection": "maximize"}, "overrides": ["evaluation.knockouts=false"]}, "evaluation.knockouts is false"),
+        ({"constraints": ["ood/loss < 1"], "overrides": ["evaluation.ood=false"]}, "evaluation.ood is false"),
+        ({"constraints": ["ood/loss < 1"], "overrides": ["task.ood_range=0"]}, "no samples out of distribution"),
+        ({"constraints": ["rho(A) < 1"]}, "the metric is stability/rho_A"),
         ({"sampler": {"kind": "tpe", "n_startup": 3}}, "did you mean 'n_startup_trials'"),
         ({"sampler": "cmaes", "space": {"model.core.injection": "any"}}, "cmaes"),
+        ({"sampler": {"kind": "nsgaii", "population_size": 50}}, "population_size=50 of 20 trials are random"),
         ({"sampler": "grid", "space": {"training.optimizer.lr": {"float": [1e-4, 1e-2]}}}, "no finite number"),
         ({"pruner": "loop_awre"}, "did you mean 'loop_aware'"),
         ({"trials": 0}, "greater than or equal to 1"),
@@ -159,7 +191,7 @@ def test_a_mistake_is_one_line(space, change, said):
             **{"space": {"model.core.depth": {"int": [1, 4]}}, **change}
             if "arms" not in change or "space" in change
             else change
-        )
+        ).num_trials()
     assert said in str(caught.value) and len(caught.value.lines) == 1, str(caught.value)
 
 
@@ -202,3 +234,21 @@ def test_every_sample_validates_and_every_point_is_reached(space, written, data)
 
 def _candidate(space, point):
     return yaml.safe_dump(space.candidate(optuna.trial.FixedTrial(point)))
+
+
+def test_a_sampler_that_cannot_do_with_the_files_number_may_do_with_another(space):
+    found = space({"model.core.depth": {"int": [1, 400]}}, sampler={"kind": "nsgaii", "population_size": 50})
+    assert found.num_trials(200) == 200
+    with pytest.raises(RecipeError, match="population_size=50 of 20 trials"):
+        found.num_trials()
+
+
+def test_a_label_may_be_shared_below_the_kind_that_defines_it(space):
+    loops = {"uniform": {"low": {"int": [2, 3], "label": "n"}, "high": {"label": "n"}}, "fixed": {"num_loops": 2}}
+    found = space({"model.core.loops": loops})
+    assert found.num_points == len(found.points) == 3
+
+
+def test_what_is_declared_is_an_input_or_a_field_of_whatever_kind(space):
+    names = ["parameters", "model", "model.core.injection.margin", "training.optimizer.lr", "task"]
+    assert space(arms={"a": {}}, declared=names).file.declared == names
