@@ -97,11 +97,12 @@ def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: st
     if _past(study).is_doubled(left, study.get_trials(deepcopy=False)):
         settle(study, left, TrialState.FAIL, SURPLUS)
         return
-    if _knows(left) and int(left.user_attrs.get(ATTEMPT, 0)) + lost >= MAX_ATTEMPTS:
+    blamed = lost and bool(left.params)  # of a trial that nobody has looked into nobody can have died
+    if int(left.user_attrs.get(ATTEMPT, 0)) + blamed >= MAX_ATTEMPTS:
         settle(study, left, TrialState.FAIL, "failed", f"{MAX_ATTEMPTS} workers were lost with it; last: {reason}")
         return
     try:
-        study._storage.set_trial_user_attr(left._trial_id, BLAMED, lost)
+        study._storage.set_trial_user_attr(left._trial_id, BLAMED, blamed)
     except optuna.exceptions.UpdateFinishedTrialError:
         return
     if settle(study, left, TrialState.FAIL, KILLED, reason):

@@ -56,7 +56,7 @@ class Local(Engine):
 
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         # Two spinning thread pools on the same cores are five to ten times slower than one.
-        threads = str(max(1, (os.cpu_count() or 1) // self.job.num_workers))
+        threads = str(max(1, _num_cpus() // self.job.num_workers))
         environment = {"OMP_NUM_THREADS": threads, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
         space = self.job.space
         if space.storage is not None:  # not among the arguments, which every user of the machine can list
@@ -69,3 +69,8 @@ class Local(Engine):
 
     def _log(self, index: int) -> Path:
         return self.job.space.folder / f"worker-{index}.log"
+
+
+def _num_cpus() -> int:
+    """Cores that this process may use: fewer than there are, in a container or under a batch system."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -28,10 +28,11 @@ class House:
         study: The study.
         plan: What happens before the writes, in order: nothing; the death of who writes; or acts of others, during
             which it sleeps, so that it gives no signs of life, or does not.
+        wanted: Trials in all.
     """
 
-    def __init__(self, study, plan):
-        self.study, self.plan = study, list(plan)
+    def __init__(self, study, plan, wanted):
+        self.study, self.plan, self.wanted = study, list(plan), wanted
         self.acting, self.asleep, self.hands = [], set(), {}
         self.lives = dict.fromkeys(range(NUM_WORKERS), 0)
         self.watch = Watch(heartbeat=-1.0)
@@ -79,7 +80,7 @@ class House:
         if event == "reap":
             self.watch.reap(self.study)
             return
-        trial = self.hands.pop(worker, None) or take(self.study, NUM_TRIALS)
+        trial = self.hands.pop(worker, None) or take(self.study, self.wanted)
         if trial is None:
             return
         if event != "die early":
@@ -114,21 +115,24 @@ def test_none_is_lost_and_none_counts_twice(grid, block):
         rng = random.Random(seed)
         events = [drawn_act(rng) for _ in range(rng.randint(5, 60))]
         plan = [drawn_break(rng) for _ in range(rng.randint(0, 300))]
-        check(grid, events, plan, doubled=rng.random() < 0.5)
+        check(grid, events, plan, rng.choice([4, NUM_TRIALS]), doubled=rng.random() < 0.5)
 
 
-def check(grid, events, plan, doubled):
+def check(grid, events, plan, wanted, doubled):
+    """So many trials are wanted at first, and all of them when the trouble is over."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=QueueOnly() if grid else optuna.samplers.RandomSampler(seed=0))
     for point in [*range(NUM_TRIALS), *range(NUM_TRIALS * doubled)] if grid else []:
         study.enqueue_trial({"x": point}, user_attrs={"point": point})
-    house = House(study, plan)
+    house = House(study, plan, wanted)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ledger, "identity", house.identity)
         patch.setattr(Watch, "_is_gone", lambda self, trial: house.is_gone(trial))
         for worker, event in events:
             house.act(worker, event)
         house.plan.clear()
+        assert sum(map(is_settled, study.get_trials())) <= wanted
+        house.wanted = NUM_TRIALS
         for _ in range(NUM_TRIALS * 10):
             house.act(0, "reap")
             for worker in range(NUM_WORKERS):

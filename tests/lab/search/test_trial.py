@@ -213,7 +213,7 @@ def test_inputs_that_follow_from_a_declared_change_are_declared_with_it(here, mo
 
 
 @pytest.mark.parametrize(
-    "gain, constraint", [(0.0, "1 / loops/gain < 5"), (float("nan"), "loops/gain > 0"), (1.0, "ood/loss < 9")]
+    "gain, constraint", [(0.0, "1 / loops/gain < 5"), (float("nan"), "loops/gain > 0"), (1.0, "halting/mean_loops < 9")]
 )
 def test_a_constraint_that_a_result_cannot_be_held_against_is_violated_and_nobody_dies(
     here, monkeypatch, capsys, gain, constraint
