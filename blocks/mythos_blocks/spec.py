@@ -178,8 +178,9 @@ def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
     A constructor that passes ``**fields`` on has those of the base class's constructor too, after its own.
     """
     fields: dict[str, Any] = {"kind": (Literal[kind], Field(default=kind, description=summary(cls)))}
-    for owner in _constructors(cls):
-        described = described_arguments(owner)
+    owners = _constructors(cls)
+    described = {name: text for owner in reversed(owners) for name, text in described_arguments(owner).items()}
+    for owner in owners:
         hints = get_type_hints(owner.__init__, include_extras=True)
         for name, parameter in inspect.signature(owner.__init__).parameters.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in fields:

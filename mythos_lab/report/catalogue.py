@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from mythos_blocks import AttentionMask, Component, LoopedTransformer, Spec
 from mythos_blocks.registry import SlotInfo, slots
-from mythos_blocks.spec import described_arguments, summary
+from mythos_blocks.spec import summary
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.recipe.flops import FlopCount
@@ -117,9 +117,8 @@ def _section(entry: Entry) -> list[str]:
 
 
 def _entry(info: SlotInfo, kind: str, cls: type[Component], recipes: list[str]) -> Entry:
-    described = described_arguments(cls)
     fields = [
-        Field(name, None if field.is_required() else _yaml(field.default), described.get(name, ""))
+        Field(name, None if field.is_required() else _yaml(field.default), field.description or "")
         for name, field in cls.Spec.model_fields.items()
         if name != "kind"
     ]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from mythos_blocks.component import Module
 from mythos_blocks.frame import Frame
+from mythos_blocks.slots import AttentionSlot, FeedforwardSlot, NormSlot
+from mythos_blocks.spec import build
+from mythos_blocks.types import Positive
 
 
 class Layer(Module):
@@ -41,3 +47,46 @@ class Branch(nn.Module):
         x = x if self.scale is None else x * self.scale.to(x.dtype)
         out: Tensor = self.dropout(x)
         return out
+
+
+class TwoBranchLayer(Layer):
+    """A layer whose attention and feed-forward, each with a norm, come back to the residual stream one after the other.
+
+    Attributes:
+        further_norms: Names of norms that a kind has besides ``attention_norm`` and ``feedforward_norm``.
+
+    Args:
+        attention: How positions read each other.
+        feedforward: What each position computes on its own.
+        norm: The normalisation, wherever one stands.
+        layer_scale: Initial value of a learned factor on each branch, per channel (LayerScale, arXiv 2103.17239; Chen
+            takes 1e-4); ``null`` for none.
+        dropout: Probability that a channel of a branch is dropped in training.
+    """
+
+    further_norms: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        attention: AttentionSlot = "gqa",
+        feedforward: FeedforwardSlot = "swiglu",
+        norm: NormSlot = "rms",
+        layer_scale: Positive | None = None,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        super().__init__()
+        self.attention = build(attention, width, max_loops)
+        self.feedforward = build(feedforward, width, max_loops)
+        self.attention_norm = build(norm, width, max_loops)
+        self.feedforward_norm = build(norm, width, max_loops)
+        for name in self.further_norms:
+            self.add_module(name, build(norm, width, max_loops))
+        self.attention_branch = Branch(width, layer_scale, dropout)
+        self.feedforward_branch = Branch(width, layer_scale, dropout)
+
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        self.attention_branch.reset()
+        self.feedforward_branch.reset()
