@@ -48,8 +48,8 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
         if past.is_doubled(trial, trials):
             settle(study, trial, TrialState.FAIL, SURPLUS)
             continue
-        is_queued = _errand(trial) is not None
-        num_before = sum(place < _place(trial) for place in past.places(trials, kept=True))
+        is_queued, own = _errand(trial) is not None, _place(trial)
+        num_before = sum(place < own for place in past.places(trials, kept=True))
         if num_before < num_trials and (is_queued or not is_grid):
             return trial
         if is_queued:  # its place may be free again before long
