@@ -10,7 +10,8 @@ import optuna
 from optuna.storages import run_grpc_proxy_server
 
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.search.storage import open_storage, without_password
+from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.storage import open_storage
 
 
 def serve(url: str, host: str, port: int) -> None:

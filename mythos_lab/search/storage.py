@@ -13,6 +13,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBSt
 from optuna.storages.journal import JournalFileBackend
 
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.urls import without_password
 
 _PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -47,13 +48,6 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         if _module(error) not in ("sqlalchemy", "psycopg", "pymysql", "grpc"):
             raise
         raise RecipeError(f"{shown}: {_in_short(error)}") from None
-
-
-def without_password(url: str) -> str:
-    """A storage's URL as it may be shown and written down: without what a database's login or options hold."""
-    scheme, slashes, rest = url.partition("://") if "://" in url else ("", "", url)
-    login, at, place = rest.rpartition("@")
-    return f"{scheme}{slashes}{login.partition(':')[0]}{at}{place}".partition("?")[0]
 
 
 def _open(url: str | None, folder: Path) -> BaseStorage:

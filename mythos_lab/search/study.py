@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Interrupted, RecipeError
+from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.card import write_card
 from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
@@ -26,7 +27,6 @@ from mythos_lab.search.holdout import refuse_after_opening
 from mythos_lab.search.ledger import clear_doubles, is_settled
 from mythos_lab.search.opening import NUM_TRIALS, enqueue_grid, num_repeats, open_study
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.storage import without_password
 from mythos_lab.search.table import print_study
 from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.search.watch import Watch

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import optuna
+from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.ledger import hand_back, take
@@ -88,7 +89,8 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # another machine took this one to be gone, and has the trial now
         except Exception as error:
-            to_blame = not (isinstance(error, Misplaced) or is_disk_full(error))
+            # A tracker that is away is no more the trial's doing than a full disk.
+            to_blame = not (isinstance(error, (Misplaced, MlflowException)) or is_disk_full(error))
             hand_back(study, trial, f"{type(error).__name__}: {error}", lost=to_blame)
             raise
     return True

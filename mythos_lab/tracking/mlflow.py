@@ -15,6 +15,9 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.urls import without_password
+
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
 _KEY = "mythos.key"
@@ -29,13 +32,20 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     """A client, and the id of the experiment, which is made where it is missing.
 
     Opening a fresh SQLite store runs its migrations, and processes that do so at once fail; so they take turns.
+
+    Raises:
+        Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again.
     """
     place = uri or default_uri()
     for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every migration of a fresh store
         logging.getLogger(name).setLevel(logging.WARNING)
-    with _turn(place):
-        client = MlflowClient(place)
-        found = client.get_experiment_by_name(experiment)
+    try:
+        with _turn(place):
+            client = MlflowClient(place)
+            found = client.get_experiment_by_name(experiment)
+    except MlflowException as error:
+        reason = " ".join(str(error).replace(place, without_password(place)).split())[:200]
+        raise Misplaced(f"tracking: {without_password(place)}: {reason}") from error
     if found is not None:
         return client, str(found.experiment_id)
     try:

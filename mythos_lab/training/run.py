@@ -24,7 +24,7 @@ from mythos_lab.recipe.mask import mask_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
-from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
+from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
 from mythos_lab.training.data import first_step_of, order_of
@@ -258,6 +258,7 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
         _note_machine(folder / ENVIRONMENT, environment(device_of(recipe, 0)), tracker)
         return tracker
+    prepare(*where)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     run_id = find_run(*where, state["key"]) if state else None
     if not state:

@@ -216,6 +216,20 @@ def test_a_device_that_is_not_here_is_refused_before_anything_is_written(tmp_pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_tracker_that_does_not_answer_is_said_in_a_line_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    before = sorted(tmp_path.rglob("*"))
+    for store, shown in (
+        ("http://me:hunter2@127.0.0.1:9", "tracking: http://me@127.0.0.1:9: "),
+        ("foo://x", "foo://x"),
+    ):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+        with pytest.raises(Misplaced) as caught:
+            run(load_recipe("gated_loop", SMALL))
+        assert shown in str(caught.value) and "hunter2" not in str(caught.value) and len(caught.value.lines) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_gated_loop_climbs_the_staircase(seed, tmp_path):

@@ -14,9 +14,9 @@ import optuna
 
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.engines.base import Job
 from mythos_lab.search.spaces.space import Space, load_space
-from mythos_lab.search.storage import without_password
 from mythos_lab.search.worker import Orders
 
 _LONGEST_POLL_SECONDS = 2.0

@@ -6,6 +6,7 @@ import os
 import pytest
 from mlflow.exceptions import MlflowException
 
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import worker
 from mythos_lab.search.ledger import is_settled
 from mythos_lab.search.opening import open_study
@@ -39,8 +40,16 @@ def test_a_full_disk_is_told_from_other_errors_behind_whatever_wraps_it(error, f
     assert is_disk_full(error) is full
 
 
-@pytest.mark.parametrize("error, num_settled", [(OSError(errno.ENOSPC, "full"), 0), (ValueError("wrong"), 1)])
-def test_trials_are_not_blamed_for_a_full_disk(error, num_settled, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "error, num_settled",
+    [
+        (OSError(errno.ENOSPC, "full"), 0),
+        (MlflowException("away"), 0),
+        (Misplaced("gone"), 0),
+        (ValueError("wrong"), 1),
+    ],
+)
+def test_trials_are_not_blamed_for_what_is_not_their_doing(error, num_settled, tmp_path, monkeypatch):
     space = write(tmp_path, space={"seed": {"int": [0, 5]}}, sampler="random", trials=1)
 
     def fail(space, study, trial, should_stop):
