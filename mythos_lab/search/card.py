@@ -47,18 +47,20 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     if file.constraints:
         lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
-    lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval.", ""]
-    lines += [*_results(space, complete(study)), ""]
+    on_front = "; * is on the front" * (len(file.objectives) > 1)
+    lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval{on_front}.", ""]
+    front = {trial.number for trial in study.best_trials} if len(file.objectives) > 1 else set()
+    lines += [*_results(space, complete(study), front), ""]
     if found:
         lines += [*_verdicts(space, found), ""]
     missing = without_verdict(space, study)
     lines += [*(f"- {name}: no verdict; {what}" for name, what in missing.items()), *([""] if missing else [])]
     lines += _left_out(trials)
-    lines += [f"- trial {number} trained, and against {', '.join(t)}" for number, t in violated(study).items()]
+    lines += [f"- trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
+def _results(space: Space, done: list[FrozenTrial], front: set[int]) -> Iterable[str]:
     objectives = list(space.file.objectives)
     names = sorted({name for trial in done for name in trial.params})
     params_too = "cost/params" not in objectives
@@ -68,7 +70,7 @@ def _results(space: Space, done: list[FrozenTrial]) -> Iterable[str]:
         means = [shown_mean(values) for values in values_by_seed(trial, objectives)]
         params = [_short(trial.params.get(name, "")) for name in names]
         size = [f"{trial.user_attrs.get('cost/params', 0):,.0f}"] * params_too
-        yield _row([str(trial.number), *params, *means, *size])
+        yield _row([f"{trial.number}{'*' * (trial.number in front)}", *params, *means, *size])
 
 
 def _verdicts(space: Space, found: Mapping[str, Comparison]) -> Iterable[str]:

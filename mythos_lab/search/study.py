@@ -68,8 +68,9 @@ def run_study(
         refuse_after_opening(space, study)
     named, reason = space.sampler(num_trials)
     print(f"sampler: {named.kind} ({reason})")
-    if named.kind == "grid":
-        num_trials += num_repeats(study, space)
+    if named.kind == "grid" and (repeats := num_repeats(study, space)):
+        print(f"{repeats} of the trials before drew no point of their own, and come on top")
+        num_trials += repeats
     study.set_user_attr(NUM_TRIALS, num_trials)
     enqueue_grid(study, space, num_trials, num_workers)
     placed = make(Job(space, study, num_trials, num_workers))

@@ -171,7 +171,7 @@ def _violations(study: optuna.Study) -> list[str]:
     for number, texts in violated(study).items():
         numbers.setdefault(", ".join(texts), []).append(number)
     return [
-        f"  trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} trained, and against {texts}"
+        f"  trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} trained, but violate{'s' * (len(n) == 1)} {texts}"
         for texts, n in numbers.items()
     ]
 
@@ -181,7 +181,7 @@ def _best_table(space: Space, study: optuna.Study, done: list[FrozenTrial]) -> T
     names = sorted({name for t in done for name in t.params})
     several = len(objectives) > 1
     front = {trial.number for trial in study.best_trials} if several else set()
-    short = {name: name.removeprefix("model.").removeprefix("core.") for name in names}
+    short = {name: name.removeprefix("training.").removeprefix("model.").removeprefix("core.") for name in names}
     title = "arms" if space.file.arms else "best trials" + f" by {objectives[0]}; * on the front" * several
     shown = ["trial", *objectives, *(["cost/params"] if "cost/params" not in objectives else []), *short.values()]
     table = _table(*shown, title=title)

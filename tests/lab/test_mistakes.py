@@ -143,6 +143,7 @@ SPACES = [
         {"hold": {"budgets": {"cost/params": 10}, "by": "model.width"}},
         "hold.by: model.width: is solved for, and space sets it",
     ),
+    ({"hold": {"budgets": {"params": 10}, "by": "model.core.depth"}}, "did you mean 'cost/params'"),
     ({"hold": {"budgets": {"val/loss": 10}, "by": "model.core.depth"}}, "only a cost can be held"),
     ({"trils": 3}, "did you mean 'trials'"),
     ({"overrides": ["model.wdth=3"]}, "did you mean 'width'"),

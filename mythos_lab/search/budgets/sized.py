@@ -42,7 +42,8 @@ class Sized:
             declared = Recipe.model_validate(self._config)
         except ValidationError as error:
             raise from_validation(source, error) from None
-        self.start: Sizes = tuple(_value_at(declared, path) or _UNSET for path in self._paths)
+        values = [_value_at(declared, path) for path in self._paths]
+        self.start: Sizes = tuple(_UNSET if value is None else max(1, value) for value in values)
         self._recipe = lru_cache(maxsize=None)(self._built)
 
     def solve(self, budgets: Mapping[str, float], tolerance: float) -> Solution | None:

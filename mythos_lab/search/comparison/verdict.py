@@ -121,7 +121,8 @@ def half_width(values: Sequence[float]) -> float:
 
 def shown_mean(values: Sequence[float]) -> str:
     """A mean over seeds as it is shown: with half its 95 % interval where there are several."""
-    mean = f"{np.mean(values):.4g}"
+    value = float(np.mean(values))
+    mean = f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
     return mean if len(values) < 2 else f"{mean} ± {half_width(values):.2g}"
 
 

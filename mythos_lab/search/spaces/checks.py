@@ -9,7 +9,7 @@ from typing import Any
 
 from mythos_blocks import build
 from mythos_blocks.registry import suggest
-from mythos_lab.metrics import VALIDATED, known
+from mythos_lab.metrics import METRICS, VALIDATED, known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import DECODING, cost
 from mythos_lab.recipe.errors import RecipeError
@@ -111,7 +111,7 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], recipe: 
     if file.hold is not None:
         for metric in file.hold.budgets:
             named.append(("hold.budgets", metric))
-            if not metric.startswith("cost/"):
+            if metric in METRICS and not metric.startswith("cost/"):
                 raise RecipeError(f"{source}: hold.budgets: only a cost can be held, and {metric!r} is none")
         for path in file.hold.paths:
             field_at(Recipe, base, path, f"{source}: hold.by")

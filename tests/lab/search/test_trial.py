@@ -224,9 +224,9 @@ def test_a_constraint_that_a_result_cannot_be_held_against_is_violated_and_nobod
     space = write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=[constraint])
     print_study(space, found, {}, 1.0)
     said = capsys.readouterr().out
-    assert f"trial 0 trained, and against {constraint}" in said and "no trial was trained to its end and meets" in said
+    assert f"trial 0 trained, but violates {constraint}" in said and "no trial was trained to its end and meets" in said
     write_card(space, found, {})
-    assert f"- trial 0 trained, and against {constraint}" in (space.folder / "card.md").read_text()
+    assert f"- trial 0 trained, but violates {constraint}" in (space.folder / "card.md").read_text()
 
 
 def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monkeypatch, capsys):
@@ -245,7 +245,9 @@ def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monk
     assert ["trial", "val/accuracy", "cost/params", "depth"] in rows
     assert [row[0] for row in rows if len(row) == 4 and row[0].rstrip("*").isdigit()] == ["1*", "2", "0*"]
     write_card(space, found, {})
-    assert "| trial | model.core.depth | val/accuracy | cost/params |" in (space.folder / "card.md").read_text()
+    page = (space.folder / "card.md").read_text()
+    assert "| trial | model.core.depth | val/accuracy | cost/params |" in page and "* is on the front" in page
+    assert "| 1* | 2 | 0.6 | 950 |" in page and "| 2 | 3 |" in page
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
