@@ -161,6 +161,21 @@ def proxy(tmp_path):
     server.stop(None)
 
 
+@pytest.mark.parametrize("kind", ["journal", "sqlite", "proxy"])
+def test_what_pruners_go_by_survives_a_hand_back_in_every_storage(kind, proxy, tmp_path):
+    urls = {"journal": None, "sqlite": f"sqlite:///{tmp_path}/other.db", "proxy": proxy}
+    study = optuna.create_study(study_name="s", storage=open_storage(urls[kind], tmp_path))
+    trial = take(study, 1)
+    trial.suggest_float("x", 0, 1)
+    trial.report(0.5, 10)
+    trial.set_user_attr("loop_gain", {"10": 0.25})
+    hand_back(study, trial, "gone")
+    assert take(study, 1).number == 1
+    elsewhere = optuna.load_study(study_name="s", storage=open_storage(urls[kind], tmp_path))
+    again = elsewhere.get_trials()[1]
+    assert again.intermediate_values == {10: 0.5} and again.user_attrs["loop_gain"] == {"10": 0.25}
+
+
 def test_trials_behind_the_proxy_are_taken_handed_back_and_settled_once(proxy, tmp_path):
     mine = optuna.create_study(study_name="s", storage=open_storage(proxy, tmp_path))
     theirs = optuna.load_study(study_name="s", storage=open_storage(proxy, tmp_path))
