@@ -42,7 +42,7 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     overrides = " ".join(file.overrides)
     lines += [f"Recipe `{file.recipe}`{f' with `{overrides}`' if overrides else ''}.", ""]
     if (hold := space.hold) is not None:
-        held = ", ".join(f"{metric} = {value:,.4g}" for metric, value in hold.budgets.items())
+        held = ", ".join(f"{metric} = {shown_mean([float(value)])}" for metric, value in hold.budgets.items())
         lines += [f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
     if file.constraints:
         lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]

@@ -47,9 +47,9 @@ def check_file(
     """
     task: Task = build(recipe.task)
     _check_paths(source, file, domains, labels)
-    _check_arms(source, file, base)
+    arms = _check_arms(source, file, base)
     _check_metrics(source, file, base, recipe, task)
-    return tuple(_constraint(source, text, file, recipe, task, domains) for text in file.constraints)
+    return tuple(_constraint(source, text, file, [recipe, *arms], task, domains) for text in file.constraints)
 
 
 def change(config: dict[str, Any], changes: dict[str, Any], source: str) -> None:
@@ -94,14 +94,17 @@ def _all_domains(domains: dict[str, Any], prefix: str = "") -> Iterator[tuple[st
                 yield from _all_domains(dict(fields), f"{prefix}{path}.{kind}.")
 
 
-def _check_arms(source: Path, file: StudyFile, base: dict[str, Any]) -> None:
+def _check_arms(source: Path, file: StudyFile, base: dict[str, Any]) -> list[Recipe]:
+    """The recipes of the arms."""
     for name in file.declared:
         if name not in INPUTS and not has_field(Recipe, name.split(".")):
             raise RecipeError(f"{source}: declared: {name!r} is no input of a run; {suggest(name, INPUTS)}")
+    recipes = []
     for name, changes in file.arms.items():
         config = copy.deepcopy(base)
         change(config, changes, f"{source}: arms: {name}")
-        validate(config, f"{source}: arms: {name}")
+        recipes.append(validate(config, f"{source}: arms: {name}"))
+    return recipes
 
 
 def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], recipe: Recipe, task: Task) -> None:
@@ -153,15 +156,16 @@ def _never_measured(name: str, file: StudyFile, recipe: Recipe, task: Task) -> s
 
 
 def _constraint(
-    source: Path, text: str, file: StudyFile, recipe: Recipe, task: Task, domains: dict[str, Domain]
+    source: Path, text: str, file: StudyFile, recipes: list[Recipe], task: Task, domains: dict[str, Domain]
 ) -> Constraint:
+    """A constraint, read; the first of the recipes is the one that varies, the others are its arms."""
     try:
         constraint = parse(text)
-        check_constraint(constraint, recipe, domains)
+        check_constraint(constraint, recipes, domains)
         for metric in constraint.metrics:
-            if metric.removeprefix("cost/") in DECODING and not cost(recipe).decodes:
+            if metric.removeprefix("cost/") in DECODING and not cost(recipes[0]).decodes:
                 raise ValueError(f"{text!r}: the mask lets positions read later ones, so nothing is decoded")
-            if reason := _never_measured(metric, file, recipe, task):
+            if reason := _never_measured(metric, file, recipes[0], task):
                 raise ValueError(f"{text!r}: {reason}")
     except ValueError as error:
         raise RecipeError(f"{source}: constraints: {error}") from None

@@ -16,6 +16,7 @@ from mythos_lab.recipe.paths import field_at, get_path, slot_of
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.spaces.domains import Domain, Kinds
 from mythos_lab.search.spaces.expression import Constraint
+from mythos_lab.search.spaces.reading import members_of
 
 _PREFIXES = ("", "model.", "model.core.", "training.")
 """Where a field may stand whose path is given in short, in the order in which it is looked for."""
@@ -58,36 +59,35 @@ def known_values(names: Iterable[str], recipe: Recipe, model: Any = None) -> dic
     return found
 
 
-def check_constraint(constraint: Constraint, recipe: Recipe, domains: Mapping[str, Domain]) -> None:
+def check_constraint(constraint: Constraint, recipes: Sequence[Recipe], domains: Mapping[str, Domain]) -> None:
     """Make sure that what a constraint says has a meaning, in the recipe or with a kind that the search may choose.
+
+    Args:
+        constraint: The constraint.
+        recipes: The one that varies, and its declared arms.
+        domains: What varies.
 
     Raises:
         ValueError: It has a field that nothing has, compares one with what it cannot be, or reckons with a name.
     """
     fields = [name for name in constraint.names if name not in constraint.metrics]
     for name in fields:
-        check_name(name, recipe, domains)
-    values = known_values(fields, recipe)
-    constraint.check_types({name: value for name, value in values.items() if value is not None})
+        if not any(known_values([name], recipe) for recipe in recipes) and not _in_a_branch(name, domains):
+            raise ValueError(_unknown(name, recipes[0]))
+    for recipe in recipes:
+        values = known_values(fields, recipe)
+        constraint.check_types({name: value for name, value in values.items() if value is not None})
     for name, word in constraint.words():
-        if (slot := _slot_at(name, recipe)) is not None and word not in slot_info(slot).kinds:
-            raise ValueError(f"{constraint.text!r}: {name} is never {word!r}; {suggest(word, slot_info(slot).kinds)}")
+        known = _words_of(name, recipes[0])
+        if known and word not in known:
+            raise ValueError(f"{constraint.text!r}: {name} is never {word!r}; {suggest(word, known)}")
 
 
-def check_name(name: str, recipe: Recipe, domains: Mapping[str, Domain]) -> None:
-    """Make sure that a name means something, in the recipe or with a kind that the search may choose.
-
-    Raises:
-        ValueError: It does not; the nearest field is named.
-    """
-    try:
-        value_of(name, recipe)
-    except LookupError:
-        if not _in_a_branch(name, domains):
-            fields = [path for prefix in _PREFIXES for path in _below(recipe.model_dump(mode="json"), prefix)]
-            near = difflib.get_close_matches(name, fields, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "expected a path such as core.depth, or a metric"
-            raise ValueError(f"unknown field {name!r}; {hint}") from None
+def _unknown(name: str, recipe: Recipe) -> str:
+    fields = [path for prefix in _PREFIXES for path in _below(recipe.model_dump(mode="json"), prefix)]
+    near = difflib.get_close_matches(name, fields, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else "expected a path such as core.depth, or a metric"
+    return f"unknown field {name!r}; {hint}"
 
 
 def _in_a_branch(name: str, domains: Mapping[str, Domain]) -> bool:
@@ -114,13 +114,16 @@ def has_field(spec: type[BaseModel], path: Sequence[str]) -> bool:
     return slot is not None and any(has_field(lookup(slot, kind).Spec, path[1:]) for kind in slot_info(slot).kinds)
 
 
-def _slot_at(name: str, recipe: Recipe) -> str | None:
-    """The slot that a name is, with ``.kind`` or without."""
+def _words_of(name: str, recipe: Recipe) -> list[str]:
+    """The words that a name may be: the kinds of its slot, with ``.kind`` or without, or a field's few values."""
     config = recipe.model_dump(mode="json")
     for prefix in _PREFIXES:
         with contextlib.suppress(RecipeError):
-            return slot_of(field_at(Recipe, config, (prefix + name).removesuffix(".kind"), ""))
-    return None
+            field = field_at(Recipe, config, (prefix + name).removesuffix(".kind"), "")
+            if (slot := slot_of(field)) is not None:
+                return list(slot_info(slot).kinds)
+            return [member for member in members_of(field) if isinstance(member, str)]
+    return []
 
 
 def _below(dumped: Mapping[str, Any], prefix: str) -> list[str]:

@@ -79,7 +79,7 @@ def _read(
             raise RecipeError(f"{where}: kinds: expected a mapping of kinds, found {written!r}")
         return Kinds(slot, {k: _sub_space(slot, k, sub or {}, where, labels) for k, sub in kinds.items()}, **common)
     if form == "choice":
-        values = _members(field) if written == ANY else written
+        values = members_of(field) if written == ANY else written
         if not isinstance(values, list) or not values:
             raise RecipeError(f"{where}: choice: expected a list, found {written!r}")
         if any(values.index(item) != i for i, item in enumerate(values)):
@@ -132,7 +132,7 @@ def _prior(options: dict[str, Any], where: str) -> Prior | None:
 def _everything(field: FieldInfo, slot: str | None, where: str) -> Domain:
     if slot is not None:
         return Kinds(slot, {kind: {} for kind in slot_info(slot).kinds})
-    if members := _members(field):
+    if members := members_of(field):
         return Choice(members)
     whole = next((member for member in _types(field.annotation) if member in (int, float)), None)
     if whole is None:
@@ -140,7 +140,7 @@ def _everything(field: FieldInfo, slot: str | None, where: str) -> Domain:
     return Range(whole is int, *_bounds("int" if whole is int else "float", field, ANY, False, where))
 
 
-def _members(field: FieldInfo) -> list[Any]:
+def members_of(field: FieldInfo) -> list[Any]:
     """The values of a field of few: those of a literal, or true and false."""
     members: list[Any] = []
     for type_ in _types(field.annotation):
@@ -217,7 +217,7 @@ def _sub_space(slot: str, kind: str, fields: Any, where: str, labels: dict[str, 
         if field is None:
             raise RecipeError(f"{where}.{kind}: unknown field {name!r}; {suggest(name, known)}")
         inside = f"{where}.{kind}.{name}"
-        varies = isinstance(value, dict) or (value == ANY and ANY not in _members(field))
+        varies = isinstance(value, dict) or (value == ANY and ANY not in members_of(field))
         parsed[name] = (
             read_domain(field, value, inside, labels) if varies else _valid(field, value, inside, strict=False)
         )

@@ -164,6 +164,7 @@ def test_every_space_in_the_tree_has_candidates_that_may_train(name):
         ({"constraints": ["core.loops.high.foo < 3"]}, "unknown field 'core.loops.high.foo'"),
         ({"constraints": ["core.update < 2"]}, "have no order"),
         ({"constraints": ["core.injection != 'ltii'"]}, "core.injection is never 'ltii'; did you mean 'lti'"),
+        ({"constraints": ["training.precision == 'bfloat'"]}, "training.precision is never 'bfloat'; did you mean 'bfloat16'"),
         ({"constraints": ["core.loops.kind in ['uniform', 'fixd']"]}, "is never 'fixd'; did you mean 'fixed'"),
         ({"constraints": ["cost/parms < 3"]}, "did you mean 'cost/params'"),
         ({"constraints": ["cost/cache_bytes < 1e6"]}, "so nothing is decoded"),
@@ -252,3 +253,10 @@ def test_a_label_may_be_shared_below_the_kind_that_defines_it(space):
 def test_what_is_declared_is_an_input_or_a_field_of_whatever_kind(space):
     names = ["parameters", "model", "model.core.injection.margin", "training.optimizer.lr", "task"]
     assert space(arms={"a": {}}, declared=names).file.declared == names
+
+
+def test_a_constraint_may_name_a_field_that_an_arm_alone_has(space):
+    arms = {"none": {}, "lti": {"model.core.injection": {"kind": "lti", "margin": 0.1}}}
+    assert space(arms=arms, constraints=["core.injection.margin < 0.2"]).constraints
+    with pytest.raises(RecipeError, match="unknown field 'core.injection.margn'"):
+        space(arms=arms, constraints=["core.injection.margn < 0.2"])
