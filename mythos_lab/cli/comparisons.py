@@ -108,7 +108,7 @@ def ablate(
     """
     with one_line_errors():
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.search.ablate import ablation, retuned, with_best_rates, write
+        from mythos_lab.search.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.search.comparison.arms import values_by_arm
 
         composed = load_recipe(recipe, overrides or [])
@@ -127,6 +127,8 @@ def ablate(
             declared=declare or [],
         )
         rates = _numbers(retune) if retune else []
+        if rates:
+            check_begun(file, rates_to_come=True)
         space = write(retuned(file, composed, rates) if rates else file)
         from mythos_lab.search.table import print_arms
 

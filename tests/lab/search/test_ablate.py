@@ -10,7 +10,8 @@ from mythos_blocks.registry import slot_info
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.files import names
-from mythos_lab.search.ablate import DESIGNS, ablation, parts, retuned, with_best_rates
+from mythos_lab.search.ablate import ablation, retuned, with_best_rates
+from mythos_lab.search.designs import DESIGNS, parts
 from mythos_lab.search.spaces.space import load_space
 
 MYTHOS = {"feedforward", "loops", "injection", "depth_signal", "depth_adapter", "halting"}
@@ -175,6 +176,9 @@ def test_a_study_that_was_begun_keeps_its_file(tmp_path):
     refused = ablate("--seeds", "4")
     assert refused.exit_code == 2 and "was begun with other seeds; give this study a --name" in refused.stderr
     assert "seeds: 3" in path.read_text() and ablate("--matters", "0.05").exit_code == 0
+    retuned = ablate("--retune", "0.5,1")
+    assert retuned.exit_code == 2 and "was begun with other arms" in retuned.stderr, "before any rate is tried"
+    assert [p.name for p in path.parent.glob("*.yaml")] == ["gated_loop-ablation.yaml"]
     assert ablate("--design", "factorial").exit_code == 0 and path.with_name("gated_loop-factorial.yaml").is_file()
 
 
