@@ -56,10 +56,10 @@ class Comparison:
             )
         size = f"{v.difference:+.4g}, 95 % interval {v.low:+.4g} to {v.high:+.4g}, p = {v.p_adjusted:.2g}"
         if v.outcome == "not enough seeds":
-            return (
-                f"not enough seeds to tell: {metric} {size} with {seeds}; where they scatter like these, "
-                f"a true difference of {v.detectable:.2g} would be found in 4 of 5 such comparisons"
-            )
+            found = f"a true difference of {v.detectable:.2g} would be found in 4 of 5 such comparisons"
+            if metric in METRICS and METRICS[metric].unit == "share" and v.detectable > 1:
+                found = "no difference that there can be would be found in 4 of 5 such comparisons"
+            return f"not enough seeds to tell: {metric} {size} with {seeds}; where they scatter like these, {found}"
         if self.undeclared:
             nothing = v.outcome in ("no effect", "negligible")
             said = f"differs by nothing that matters ({band})" if nothing else f"is {v.outcome}"

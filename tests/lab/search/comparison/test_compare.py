@@ -247,7 +247,11 @@ def test_one_seed_and_noise_are_said_as_such(runs, tmp_path):
     assert "one seed tells nothing" in compare([runs["plain", 0]], [runs["deeper", 0]], "val/accuracy").sentence
     a = rewritten(arm(runs, "plain"), tmp_path, [0.5, 0.6, 0.4])
     b = rewritten(arm(runs, "plain"), tmp_path, [0.7, 0.5, 0.6])
-    assert "not enough seeds to tell" in compare(a, b, "val/accuracy").sentence
+    noisy = compare(a, b, "val/accuracy")
+    assert "not enough seeds to tell" in noisy.sentence
+    assert f"a true difference of {noisy.verdict.detectable:.2g} would be found in 4 of 5" in noisy.sentence
+    two = rewritten(a[:2], tmp_path, [0.9, 0.1]), rewritten(b[:2], tmp_path, [0.2, 0.8])
+    assert "no difference that there can be would be found" in compare(*two, "val/accuracy").sentence
 
 
 def test_differences_are_by_path_and_a_component_of_another_kind_is_one():
