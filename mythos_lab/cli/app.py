@@ -25,7 +25,7 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 def one_line_errors() -> Iterator[None]:
     """A user's mistake ends with one line each and status 2; what was stopped, with how to go on and its signal's.
 
-    A study whose workers keep dying ends with status 1 and the place where they say why.
+    A study whose workers keep dying ends with status 1 and the place where they say why; so does what MLflow refuses.
     """
     from mythos_lab.recipe.errors import Interrupted, RecipeError, WorkersLost
 
@@ -40,4 +40,9 @@ def one_line_errors() -> Iterator[None]:
         raise typer.Exit(2) from None
     except WorkersLost as error:
         print(error, file=sys.stderr)
+        raise typer.Exit(1) from None
+    except Exception as error:
+        if type(error).__module__.split(".")[0] != "mlflow":  # which takes long to import
+            raise
+        print(f"tracking: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         raise typer.Exit(1) from None

@@ -7,13 +7,17 @@ import sys
 import pytest
 import torch
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from mythos_lab.cli import app
 from mythos_lab.measures.evaluate import evaluate_gain
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.files import names
+from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, history
@@ -228,6 +232,21 @@ def test_a_tracker_that_does_not_answer_is_said_in_a_line_and_nothing_is_written
             run(load_recipe("gated_loop", SMALL))
         assert shown in str(caught.value) and "hunter2" not in str(caught.value) and len(caught.value.lines) == 1
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_tracker_that_goes_away_ends_a_run_with_a_line_and_the_run_goes_on_later(tmp_path, monkeypatch):
+    def gone(*_, **__):
+        raise MlflowException("the server\nis away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tracker, "artifact", gone)
+        patch.setattr(Tracker, "finish", gone)
+        ended = CliRunner().invoke(app, ["train", "gated_loop", *SMALL])
+        patch.undo()
+    assert ended.exit_code == 1 and ended.stderr.strip() == "tracking: the server is away"
+    (folder,) = (tmp_path / "runs").iterdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    assert run(load_recipe("gated_loop", SMALL), folder=folder).status == "finished"
 
 
 @pytest.mark.slow
