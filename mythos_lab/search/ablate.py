@@ -163,8 +163,8 @@ def check_begun(file: Mapping[str, Any], folder: Path = Path("studies"), *, rate
         return
     begun, now = load_space(str(path)).file.model_dump(), StudyFile.model_validate(dict(file)).model_dump()
     if rates_to_come:
-        found = all(RATE in changes for changes in begun["arms"].values())
-        begun["arms"] = found and {arm: {k: v for k, v in c.items() if k != RATE} for arm, c in begun["arms"].items()}
+        tuned = {arm: dict(changes) for arm, changes in begun["arms"].items() if RATE in changes}
+        begun["arms"] = {arm: {k: v for k, v in changes.items() if k != RATE} for arm, changes in tuned.items()}
     if changed := [field for field in DEFINING if begun[field] != now[field]]:
         raise RecipeError(
             f"{path}: was begun with other {', '.join(changed)}; give this study a --name of its own, or delete "

@@ -12,7 +12,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.report.verdicts import verdict_figure
-from mythos_lab.search.comparison.arms import complete, violated, without_verdict
+from mythos_lab.search.comparison.arms import complete, on_front, violated, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.ledger import LEFT_OUT, OUTCOME, REASON, is_settled
@@ -47,10 +47,9 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     if file.constraints:
         lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
-    on_front = "; * is on the front" * (len(file.objectives) > 1)
-    lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval{on_front}.", ""]
-    front = {trial.number for trial in study.best_trials} if len(file.objectives) > 1 else set()
-    lines += [*_results(space, complete(study), front), ""]
+    marked = "; * is on the front" * (len(file.objectives) > 1)
+    lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval{marked}.", ""]
+    lines += [*_results(space, complete(study), on_front(space, study)), ""]
     if found:
         lines += [*_verdicts(space, found), ""]
     missing = without_verdict(space, study)

@@ -7,7 +7,7 @@ split tells by how much, as long as nothing is chosen by it; so a study that has
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -59,22 +59,21 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
     Raises:
         RecipeError: The study is not finished, nothing was trained to its end, or the task has no test split.
     """
-    before = study.user_attrs.get(OPENED)
+    before, trials = study.user_attrs.get(OPENED), study.get_trials(deepcopy=False)
     if before is None:
         _check_finished(space, study)
         chosen = [trial.number for trial in _chosen(space, study)]
         if not chosen:
             raise RecipeError(f"{space.source}: no trial was trained to its end; nothing to hold out for")
-        _check_readable(space, study, chosen)
+    else:
+        chosen = before["trials"]
+    arms = {number: arm_of(space, trials[number]) for number in chosen}
+    if before is None:
+        _check_readable(space, arms.values())
         # Written first: whoever is interrupted here has opened it, and goes on with the same trials.
         before = {"at": time.strftime("%Y-%m-%d %H:%M"), "trials": chosen}
         study.set_user_attr(OPENED, before)
-        repeated = False
-    else:
-        repeated = RESULTS in study.user_attrs
-    trials = study.get_trials(deepcopy=False)
-    arms = {number: arm_of(space, trials[number]) for number in before["trials"]}
-    if not repeated:
+    if not (repeated := RESULTS in study.user_attrs):
         study.set_user_attr(RESULTS, {str(n): _measured(arm) for n, arm in arms.items()})
     kept = study.user_attrs[RESULTS]
     metrics, intervals = (
@@ -118,14 +117,12 @@ def _check_finished(space: Space, study: optuna.Study) -> None:
         )
 
 
-def _check_readable(space: Space, study: optuna.Study, chosen: Sequence[int]) -> None:
+def _check_readable(space: Space, arms: Iterable[Arm]) -> None:
     """Refuse before anything is opened what could not be evaluated."""
-    trials = study.get_trials(deepcopy=False)
-    for number in chosen:
-        for folder in arm_of(space, trials[number]).folders.values():
-            task = load_run(folder)[2]
-            if not task.size("test"):
-                raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
+    for folder in (folder for arm in arms for folder in arm.folders.values()):
+        task = load_run(folder)[2]
+        if not task.size("test"):
+            raise RecipeError(f"{space.source}: the task {task.kind!r} has no test split: its test_size is 0")
 
 
 def _measured(arm: Arm) -> dict[str, dict[str, Any]]:

@@ -161,9 +161,9 @@ def is_settled(trial: FrozenTrial) -> bool:
     return trial.state.is_finished()
 
 
-def num_wanted(study: optuna.Study) -> int:
-    """How many of the trials that are wanted there are: settled, in somebody's hands, or about to be queued again."""
-    return len(_past(study).places(study.get_trials(deepcopy=False)))
+def num_wanted(study: optuna.Study, trials: list[FrozenTrial]) -> int:
+    """How many of a study's trials are wanted ones: settled, in somebody's hands, or about to be queued again."""
+    return len(_past(study).places(trials))
 
 
 def params_of(trial: FrozenTrial) -> dict[str, Any]:
@@ -218,15 +218,7 @@ class _Past:
             trials: All of the study's, in order.
             kept: Count those too that are kept for retries which wait to be taken.
         """
-        retried = self._retried(trials)
-        for trial in trials[self._num :]:
-            if not trial.state.is_finished() or trial.number != self._num or _is_due(trial, retried):
-                break
-            if is_settled(trial):
-                self._settled.add(_place(trial))
-            if not is_surplus(trial):
-                self._errands.add(_errand(trial))
-            self._num += 1
+        retried = self._look_at(trials)
         return self._settled | {
             _place(t)
             for t in trials[self._num :]
@@ -246,13 +238,22 @@ class _Past:
 
     def due(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """Killed trials without a retry."""
-        self.places(trials)
-        retried = self._retried(trials)
+        retried = self._look_at(trials)
         return [trial for trial in trials[self._num :] if _is_due(trial, retried)]
 
-    def _retried(self, trials: list[FrozenTrial]) -> set[int]:
-        """Trials that were queued again; a retry comes later than what it stands for."""
-        return {t.user_attrs[RETRY_OF] for t in trials[self._num :] if RETRY_OF in t.user_attrs}
+    def _look_at(self, trials: list[FrozenTrial]) -> set[int]:
+        """Note which further trials are over; returns those of the others, and maybe more, that were queued again."""
+        # A retry comes later than what it stands for.
+        retried = {t.user_attrs[RETRY_OF] for t in trials[self._num :] if RETRY_OF in t.user_attrs}
+        for trial in trials[self._num :]:
+            if not trial.state.is_finished() or trial.number != self._num or _is_due(trial, retried):
+                break
+            if is_settled(trial):
+                self._settled.add(_place(trial))
+            if not is_surplus(trial):
+                self._errands.add(_errand(trial))
+            self._num += 1
+        return retried
 
 
 def _is_due(trial: FrozenTrial, retried: set[int]) -> bool:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -93,9 +93,7 @@ def run_study(
             tracker.artifact(page)
         _log(tracker, space, study)
     except BaseException as error:
-        with suppress(MlflowException):  # which may be what went wrong
-            stopped = isinstance(error, Interrupted) or not isinstance(error, Exception)
-            tracker.finish("KILLED" if stopped else "FAILED")
+        tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Interrupted) else "KILLED")
         raise
     tracker.finish("FINISHED")
     return study

@@ -15,7 +15,7 @@ from rich.table import Table
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.search.budgets.match import Match
-from mythos_lab.search.comparison.arms import best_first, violated, without_verdict
+from mythos_lab.search.comparison.arms import best_first, on_front, violated, without_verdict
 from mythos_lab.search.comparison.compare import Comparison
 from mythos_lab.search.comparison.verdict import shown_mean
 from mythos_lab.search.holdout import Holdout, as_rows
@@ -179,10 +179,11 @@ def _violations(study: optuna.Study) -> list[str]:
 def _best_table(space: Space, study: optuna.Study, done: list[FrozenTrial]) -> Table:
     objectives = list(space.file.objectives)
     names = sorted({name for t in done for name in t.params})
-    several = len(objectives) > 1
-    front = {trial.number for trial in study.best_trials} if several else set()
+    front = on_front(space, study)
     short = {name: name.removeprefix("training.").removeprefix("model.").removeprefix("core.") for name in names}
-    title = "arms" if space.file.arms else "best trials" + f" by {objectives[0]}; * on the front" * several
+    title = (
+        "arms" if space.file.arms else "best trials" + f" by {objectives[0]}; * on the front" * (len(objectives) > 1)
+    )
     shown = ["trial", *objectives, *(["cost/params"] if "cost/params" not in objectives else []), *short.values()]
     table = _table(*shown, title=title)
     for trial in done if space.file.arms else done[:_NUM_SHOWN]:

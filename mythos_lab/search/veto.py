@@ -90,7 +90,7 @@ def _or_veto(step: Any, *arguments: Any) -> Any:
 
 def _violation(constraint: Constraint, recipe: Recipe, model: Any, metrics: Mapping[str, float]) -> float | None:
     """By how much a constraint is violated; ``None`` where it is on fields of kinds that are not chosen."""
-    fields = known_values(constraint.names, recipe, model)
+    fields = known_values(constraint.fields, recipe, model)
     try:
         return constraint.violation({**fields, **metrics})
     except ValueError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,11 @@ class Tracker:
         """Flush and end the run: ``FINISHED``, ``FAILED`` or ``KILLED``."""
         self.flush()
         self._client.set_terminated(self.run_id, status)
+
+    def abandon(self, status: str) -> None:
+        """End the run after an error, which may be MLflow's own."""
+        with suppress(MlflowException):
+            self.finish(status)
 
 
 def flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,12 +6,10 @@ import json
 import time
 import uuid
 import warnings
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from mlflow.exceptions import MlflowException
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
@@ -123,9 +121,7 @@ def run(
         if reason:
             tracker.tag("mythos.reason", reason)
     except BaseException as error:
-        with suppress(MlflowException):  # which may be what went wrong
-            stopped = isinstance(error, Stopped) or not isinstance(error, Exception)
-            tracker.finish("KILLED" if stopped else "FAILED")
+        tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
         raise
     tracker.finish("FINISHED" if status == "finished" else "FAILED" if status == "diverged" else "KILLED")
     write_whole(folder / RESULT, numbers)  # last: who finds it need not go on with the run

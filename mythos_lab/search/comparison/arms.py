@@ -71,14 +71,22 @@ def values_by_arm(study: optuna.Study) -> dict[str, float]:
 def complete(study: optuna.Study) -> list[FrozenTrial]:
     """Trials that were trained to their end and meet their constraints."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return [trial for trial in trials if all(violation <= 0 for violation in trial.constraints.values())]
+    return [trial for trial in trials if not _broken(trial)]
 
 
 def violated(study: optuna.Study) -> dict[int, list[str]]:
     """Trials that were trained to their end and violate constraints, by number, and which."""
     trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    broken = {t.number: [text for text, violation in t.constraints.items() if not violation <= 0] for t in trials}
-    return {number: texts for number, texts in broken.items() if texts}
+    return {trial.number: texts for trial in trials if (texts := _broken(trial))}
+
+
+def _broken(trial: FrozenTrial) -> list[str]:
+    return [text for text, violation in trial.constraints.items() if not violation <= 0]
+
+
+def on_front(space: Space, study: optuna.Study) -> set[int]:
+    """The trials that no other beats in every objective, by number; none where there is one objective."""
+    return {trial.number for trial in study.best_trials} if len(space.file.objectives) > 1 else set()
 
 
 def best_first(space: Space, study: optuna.Study) -> list[FrozenTrial]:

@@ -93,5 +93,5 @@ class Engine(ABC):
         """
         trials = self.job.study.get_trials(deepcopy=False)
         num_running = sum(trial.state is TrialState.RUNNING for trial in trials)
-        num_left = self.job.num_trials - num_wanted(self.job.study) - max(0, num_busy - num_running)
+        num_left = self.job.num_trials - num_wanted(self.job.study, trials) - max(0, num_busy - num_running)
         return max(0, min(self.job.num_workers - num_busy, num_left))

@@ -7,6 +7,7 @@ slash in their name, which the grammar would read as a division, so they are put
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -54,6 +55,11 @@ class Constraint:
         """The names that are metrics."""
         return tuple(name for name in self.names if name in METRICS)
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names that are fields."""
+        return tuple(name for name in self.names if name not in METRICS)
+
     def violation(self, values: Mapping[str, Any]) -> float | None:
         """By how much it is violated: zero or below where it holds, as Optuna's constraints are.
 
@@ -87,11 +93,10 @@ class Constraint:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Compare):
                 sides = [node.left, *node.comparators]
-                for name in (side.id for side in sides if isinstance(side, ast.Name)):
-                    for side in sides:
-                        found = side.elts if isinstance(side, (ast.List, ast.Tuple)) else [side]
-                        words = (item.value for item in found if isinstance(item, ast.Constant))
-                        yield from ((name, word) for word in words if isinstance(word, str))
+                names = [side.id for side in sides if isinstance(side, ast.Name)]
+                items = [item for side in sides for item in getattr(side, "elts", [side])]
+                constants = [item.value for item in items if isinstance(item, ast.Constant)]
+                yield from itertools.product(names, [word for word in constants if isinstance(word, str)])
 
 
 def parse(text: str) -> Constraint:

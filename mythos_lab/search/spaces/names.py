@@ -70,12 +70,11 @@ def check_constraint(constraint: Constraint, recipes: Sequence[Recipe], domains:
     Raises:
         ValueError: It has a field that nothing has, compares one with what it cannot be, or reckons with a name.
     """
-    fields = [name for name in constraint.names if name not in constraint.metrics]
-    for name in fields:
-        if not any(known_values([name], recipe) for recipe in recipes) and not _in_a_branch(name, domains):
+    found = [known_values(constraint.fields, recipe) for recipe in recipes]
+    for name in constraint.fields:
+        if not any(name in values for values in found) and not _in_a_branch(name, domains):
             raise ValueError(_unknown(name, recipes[0]))
-    for recipe in recipes:
-        values = known_values(fields, recipe)
+    for values in found:
         constraint.check_types({name: value for name, value in values.items() if value is not None})
     for name, word in constraint.words():
         known = _words_of(name, recipes[0])
