@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mythos_blocks import AttentionMask, Final, load_plugins
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.recipe import load_recipe
 from mythos_lab.tasks import Generated
 from mythos_lab.tasks.randomness import CHUNK, generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 
 
 @dataclass(frozen=True)

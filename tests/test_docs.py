@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.cli import app
 from mythos_lab.search.spaces.space import load_space
 

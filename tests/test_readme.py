@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mythos_blocks import registry
+from mythos_blocks.declaring import registry
 from mythos_lab.cli import app
 
 README = Path("README.md").read_text()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mythos_blocks import Fixed, RoutedExperts, Window
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.checks.findings import Assembly, Finding
 
 

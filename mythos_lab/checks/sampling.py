@@ -7,7 +7,7 @@ import math
 import torch
 
 from mythos_blocks import build
-from mythos_blocks.spec import as_spec
+from mythos_blocks.declaring.spec import as_spec
 from mythos_lab.checks.findings import Assembly, Finding
 
 _NUM_DRAWS = 4000

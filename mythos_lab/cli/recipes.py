@@ -98,7 +98,7 @@ def components(
     Example: `mythos components halting`
     """
     with one_line_errors():
-        from mythos_blocks.registry import load_plugins, slot_info
+        from mythos_blocks.declaring.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
         from mythos_lab.report import catalogue
         from mythos_lab.report.terminal import print_components

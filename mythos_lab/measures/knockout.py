@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mythos_blocks import LoopedTransformer, knocked_out
-from mythos_blocks.registry import slot_info
+from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.measures.evaluate import Scores, evaluate
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task

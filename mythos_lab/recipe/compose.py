@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mythos_blocks import BuildError, Slot, build, load_plugins
-from mythos_blocks.registry import load_imports, suggest
+from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find, read_mapping
 from mythos_lab.recipe.losses import Losses

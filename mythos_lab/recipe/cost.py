@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from mythos_blocks import KVPolicy, LoopedTransformer, RoutedExperts
-from mythos_blocks.memory import Path
-from mythos_blocks.registry import slot_info, suggest
+from mythos_blocks.declaring.registry import slot_info, suggest
+from mythos_blocks.frame.memory import Path
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.draws import Draws, heaviest_counts
 from mythos_lab.recipe.errors import RecipeError

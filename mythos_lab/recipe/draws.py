@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mythos_blocks import Loop
-from mythos_blocks.component import Module
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.tensors.randomness import keyed_generator
 
 _STAGES = [(i + 0.5) / 16 for i in range(16)]  # points of training at which a curriculum is looked at
 _NUM_DRAWN = 1000  # batches

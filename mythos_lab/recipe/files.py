@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
 
 

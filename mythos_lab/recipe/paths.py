@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from mythos_blocks import Slot
-from mythos_blocks.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.errors import RecipeError
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mythos_blocks import Cache, Decoder, Iterations, KVPolicy, LoopedTransformer, build
-from mythos_blocks.memory import Path, Tensors
+from mythos_blocks.frame.memory import Path, Tensors
 from mythos_lab.recipe.dry_run import DryRun, Numberless
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.flops import FlopCount

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from mythos_blocks import Slot, Spec, SpecLike
-from mythos_blocks.slots import ObjectiveSlot, PenaltySlot
-from mythos_blocks.spec import Declaration, as_spec, json_schema
-from mythos_blocks.types import Count, NonNegative
+from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
+from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
+from mythos_blocks.declaring.types import Count, NonNegative
 
 CODES = (
     "depth.no_effect",
@@ -127,7 +127,7 @@ class Recipe(Declaration):
     @field_validator("waive")
     @classmethod
     def _codes_exist(cls, codes: list[str]) -> list[str]:
-        from mythos_blocks.registry import suggest
+        from mythos_blocks.declaring.registry import suggest
 
         for code in codes:
             if code not in CODES:

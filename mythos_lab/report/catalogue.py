@@ -13,8 +13,8 @@ import torch
 from pydantic import BaseModel
 
 from mythos_blocks import AttentionMask, Component, LoopedTransformer, Spec
-from mythos_blocks.registry import SlotInfo, slots
-from mythos_blocks.spec import summary
+from mythos_blocks.declaring.registry import SlotInfo, slots
+from mythos_blocks.declaring.spec import summary
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.recipe.flops import FlopCount

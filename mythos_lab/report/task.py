@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from mythos_blocks.registry import slots
-from mythos_blocks.spec import summary
+from mythos_blocks.declaring.registry import slots
+from mythos_blocks.declaring.spec import summary
 from mythos_lab.tasks.base import IGNORE, HeldOut, Shortcut, Task
 from mythos_lab.tasks.generated import Generated
 

@@ -169,7 +169,7 @@ def print_recipes(paths: dict[str, Path]) -> None:
 
 def print_components(entries: list[Entry]) -> None:
     """Components by slot, each with its fields, defaults and meanings, its cost, and the recipes that use it."""
-    from mythos_blocks.registry import slot_info
+    from mythos_blocks.declaring.registry import slot_info
 
     shown = None
     for entry in entries:

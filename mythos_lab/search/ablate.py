@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from mythos_blocks import build
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.paths import get_path

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mythos_blocks import Component
-from mythos_blocks.registry import slot_info
+from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.specs import walk_specs

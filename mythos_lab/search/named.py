@@ -12,7 +12,7 @@ from typing import Any
 from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 
 DEPRECATED = "Optuna deprecates it"
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.audit import bayes_accuracy, lower_end
 from mythos_lab.tasks.base import IGNORE, Array, Batch, HeldOut, Shortcut, Split, Task
 from mythos_lab.tasks.randomness import CHUNK, generator

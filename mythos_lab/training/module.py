@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks import Final, LoopedTransformer, RoutedExperts, build
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.losses import Losses, weighed

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import Component, component, declare_slot
-from mythos_blocks.types import NonNegative, Positive
+from mythos_blocks.declaring.types import NonNegative, Positive
 
 declare_slot("optimizer", "What turns gradients into steps.")
 

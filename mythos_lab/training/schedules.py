@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
-from mythos_blocks.types import Depth
+from mythos_blocks.declaring.types import Depth
 
 declare_slot("schedule", "The learning rate over the steps, as a share of its peak.")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import mythos_blocks as mb
-from mythos_blocks.cache import Cache
+from mythos_blocks.generation.cache import Cache
 from tests.blocks.parts import VOCAB, WIDTH, randomise
 
 LENGTH = 11

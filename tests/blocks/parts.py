@@ -9,7 +9,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 import mythos_blocks as mb
-from mythos_blocks.registry import lookup, slot_info, slots
+from mythos_blocks.declaring.registry import lookup, slot_info, slots
 
 VOCAB, WIDTH, LOOPS = 29, 32, 4
 

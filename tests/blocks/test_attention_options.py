@@ -5,8 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import mythos_blocks as mb
-from mythos_blocks.attention.rope import rotate
-from mythos_blocks.memory import Memory
+from mythos_blocks.frame.memory import Memory
+from mythos_blocks.tensors.rotation import rotate
 from tests.blocks.parts import VOCAB, WIDTH, make, model, randn, randomise, tokens
 
 POSITIONS = 6

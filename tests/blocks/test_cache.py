@@ -4,7 +4,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
-from mythos_blocks.cache import Cache
+from mythos_blocks.generation.cache import Cache
 from tests.blocks.decoding import SPLITS, decoding_model, in_chunks
 from tests.blocks.parts import WIDTH, randn, tokens
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch._dynamo.testing import CompileCounter
 
 import mythos_blocks as mb
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from tests.blocks.parts import randomise
 
 WIDTH, VOCAB = 32, 40
@@ -196,9 +196,9 @@ def test_measured_rho_is_the_closed_form(slot, kind, dtype):
     for parameter in injection.parameters():
         parameter.data += torch.randn(parameter.shape, generator=torch.Generator().manual_seed(0)).to(dtype) / 2
     if injection.rho() is None:
-        assert injection.carry(torch.randn(WIDTH, dtype=dtype)) is None
+        assert injection.linear_part(torch.randn(WIDTH, dtype=dtype)) is None
         return
-    jacobian = torch.autograd.functional.jacobian(injection.carry, torch.randn(WIDTH, dtype=dtype))
+    jacobian = torch.autograd.functional.jacobian(injection.linear_part, torch.randn(WIDTH, dtype=dtype))
     measured = torch.linalg.eigvals(jacobian.float()).abs().max()
     tolerance = 1e-2 if dtype is torch.bfloat16 else 1e-5
     torch.testing.assert_close(measured, injection.rho().float(), rtol=tolerance, atol=0)
@@ -208,7 +208,7 @@ def test_measured_rho_is_the_closed_form(slot, kind, dtype):
     h = torch.randn(WIDTH)
     after = injection.inject(h, zero, zero)
     before = injection.combine(h, zero, None)
-    carried = injection.carry(h)
+    carried = injection.linear_part(h)
     assert any(torch.allclose(carried, reached, atol=1e-6) for reached in (after, before))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
-from mythos_blocks.memory import Memory
+from mythos_blocks.frame.memory import Memory
 from tests.blocks.parts import WIDTH, make, randn
 
 

@@ -5,7 +5,7 @@ import torch
 
 import mythos_blocks as mb
 from mythos_blocks.generation import Decoder, Sampling, generate, left_padded
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.tensors.randomness import keyed_generator
 from tests.blocks.decoding import decoding_model
 from tests.blocks.parts import VOCAB, tokens
 

@@ -58,11 +58,11 @@ def test_rho_is_the_largest_eigenvalue_of_the_measured_jacobian(declared, std, d
 
     rho = injection.rho()
     if rho is None:
-        assert injection.carry(h) is None
+        assert injection.linear_part(h) is None
         after = torch.autograd.functional.jacobian(lambda state: injection.inject(state, e, y), h)
         assert not after.any(), "a linear map carries the state on, and rho() denies it"
     else:
-        jacobian = torch.autograd.functional.jacobian(injection.carry, h)
+        jacobian = torch.autograd.functional.jacobian(injection.linear_part, h)
         measured = torch.linalg.eigvals(jacobian.float()).abs().max()
         assert rho.dim() == 0 and rho.requires_grad
         torch.testing.assert_close(measured, rho.detach().float(), rtol=1e-6, atol=0)

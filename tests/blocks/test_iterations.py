@@ -7,7 +7,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 import mythos_blocks as mb
-from mythos_blocks.memory import Memory
+from mythos_blocks.frame.memory import Memory
 from tests.blocks.parts import EVERYTHING, kinds, model, randomise, tokens
 
 FRAME = mb.Frame()

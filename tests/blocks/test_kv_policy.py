@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import mythos_blocks as mb
-from mythos_blocks.attention.rope import rotate
-from mythos_blocks.registry import lookup
+from mythos_blocks.declaring.registry import lookup
+from mythos_blocks.tensors.rotation import rotate
 from tests.blocks.parts import kinds, model, randomise, tokens
 
 EXACT = [

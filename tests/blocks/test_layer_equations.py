@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
-from mythos_blocks.rows import row
+from mythos_blocks.tensors.rows import row
 from tests.blocks.parts import WIDTH, make, randn
 
 

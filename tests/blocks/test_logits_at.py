@@ -5,8 +5,8 @@ import torch
 
 import mythos_blocks as mb
 from mythos_blocks import LoopedTransformer
+from mythos_blocks.declaring.registry import slots
 from mythos_blocks.objective import IGNORE
-from mythos_blocks.registry import slots
 
 TOKENS = torch.randint(0, 11, (3, 7), generator=torch.Generator().manual_seed(0))
 TARGETS = torch.where(torch.arange(7) % 3 == 1, TOKENS, IGNORE)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import mythos_blocks as mb
-from mythos_blocks.uptraining import relax, svd_residual, tie
+from mythos_blocks.uptraining.tying import relax, svd_residual, tie
 from tests.blocks.parts import model, randomise, tokens
 
 

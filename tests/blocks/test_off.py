@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 import mythos_blocks as mb
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from tests.blocks.parts import EVERYTHING, kinds, make, model, randomise, tokens
 
 OFF = {name: info.off for name, info in slots().items() if info.off and name in mb.Loop.Spec.model_fields}

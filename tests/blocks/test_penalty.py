@@ -140,7 +140,7 @@ def test_spectral_clip_bounds_every_matrix_and_leaves_small_ones_alone():
 
 
 def test_every_penalty_names_its_metric():
-    from mythos_blocks.registry import slots
+    from mythos_blocks.declaring.registry import slots
     from mythos_lab.metrics import METRICS
 
     kinds = slots()["penalty"].kinds.values()

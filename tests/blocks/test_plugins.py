@@ -26,7 +26,7 @@ def installed(tmp_path):
 
             import torch
             from mythos_blocks import Update, component
-            from mythos_blocks.types import Positive
+            from mythos_blocks.declaring.types import Positive
 
 
             @component("update", "halves")
@@ -56,8 +56,8 @@ def installed(tmp_path):
 def test_a_component_of_an_installed_package_is_declarable_after_load_plugins(installed):
     script = """
         import mythos_blocks as mb, torch
-        from mythos_blocks.registry import slot_info
-        from mythos_blocks.spec import json_schema
+        from mythos_blocks.declaring.registry import slot_info
+        from mythos_blocks.declaring.spec import json_schema
         before = "halves" in slot_info("update").kinds
         mb.load_plugins()
         mb.load_plugins()

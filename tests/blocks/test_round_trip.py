@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import mythos_blocks as mb
-from mythos_blocks.registry import lookup, slot_info
-from mythos_blocks.spec import described_arguments, json_schema
+from mythos_blocks.declaring.registry import lookup, slot_info
+from mythos_blocks.declaring.spec import described_arguments, json_schema
 from tests.blocks.parts import CONTEXT, NEEDED, deterministic, kinds
 
 EVERY = kinds()

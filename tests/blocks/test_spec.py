@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 import mythos_blocks as mb
-from mythos_blocks import registry
-from mythos_blocks.spec import json_schema
+from mythos_blocks.declaring import registry
+from mythos_blocks.declaring.spec import json_schema
 
 Spec = mb.LoopedTransformer.Spec
 

@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
 import mythos_blocks as mb
-from mythos_blocks.randomness import keyed_generator
-from mythos_blocks.registry import slot_info
+from mythos_blocks.declaring.registry import slot_info
+from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.cli import app
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError

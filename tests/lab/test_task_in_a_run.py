@@ -10,7 +10,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mythos_blocks import build
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.cli import app
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import RecipeError, load_recipe

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from mythos_blocks import load_plugins
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.tasks import IGNORE, Generated
 from mythos_lab.tasks.audit import bayes_accuracy
 from mythos_lab.tasks.randomness import CHUNK

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.attention.rope import rotate
 from mythos_blocks.attention.value_embedding import ValueEmbedding
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.rotation import rotate
 
 
 @component("attention", "gqa")

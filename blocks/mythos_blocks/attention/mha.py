@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from mythos_blocks.attention.gqa import GroupedQueryAttention
-from mythos_blocks.component import component
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 
 
 @component("attention", "mha")

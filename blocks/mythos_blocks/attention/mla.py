@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.attention.rope import rotate
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.mask import AttentionMask
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.norm import RMSNorm
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.tensors.rotation import rotate
 
 
 @component("attention", "mla")

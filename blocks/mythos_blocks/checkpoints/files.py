@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model, unshared
-from mythos_blocks.model import LoopedTransformer
-from mythos_blocks.registry import load_plugins
-from mythos_blocks.spec import Slot, Spec
+from mythos_blocks.declaring.registry import load_plugins
+from mythos_blocks.declaring.spec import Slot, Spec
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 _KEY, _VERSION = "mythos_blocks", 1
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from mythos_blocks.checkpoints.files import own_memory, safetensors
 from mythos_blocks.checkpoints.weights import unshared
-from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 MODELLING = Path(__file__).parent / "modeling_mythos.py"
 

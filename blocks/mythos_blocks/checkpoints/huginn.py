@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, split
-from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 _NORMS = {
     "norm_1": "attention_norm",

@@ -15,8 +15,8 @@ from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from mythos_blocks import AttentionMask, Slot, load_plugins
-from mythos_blocks.cache import Cache
 from mythos_blocks.checkpoints import empty_model
+from mythos_blocks.generation.cache import Cache
 
 
 class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, stack
-from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 _ATTENTION = {
     "gqa": ("q", "k", "v", "out"),

@@ -10,7 +10,7 @@ from torch import Tensor
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.huginn import qk_biases
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, split
-from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 _INJECTIONS: dict[str, tuple[Any, dict[str, str]]] = {
     "diagonal": ({"kind": "lti_input", "margin": 0.0}, {"A_log": "A_log", "dt_bias": "dt_bias", "B": "B"}),

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.checkpoints.weights import assign, empty_model, nearest
-from mythos_blocks.model import LoopedTransformer
-from mythos_blocks.spec import Slot
+from mythos_blocks.declaring.spec import Slot
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 Convert = Callable[..., Sequence[Tensor]]
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from mythos_blocks.model import LoopedTransformer
-from mythos_blocks.spec import Spec
+from mythos_blocks.declaring.spec import Spec
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 
 def empty_model(spec: Spec, *context: Any) -> LoopedTransformer:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
 
 
 class DepthAdapter(Module):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, NonNegative
 from mythos_blocks.depth_adapter.base import DepthAdapter
-from mythos_blocks.randomness import keyed_generator
-from mythos_blocks.rows import Beyond, row
-from mythos_blocks.types import Count, NonNegative
+from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 @component("depth_adapter", "depth_lora")

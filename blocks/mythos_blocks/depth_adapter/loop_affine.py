@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
-from mythos_blocks.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 @component("depth_adapter", "loop_affine")

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.depth_adapter.base import DepthAdapter
-from mythos_blocks.loop_lora import LoopLoRALinears
-from mythos_blocks.rows import Beyond
-from mythos_blocks.types import Count, NonNegative, Positive
+from mythos_blocks.tensors.rows import Beyond
+from mythos_blocks.uptraining.low_rank import LoopLoRALinears
 
 
 @component("depth_adapter", "loop_lora")

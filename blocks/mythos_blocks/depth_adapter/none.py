@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
 
 

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.attention.gqa import divided
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.mask import AttentionMask
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.mask import AttentionMask
 
 
 @component("depth_attention", "all_tokens")

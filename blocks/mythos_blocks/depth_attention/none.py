@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.frame.frame import Frame
 
 
 @component("depth_attention", "none")

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.attention.gqa import divided
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.frame.frame import Frame
 
 
 @component("depth_attention", "own_token")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
 
 
 class DepthSignal(Module):

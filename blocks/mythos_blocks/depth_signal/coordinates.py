@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.rows import Beyond, row
-from mythos_blocks.types import NonNegative, Positive
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 @component("depth_signal", "coordinates")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.rows import Beyond, row
-from mythos_blocks.types import NonNegative
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 @component("depth_signal", "learned")

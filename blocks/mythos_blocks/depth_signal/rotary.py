@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.types import Count, Positive
 
 
 @component("depth_signal", "rotary")

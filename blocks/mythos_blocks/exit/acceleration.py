@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.exit.base import Read
 from mythos_blocks.exit.threshold import ThresholdExit
-from mythos_blocks.types import Count, Positive
 
 
 @component("exit", "acceleration")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
 
 Read = Callable[[Tensor], Tensor]
 """From a state ``(batch, positions, width)`` to the logits that the model would read from it."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.exit.threshold import ThresholdExit
-from mythos_blocks.types import Count, Positive
 
 
 @component("exit", "cosine")

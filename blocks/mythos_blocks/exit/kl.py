@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.exit.base import Read
 from mythos_blocks.exit.threshold import ThresholdExit
-from mythos_blocks.types import Count, Positive
 
 
 @component("exit", "kl")

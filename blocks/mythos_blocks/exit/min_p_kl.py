@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive, Probability
 from mythos_blocks.exit.base import Read
 from mythos_blocks.exit.threshold import ThresholdExit
-from mythos_blocks.types import Count, Positive, Probability
 
 
 @component("exit", "min_p_kl")

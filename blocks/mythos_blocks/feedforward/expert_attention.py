@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
-from mythos_blocks.frame import Frame
-from mythos_blocks.types import Count, NonNegative, Positive
+from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "expert_attention")

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count
+from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "gelu")

@@ -8,13 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.spec import SpecLike
+from mythos_blocks.declaring.types import Count, Depth, NonNegative
 from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.feedforward.swiglu import SwiGLU
-from mythos_blocks.frame import Frame
-from mythos_blocks.rows import row
-from mythos_blocks.spec import SpecLike
-from mythos_blocks.types import Count, Depth, NonNegative
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.rows import row
 
 
 @component("feedforward", "moe")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "relu2")

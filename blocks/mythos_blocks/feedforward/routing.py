@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.feedforward.grouped import grouped_linear
-from mythos_blocks.frame import Frame
-from mythos_blocks.spec import SpecLike
+from mythos_blocks.frame.frame import Frame
 
 
 class RoutedExperts(Module):

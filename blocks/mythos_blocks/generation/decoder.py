@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mythos_blocks.cache import Cache
+from mythos_blocks.core.iterations import Iterations
+from mythos_blocks.declaring.spec import Slot, SpecLike
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.iterations import Iterations
+from mythos_blocks.generation.cache import Cache
 from mythos_blocks.model import LoopedTransformer, ModelOutput
-from mythos_blocks.spec import Slot, SpecLike
 
 Counts = int | Sequence[int] | Tensor
 """A loop count; or one for each request, ``(batch,)``."""

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.decoder import Counts, Decoder
 from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.generation.sampling import Sampling
-from mythos_blocks.model import LoopedTransformer
-from mythos_blocks.randomness import keyed_generator
-from mythos_blocks.spec import SpecLike
+from mythos_blocks.model.looped_transformer import LoopedTransformer
+from mythos_blocks.tensors.randomness import keyed_generator
 
 
 @dataclass(frozen=True)

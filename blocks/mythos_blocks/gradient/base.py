@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from mythos_blocks.component import Component
+from mythos_blocks.declaring.component import Component
 from mythos_blocks.loops.base import LoopSampler
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, NonNegative
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
-from mythos_blocks.types import Count, NonNegative
 
 
 @component("gradient", "implicit")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
-from mythos_blocks.types import Count
 
 
 @component("gradient", "last")
-class Last(GradientPolicy):
+class LastIterations(GradientPolicy):
     """Truncated back-propagation: the last ``num_loops`` iterations get gradient (Huginn: 8).
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
-from mythos_blocks.types import Count
 
 
 @component("gradient", "segments")

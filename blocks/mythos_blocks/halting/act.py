@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative, Real
 from mythos_blocks.halting.base import Halting, HaltingState
-from mythos_blocks.types import NonNegative, Real
 
 
 @component("halting", "act")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
 
 
 @dataclass

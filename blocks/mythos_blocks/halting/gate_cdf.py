@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Probability, Real
 from mythos_blocks.halting.gate import GatedHalting
-from mythos_blocks.types import Probability, Real
 
 
 @component("halting", "gate_cdf")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.halting.base import Halting, HaltingState
 
 

@@ -7,10 +7,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative, Probability, Real
 from mythos_blocks.halting.base import HaltingState
 from mythos_blocks.halting.gate import GatedHalting
-from mythos_blocks.types import NonNegative, Probability, Real
 
 
 @component("halting", "ponder")

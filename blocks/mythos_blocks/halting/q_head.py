@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Real
 from mythos_blocks.halting.base import Halting, HaltingState
-from mythos_blocks.types import Real
 
 
 @component("halting", "q_head")

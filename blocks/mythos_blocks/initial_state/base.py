@@ -7,9 +7,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import Module
-from mythos_blocks.frame import Frame
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.randomness import keyed_generator
 
 _BLOCK = 256  # positions that one generator serves
 

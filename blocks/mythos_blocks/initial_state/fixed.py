@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.initial_state.base import InitialState
-from mythos_blocks.types import Positive
 
 # Standard deviation of a standard normal number between -2 and 2.
 _CUT_STD = 0.8796256610342398

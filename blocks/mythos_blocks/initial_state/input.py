@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.widths import same_width
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.initial_state.base import InitialState
-from mythos_blocks.widths import same_width
 
 
 @component("initial_state", "input")
-class Input(InitialState):
+class InputState(InitialState):
     """``h = e``: the loop starts from what the prelude made (Universal Transformer, OpenMythos)."""
 
     def __init__(self, width: int, input_width: int | None = None) -> None:

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.initial_state.base import NoiseState
-from mythos_blocks.types import Positive
 
 
 @component("initial_state", "normal")

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.initial_state.base import NoiseState
 
 

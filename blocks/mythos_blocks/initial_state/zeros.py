@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import component
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.initial_state.base import InitialState
 
 
 @component("initial_state", "zeros")
-class Zeros(InitialState):
+class ZeroState(InitialState):
     """``h = 0``: all that the loop knows of the input comes through the injection."""
 
     def __init__(self, width: int, input_width: int | None = None) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import Component, Module
-from mythos_blocks.orthogonal import orthogonal_
-from mythos_blocks.randomness import keyed_generator
+from mythos_blocks.declaring.component import Component, Module
+from mythos_blocks.tensors.orthogonal import orthogonal_
+from mythos_blocks.tensors.randomness import keyed_generator
 
 _OUTPUTS = ("out", "down", "second_pointwise")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.hierarchical_loop import HierarchicalLoop
+from mythos_blocks.core.hierarchical import HierarchicalLoop
+from mythos_blocks.declaring.component import component
 from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, is_output
 
 
 @component("initialization", "depth_scaled")
-class DepthScaled(Initialization):
+class DepthScaledWeights(Initialization):
     """``sd = sqrt(2 / (5 d))``, and that over ``sqrt(2 L)`` for what writes to the residual stream (Takase et al.,
     arXiv 2312.16903), as in Huginn. d is the width and L the model's effective depth: prelude, coda, and the core as
     often as the sampler's mean. Weights are cut at three standard deviations.

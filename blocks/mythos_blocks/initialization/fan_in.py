@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.initialization.base import Initialization
-from mythos_blocks.types import Positive
 
 
 @component("initialization", "fan_in")
-class FanIn(Initialization):
+class FanInWeights(Initialization):
     """Normal weights of standard deviation ``gain / sqrt(fan_in)`` (LeCun et al., 1998): activations keep their scale.
 
     Args:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.initialization.base import Initialization
-from mythos_blocks.types import Positive
 
 
 @component("initialization", "normal")
-class Normal(Initialization):
+class NormalWeights(Initialization):
     """Normal weights of one standard deviation (OpenMythos: 0.02).
 
     Args:

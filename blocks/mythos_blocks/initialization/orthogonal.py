@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.initialization.base import Initialization
-from mythos_blocks.orthogonal import orthogonal_
-from mythos_blocks.types import Positive
+from mythos_blocks.tensors.orthogonal import orthogonal_
 
 
 @component("initialization", "orthogonal")
-class Orthogonal(Initialization):
+class OrthogonalWeights(Initialization):
     """Matrices with orthonormal rows or columns (arXiv 1312.6120); embeddings are normal.
 
     Args:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, is_output
 
 
 @component("initialization", "scaled_zero")
-class ScaledZero(Initialization):
+class ScaledZeroWeights(Initialization):
     """``sd = sqrt(2 / (5 d))``, and zero for what writes to the residual stream, as in Parcae (arXiv 2604.12946).
 
     Every layer begins as the identity. What feeds a zero matrix has no gradient until the first step has moved it.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
-from mythos_blocks.widths import same_width
 
 
 @component("injection", "add")

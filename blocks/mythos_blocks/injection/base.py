@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.component import Module
+from mythos_blocks.declaring.component import Module
 
 
 class Injection(Module):
@@ -33,10 +33,10 @@ class Injection(Module):
         h = self.inject(h, e, y)
         return h, self.combine(h, e, next_signal)
 
-    def carry(self, h: Tensor) -> Tensor | None:
+    def linear_part(self, h: Tensor) -> Tensor | None:
         """The linear map by which h is carried on, apart from e and from the core; ``None`` where there is none."""
         return None
 
     def rho(self) -> Tensor | None:
-        """Spectral radius of :meth:`carry`, a scalar, in closed form; ``None`` where there is no such map."""
+        """Spectral radius of :meth:`linear_part`, a scalar, in closed form; ``None`` where there is no such map."""
         return None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Real
+from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
-from mythos_blocks.types import Real
-from mythos_blocks.widths import same_width
 
 
 @component("injection", "blend")

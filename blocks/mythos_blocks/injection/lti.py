@@ -8,12 +8,12 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Real
+from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.norm import RMSNorm
-from mythos_blocks.precision import at_least_float32
-from mythos_blocks.types import Real
-from mythos_blocks.widths import same_width
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_kernels import state_update
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
@@ -66,7 +66,7 @@ class LTI(Injection):
         return out
 
     def inject(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
-        return self.carry(h) + self.B.to(h.dtype) * e + y
+        return self.linear_part(h) + self.B.to(h.dtype) * e + y
 
     def advance(self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None) -> tuple[Tensor, Tensor]:
         if next_signal is not None and next_signal.dim() != 1:
@@ -77,7 +77,7 @@ class LTI(Injection):
         assert self.norm.weight is not None
         return self.norm.weight
 
-    def carry(self, h: Tensor) -> Tensor:
+    def linear_part(self, h: Tensor) -> Tensor:
         return self.A().to(h.dtype) * h
 
     def rho(self) -> Tensor:

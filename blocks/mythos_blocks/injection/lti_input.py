@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Probability
+from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
-from mythos_blocks.orthogonal import orthogonal_
-from mythos_blocks.precision import at_least_float32
-from mythos_blocks.types import Probability
-from mythos_blocks.widths import same_width
+from mythos_blocks.tensors.orthogonal import orthogonal_
+from mythos_blocks.tensors.precision import at_least_float32
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow.
 _Z_BOUND = 20.0
@@ -108,9 +108,9 @@ class LTIInput(Injection):
             entering = self.B.to(e.dtype) * e
         else:
             entering = F.linear(e, self.B.to(e.dtype))
-        return super().combine(self.carry(h) + self._scaled(entering), e, signal)
+        return super().combine(self.linear_part(h) + self._scaled(entering), e, signal)
 
-    def carry(self, h: Tensor) -> Tensor:
+    def linear_part(self, h: Tensor) -> Tensor:
         return self.A().to(h.dtype) * h
 
     def rho(self) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.injection.base import Injection
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import Component
+from mythos_blocks.declaring.component import Component
 
 
 class KVPolicy(Component):

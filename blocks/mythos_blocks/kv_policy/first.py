@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.kv_policy.base import KVPolicy
 
 

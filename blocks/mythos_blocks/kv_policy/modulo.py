@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.kv_policy.base import KVPolicy
-from mythos_blocks.types import Count
 
 
 @component("kv_policy", "modulo")

@@ -8,11 +8,11 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module
-from mythos_blocks.frame import Frame
-from mythos_blocks.slots import AttentionSlot, FeedforwardSlot, NormSlot
-from mythos_blocks.spec import build
-from mythos_blocks.types import Positive
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.slots import AttentionSlot, FeedforwardSlot, NormSlot
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.declaring.types import Positive
+from mythos_blocks.frame.frame import Frame
 
 
 class Layer(Module):

@@ -7,11 +7,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.slots import AttentionSlot, DepthAttentionSlot, FeedforwardSlot, NormSlot
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.layer.base import Layer
-from mythos_blocks.slots import AttentionSlot, DepthAttentionSlot, FeedforwardSlot, NormSlot
-from mythos_blocks.spec import build
 
 
 @component("layer", "mixture")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
+from mythos_blocks.declaring.component import component
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.layer.base import TwoBranchLayer
 
 

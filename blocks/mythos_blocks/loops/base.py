@@ -9,9 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import Component
-from mythos_blocks.spec import SpecLike
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.spec import SpecLike
+from mythos_blocks.declaring.types import Count
 
 GradientWindow = Count | Literal["half_mean"] | None
 """Gradient flows through the last so many iterations."""

@@ -8,9 +8,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
-from mythos_blocks.types import Count, Positive
 
 
 @component("loops", "choice")

@@ -9,11 +9,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.slots import LoopsSlot
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
-from mythos_blocks.slots import LoopsSlot
-from mythos_blocks.spec import build
-from mythos_blocks.types import Count
 
 _STEPS = 64  # of training, over which its mean is taken
 

@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 from mythos_blocks.loops.solving import tail_limit, with_mean
-from mythos_blocks.types import Count
 
 
 @component("loops", "geometric")

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 from mythos_blocks.loops.solving import tail_limit, with_mean
-from mythos_blocks.types import Count, Positive
 
 
 @component("loops", "negative_binomial")

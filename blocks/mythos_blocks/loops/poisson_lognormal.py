@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
-from mythos_blocks.types import Count, Positive
 
 # Nodes and weights for expectations under a standard normal: evenly spaced, to where nothing is left.
 _NODES = [i / 16 for i in range(-128, 129)]

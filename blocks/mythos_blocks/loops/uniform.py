@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
-from mythos_blocks.types import Count
 
 
 @component("loops", "uniform")

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Count, Positive
 
 
 @component("norm", "adaptive")

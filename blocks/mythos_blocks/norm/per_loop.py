@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.rows import Beyond, row
-from mythos_blocks.types import Positive
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.types import Positive
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 @component("norm", "per_loop")

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import Component
+from mythos_blocks.declaring.component import Component
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput

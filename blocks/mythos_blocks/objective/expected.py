@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative, Probability
 from mythos_blocks.objective.base import Objective, cross_entropies, scored
-from mythos_blocks.types import NonNegative, Probability
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput

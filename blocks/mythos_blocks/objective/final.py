@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.objective.base import Objective, scored, scored_logits, token_loss
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative
 from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies
-from mythos_blocks.types import NonNegative
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import NonNegative, Positive
 from mythos_blocks.objective.base import cross_entropies, scored
 from mythos_blocks.penalty.base import Penalty
-from mythos_blocks.types import NonNegative, Positive
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput

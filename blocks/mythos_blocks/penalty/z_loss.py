@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.objective.base import scored_logits
 from mythos_blocks.penalty.base import Penalty
-from mythos_blocks.types import Positive
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput

@@ -1,10 +1,10 @@
-"""The contract of a stabiliser, and none."""
+"""The contract of a stabiliser."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from mythos_blocks.component import Component, component
+from mythos_blocks.declaring.component import Component
 
 
 class Stabilizer(Component):
@@ -12,11 +12,3 @@ class Stabilizer(Component):
 
     def apply(self, layers: nn.Module) -> None:
         """Change the layers' weights in place."""
-
-
-@component("stabilizer", "none")
-class NoStabilizer(Stabilizer):
-    """The optimiser alone moves the weights."""
-
-    def __init__(self) -> None:
-        pass

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.stabilizer.base import Stabilizer
-from mythos_blocks.types import Positive
 
 
 @component("stabilizer", "spectral_clip")

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.types import Probability
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Probability
 from mythos_blocks.update.base import Update
 
 

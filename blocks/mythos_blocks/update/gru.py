@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.update.base import Update
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.types import Real
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Real
 from mythos_blocks.update.base import Update
 
 

@@ -6,9 +6,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from mythos_blocks.component import component
-from mythos_blocks.slots import NormSlot
-from mythos_blocks.spec import build
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.slots import NormSlot
+from mythos_blocks.declaring.spec import build
 from mythos_blocks.update.base import Update
 
 

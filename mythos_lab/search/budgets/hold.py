@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from mythos_blocks.spec import Declaration
+from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.budgets.sized import Sized

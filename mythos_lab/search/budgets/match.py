@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric

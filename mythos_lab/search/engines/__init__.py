@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.engines.base import Engine as Engine
 from mythos_lab.search.engines.base import Job as Job

@@ -16,7 +16,7 @@ from submitit import helpers
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give

@@ -21,7 +21,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from pydantic import Field, model_validator
 
-from mythos_blocks.spec import Declaration
+from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.metrics import METRICS
 from mythos_lab.search.pruners.curve import REPORTS
 from mythos_lab.search.view import view

@@ -22,7 +22,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr, ndtri
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 
 Confidence = Literal["low", "medium", "high"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mythos_blocks import build
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.metrics import METRICS, VALIDATED, known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import DECODING, cost

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from mythos_blocks.spec import Declaration
-from mythos_blocks.types import Count, Positive
+from mythos_blocks.declaring.spec import Declaration
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.pruners.guard import Guard
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from mythos_blocks import Spec
-from mythos_blocks.registry import lookup
+from mythos_blocks.declaring.registry import lookup
 from mythos_lab.search.samplers.prior import Prior
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.metrics import METRICS
 
 _METRIC = re.compile(r"(?<![\w./])([a-z]+)/([A-Za-z_]\w*)(?![\w.])")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mythos_blocks.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at, get_path, slot_of

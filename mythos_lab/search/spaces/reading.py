@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from mythos_blocks.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.registry import lookup, slot_info, suggest
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
 from mythos_lab.search.samplers.prior import Prior

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from mythos_blocks import LoopedTransformer
-from mythos_blocks.registry import suggest
+from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import count

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, filled
 from mythos_lab.tasks.ragged import PAD, Ragged, asked, chosen, chosen_rows, join

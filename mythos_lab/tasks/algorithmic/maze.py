@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated
 from mythos_lab.tasks.samples import Samples

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import Array, Batch, Split
 from mythos_lab.tasks.compositional.balance import balanced_rows
 from mythos_lab.tasks.generated import Feature, Generated, filled

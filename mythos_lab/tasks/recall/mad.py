@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Array, Split
 from mythos_lab.tasks.generated import Generated
 from mythos_lab.tasks.samples import Samples

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.spec import Declaration
+from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.draws import distinct
 from mythos_lab.tasks.generated import Feature, Generated, Guess, filled

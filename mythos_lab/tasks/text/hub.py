@@ -13,8 +13,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
-from mythos_blocks.registry import suggest
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.registry import suggest
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.text.corpus import text_or_reason
 from mythos_lab.tasks.text.files import locate
 

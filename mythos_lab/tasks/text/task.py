@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mythos_blocks import Slot, SpecLike, build, component
-from mythos_blocks.spec import as_spec
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.spec import as_spec
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Split, Task
 from mythos_lab.tasks.text.cache import prepare
 from mythos_lab.tasks.text.corpus import SPLITS, Corpus, Division, Source, gather, summarised

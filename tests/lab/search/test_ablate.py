@@ -6,7 +6,7 @@ import yaml
 from typer.testing import CliRunner
 
 from mythos_blocks import Component, LoopedTransformer, SwiGLU, build, component
-from mythos_blocks.registry import slot_info
+from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.files import names

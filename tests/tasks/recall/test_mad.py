@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mythos_blocks.registry import slots
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.tasks import (
     IGNORE,
     Compression,

@@ -8,7 +8,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from mythos_blocks.registry import lookup
+from mythos_blocks.declaring.registry import lookup
 from mythos_lab.tasks import Text
 from tests.tasks.text.conftest import sentence
 

@@ -11,7 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.loop_lora import LoopLoRALinears
+from mythos_blocks.uptraining.low_rank import LoopLoRALinears
 
 Tying = Literal["stepwise", "average", "lower"]
 

@@ -7,7 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mythos_blocks.selection import Selection
+from mythos_blocks.frame.selection import Selection
 
 Path = tuple[str | int, ...]
 Tensors = tuple[Tensor, ...]
@@ -31,7 +31,7 @@ class SharingPolicy(Protocol):
 
 
 class Past(Protocol):
-    """Keys and values of earlier calls; see :mod:`mythos_blocks.cache`."""
+    """Keys and values of earlier calls; see :mod:`mythos_blocks.generation.cache`."""
 
     def extended(self, path: Path, entry: int, chunk: Tensors) -> Tensors:
         """Those of all positions so far, the chunk's included."""
@@ -85,7 +85,7 @@ class Memory:
         return other
 
     def exchange(self, path: Path, t: int | None, written: Tensors) -> Tensors:
-        """See :meth:`mythos_blocks.frame.Frame.exchange`."""
+        """See :meth:`mythos_blocks.frame.frame.Frame.exchange`."""
         entry = 0 if t is None else self.policy.entry(t)
         if t is not None and not self.policy.writes(t) and (path, entry) in self._entries:
             whole = self._entries[path, entry]
@@ -100,7 +100,7 @@ class Memory:
         return self._of_rows(whole)
 
     def over_depth(self, path: Path, t: int | None, written: Tensors, all_positions: bool) -> list[Tensors]:
-        """See :meth:`mythos_blocks.frame.Frame.over_depth`."""
+        """See :meth:`mythos_blocks.frame.frame.Frame.over_depth`."""
         depths = self._depths.setdefault(path, [])
         whole = self._whole(depths[-1] if depths else None, written)
         if t is None:

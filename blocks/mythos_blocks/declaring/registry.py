@@ -10,7 +10,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mythos_blocks.component import Component
+    from mythos_blocks.declaring.component import Component
 
 PLUGIN_GROUP = "mythos.components"
 

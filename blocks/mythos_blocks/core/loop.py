@@ -8,14 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.exit.base import Exit
-from mythos_blocks.frame import Frame
-from mythos_blocks.iterations import Iterations, ReadAt, Step, plan
-from mythos_blocks.loop_state import LoopState, detach, merge, select
-from mythos_blocks.memory import Memory, Past
-from mythos_blocks.selection import Selection
-from mythos_blocks.slots import (
+from mythos_blocks.core.iterations import Iterations, ReadAt, Step, plan
+from mythos_blocks.core.state import LoopState, detach, merge, select
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.slots import (
     DepthAdapterSlot,
     DepthSignalSlot,
     ExitSlot,
@@ -31,9 +27,13 @@ from mythos_blocks.slots import (
     StabilizerSlot,
     UpdateSlot,
 )
-from mythos_blocks.spec import build
-from mythos_blocks.stack import in_turn
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.declaring.types import Count
+from mythos_blocks.exit.base import Exit
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.memory import Memory, Past
+from mythos_blocks.frame.selection import Selection
+from mythos_blocks.stack.sequence import in_turn
 
 
 @component("core", "loop")
@@ -155,7 +155,7 @@ class Loop(Module):
         Args:
             state: The state to go on from; it is not changed.
             step: The iteration index (0-based; any index, in any order), or all that the iteration is told.
-            last: As in :class:`~mythos_blocks.iterations.Step`, where ``step`` is an index.
+            last: As in :class:`~mythos_blocks.core.iterations.Step`, where ``step`` is an index.
             where: The positions to run, ``(batch, positions)`` booleans; the others stay as they are, and the
                 keys and values that they wrote last can still be read. ``None`` runs all that have not stopped.
             compact: Compute the positions in ``where`` alone. Without it all are computed, and the others put

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import nn
 
-from mythos_blocks.registry import register, slot_info
-from mythos_blocks.spec import Spec as AnySpec
-from mythos_blocks.spec import SpecLike, derive_spec
+from mythos_blocks.declaring.registry import register, slot_info
+from mythos_blocks.declaring.spec import Spec as AnySpec
+from mythos_blocks.declaring.spec import SpecLike, derive_spec
 
 C = TypeVar("C", bound="type[Component]")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mythos_blocks.component import Component
+from mythos_blocks.declaring.component import Component
 
 
 def same_width(component: Component, width: int, input_width: int | None) -> None:

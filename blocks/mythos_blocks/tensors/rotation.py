@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.precision import at_least_float32
+from mythos_blocks.tensors.precision import at_least_float32
 
 
 def rotate(x: Tensor, positions: Tensor, theta: float, pairing: str = "interleaved") -> Tensor:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from mythos_blocks.mask import AttentionMask
-from mythos_blocks.memory import Memory, Path
-from mythos_blocks.selection import Selection
+from mythos_blocks.frame.mask import AttentionMask
+from mythos_blocks.frame.memory import Memory, Path
+from mythos_blocks.frame.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -2,56 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
+from mythos_blocks.core.iterations import Iterations
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.declaring.types import Count
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.frame import Frame
-from mythos_blocks.halting.base import HaltingState
-from mythos_blocks.iterations import Iterations
-from mythos_blocks.loop_state import LoopState
-from mythos_blocks.mask import AttentionMask
-from mythos_blocks.memory import Memory, Past, Path
-from mythos_blocks.registry import slot_info
-from mythos_blocks.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
-from mythos_blocks.spec import Slot, build
-from mythos_blocks.types import Count
-
-
-@dataclass
-class ModelOutput:
-    """What a forward pass returns.
-
-    Attributes:
-        logits: ``(batch, positions, vocab_size)``.
-        halting: What the halting rule saw, iteration by iteration.
-        num_loops: Iterations executed.
-        executed: Iterations that each position ran, ``(batch, positions)``.
-        auxiliary_loss: What components add to the training loss, a scalar; ``None`` where none adds anything.
-        losses: The terms of it, by name.
-        tape: States by place, where they were asked for: ``("prelude", layer)``, ``("core", t, layer)``,
-            ``("core", t)`` after iteration t, ``("coda", layer)``.
-        states: The states after the iterations, in order of their indices, where they were asked for.
-        state: The loop after its last iteration.
-        frame: The mask, positions and tokens of the pass.
-    """
-
-    logits: Tensor
-    halting: HaltingState
-    num_loops: int
-    executed: Tensor
-    auxiliary_loss: Tensor | None
-    losses: dict[str, Tensor]
-    tape: dict[Path, Tensor]
-    states: list[Tensor]
-    state: LoopState
-    frame: Frame
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.mask import AttentionMask
+from mythos_blocks.frame.memory import Memory, Past
+from mythos_blocks.model.output import ModelOutput
 
 
 @component("model", "looped_transformer")
@@ -197,26 +163,3 @@ class LoopedTransformer(Module):
         for module in self.modules():
             if isinstance(module, Module):
                 module.after_step()
-
-
-@contextmanager
-def knocked_out(parent: nn.Module, name: str) -> Iterator[None]:
-    """Replace a component by its slot's off kind for the duration of the context.
-
-    Args:
-        parent: The module that holds it, such as ``model.core``.
-        name: The attribute, such as ``"injection"``.
-
-    Raises:
-        ValueError: Its slot has no off kind.
-    """
-    trained = getattr(parent, name)
-    info = slot_info(trained.slot)
-    if info.off is None:
-        raise ValueError(f"slot {info.name!r} has no off kind to put in place of {trained.kind!r}")
-    off = Slot(info.name).resolve(info.off).build(*trained.context)
-    setattr(parent, name, off.train(trained.training) if isinstance(off, nn.Module) else off)
-    try:
-        yield
-    finally:
-        setattr(parent, name, trained)

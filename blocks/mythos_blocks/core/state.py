@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from mythos_blocks.exit.base import ExitState
-from mythos_blocks.frame import Frame
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.memory import Memory
+from mythos_blocks.frame.selection import Selection, put, take
 from mythos_blocks.halting.base import HaltingState
-from mythos_blocks.memory import Memory
-from mythos_blocks.selection import Selection, put, take
 
 
 @dataclass

@@ -24,10 +24,10 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
-from mythos_blocks.registry import lookup, slot_info, slots, suggest
+from mythos_blocks.declaring.registry import lookup, slot_info, slots, suggest
 
 if TYPE_CHECKING:
-    from mythos_blocks.component import Component
+    from mythos_blocks.declaring.component import Component
 
 
 class Declaration(BaseModel):

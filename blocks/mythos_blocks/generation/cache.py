@@ -9,14 +9,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mythos_blocks.mask import AttentionMask
-from mythos_blocks.memory import Path, Tensors
+from mythos_blocks.frame.mask import AttentionMask
+from mythos_blocks.frame.memory import Path, Tensors
 
 Key = tuple[Path, int]
 
 
 class Cache:
-    """A :class:`~mythos_blocks.memory.Past` in buffers that are allocated ahead and grow when they are full.
+    """A :class:`~mythos_blocks.frame.memory.Past` in buffers that are allocated ahead and grow when they are full.
 
     A call with n new positions is: ``mask, positions = cache.begin(n)``, then
     ``model(tokens, mask, positions=positions, past=cache)`` without gradients, then ``cache.commit(n)``.

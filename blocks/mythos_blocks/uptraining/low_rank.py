@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.randomness import keyed_generator
-from mythos_blocks.registry import suggest
-from mythos_blocks.rows import Beyond, row
+from mythos_blocks.declaring.registry import suggest
+from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.rows import Beyond, row
 
 
 class LoopLoRALinears(nn.Module):

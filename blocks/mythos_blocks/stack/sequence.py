@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.component import Module, component
-from mythos_blocks.frame import Frame
-from mythos_blocks.slots import LayerSlot
-from mythos_blocks.spec import SpecLike, build
-from mythos_blocks.types import Depth
+from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.slots import LayerSlot
+from mythos_blocks.declaring.spec import SpecLike, build
+from mythos_blocks.declaring.types import Depth
+from mythos_blocks.frame.frame import Frame
 
 
 @component("stack", "sequence")

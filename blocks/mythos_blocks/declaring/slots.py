@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from mythos_blocks.registry import declare_slot
-from mythos_blocks.spec import Slot, SpecLike
+from mythos_blocks.declaring.registry import declare_slot
+from mythos_blocks.declaring.spec import Slot, SpecLike
 
 declare_slot("model", "A whole model, from tokens to logits.", default="looped_transformer")
 declare_slot("core", "The looped layers and everything that happens once per iteration.", default="loop")

@@ -8,13 +8,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.component import component
-from mythos_blocks.frame import Frame
-from mythos_blocks.iterations import Step
-from mythos_blocks.loop import Loop
-from mythos_blocks.loop_state import LoopState
-from mythos_blocks.memory import Memory, Past
-from mythos_blocks.slots import (
+from mythos_blocks.core.iterations import Step
+from mythos_blocks.core.loop import Loop
+from mythos_blocks.core.state import LoopState
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.slots import (
     ExitSlot,
     GradientSlot,
     HaltingSlot,
@@ -26,8 +24,10 @@ from mythos_blocks.slots import (
     NormSlot,
     StabilizerSlot,
 )
-from mythos_blocks.spec import build
-from mythos_blocks.types import Count
+from mythos_blocks.declaring.spec import build
+from mythos_blocks.declaring.types import Count
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.memory import Memory, Past
 
 
 @component("core", "hierarchical")

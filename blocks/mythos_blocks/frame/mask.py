@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks.selection import Selection
+from mythos_blocks.frame.selection import Selection
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.frame import Frame
-from mythos_blocks.selection import Selection
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.selection import Selection
 
 Iterations = int | Sequence[int] | Tensor
 """A loop count; or iteration indices in the order in which to run them; or a loop count for each sequence,

@@ -1,0 +1,8 @@
+"""What surrounds a layer: masks, positions, and the memory of other iterations and calls."""
+
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.mask import AttentionMask
+from mythos_blocks.frame.memory import Memory
+from mythos_blocks.frame.selection import Selection
+
+__all__ = ["AttentionMask", "Frame", "Memory", "Selection"]

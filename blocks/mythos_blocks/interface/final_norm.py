@@ -1,0 +1,22 @@
+"""The model's last normalisation between loop and coda."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.widths import same_width
+from mythos_blocks.interface.base import Interface
+
+
+@component("interface", "final_norm")
+class FinalNormInterface(Interface):
+    """The coda reads the state through the norm that also stands before the head, as in Huginn (arXiv 2502.05171)."""
+
+    def __init__(self, state_width: int, width: int) -> None:
+        super().__init__()
+        same_width(self, state_width, width)
+
+    def forward(self, h: Tensor, final_norm: nn.Module) -> Tensor:
+        out: Tensor = final_norm(h)
+        return out
