@@ -6,16 +6,17 @@
 torch.Size([1, 8, 256])
 """
 
-from mythos_blocks.attention import GroupedQueryAttention, LatentAttention, Mixer, MultiHeadAttention
+from mythos_blocks.attention import Attention, GroupedQueryAttention, LatentAttention, Mixer, MultiHeadAttention
 from mythos_blocks.core.hierarchical import HierarchicalLoop
 from mythos_blocks.core.iterations import Iterations, Step
 from mythos_blocks.core.loop import Loop
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.declaring.component import Component, Module, component
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.declaring.registry import declare_slot, load_plugins
 from mythos_blocks.declaring.spec import BuildError, Slot, Spec, SpecLike, build
 from mythos_blocks.depth_adapter import DepthAdapter, DepthLoRA, LoopAffine, LoopLoRA, NoAdapter
-from mythos_blocks.depth_attention import AllTokens, NoDepthAttention, OwnToken
+from mythos_blocks.depth_attention import AllTokens, DepthAttention, NoDepthAttention, OwnToken
 from mythos_blocks.depth_signal import Coordinates, DepthSignal, Learned, NoSignal, Rotary, Sinusoidal
 from mythos_blocks.exit import (
     AccelerationExit,
@@ -32,6 +33,7 @@ from mythos_blocks.exit import (
 from mythos_blocks.feedforward import (
     GELU,
     ExpertAttention,
+    Feedforward,
     MixtureOfExperts,
     ReLU2,
     RoutedExperts,
@@ -107,7 +109,7 @@ from mythos_blocks.loops import (
     Uniform,
 )
 from mythos_blocks.model import LoopedTransformer, ModelOutput, knocked_out
-from mythos_blocks.norm import AdaptiveNorm, LayerNorm, NoNorm, PerLoopNorm, RMSNorm
+from mythos_blocks.norm import AdaptiveNorm, LayerNorm, NoNorm, Norm, PerLoopNorm, RMSNorm
 from mythos_blocks.objective import Blended, Expected, Final, Objective, PowerWeighted, SupervisedHalting
 from mythos_blocks.penalty import (
     Distillation,
@@ -141,6 +143,7 @@ __all__ = [
     "Add",
     "AllTokens",
     "ArgmaxExit",
+    "Attention",
     "AttentionMask",
     "Blend",
     "Blended",
@@ -155,6 +158,7 @@ __all__ = [
     "Damped",
     "Decoder",
     "DepthAdapter",
+    "DepthAttention",
     "DepthLoRA",
     "DepthScaledWeights",
     "DepthSignal",
@@ -167,6 +171,7 @@ __all__ = [
     "ExpertChoice",
     "FFN",
     "FanInWeights",
+    "Feedforward",
     "Final",
     "FinalNormInterface",
     "Fixed",
@@ -232,6 +237,7 @@ __all__ = [
     "NoNorm",
     "NoSignal",
     "NoStabilizer",
+    "Norm",
     "NormInterface",
     "NormalState",
     "NormalWeights",
@@ -287,6 +293,7 @@ __all__ = [
     "add_loop_lora",
     "build",
     "component",
+    "contract",
     "declare_slot",
     "generate",
     "knocked_out",

@@ -96,6 +96,19 @@ def randomise(module: Any, *, seed: int = 0, std: float = 0.3) -> None:
         parameter.normal_(std=std, generator=generator)
 
 
+def started(rule: mb.Halting, h: Tensor) -> mb.HaltingState:
+    """What a halting rule begins with, where every position counts."""
+    return rule.start(h, torch.ones(h.shape[:2], dtype=torch.bool))
+
+
+def observed(
+    rule: mb.Halting, state: mb.HaltingState, h: Tensor, *, x: Tensor | None = None, last: bool = False, t: int = 0
+) -> mb.HaltingState:
+    """What a halting rule makes of an iteration that every position runs."""
+    running = torch.ones(h.shape[:2], dtype=torch.bool)
+    return rule.observe(state, h, x=h if x is None else x, t=t, running=running, last=running & last)
+
+
 def randn(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 

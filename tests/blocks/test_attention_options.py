@@ -106,7 +106,7 @@ def test_one_query_against_many_keys_is_absorbed():
         def alive(self, t, chunk):
             return chunk
 
-    frame = mb.Frame(mb.AttentionMask(causal=False), memory=Memory(mb.PerLoop(), Past()))
+    frame = mb.Frame(mb.AttentionMask(causal=False), memory=Memory(mb.PerLoop(), Past()).open(None))
     attention(randn(1, 1, WIDTH), frame)
     attention(randn(1, POSITIONS, WIDTH))
     assert seen == ["absorbed", "expanded"]
@@ -135,13 +135,19 @@ def rotate_depth(x, t, theta):
     return rotate(x.unsqueeze(1), torch.tensor([t]), theta).squeeze(1) if d else x
 
 
+def at_depth(t, page):
+    return mb.Frame(t=t, index=torch.tensor(t), depth=t, depth_index=torch.tensor(t), path=("core", 0), memory=page)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("window", [None, 2])
 def test_a_token_attends_over_its_own_depths(window):
     attention, states = depths("own_token", 4, window=window)
-    memory, d = Memory(mb.PerLoop()), attention.head_dim
+    memory, d = Memory(mb.PerLoop(), num_depths=2).with_room(4), attention.head_dim
     for t, x in enumerate(states):
-        out = attention(x, mb.Frame(t=t, path=("core", 0), memory=memory))
+        page = memory.open(t)
+        out = attention(x, at_depth(t, page))
+        memory = page.closed()
         first = 0 if window is None else max(0, t + 1 - window)
         heads = []
         for head in range(4):
@@ -161,8 +167,12 @@ def test_a_token_attends_over_its_own_depths(window):
 @torch.no_grad()
 def test_all_tokens_at_all_depths_share_one_softmax():
     attention, states = depths("all_tokens", 3)
-    memory, d = Memory(mb.PerLoop()), attention.head_dim
-    outs = [attention(x, mb.Frame(t=t, path=("core", 0), memory=memory)) for t, x in enumerate(states)]
+    memory, d = Memory(mb.PerLoop(), num_depths=2).with_room(4), attention.head_dim
+    outs = []
+    for t, x in enumerate(states):
+        page = memory.open(t)
+        outs.append(attention(x, at_depth(t, page)))
+        memory = page.closed()
     for t, x in enumerate(states):
         heads = []
         for head in range(4):
@@ -188,5 +198,5 @@ def test_depth_attention_reads_earlier_iterations_in_a_loop(kind):
     once = made.core.step(made.core.start(e), 0)
     again = made.core.step(once, 1)
     forgetful = made.core.step(made.core.start(e), 0)
-    forgetful.memory._depths.clear()
+    forgetful.memory.contents.clear()
     assert not torch.allclose(made.core.step(forgetful, 1).h, again.h, atol=1e-4)

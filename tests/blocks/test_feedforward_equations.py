@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
+from mythos_blocks.frame.losses import Losses
 from mythos_blocks.frame.memory import Memory
 from tests.blocks.parts import WIDTH, make, randn
 
@@ -132,7 +133,7 @@ def test_every_iteration_has_its_own_row_of_the_router():
     for seed, parameter in enumerate(moe.parameters()):
         parameter.data.normal_(std=0.5, generator=torch.Generator().manual_seed(seed))
     x = randn(1, 6, WIDTH).double()
-    outs = {t: moe(x, mb.Frame(t=t)) for t in (None, 0, 1, 2, 9)}
+    outs = {t: moe(x, mb.Frame(t=t, index=None if t is None else torch.tensor(t))) for t in (None, 0, 1, 2, 9)}
     for t, index in ((None, 0), (0, 0), (1, 1), (2, 2), (9, 2)):
         torch.testing.assert_close(outs[t], routed(moe, x, index))
     assert not torch.allclose(outs[0], outs[1]) and not torch.allclose(outs[1], outs[2])
@@ -143,8 +144,9 @@ def test_every_iteration_has_its_own_row_of_the_router():
 @pytest.mark.parametrize("score", ["softmax", "sigmoid"])
 def test_the_balance_loss_is_the_product_of_token_shares_and_mean_probabilities(score):
     moe = exact("moe", num_experts=5, num_active=2, score=score, balance_weight=0.25)
-    x, losses = randn(2, 6, WIDTH).double(), {}
-    moe(x, mb.Frame(losses=losses))
+    x, left = randn(2, 6, WIDTH).double(), {}
+    moe(x, mb.Frame(statistics=left))
+    losses = Losses().after([left]).means()
     logits = x.flatten(0, 1) @ moe.router.weight.T
     scores = logits.softmax(-1) if score == "softmax" else logits.sigmoid()
     share, probability = [0.0] * 5, (scores / scores.sum(-1, keepdim=True)).mean(0)
@@ -152,33 +154,40 @@ def test_the_balance_loss_is_the_product_of_token_shares_and_mean_probabilities(
         for i in token.topk(2).indices:
             share[i] += 1 / (12 * 2)
     wanted = 0.25 * 5 * sum(f * p for f, p in zip(share, probability, strict=True))
-    assert set(losses) == {"balance"} and len(losses["balance"]) == 1
-    torch.testing.assert_close(losses["balance"][0].double(), wanted, rtol=1e-5, atol=0)
-    losses["balance"][0].backward()
+    assert set(losses) == {"balance"}
+    torch.testing.assert_close(losses["balance"].double(), wanted, rtol=1e-5, atol=0)
+    losses["balance"].backward()
     assert moe.router.weight.grad.any()
 
 
 def test_the_balance_loss_is_one_when_even_and_the_number_of_experts_when_one_takes_all():
     moe = make("feedforward", {"kind": "moe", "num_experts": 4, "num_active": 1})
-    even = moe.balance_loss(torch.arange(8).view(8, 1) % 4, torch.full((8, 4), 0.25))
-    alone = moe.balance_loss(torch.zeros(8, 1, dtype=torch.long), torch.eye(4)[:1].expand(8, 4))
+
+    def balance(chosen, probabilities):
+        left = {}
+        moe.add_balance_loss(mb.Frame(statistics=left), 1.0, chosen, probabilities, torch.ones(8, 1))
+        return Losses().after([left]).means()["balance"]
+
+    even = balance(torch.arange(8).view(8, 1) % 4, torch.full((8, 4), 0.25))
+    alone = balance(torch.zeros(8, 1, dtype=torch.long), torch.eye(4)[:1].expand(8, 4))
     assert float(even) == pytest.approx(1) and float(alone) == pytest.approx(4)
 
 
 def test_the_router_z_loss_is_the_mean_squared_log_normaliser():
     moe = exact("moe", num_experts=5, z_weight=0.1)
-    x, losses = randn(2, 6, WIDTH).double(), {}
-    moe(x, mb.Frame(losses=losses))
+    x, left = randn(2, 6, WIDTH).double(), {}
+    moe(x, mb.Frame(statistics=left))
+    losses = Losses().after([left]).means()
     logits = x.flatten(0, 1) @ moe.router.weight.T
     wanted = 0.1 * sum(token.detach().logsumexp(0).item() ** 2 for token in logits) / 12
     assert set(losses) == {"router_z"}
-    assert losses["router_z"][0].item() == pytest.approx(wanted, rel=1e-5)
+    assert losses["router_z"].item() == pytest.approx(wanted, rel=1e-5)
 
 
 def test_losses_of_weight_zero_are_not_added():
-    losses = {}
-    make("feedforward", "moe")(randn(1, 3, WIDTH), mb.Frame(losses=losses))
-    assert losses == {}
+    left = {}
+    make("feedforward", "moe")(randn(1, 3, WIDTH), mb.Frame(statistics=left))
+    assert left == {}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -243,7 +252,7 @@ def test_expert_attention_weighs_the_experts_by_their_keys(t):
     x = randn(2, 3, WIDTH).double().requires_grad_()
     inputs = {"x": x, **dict(feedforward.named_parameters())}
     results = []
-    for out in (feedforward(x, mb.Frame(t=t)), attended(feedforward, x, t)):
+    for out in (feedforward(x, mb.Frame(t=t, index=torch.tensor(t))), attended(feedforward, x, t)):
         results.append((out, *torch.autograd.grad((out * randn(2, 3, WIDTH, seed=9)).sum(), list(inputs.values()))))
     for name, ours, wanted in zip(["out", *inputs], *results, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6, msg=lambda m, name=name: f"{name}: {m}")
@@ -251,7 +260,7 @@ def test_expert_attention_weighs_the_experts_by_their_keys(t):
 
 def test_expert_attention_reads_the_iteration():
     feedforward, x = make("feedforward", "expert_attention"), randn(1, 4, WIDTH)
-    first, fourth = (feedforward(x, mb.Frame(t=t)) for t in (0, 3))
+    first, fourth = (feedforward(x, mb.Frame(t=t, index=None if t is None else torch.tensor(t))) for t in (0, 3))
     assert torch.equal(feedforward(x), first) and not torch.allclose(first, fourth, atol=1e-3)
 
 
@@ -300,7 +309,7 @@ def test_a_convolution_in_chunks_is_the_whole_one(chunks):
     cache, outs, start = mb.Cache(2), [], 0
     for size in chunks:
         mask, positions = cache.begin(size)
-        frame = mb.Frame(mask, positions, memory=Memory(mb.PerLoop(), cache), path=("core", 0), t=0)
+        frame = mb.Frame(mask, positions, memory=Memory(mb.PerLoop(), cache).open(0), path=("core", 0), t=0)
         outs.append(convolution(x[:, start : start + size], frame))
         cache.commit(size)
         start += size

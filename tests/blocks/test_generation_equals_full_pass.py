@@ -51,7 +51,7 @@ class Settled(mb.Exit):
         super().__init__()
         self.threshold = threshold
 
-    def observe(self, state, old, new, read):
+    def observe(self, state, old, new, read, t):
         return mb.ExitState(stopped=state.stopped | (moves(old, new) < self.threshold))
 
 
@@ -65,7 +65,7 @@ class Confident(mb.Exit):
         super().__init__()
         self.threshold = threshold
 
-    def observe(self, state, old, new, read):
+    def observe(self, state, old, new, read, t):
         sure = read(new).softmax(-1).amax(-1) > self.threshold
         return mb.ExitState(stopped=state.stopped | sure)
 

@@ -59,7 +59,7 @@ class Contraction(mb.Update):
         super().__init__()
         self.map = torch.nn.Linear(2 * width, width)
 
-    def forward(self, h, u, carry=None):
+    def forward(self, h, u, carry, t):
         return torch.tanh(self.map(torch.cat((h, u), dim=-1))), None
 
 

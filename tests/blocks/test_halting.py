@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mythos_blocks as mb
-from tests.blocks.parts import WIDTH, declarations, deterministic, kinds, make, model, randn, tokens
+from tests.blocks.parts import WIDTH, declarations, deterministic, kinds, make, model, observed, randn, started, tokens
 
 HALTING = [declared for _, declared in declarations("halting") if declared["kind"] in ("act", "none")]
 POSITIONS = (2, 5)
@@ -15,9 +15,9 @@ POSITIONS = (2, 5)
 def watch(halting, num_loops, seed=0):
     """The rule's state after it has seen random states, and those states."""
     states = randn(num_loops + 1, *POSITIONS, WIDTH, seed=seed)
-    seen = [halting.start(states[0])]
+    seen = [started(halting, states[0])]
     for i in range(1, num_loops + 1):
-        seen.append(halting.observe(seen[-1], states[i], x=states[i - 1], last=i == num_loops))
+        seen.append(observed(halting, seen[-1], states[i], x=states[i - 1], last=i == num_loops))
     return seen, states[1:]
 
 

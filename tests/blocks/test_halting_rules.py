@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import mythos_blocks as mb
-from tests.blocks.parts import WIDTH, model, randn, randomise, tokens
+from tests.blocks.parts import WIDTH, model, observed, randn, randomise, started, tokens
 
 RULES = {
     "act": {"kind": "act", "halted_state": "frozen", "initial_bias": -1.0},
@@ -76,9 +76,9 @@ def test_a_sequence_stops_alike_in_any_batch(core):
 def test_the_gate_makes_a_distribution_and_the_last_iteration_takes_the_rest():
     gate = mb.GateCDF(WIDTH).train()
     states = randn(5, 2, 3, WIDTH)
-    state = gate.start(states[0])
+    state = started(gate, states[0])
     for t, h in enumerate(states):
-        state = gate.observe(state, h, x=h, last=t == 4)
+        state = observed(gate, state, h, last=t == 4)
     chances = [torch.sigmoid(gate.probability(h)).squeeze(-1) for h in states]
     left = torch.ones(2, 3)
     for t in range(5):
@@ -94,9 +94,9 @@ def test_a_position_exits_where_its_cumulative_chance_reaches_the_quantile():
     gate.probability.weight.zero_()
     gate.probability.bias.fill_(math.log(0.4 / 0.6))
     h = randn(1, 1, WIDTH)
-    state, halted = gate.start(h), []
+    state, halted = started(gate, h), []
     for _ in range(4):
-        state = gate.observe(state, h, x=h, last=False)
+        state = observed(gate, state, h, last=False)
         halted.append(bool(state.halted))
     assert halted[:3] == [False, False, True], "0.4, 0.64, 0.784"
 
@@ -104,9 +104,9 @@ def test_a_position_exits_where_its_cumulative_chance_reaches_the_quantile():
 def test_ponders_loss_is_the_divergence_from_a_cut_geometric_prior():
     ponder = mb.Ponder(WIDTH, prior=0.3, kl_weight=2.0).train()
     states = randn(4, 1, 2, WIDTH)
-    state = ponder.start(states[0])
+    state = started(ponder, states[0])
     for t, h in enumerate(states):
-        state = ponder.observe(state, h, x=h, last=t == 3)
+        state = observed(ponder, state, h, last=t == 3)
     prior = [0.3 * 0.7**t / (1 - 0.7**4) for t in range(4)]
     wanted = sum(w * (w / p).log() for w, p in zip(state.weights, prior, strict=True)).mean()
     torch.testing.assert_close(ponder.loss(state), 2 * wanted)
@@ -174,7 +174,7 @@ def exit_of(kind, states, logits, **fields):
     state = rule.start(states[0])
     stopped = []
     for t in range(1, len(states)):
-        state = rule.observe(state, states[t - 1], states[t], lambda h, t=t: logits[t])
+        state = rule.observe(state, states[t - 1], states[t], lambda h, t=t: logits[t], t - 1)
         stopped.append(state.stopped.clone())
     return torch.stack(stopped)
 

@@ -8,7 +8,8 @@ from torch.autograd.graph import saved_tensors_hooks
 
 import mythos_blocks as mb
 from mythos_blocks.frame.memory import Memory
-from tests.blocks.parts import EVERYTHING, kinds, model, randomise, tokens
+from mythos_blocks.frame.selection import Where
+from tests.blocks.parts import EVERYTHING, kinds, model, observed, randomise, started, tokens
 
 FRAME = mb.Frame()
 CORES = {
@@ -34,25 +35,27 @@ def by_definition(core, e, order, window=None):
     """
     first = 0 if window is None else max(0, len(order) - window)
     h, carry = core.initial_state(e), None
-    halting, memory = core.halting.start(h), Memory(core.kv_policy)
+    halting, memory = started(core.halting, h), Memory(core.kv_policy)
     for i, t in enumerate(order):
         if 0 < i == first:
             h, halting = h.detach(), detached(halting)
             carry = None if carry is None else carry.detach()
         halted = halting.halted if core.halting.freezes else None
-        memory = memory.fork(hold=halted)
+        page = memory.open(t)
+        running = None if halted is None else Where.of(~halted)
         if carry is None:
             carry = core.update.start(h)
         x = u = core.injection.combine(
             core.depth_signal.transform(h, t), e, core.depth_signal(t, torch.arange(e.shape[1]))
         )
-        with core.depth_adapter.active(t):
-            for number, layer in enumerate(core.layers):
-                u = layer(u, replace(FRAME, t=t, path=("core", number), memory=memory))
+        frame = replace(FRAME, t=t, index=torch.tensor(t), memory=page, running=running)
+        for number, layer in enumerate(core.layers):
+            u = layer(u, frame.at("core", number))
+        memory = page.closed()
         y, carry = core.update(h, core.depth_adapter(u, t), carry)
         new = core.injection.inject(h, e, y)
         h = new if halted is None else torch.where(halted.unsqueeze(-1), h, new)
-        halting = core.halting.observe(halting, h, x=x, last=i == len(order) - 1)
+        halting = observed(core.halting, halting, h, x=x, last=i == len(order) - 1, t=t)
     return halting.readout
 
 

@@ -41,7 +41,7 @@ def installed(tmp_path):
                     super().__init__()
                     self.share = share
 
-                def forward(self, h, u, carry=None):
+                def forward(self, h, u, carry, t):
                     return self.share * u + (1 - self.share) * h, None
             '''
         )

@@ -83,14 +83,14 @@ def test_the_json_schema_judges_as_the_model_does(instance, valid):
 @pytest.fixture
 def average():
     @mb.component("update", "average")
-    class Average(mb.Module):
+    class Average(mb.Update):
         """The mean of the old state and the core's output."""
 
         def __init__(self, width: int) -> None:
             super().__init__()
 
-        def forward(self, h, u):
-            return (h + u) / 2
+        def forward(self, h, u, carry, t):
+            return (h + u) / 2, None
 
     yield Average
     del registry.slot_info("update").kinds["average"]
@@ -120,7 +120,7 @@ def test_importing_the_blocks_needs_torch_and_pydantic_only():
 def test_fields_that_a_constructor_passes_on_are_its_own_too():
     """Own fields come first; a field that is declared again has the later default and description."""
 
-    class Base(mb.Component):
+    class Base(mb.Update):
         """Base.
 
         Args:
@@ -129,6 +129,7 @@ def test_fields_that_a_constructor_passes_on_are_its_own_too():
         """
 
         def __init__(self, *, size: int = 3, seed: int = 0) -> None:
+            super().__init__()
             self.size, self.seed = size, seed
 
     @mb.component("update", "passing")

@@ -81,7 +81,7 @@ class Average(mb.Update):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, h, u, carry=None):
+    def forward(self, h, u, carry, t):
         return (h + u) / 2, None
 '''
 

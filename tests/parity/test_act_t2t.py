@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
+from tests.blocks.parts import observed, started
 
 WIDTH, EPS = 6, 0.01
 
@@ -40,11 +41,11 @@ def ours(logits, states, mix, **fields):
         act.probability.weight.zero_()
         act.probability.weight[0, 0] = 1
         act.probability.bias.zero_()
-    state, chances = act.start(states[0]), []
+    state, chances = started(act, states[0]), []
     for t in range(len(states)):
         x = torch.zeros_like(states[t])
         x[..., 0] = logits[t]
-        state = act.observe(state, states[t], x=x, last=False)
+        state = observed(act, state, states[t], x=x)
         chances.append(torch.sigmoid(act.probability(x)).squeeze(-1).detach())  # to the last bit, for ties
     return act, state, torch.stack(chances).numpy()
 
@@ -112,7 +113,7 @@ def test_the_ponder_loss_is_iterations_plus_remainder_and_its_gradient_is_the_re
 
 
 def test_accumulators_do_not_share_memory():
-    state = mb.ACT(WIDTH).start(torch.zeros(2, 3, WIDTH))
+    state = started(mb.ACT(WIDTH), torch.zeros(2, 3, WIDTH))
     pointers = {t.data_ptr() for t in (state.mass, state.num_updates, state.remainder, state.readout)}
     assert len(pointers) == 4
 
@@ -120,11 +121,11 @@ def test_accumulators_do_not_share_memory():
 def test_a_sequence_shares_the_mean_probability():
     act = mb.ACT(WIDTH, granularity="sequence")
     h = torch.randn(3, 5, WIDTH)
-    state = act.observe(act.start(h), h, x=h, last=False)
+    state = observed(act, started(act, h), h)
     mean = torch.sigmoid(act.probability(h)).squeeze(-1).mean(1, keepdim=True)
     torch.testing.assert_close(state.weights[0], mean.expand(3, 5))
     whole = mb.ACT(WIDTH, granularity="global")
-    state = whole.observe(whole.start(h), h, x=h, last=False)
+    state = observed(whole, started(whole, h), h)
     assert (state.weights[0] == state.weights[0][0, 0]).all()
 
 
@@ -132,9 +133,9 @@ def test_a_sequence_shares_the_mean_probability():
 def test_the_repaired_interpolation_gives_all_of_its_mass_away(num_loops):
     act = mb.ACT(WIDTH, mix="interpolate")
     states = torch.randn(num_loops, 2, 3, WIDTH)
-    state = act.start(states[0])
+    state = started(act, states[0])
     for t, h in enumerate(states):
-        state = act.observe(state, h, x=h, last=t + 1 == num_loops)
+        state = observed(act, state, h, last=t + 1 == num_loops)
     mass = torch.stack(state.weights).sum(0)
     torch.testing.assert_close(mass, torch.ones_like(mass))
     mixed = sum(w.unsqueeze(-1) * s for w, s in zip(state.weights, states, strict=True))

@@ -8,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mythos_blocks.attention.base import Attention
 from mythos_blocks.attention.value_embedding import ValueEmbedding
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.rotation import rotate
 
 
 @component("attention", "gqa")
-class GroupedQueryAttention(Module):
+class GroupedQueryAttention(Attention):
     """Grouped-query attention (arXiv 2305.13245); with as many kv heads as heads, multi-head attention.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.attention.base import Attention
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.frame.frame import Frame
 
 
 @component("attention", "mixer")
-class Mixer(Module):
+class Mixer(Attention):
     """A SwiGLU over positions instead of attention (MLP-Mixer, arXiv 2105.01601; the option of TRM, arXiv 2510.04871).
 
     Every position reads every other by learned weights, so it needs a fixed number of positions and a mask that allows
@@ -36,6 +37,8 @@ class Mixer(Module):
         frame = frame or Frame()
         if frame.mask.causal or frame.mask.allowed is not None:
             raise ValueError("attention 'mixer' reads all positions, and the mask does not allow that; use mask: full")
+        if frame.real is not None and frame.selection is None and frame.running is None:
+            raise ValueError("attention 'mixer' reads all positions, padding too; give it sequences of one length")
         (x,) = frame.exchange(x)
         if x.shape[1] != self.num_positions:
             raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {x.shape[1]}")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.attention.base import Attention
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.norm import RMSNorm
+from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.rotation import rotate
 
 
 @component("attention", "mla")
-class LatentAttention(Module):
+class LatentAttention(Attention):
     """Multi-head latent attention: keys and values from one low-rank latent (arXiv 2405.04434, section 2.1).
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``. A head's query and key have
@@ -22,7 +24,8 @@ class LatentAttention(Module):
 
     Attributes:
         absorb: Whether to score queries against the latents directly instead of expanding keys and values; ``None``
-            does where queries are few against keys, as in decoding.
+            does where queries are few against keys, as in decoding. Where ``kv_up`` is more than a linear layer (an
+            adapter, a hook), they are expanded in any case.
 
     Args:
         num_heads: Heads.
@@ -78,6 +81,7 @@ class LatentAttention(Module):
         # What is kept for later positions is the latent and one rotary key for all heads.
         latent, k_rope = frame.exchange(self.kv_norm(latent), rotate(k_rope, positions, self.rope_theta))
         absorbs = self.absorb if self.absorb is not None else x.shape[1] * 4 <= latent.shape[1]
+        absorbs = absorbs and is_plain(self.kv_up, nn.Linear)
         attend = self._absorbed if absorbs else self._expanded
         attended = attend(q_nope, q_rope, latent, k_rope, frame.mask)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))

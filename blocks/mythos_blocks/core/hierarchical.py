@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.core.iterations import Step
 from mythos_blocks.core.loop import Loop
+from mythos_blocks.core.moved import Moved
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.slots import (
@@ -27,7 +28,7 @@ from mythos_blocks.declaring.slots import (
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.memory import Memory, Past
+from mythos_blocks.frame.memory import Past
 
 
 @component("core", "hierarchical")
@@ -105,9 +106,15 @@ class HierarchicalLoop(Loop):
         self.initial_low_state = build(initial_low_state, width, width)
 
     def start(
-        self, e: Tensor, frame: Frame | None = None, *, past: Past | None = None, keeps: bool = True
+        self,
+        e: Tensor,
+        frame: Frame | None = None,
+        *,
+        past: Past | None = None,
+        keeps: bool = True,
+        num_loops: int | None = None,
     ) -> LoopState:
-        state = super().start(e, frame, past=past, keeps=keeps)
+        state = super().start(e, frame, past=past, keeps=keeps, num_loops=num_loops)
         return replace(state, carry=self.initial_low_state(state.e, state.frame))
 
     def after_step(self) -> None:
@@ -115,9 +122,10 @@ class HierarchicalLoop(Loop):
         if self.high_layers is not self.layers:
             self.stabilizer.apply(self.high_layers)
 
-    def _iterate(self, state: LoopState, step: Step, memory: Memory) -> LoopState:
-        frame = self._frame(state, step, memory)
-        low, high = state.carry, state.h
+    def _iterate(
+        self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, x: Tensor | None = None
+    ) -> Moved:
+        low, high = carry, h
         assert low is not None
         recording = torch.is_grad_enabled()
         for cycle in range(self.num_high_cycles):
@@ -125,14 +133,17 @@ class HierarchicalLoop(Loop):
             for move in range(self.num_low_cycles):
                 newest = final and move + 1 == self.num_low_cycles
                 graph = {"full": True, "last_cycle": final, "last_update": newest}[self.cycle_gradient]
-                with torch.set_grad_enabled(recording and (graph or not self.training)):
-                    low = self._run(self.layers, low + high + state.e, frame.at("low", cycle, move))
-            with torch.set_grad_enabled(recording and (final or self.cycle_gradient == "full" or not self.training)):
-                high = self._run(self.high_layers, high + low, frame.at("high", cycle))
-        return self._finish(state, step, memory, state.e, high, low)
+                graph = recording and (graph or not self.training)
+                low = self._net(self.layers, low + high + e, frame.at("low", cycle, move), graph)
+            graph = recording and (final or self.cycle_gradient == "full" or not self.training)
+            high = self._net(self.high_layers, high + low, frame.at("high", cycle), graph)
+        return Moved(high.to(h.dtype), low, e)
 
-    def _run(self, layers: nn.ModuleList, x: Tensor, frame: Frame) -> Tensor:
-        for i, layer in enumerate(layers):
-            x = layer(x, frame.at(i))
-            frame.record(x, "core", frame.t or 0, *frame.path[1:], i)
-        return x
+    def _net(self, layers: nn.ModuleList, x: Tensor, frame: Frame, graph: bool) -> Tensor:
+        """One move of a state."""
+        with torch.set_grad_enabled(graph):
+            frame, dtype = replace(frame, graph=graph), x.dtype
+            for i, layer in enumerate(layers):
+                x = layer(x, frame.at(i))
+                frame.record(x, "core", frame.t or 0, *frame.path[1:], i)
+            return x.to(dtype)

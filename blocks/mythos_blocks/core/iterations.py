@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.selection import Selection
+from mythos_blocks.frame.selection import Where, is_traced
+from mythos_blocks.tensors.rows import check_index
 
 Iterations = int | Sequence[int] | Tensor
-"""A loop count; or iteration indices in the order in which to run them; or a loop count for each sequence,
-``(batch,)``, or for each position, ``(batch, positions)``."""
+"""A loop count; or iteration indices in the order in which to run them; or, as a tensor, a loop count for each
+sequence, ``(batch,)``, or for each position, ``(batch, positions)``."""
 
 
 ReadAt = Callable[[Tensor, Frame], Tensor]
@@ -26,7 +28,7 @@ class Step:
     """One iteration.
 
     Attributes:
-        t: The iteration index that the depth signal and the adapter see, 0-based.
+        t: The iteration index that components are told, 0-based.
         next_t: The index that will follow, if known: the injection may then prepare its input, fused with the
             update of the state. Without it nothing but speed is lost.
         last: That no iteration follows, which halting rules may need to know; ``(batch, positions)`` booleans
@@ -43,32 +45,140 @@ class Step:
     exit: Exit | None = None
     read: ReadAt | None = None
 
-    def select(self, selection: Selection) -> Step:
-        """The iteration as the selected positions see it."""
-        last = self.last if isinstance(self.last, bool) else selection.take(self.last)
-        return replace(self, last=last, next_t=None)
 
+@dataclass(frozen=True)
+class Part:
+    """Positions that an iteration computes together.
 
-def plan(iterations: Iterations, shape: torch.Size, device: torch.device) -> tuple[Sequence[int], Tensor | None]:
-    """Iteration indices in order, and loop counts ``(batch, positions)`` where they differ between positions.
-
-    Args:
-        iterations: What is asked for.
-        shape: ``(batch, positions)``.
-        device: Where the counts are needed.
-
-    Raises:
-        ValueError: No iteration is asked for, or the counts have another shape.
+    Attributes:
+        where: The positions.
+        graph: Whether gradients may flow through them.
     """
-    if not isinstance(iterations, Tensor):
-        order = range(iterations) if isinstance(iterations, int) else iterations
-        if len(order) < 1:
-            raise ValueError(f"the loop needs at least one iteration, not {iterations}")
-        return order, None
-    counts = iterations.to(device)
-    if counts.shape not in (shape, shape[:1]):
-        raise ValueError(f"loop counts must be {tuple(shape[:1])} or {tuple(shape)}, not {tuple(counts.shape)}")
-    counts = (counts[:, None] if counts.dim() == 1 else counts).expand(shape)
-    if int(counts.min()) < 1:
-        raise ValueError(f"the loop needs at least one iteration, not {int(counts.min())}")
-    return range(int(counts.max())), counts
+
+    where: Where
+    graph: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pass was asked to run, as the host knows it: asking it waits for no device.
+
+    Attributes:
+        order: Iteration indices in order, of the sequence or position that runs the most.
+        shape: ``(batch, positions)``.
+        device: Where the batch is.
+        rows: A loop count for each sequence, the largest of its positions'; ``None`` where all run the whole order.
+        counts: A loop count for each position, on the host, where they differ within a sequence.
+    """
+
+    order: Sequence[int]
+    shape: torch.Size
+    device: torch.device
+    rows: tuple[int, ...] | None = None
+    counts: Tensor | None = None
+
+    @classmethod
+    def of(cls, iterations: Iterations, shape: torch.Size, device: torch.device) -> Plan:
+        """The plan for what was asked for.
+
+        Raises:
+            ValueError: No iteration is asked for, an index is negative, or counts have another shape.
+        """
+        if not isinstance(iterations, Tensor):
+            return cls(_order(iterations), shape, device)
+        if iterations.is_floating_point() or iterations.dtype == torch.bool:
+            raise ValueError(f"loop counts must be whole numbers, not {iterations.dtype}")
+        if iterations.dim() == 0:
+            return cls.of(int(iterations), shape, device)
+        if iterations.shape not in (shape, shape[:1]):
+            raise ValueError(f"loop counts must be {tuple(shape[:1])} or {tuple(shape)}, not {tuple(iterations.shape)}")
+        given = iterations.tolist()  # the one time that a pass waits for its counts, if a device has them
+        if iterations.dim() == 1:
+            rows, counts = tuple(given), None
+        else:
+            rows, counts = tuple(max(row) for row in given), torch.tensor(given)
+            if all(min(row) == most for row, most in zip(given, rows, strict=True)):
+                counts = None
+        least = min(rows) if counts is None else min(min(row) for row in given)
+        if least < 1:
+            raise ValueError(f"the loop needs at least one iteration, not {least}")
+        order = range(max(rows))
+        return cls(order, shape, device, None if counts is None and min(rows) == len(order) else rows, counts)
+
+    @property
+    def is_even(self) -> bool:
+        """Whether all positions run the whole order."""
+        return self.rows is None
+
+    def running(self, i: int) -> Where:
+        """The positions that run the i-th iteration, by their counts."""
+        if self.counts is not None:
+            return Where(self.shape, self.device, host=self.counts > i)
+        rows = None if self.rows is None else tuple(i < n for n in self.rows)
+        return Where(self.shape, self.device, rows=rows)
+
+    def last(self, i: int) -> bool | Tensor:
+        """That no iteration follows the i-th; ``(batch, positions)`` booleans where it differs."""
+        if self.rows is None:
+            return i + 1 == len(self.order)
+        if self.counts is not None:
+            return Where(self.shape, self.device, host=self.counts == i + 1).mask
+        return Where(self.shape, self.device, rows=tuple(i + 1 == n for n in self.rows)).mask
+
+    def parts(self, i: int, window: Callable[[int], int] | None, stopped: Tensor | None) -> Iterator[Part]:
+        """What the i-th iteration computes, together as far as it can.
+
+        Sequences do not read each other, so each has a gradient window of its own.
+
+        Args:
+            i: The number of the iteration.
+            window: How many iterations, the last ones, get a graph out of so many; ``None`` where all do.
+            stopped: Positions that run no more.
+        """
+        running = _without(self.running(i), stopped)
+        rows = self.rows or (len(self.order),) * self.shape[0]
+        inside = tuple(window is None or i >= n - window(n) for n in rows)
+        if all(inside) or not any(inside):
+            yield Part(running, inside[0])
+            return
+        for graph in (False, True):
+            chosen = tuple(here == graph for here in inside)
+            if running.rows is not None:
+                both = tuple(a and b for a, b in zip(running.rows, chosen, strict=True))
+                yield Part(Where(self.shape, self.device, rows=both), graph)
+            elif running.all:
+                yield Part(Where(self.shape, self.device, rows=chosen), graph)
+            else:
+                host = None if running.host is None else running.host & torch.tensor(chosen)[:, None]
+                given = running.mask & Where(self.shape, self.device, rows=chosen).mask if host is None else None
+                yield Part(Where(self.shape, self.device, host=host, given=given), graph)
+
+
+def _order(iterations: int | Sequence[int]) -> Sequence[int]:
+    """Iteration indices in order, of a loop count or of such indices."""
+    if isinstance(iterations, Sequence):
+        order: Sequence[int] = tuple(operator.index(t) for t in iterations)
+    else:
+        order = range(operator.index(iterations))
+    if not order:
+        raise ValueError(f"the loop needs at least one iteration, not {iterations}")
+    for t in order:
+        check_index(t)
+    return order
+
+
+def _without(running: Where, stopped: Tensor | None) -> Where:
+    """The positions that run and have not stopped."""
+    if stopped is None:
+        return running
+    if is_traced(stopped):
+        return Where.of(~stopped if running.all else running.mask & ~stopped)
+    host = stopped.cpu()
+    if not bool(host.any()):
+        return running
+    going = ~host
+    if running.rows is not None:
+        going = going & torch.tensor(running.rows)[:, None]
+    elif running.host is not None:
+        going = going & running.host
+    return Where(running.shape, running.device, host=going)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
 from mythos_blocks.exit.base import ExitState
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.losses import Losses
 from mythos_blocks.frame.memory import Memory
-from mythos_blocks.frame.selection import Selection, put, take
 from mythos_blocks.halting.base import HaltingState
 
 
@@ -30,6 +30,7 @@ class LoopState:
         x: What the core will read in iteration ``x_for``, where the last one has prepared it already.
         x_for: The iteration index that ``x`` was prepared for.
         num_loops: Iterations run.
+        losses: Terms of the training loss that the layers have left.
     """
 
     h: Tensor
@@ -44,35 +45,17 @@ class LoopState:
     x: Tensor | None = None
     x_for: int | None = None
     num_loops: int = 0
+    losses: Losses = field(default_factory=Losses)
 
+    def detached(self) -> LoopState:
+        """The state, and all that later iterations read besides, cut off from the graph that made it.
 
-_CHANGED = ("h", "halting", "executed", "stopped", "exit", "carry")
-
-
-def select(state: LoopState, selection: Selection) -> LoopState:
-    """The state of the selected positions alone, which read the others' keys and values in the memory."""
-    shape = state.h.shape[:2]
-    return replace(
-        state,
-        frame=state.frame.select(selection, shape),
-        memory=state.memory.fork(selection),
-        x=None,
-        **{name: take(getattr(state, name), selection, shape) for name in ("e", *_CHANGED)},
-    )
-
-
-def merge(state: LoopState, part: LoopState, selection: Selection) -> LoopState:
-    """The state in which the selected positions are those of ``part``."""
-    shape = state.h.shape[:2]
-    return replace(
-        state,
-        memory=part.memory.fork(),
-        num_loops=part.num_loops,
-        x=None,
-        **{name: put(getattr(state, name), getattr(part, name), selection, shape) for name in _CHANGED},
-    )
-
-
-def detach(state: LoopState) -> LoopState:
-    """The state cut off from the graph that made it."""
-    return replace(state, h=state.h.detach(), carry=None if state.carry is None else state.carry.detach(), x=None)
+        What halting has seen is not: it makes the readout, to which every iteration contributes.
+        """
+        return replace(
+            self,
+            h=self.h.detach(),
+            carry=None if self.carry is None else self.carry.detach(),
+            memory=self.memory.detached(),
+            x=None,
+        )

@@ -2,6 +2,7 @@
 
 from mythos_blocks.declaring import slots as slots  # declares the slots that components fill
 from mythos_blocks.declaring.component import Component, Module, component
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.declaring.registry import declare_slot, load_plugins
 from mythos_blocks.declaring.spec import BuildError, Slot, Spec, SpecLike, build
 from mythos_blocks.declaring.types import Count, Depth, NonNegative, Positive, Probability, Real
@@ -21,6 +22,7 @@ __all__ = [
     "SpecLike",
     "build",
     "component",
+    "contract",
     "declare_slot",
     "load_plugins",
 ]

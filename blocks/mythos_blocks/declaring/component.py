@@ -9,6 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import nn
 
+from mythos_blocks.declaring.contract import check_contract
 from mythos_blocks.declaring.registry import register, slot_info
 from mythos_blocks.declaring.spec import Spec as AnySpec
 from mythos_blocks.declaring.spec import SpecLike, derive_spec
@@ -78,17 +79,21 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
     The constructor then checks its keyword arguments as a recipe's fields are checked, and receives
     specs for its slots whether the caller wrote a kind, a mapping or a spec.
 
+    Raises:
+        ValueError: The kind is taken, or the class cannot be called as components of the slot are.
+
     Example:
         >>> @component("update", "average")
         ... class Average(Update):
         ...     '''The mean of the old state and the core's output.'''
         ...     def __init__(self, width: int) -> None:
         ...         super().__init__()
-        ...     def forward(self, h, u, carry=None):
+        ...     def forward(self, h, u, carry, t):
         ...         return (h + u) / 2, None
     """
 
     def decorate(cls: C) -> C:
+        check_contract(slot, kind, cls)
         cls.slot, cls.kind = slot, kind
         cls.Spec = derive_spec(cls, kind)
         cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[method-assign]

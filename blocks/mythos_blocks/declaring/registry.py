@@ -25,6 +25,7 @@ class SlotInfo:
         off: The kind that removes the component, where there is one.
         default: The kind that a mapping without ``kind`` means, where there is one.
         kinds: The registered components by kind.
+        contract: The base class that says how components of the slot are called, where there is one.
     """
 
     name: str
@@ -32,6 +33,7 @@ class SlotInfo:
     off: str | None = None
     default: str | None = None
     kinds: dict[str, type[Component]] = field(default_factory=dict)
+    contract: type[Component] | None = None
 
 
 _slots: dict[str, SlotInfo] = {}

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.rows import Index
+from mythos_blocks.uptraining.low_rank import LoopLoRALinears
 
 
+@contract("depth_adapter")
 class DepthAdapter(Module):
     """Changes the core's output by iteration.
 
@@ -22,14 +23,13 @@ class DepthAdapter(Module):
     def attach(self, layers: nn.ModuleList) -> None:
         """Meet the core's layers, once, for adapters that act inside them."""
 
-    @contextmanager
-    def active(self, t: int) -> Iterator[None]:
-        """The span in which the layers run iteration ``t``, for adapters that act inside them."""
-        yield
-
-    def forward(self, u: Tensor, t: int) -> Tensor:
+    def forward(self, u: Tensor, t: Index) -> Tensor:
         """The adapted output of iteration ``t`` (0-based): ``(..., width) -> (..., width)``."""
         return u
+
+    def inner(self) -> LoopLoRALinears | None:
+        """Updates of linears inside the layers, which the layers tell the iteration."""
+        return None
 
     def table(self) -> nn.Parameter | None:
         """The parameter whose row t belongs to iteration t alone, where there is one."""

@@ -9,7 +9,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative
 from mythos_blocks.depth_adapter.base import DepthAdapter
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
 @component("depth_adapter", "depth_lora")
@@ -41,7 +41,7 @@ class DepthLoRA(DepthAdapter):
         for key, parameter in (("scale", self.scale), ("up", self.up.weight)):
             nn.init.normal_(parameter, std=self.std, generator=keyed_generator(seed, key, device=generator.device))
 
-    def forward(self, u: Tensor, t: int) -> Tensor:
+    def forward(self, u: Tensor, t: Index) -> Tensor:
         out: Tensor = u + self.up(self.down(u) * row(self.scale, t, self.beyond))
         return out
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
 @component("depth_adapter", "loop_affine")
@@ -29,7 +29,7 @@ class LoopAffine(DepthAdapter):
         nn.init.ones_(self.gain)
         nn.init.zeros_(self.offset)
 
-    def forward(self, u: Tensor, t: int) -> Tensor:
+    def forward(self, u: Tensor, t: Index) -> Tensor:
         return row(self.gain, t, self.beyond) * u + row(self.offset, t, self.beyond)
 
     def table(self) -> nn.Parameter:

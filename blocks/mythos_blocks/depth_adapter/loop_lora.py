@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.depth_adapter.base import DepthAdapter
-from mythos_blocks.tensors.rows import Beyond
+from mythos_blocks.layer.base import Layer
+from mythos_blocks.tensors.rows import Beyond, Index
 from mythos_blocks.uptraining.low_rank import LoopLoRALinears
 
 
@@ -50,15 +48,18 @@ class LoopLoRA(DepthAdapter):
         self.linears = LoopLoRALinears(max_loops, rank, (alpha or rank) / rank, std, beyond)
 
     def attach(self, layers: nn.ModuleList) -> None:
+        for layer in layers:
+            if not isinstance(layer, Layer):
+                raise ValueError(
+                    f"depth_adapter 'loop_lora' acts inside layers, and {type(layer).__name__} is no Layer"
+                )
         self.linears.attach(layers, [f"*.{pattern}" for pattern in self.patterns])
+
+    def inner(self) -> LoopLoRALinears:
+        return self.linears
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         self.linears.reset(generator)
 
-    @contextmanager
-    def active(self, t: int) -> Iterator[None]:
-        with self.linears.at(t):
-            yield
-
-    def forward(self, u: Tensor, t: int) -> Tensor:
+    def forward(self, u: Tensor, t: Index) -> Tensor:
         return u

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.depth_adapter.base import DepthAdapter
+from mythos_blocks.tensors.rows import Index
 
 
 @component("depth_adapter", "none")
@@ -15,5 +16,5 @@ class NoAdapter(DepthAdapter):
     def __init__(self, width: int, max_loops: int) -> None:
         super().__init__()
 
-    def forward(self, u: Tensor, t: int) -> Tensor:
+    def forward(self, u: Tensor, t: Index) -> Tensor:
         return u

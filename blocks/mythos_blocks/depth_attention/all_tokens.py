@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from mythos_blocks.attention.gqa import divided
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.depth_attention.base import DepthAttention
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
 
 
 @component("depth_attention", "all_tokens")
-class AllTokens(Module):
+class AllTokens(DepthAttention):
     """A token attends over every readable token at this depth and all earlier ones, under one softmax.
 
     Mixture-of-depths attention, as in OpenMythos's ``moda.py``: positions ``j <= i`` at depths ``k <= t``.
@@ -39,13 +39,13 @@ class AllTokens(Module):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         q, k, v = (self._heads(linear(x)) for linear in (self.q, self.k, self.v))
-        depths = [(k, v)] if frame.memory is None else frame.over_depth(k, v, all_positions=True)
-        if self.window is not None:
-            depths = depths[-self.window :]
-        num_keys = depths[0][0].shape[-2]
+        keys, values = frame.over_depth(k, v, all_positions=True)
+        num_depths, num_keys = keys.shape[0], keys.shape[-2]
         allowed = frame.mask.allowed_among(q.shape[-2], num_keys, x.device)
-        mask = AttentionMask(causal=False, allowed=allowed.repeat(1, 1, len(depths)))
-        keys, values = (torch.cat([depth[i] for depth in depths], dim=-2) for i in (0, 1))
+        there = frame.depths_read(num_depths, self.window, x.device)
+        both = allowed.unsqueeze(-2) & there[:, None]
+        mask = AttentionMask(causal=False, allowed=both.flatten(-2))
+        keys, values = (y.movedim(0, -3).flatten(-3, -2) for y in (keys, values))
         attended = mask.attend(q, keys, values, scale=self.head_dim**-0.5)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out

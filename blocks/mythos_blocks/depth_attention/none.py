@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.depth_attention.base import DepthAttention
 from mythos_blocks.frame.frame import Frame
 
 
 @component("depth_attention", "none")
-class NoDepthAttention(Module):
+class NoDepthAttention(DepthAttention):
     """What earlier iterations made is read through the state alone."""
 
     def __init__(self, width: int, max_loops: int = 1) -> None:

@@ -7,13 +7,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.attention.gqa import divided
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.depth_attention.base import DepthAttention
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.rows import Index
 
 
 @component("depth_attention", "own_token")
-class OwnToken(Module):
+class OwnToken(DepthAttention):
     """A token attends over its own states of this iteration and all earlier ones: Dreamer's DA (arXiv 2601.21582).
 
     ``softmax(q_t [k_0..k_t]) [v_0..v_t]``, causal over depth, with a rotary code of the iteration; no mixing across
@@ -50,22 +53,20 @@ class OwnToken(Module):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        t = frame.t or 0
+        t = 0 if frame.index is None else frame.index
         q, k, v = self._coded(self.q(x), t), self._coded(self.k(x), t), self.v(x)
-        depths = [(k, v)] if frame.memory is None else frame.over_depth(k, v)
-        if self.window is not None:
-            depths = depths[-self.window :]
-        keys = torch.stack([self._heads(k) for k, _ in depths], dim=-2)
-        values = torch.stack([self._heads(v) for _, v in depths], dim=-2)
+        keys, values = (self._heads(depths).movedim(0, -2) for depths in frame.over_depth(k, v))
         scores = (self._heads(q).unsqueeze(-2) * keys).sum(-1) * self.head_dim**-0.5
-        mixed = (F.softmax(scores.float(), dim=-1).to(x.dtype).unsqueeze(-1) * values).sum(-2)
+        there = frame.depths_read(keys.shape[-2], self.window, x.device)
+        scores = at_least_float32(scores).masked_fill(~there, -torch.inf)
+        mixed = (F.softmax(scores, dim=-1).to(x.dtype).unsqueeze(-1) * values).sum(-2)
         out: Tensor = self.out(mixed.flatten(-2))
         return out
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, self.head_dim))
 
-    def _coded(self, x: Tensor, t: int) -> Tensor:
+    def _coded(self, x: Tensor, t: Index) -> Tensor:
         """The heads rotated by the iteration: relative depth is what scores see."""
         if self.depth_theta is None:
             return x

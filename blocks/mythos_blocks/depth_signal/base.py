@@ -5,8 +5,11 @@ from __future__ import annotations
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.rows import Index
 
 
+@contract("depth_signal")
 class DepthSignal(Module):
     """Tells the core which iteration it is in: a vector that is added to the state, or a change of the state.
 
@@ -18,11 +21,11 @@ class DepthSignal(Module):
     reach: int | None = None
     additive: bool = True
 
-    def forward(self, t: int, positions: Tensor | None = None) -> Tensor | None:
+    def forward(self, t: Index, positions: Tensor | None = None) -> Tensor | None:
         """The signal of iteration ``t`` (0-based) to add to the state; ``None`` for no signal.
 
         Args:
-            t: The iteration.
+            t: The iteration; a 0-dimensional int64 tensor where the loop gives it.
             positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``.
 
         Returns:
@@ -30,6 +33,6 @@ class DepthSignal(Module):
         """
         raise NotImplementedError
 
-    def transform(self, h: Tensor, t: int) -> Tensor:
+    def transform(self, h: Tensor, t: Index) -> Tensor:
         """The state as the core shall read it in iteration ``t``, for signals that are not added."""
         return h

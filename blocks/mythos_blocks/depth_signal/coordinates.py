@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, Index, check_index, row
 
 
 @component("depth_signal", "coordinates")
@@ -56,11 +56,14 @@ class Coordinates(DepthSignal):
         if self.table is not None:
             nn.init.normal_(self.table, std=self.std, generator=generator)
 
-    def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
+    def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
         assert positions is not None, "coordinates are of positions"
-        if t < 0:
-            raise ValueError(f"iteration indices count from 0, and this one is {t}")
-        step = self._waves(torch.tensor(float(t + 1))) if self.table is None else row(self.table, t, self.beyond)
+        check_index(t)
+        step = (
+            self._waves(torch.as_tensor(t + 1, device=positions.device).float())
+            if self.table is None
+            else row(self.table, t, self.beyond)
+        )
         return self._waves(positions.float()) + step
 
     def _waves(self, of: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
 @component("depth_signal", "learned")
@@ -28,5 +28,5 @@ class Learned(DepthSignal):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.table, std=self.std, generator=generator)
 
-    def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
+    def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
         return row(self.table, t, self.beyond)

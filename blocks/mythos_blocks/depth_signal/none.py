@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.rows import Index
 
 
 @component("depth_signal", "none")
@@ -15,5 +16,5 @@ class NoSignal(DepthSignal):
     def __init__(self, width: int, max_loops: int) -> None:
         super().__init__()
 
-    def forward(self, t: int, positions: Tensor | None = None) -> None:
+    def forward(self, t: Index, positions: Tensor | None = None) -> None:
         return None

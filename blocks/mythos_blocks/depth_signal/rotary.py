@@ -8,6 +8,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.rows import Index, check_index
 
 
 @component("depth_signal", "rotary")
@@ -40,12 +41,11 @@ class Rotary(DepthSignal):
         exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
-    def forward(self, t: int, positions: Tensor | None = None) -> None:
+    def forward(self, t: Index, positions: Tensor | None = None) -> None:
         return None
 
-    def transform(self, h: Tensor, t: int) -> Tensor:
-        if t < 0:
-            raise ValueError(f"iteration indices count from 0, and this one is {t}")
+    def transform(self, h: Tensor, t: Index) -> Tensor:
+        check_index(t)
         angles = t * self.frequencies
         cos, sin = angles.cos(), angles.sin()
         even, odd = h[..., : self.channels : 2].float(), h[..., 1 : self.channels : 2].float()

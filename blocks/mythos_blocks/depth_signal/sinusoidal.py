@@ -8,6 +8,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.rows import Index, check_index
 
 
 @component("depth_signal", "sinusoidal")
@@ -37,9 +38,8 @@ class Sinusoidal(DepthSignal):
         exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
-    def forward(self, t: int, positions: Tensor | None = None) -> Tensor:
-        if t < 0:
-            raise ValueError(f"iteration indices count from 0, and this one is {t}")
+    def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
+        check_index(t)
         angles = t * self.frequencies
         signal = torch.cat((angles.sin(), angles.cos()))
         return torch.nn.functional.pad(signal, (0, self.width - signal.numel()))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.rows import Index
 
 Read = Callable[[Tensor], Tensor]
 """From a state ``(batch, positions, width)`` to the logits that the model would read from it."""
@@ -26,6 +28,7 @@ class ExitState:
     kept: dict[str, Tensor] = field(default_factory=dict)
 
 
+@contract("exit")
 class Exit(Module):
     """Stops a position, outside training, once a further iteration is not expected to change its output.
 
@@ -39,6 +42,15 @@ class Exit(Module):
         """The state before the first iteration; ``h`` is the initial state."""
         return ExitState(stopped=h.new_zeros(h.shape[:-1]).bool())
 
-    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
-        """Look at an iteration: the state before it, the state after it, and what the model reads from a state."""
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
+        """Look at an iteration, once for the whole batch; what is said of positions that did not run it is dropped.
+
+        Args:
+            state: What the rule has seen before.
+            old: The loop's state before the iteration, ``(batch, positions, width)``.
+            new: The state after it.
+            read: What the model reads from a state, ``(batch, positions, vocab_size)``; of positions that did not run,
+                it may be zeros.
+            t: The iteration, 0-based; the loop gives a 0-dimensional int64 tensor.
+        """
         raise NotImplementedError

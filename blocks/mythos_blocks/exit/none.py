@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.exit.base import Exit, ExitState, Read
+from mythos_blocks.tensors.rows import Index
 
 
 @component("exit", "none")
@@ -15,5 +16,5 @@ class NoExit(Exit):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
         return state

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.exit.base import Exit, ExitState, Read
+from mythos_blocks.tensors.rows import Index
 
 
 class ThresholdExit(Exit):
@@ -29,7 +30,7 @@ class ThresholdExit(Exit):
         """The difference between what was remembered and what is seen: ``(batch, positions)``."""
         raise NotImplementedError
 
-    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
         now = self.seen(old, new, read)
         zeros = torch.zeros_like(state.stopped, dtype=torch.long)
         run, calm = state.kept.get("run", zeros) + 1, state.kept.get("calm", zeros)

@@ -1,5 +1,6 @@
 """What each position computes on its own."""
 
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.feedforward.expert_attention import ExpertAttention
 from mythos_blocks.feedforward.gelu import GELU
 from mythos_blocks.feedforward.identity import Identity
@@ -10,6 +11,7 @@ from mythos_blocks.feedforward.separable_convolution import SeparableConvolution
 from mythos_blocks.feedforward.swiglu import SwiGLU
 
 __all__ = [
+    "Feedforward",
     "GELU",
     "ExpertAttention",
     "Identity",

@@ -8,13 +8,14 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "gelu")
-class GELU(Module):
+class GELU(Feedforward):
     """``down(activation(up(x)))`` (arXiv 1706.03762, eq. 2; GELU: arXiv 1606.08415), as in Chen and Saunshi.
 
     Shapes: ``(..., width) -> (..., width)``.

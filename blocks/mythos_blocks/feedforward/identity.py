@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "identity")
-class Identity(Module):
+class Identity(Feedforward):
     """The input itself: layers that only attend, as in the recall models of zoology (arXiv 2312.04927).
 
     Shapes: ``(..., width) -> (..., width)``.

@@ -75,9 +75,10 @@ class MixtureOfExperts(RoutedExperts):
         tokens = x.flatten(0, -2)
         logits = self.router(tokens)
         if self.depth_logits is not None:
-            logits = logits + row(self.depth_logits, frame.t or 0)
+            logits = logits + row(self.depth_logits, 0 if frame.index is None else frame.index)
         scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
-        chosen = self.choose(logits if self.score == "softmax" else scores)
+        real = None if frame.real is None else frame.real.flatten()
+        chosen = self.choose(logits if self.score == "softmax" else scores, real)
         # The chosen scores renormalised, by their logarithms: scores themselves may all round to zero.
         log_scores = logits if self.score == "softmax" else F.logsigmoid(logits)
         weights = F.softmax(log_scores.gather(-1, chosen), dim=-1)
@@ -86,9 +87,11 @@ class MixtureOfExperts(RoutedExperts):
             out = out + expert(tokens)
         if frame.tape is not None:
             record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
+        counts = logits.new_ones(len(tokens), 1, dtype=torch.float32) if real is None else real.float()[:, None]
         if self.balance_weight:
             probabilities = scores / scores.sum(-1, keepdim=True)
-            frame.add_loss("balance", self.balance_weight * self.balance_loss(chosen, probabilities))
+            self.add_balance_loss(frame, self.balance_weight, chosen, probabilities, counts)
         if self.z_weight:
-            frame.add_loss("router_z", self.z_weight * logits.float().logsumexp(-1).square().mean())
+            squares = logits.float().logsumexp(-1).square()
+            frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
         return out.view_as(x)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "relu2")
-class ReLU2(Module):
+class ReLU2(Feedforward):
     """``down(factor * relu(up(x)) ** 2)`` without biases (Primer, arXiv 2109.08668), as in Parcae.
 
     Shapes: ``(..., width) -> (..., width)``.

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.spec import SpecLike
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.feedforward.grouped import grouped_linear
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.recomputing import is_recomputed
 
 
-class RoutedExperts(Module):
+class RoutedExperts(Feedforward):
     """SwiGLU experts, of which every token uses a few.
 
     The ``num_active`` experts with the largest ``choice score + bias`` are chosen. After every step the bias of an
@@ -47,12 +48,17 @@ class RoutedExperts(Module):
         """One SwiGLU of as many inner channels as a token's experts have together."""
         return {"kind": "swiglu", "hidden": self.num_active * self.gate.shape[1]}
 
-    def choose(self, scores: Tensor) -> Tensor:
-        """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load."""
+    def choose(self, scores: Tensor, real: Tensor | None = None) -> Tensor:
+        """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load.
+
+        Args:
+            scores: What is chosen by, but for the bias.
+            real: The tokens that count, ``(tokens,)`` booleans; ``None`` where all do.
+        """
         chosen = (scores + self.bias).topk(self.num_active, dim=-1).indices
-        if self.training:
-            counts = torch.zeros_like(self.load)
-            self.load += counts.scatter_add(0, chosen.flatten(), torch.ones_like(chosen.flatten()))
+        if self.training and not is_recomputed():
+            ones = torch.ones_like(chosen) if real is None else real.long()[:, None].expand_as(chosen)
+            self.load += torch.zeros_like(self.load).scatter_add(0, chosen.flatten(), ones.flatten())
         return chosen
 
     def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
@@ -79,10 +85,22 @@ class RoutedExperts(Module):
             out = out + share * (hidden @ self.down[expert].T)
         return out
 
-    def balance_loss(self, chosen: Tensor, probabilities: Tensor) -> Tensor:
-        """``num_experts * sum_i f_i P_i``, token share times mean probability (arXiv 2101.03961, eq. 4); 1 if even."""
-        shares = F.one_hot(chosen, self.num_experts).sum(1).float().mean(0) / self.num_active
-        return self.num_experts * (shares * probabilities.float().mean(0)).sum()
+    def add_balance_loss(
+        self, frame: Frame, weight: float, chosen: Tensor, probabilities: Tensor, real: Tensor
+    ) -> None:
+        """Add ``weight * num_experts * sum_i f_i P_i``, token share times mean probability; 1 if even.
+
+        Switch (arXiv 2101.03961, eq. 4).
+
+        Args:
+            frame: Where the term is left.
+            weight: Its weight.
+            chosen: ``(tokens, num_active)``.
+            probabilities: ``(tokens, num_experts)``.
+            real: The tokens that count, ``(tokens, 1)``: 1 or 0.
+        """
+        shares = (F.one_hot(chosen, self.num_experts).sum(1) * real).sum(0) / self.num_active
+        frame.add_loss("balance", real.sum(), weight * self.num_experts * shares, (probabilities.float() * real).sum(0))
 
     @torch.no_grad()
     def after_step(self) -> None:

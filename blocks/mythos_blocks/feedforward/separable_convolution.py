@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "separable_convolution")
-class SeparableConvolution(Module):
+class SeparableConvolution(Feedforward):
     """Two separable convolutions over positions with a ReLU between them (Universal Transformer, T2T: kernels 3 and 5).
 
     A position's convolution ends at the position: it reads that many earlier ones, and zeros before the first. So the
-    layer is causal whatever the mask, and cached decoding is exact. Padding on the left is read like tokens.
+    layer is causal whatever the mask, and cached decoding is exact. Padding is read as zeros.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
@@ -44,7 +46,8 @@ class SeparableConvolution(Module):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        (readable,) = frame.exchange(x)
+        real = x.new_ones(*x.shape[:2], 1) if frame.real is None else frame.real[..., None].to(x.dtype)
+        readable = torch.cat(frame.exchange(x, real), dim=-1)
         if frame.selection is None or frame.selection.columns is None:
             return self._convolve(readable, readable.shape[1] - x.shape[1])
         assert frame.shape is not None
@@ -53,9 +56,9 @@ class SeparableConvolution(Module):
 
     def _convolve(self, x: Tensor, start: int) -> Tensor:
         """The layer at the positions from ``start`` on."""
-        x = x[:, max(0, start - self.reach) :]
-        h = F.relu(self.first_pointwise(_causal(x, self.first_depthwise)))
-        out: Tensor = self.second_pointwise(_causal(h, self.second_depthwise))
+        x, real = x[:, max(0, start - self.reach) :].tensor_split((-1,), dim=-1)
+        h = F.relu(self.first_pointwise(_causal(x * real, self.first_depthwise)))
+        out: Tensor = self.second_pointwise(_causal(h * real, self.second_depthwise))
         return out[:, min(start, self.reach) :]
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
 
 
 @component("feedforward", "swiglu")
-class SwiGLU(Module):
+class SwiGLU(Feedforward):
     """``down(silu(gate(x)) * up(x))`` without biases (arXiv 2002.05202).
 
     Shapes: ``(..., width) -> (..., width)``.

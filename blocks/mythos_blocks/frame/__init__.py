@@ -2,7 +2,7 @@
 
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
-from mythos_blocks.frame.memory import Memory
-from mythos_blocks.frame.selection import Selection
+from mythos_blocks.frame.memory import Memory, Page
+from mythos_blocks.frame.selection import Selection, Where
 
-__all__ = ["AttentionMask", "Frame", "Memory", "Selection"]
+__all__ = ["AttentionMask", "Frame", "Memory", "Page", "Selection", "Where"]

@@ -1,15 +1,25 @@
-"""Where and when a layer runs: everything that it may read besides its input."""
+"""Where and when a layer runs: everything that it may read besides its input, and what it leaves besides its output."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from mythos_blocks.frame.mask import AttentionMask
-from mythos_blocks.frame.memory import Memory, Path
-from mythos_blocks.frame.selection import Selection
+from mythos_blocks.frame.memory import Page, Path, Tensors
+from mythos_blocks.frame.selection import Selection, Where
+from mythos_blocks.tensors.rows import Index
+
+
+class Adapter(Protocol):
+    """Updates of linears that change from iteration to iteration; see :mod:`mythos_blocks.uptraining`."""
+
+    def tell(self, t: Index | None) -> Index | None:
+        """Say which iteration it is from now on, ``None`` for none; returns which it was."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -21,28 +31,45 @@ class Frame:
         positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``; ``None``
             counts from 0.
         tokens: The tokens, ``(batch, positions)``, for layers that read them again; ``None`` where there are none.
+        real: The positions that count, ``(batch, positions)`` booleans: those that are neither padding nor at rest.
+            Losses, loads and means are of these alone. ``None`` where all count.
         t: The iteration, 0-based; ``None`` outside the loop.
+        index: The same as a 0-dimensional int64 tensor, for tables: layers that read it and not ``t`` are compiled
+            once for all iterations.
+        depth: How many iterations of the pass came before this one; ``None`` outside the loop.
+        depth_index: The same as a 0-dimensional int64 tensor.
         path: The layer's place in the model, such as ``("core", 0)``.
         memory: Keys and values of other calls and iterations; ``None`` where only this call's are read.
-        losses: What components add to the training loss, by name, one entry a call.
+        statistics: What layers leave to be counted, by name and place; ``None`` where nobody counts.
+        adapter: Updates of linears inside the layer, which must be told the iteration; ``None`` where there are none.
         tape: States by place: ``("prelude", layer)``, ``("core", t, layer)``, ``("core", t)`` for the state after
             iteration t, ``("coda", layer)``; ``None`` where nothing is recorded.
         logits_at: The positions whose logits are wanted, ``(batch, positions)``; ``None`` for all.
         selection: Which positions of the pass these are; ``None`` for all.
+        running: Of the positions, those that run, where the others are computed and put back: the plain form of
+            ``selection``, which defines its meaning.
         shape: ``(batch, positions)`` of the pass, where ``selection`` is set.
+        graph: Whether the loop records gradients here.
     """
 
     mask: AttentionMask = field(default_factory=AttentionMask)
     positions: Tensor | None = None
     tokens: Tensor | None = None
+    real: Tensor | None = None
     t: int | None = None
+    index: Tensor | None = None
+    depth: int | None = None
+    depth_index: Tensor | None = None
     path: Path = ()
-    memory: Memory | None = None
-    losses: dict[str, list[Tensor]] | None = None
+    memory: Page | None = None
+    statistics: dict[tuple[str, Path], Tensors] | None = None
+    adapter: Adapter | None = None
     tape: dict[Path, Tensor] | None = None
     logits_at: Tensor | None = None
     selection: Selection | None = None
+    running: Where | None = None
     shape: torch.Size | None = None
+    graph: bool = False
 
     def at(self, *path: str | int) -> Frame:
         """The frame of a part of this place."""
@@ -52,7 +79,7 @@ class Frame:
         """The index of each position of ``x``: ``(positions,)`` or ``(batch, positions)``."""
         return torch.arange(x.shape[1], device=x.device) if self.positions is None else self.positions
 
-    def exchange(self, *written: Tensor) -> tuple[Tensor, ...]:
+    def exchange(self, *written: Tensor) -> Tensors:
         """Write what others may read of these positions, and get what these positions may read.
 
         Args:
@@ -61,17 +88,64 @@ class Frame:
         Returns:
             The same for all readable positions, in order; ``mask`` tells which query reads which.
         """
-        return written if self.memory is None else self.memory.exchange(self.path, self.t, written)
+        if self.memory is None:
+            return written
+        self._check_graph("reads keys and values of other iterations")
+        return self.memory.exchange(self.path, written, self.selection, self.running)
 
-    def over_depth(self, *written: Tensor, all_positions: bool = False) -> list[tuple[Tensor, ...]]:
+    def over_depth(self, *written: Tensor, all_positions: bool = False) -> Tensors:
         """Write what later iterations may read of these positions, and get every iteration's so far, in order.
 
         Args:
             written: As in :meth:`exchange`.
             all_positions: Return every readable position, as :meth:`exchange` does, and not these alone.
+
+        Returns:
+            Each with the depths ahead, ``(depths, *shape)``. There may be more of them than iterations have run:
+            :meth:`depths_read` tells which are there.
         """
-        assert self.memory is not None, "a layer that reads over depth runs inside a loop"
-        return self.memory.over_depth(self.path, self.t, written, all_positions)
+        if self.memory is None:
+            return tuple(x.unsqueeze(0) for x in written)
+        self._check_graph("reads other iterations")
+        return self.memory.over_depth(
+            self.path, self.depth, self.depth_index, written, self.selection, self.running, all_positions
+        )
+
+    def depths_read(self, num_depths: int, window: int | None, device: torch.device) -> Tensor:
+        """Which of ``num_depths`` depths are there to be read, of the last ``window`` ones: ``(num_depths,)``."""
+        depths = torch.arange(num_depths, device=device)
+        last = 0 if self.depth_index is None or self.memory is None else self.depth_index
+        there = depths <= last
+        return there if window is None else there & (depths > last - window)
+
+    def count(self, x: Tensor) -> Tensor:
+        """How many positions of ``x`` count, a scalar in float32."""
+        if self.real is None:
+            return torch.full((), float(x.shape[0] * x.shape[1]), device=x.device)
+        return self.real.sum().float()
+
+    def add_loss(self, name: str, num: Tensor, *sums: Tensor) -> None:
+        """Add a term to the training loss: the product of the means of one or more quantities, summed over channels.
+
+        Sums are what is left, since an iteration may be computed in parts, which are added up before anything is
+        divided. Terms of one name are averaged over calls.
+
+        Args:
+            name: The term's name.
+            num: How many positions the sums are over, a scalar; see :meth:`count`.
+            sums: Of each quantity the sum over positions, ``()`` or ``(channels,)``.
+        """
+        if self.statistics is not None:
+            self._check_graph("adds a term to the loss")
+            self.statistics[name, self.path] = (num, *sums)
+
+    def _check_graph(self, why: str) -> None:
+        """Refuse reentrant checkpointing where it would drop gradients: what does not leave by a layer's output."""
+        if self.graph and not torch.is_grad_enabled():
+            place = ".".join(str(step) for step in self.path)
+            raise ValueError(
+                f"{place} {why}, which checkpointing with use_reentrant=True drops; use_reentrant=False keeps it"
+            )
 
     def record(self, x: Tensor, *place: str | int) -> None:
         """Put a state on the tape, if there is one; zeros stand for positions that were not computed."""
@@ -84,14 +158,8 @@ class Frame:
             x = self.selection.put(blank, x)
         self.tape[place] = x
 
-    def add_loss(self, name: str, loss: Tensor) -> None:
-        """Add a term to the training loss; terms of one name are averaged over calls."""
-        if self.losses is not None:
-            self.losses.setdefault(name, []).append(loss)
-
     def select(self, selection: Selection, shape: torch.Size) -> Frame:
         """The frame of the selected positions alone, out of ``(batch, positions)``."""
-        num_positions = shape[1]
 
         def part(x: Tensor | None) -> Tensor | None:
             if x is None or (x.dim() == 1 and selection.columns is None):
@@ -102,12 +170,16 @@ class Frame:
 
         positions = self.positions
         if positions is None and selection.columns is not None:
-            positions = torch.arange(num_positions, device=selection.rows.device)
+            positions = torch.arange(shape[1], device=selection.rows.device)
+        real = part(self.real)
+        if selection.valid is not None:
+            real = selection.valid if real is None else real & selection.valid
         return replace(
             self,
-            mask=self.mask.select(selection, num_positions),
+            mask=self.mask.select(selection, shape),
             positions=part(positions),
             tokens=part(self.tokens),
+            real=real,
             selection=selection,
             shape=shape,
         )

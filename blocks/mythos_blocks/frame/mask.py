@@ -31,17 +31,21 @@ class AttentionMask:
             allowed = _causal(num_queries, num_keys, device).unsqueeze(0)
         return allowed if self.allowed is None else allowed & self.allowed
 
-    def select(self, selection: Selection, num_positions: int) -> AttentionMask:
-        """The rule for the selected queries, which may read the keys of all positions of their sequences."""
+    def select(self, selection: Selection, shape: torch.Size) -> AttentionMask:
+        """The rule for the selected queries, which may read the keys of all positions of their sequences.
+
+        Args:
+            selection: The queries.
+            shape: ``(batch, positions)`` that they are out of.
+        """
         if selection.columns is None:
             allowed = self.allowed
             return self if allowed is None or len(allowed) == 1 else replace(self, allowed=allowed[selection.rows])
         if self.allowed is None and not self.causal:
             return self
-        num_keys = num_positions if self.allowed is None else self.allowed.shape[2]
-        allowed = self.allowed_among(num_positions, num_keys, selection.rows.device)
-        allowed = allowed.expand(max(len(allowed), int(selection.rows.max()) + 1), -1, -1)
-        return AttentionMask(causal=False, allowed=selection.take(allowed))
+        num_keys = shape[1] if self.allowed is None else self.allowed.shape[2]
+        allowed = self.allowed_among(shape[1], num_keys, selection.rows.device)
+        return AttentionMask(causal=False, allowed=selection.take(allowed.expand(shape[0], -1, -1)))
 
     def reading(self, readable: Tensor, num_queries: int) -> AttentionMask:
         """The rule narrowed to ``readable`` keys, ``(batch, keys)`` booleans; a query always reads itself.

@@ -7,10 +7,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from mythos_blocks.frame.selection import Selection
+from mythos_blocks.frame.selection import Selection, Where
 
 Path = tuple[str | int, ...]
 Tensors = tuple[Tensor, ...]
+Key = tuple[Path, str | int]
 
 
 class SharingPolicy(Protocol):
@@ -34,7 +35,11 @@ class Past(Protocol):
     """Keys and values of earlier calls; see :mod:`mythos_blocks.generation.cache`."""
 
     def extended(self, path: Path, entry: int, chunk: Tensors) -> Tensors:
-        """Those of all positions so far, the chunk's included."""
+        """Those of all positions so far, the chunk's included, which is written."""
+        ...
+
+    def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
+        """Those of all positions so far, with what this call has written for its ``num_positions``."""
         ...
 
     def alive(self, t: int, chunk: Tensor) -> Tensor:
@@ -42,96 +47,197 @@ class Past(Protocol):
         ...
 
 
-class Memory:
-    """What one pass through the model has written, by place and entry.
+class Page:
+    """The memory as one iteration has it open: what was there before it, and what it writes.
 
-    A step forks the memory of its state, so that a state can be stepped from twice.
+    What is read was there before, whatever is written, so that a layer which is computed again, as activation
+    checkpointing does, reads what it read the first time.
 
     Args:
-        policy: Which iterations share keys and values; ``None`` where each reads its own.
+        memory: The memory that it belongs to.
+        t: The iteration; ``None`` outside the loop.
+    """
+
+    def __init__(self, memory: Memory, t: int | None) -> None:
+        self._memory, self._past, self._keeps = memory, memory.past, memory.keeps
+        self._graph = torch.is_grad_enabled()
+        self._num_sequences, self._num_depths = memory.num_sequences, memory.num_depths
+        self._entry = 0 if t is None else memory.policy.entry(t)
+        self._reuses = t is not None and memory.policy.reuses
+        self._writes = t is None or memory.policy.writes(t)
+        # Of the entries the present one alone, under one name: a compiled layer sees the same in all iterations.
+        self._before: dict[tuple[Path, str], Tensors] = {}
+        for (path, name), tensors in memory.contents.items():
+            if name == self._entry or isinstance(name, str):
+                self._before[path, name if isinstance(name, str) else "entry"] = tensors
+        self._written: dict[tuple[Path, str], Tensors] = {}
+
+    def closed(self) -> Memory:
+        """The memory with what was written."""
+        written = {
+            (path, self._entry if name == "entry" else name): tensors for (path, name), tensors in self._written.items()
+        }
+        return self._memory.having({**self._memory.contents, **written})
+
+    def exchange(self, path: Path, written: Tensors, selection: Selection | None, running: Where | None) -> Tensors:
+        """See :meth:`mythos_blocks.frame.frame.Frame.exchange`."""
+        kept = None if self._writes else self._before.get((path, "entry"))
+        if kept is not None:
+            whole = kept
+        else:
+            whole = self._whole(self._before.get((path, "latest")), written, selection, running)
+            if self._keeps:
+                self._written[path, "latest"] = whole
+            if self._reuses:
+                self._written[path, "entry"] = whole
+        if self._past is not None:
+            whole = self._extended(path, whole)
+        return _of_rows(whole, selection)
+
+    def over_depth(
+        self,
+        path: Path,
+        depth: int | None,
+        at: Tensor | None,
+        written: Tensors,
+        selection: Selection | None,
+        running: Where | None,
+        all_positions: bool,
+    ) -> Tensors:
+        """See :meth:`mythos_blocks.frame.frame.Frame.over_depth`."""
+        if at is None:  # outside the loop there is one depth
+            whole = self.exchange(path, written, selection, running) if all_positions else written
+            return tuple(x.unsqueeze(0) for x in whole)
+        before = self._before.get((path, "depths"))
+        latest = None if before is None else tuple(x.index_select(0, (at - 1)[None])[0] for x in before)
+        whole = self._whole(latest, written, selection, running)
+        if before is None:
+            before = tuple(w.new_zeros(self._num_depths, *w.shape) for w in whole)
+        elif before[0].shape[0] < self._num_depths:
+            missing = self._num_depths - before[0].shape[0]
+            before = tuple(torch.cat((b, b.new_zeros(missing, *b.shape[1:]))) for b in before)
+        buffers = tuple(b.index_copy(0, at[None], w[None]) for b, w in zip(before, whole, strict=True))
+        self._written[path, "depths"] = buffers
+        if not torch.compiler.is_compiling():
+            assert depth is not None
+            buffers = tuple(b[: depth + 1] for b in buffers)
+            if all_positions and self._past is not None:
+                buffers = self._depths_extended(path, depth, buffers)
+        if selection is None:
+            return buffers
+        if all_positions:
+            return tuple(b[:, selection.rows] for b in buffers)
+        return tuple(_taken(selection, b) for b in buffers)
+
+    def _extended(self, path: Path, whole: Tensors) -> Tensors:
+        assert self._past is not None
+        return self._past.extended(path, self._entry, whole)
+
+    def _depths_extended(self, path: Path, depth: int, buffers: Tensors) -> Tensors:
+        assert self._past is not None
+        num_positions = buffers[0].shape[-2]
+        earlier = [self._past.so_far(path, i, num_positions) for i in range(depth)]
+        present = self._past.extended(path, depth, tuple(b[depth] for b in buffers))
+        return tuple(torch.stack(depths) for depths in zip(*earlier, present, strict=True))
+
+    def _whole(
+        self, before: Tensors | None, written: Tensors, selection: Selection | None, running: Where | None
+    ) -> Tensors:
+        """What all positions have written last: the present ones ``written``, the others what they wrote before."""
+        with torch.set_grad_enabled(self._graph):  # which the present ones may be computed without
+            return self._merged(before, written, selection, running)
+
+    def _merged(
+        self, before: Tensors | None, written: Tensors, selection: Selection | None, running: Where | None
+    ) -> Tensors:
+        if selection is not None:
+            if before is None:
+                # Whole sequences that run later than others; nobody reads the zeros of these.
+                assert selection.columns is None, "every position of a sequence runs its first iteration"
+                before = tuple(w.new_zeros(self._num_sequences, *w.shape[1:]) for w in written)
+            return tuple(selection.put(b, w, dim=-2) for b, w in zip(before, written, strict=True))
+        if running is not None and before is not None:
+            return tuple(
+                torch.where(_at_positions(running.mask, w), w, b) for b, w in zip(before, written, strict=True)
+            )
+        return written
+
+
+# A cache is looked up and grown by the host, anew for each entry; a compiled layer leaves it to the host. This is what
+# torch.compiler.disable sets; using that would import the whole compiler with the blocks.
+Page._extended._torchdynamo_disable = True  # type: ignore[attr-defined]
+Page._depths_extended._torchdynamo_disable = True  # type: ignore[attr-defined]
+
+
+class Memory:
+    """What one pass through the model has written, by place and entry; an iteration opens a :class:`Page` of it.
+
+    Args:
+        policy: Which iterations share keys and values.
         past: Earlier calls' keys and values, for cached decoding.
         num_sequences: The batch size, for passes in which sequences begin apart.
         keeps: Whether what is written must last beyond its iteration, because some positions may stop before
             others; without it, nothing is kept that nobody reads.
+        num_depths: How many iterations layers that read over depth have room for.
 
     Attributes:
-        selection: The positions that are being computed; ``None`` for all. Of the others, what they wrote
-            last is read.
-        hold: Positions that are computed but count as not, ``(batch, positions)``: the plain form of
-            ``selection``, which defines its meaning.
+        contents: Tensors by place, and by entry; or, under ``latest``, what positions wrote last, and under ``depths``
+            what each iteration wrote.
     """
 
     def __init__(
-        self, policy: SharingPolicy, past: Past | None = None, *, num_sequences: int = 0, keeps: bool = True
+        self,
+        policy: SharingPolicy,
+        past: Past | None = None,
+        *,
+        num_sequences: int = 0,
+        keeps: bool = True,
+        num_depths: int = 1,
     ) -> None:
-        self.policy, self.past, self.num_sequences, self.keeps = policy, past, num_sequences, keeps
-        self.selection: Selection | None = None
-        self.hold: Tensor | None = None
-        self._latest: dict[Path, Tensors] = {}
-        self._entries: dict[tuple[Path, int], Tensors] = {}
-        self._depths: dict[Path, list[Tensors]] = {}
+        self.policy, self.past = policy, past
+        self.num_sequences, self.keeps, self.num_depths = num_sequences, keeps, num_depths
+        self.contents: dict[Key, Tensors] = {}
 
     @property
     def needed(self) -> bool:
         """Whether anything that is written here can be read again."""
         return self.keeps or self.policy.reuses or self.past is not None
 
-    def fork(self, selection: Selection | None = None, hold: Tensor | None = None) -> Memory:
-        """A memory with the same contents, which can be written without changing this one."""
-        other = Memory(self.policy, self.past, num_sequences=self.num_sequences, keeps=self.keeps)
-        other.selection, other.hold = selection, hold
-        other._latest, other._entries = dict(self._latest), dict(self._entries)
-        other._depths = {path: list(depths) for path, depths in self._depths.items()}
+    def open(self, t: int | None) -> Page:
+        """What iteration ``t`` reads and writes; ``None`` outside the loop. This memory stays as it is."""
+        return Page(self, t)
+
+    def having(self, contents: dict[Key, Tensors], num_depths: int | None = None) -> Memory:
+        """The memory with other contents."""
+        other = Memory(
+            self.policy,
+            self.past,
+            num_sequences=self.num_sequences,
+            keeps=self.keeps,
+            num_depths=num_depths or self.num_depths,
+        )
+        other.contents = contents
         return other
 
-    def exchange(self, path: Path, t: int | None, written: Tensors) -> Tensors:
-        """See :meth:`mythos_blocks.frame.frame.Frame.exchange`."""
-        entry = 0 if t is None else self.policy.entry(t)
-        if t is not None and not self.policy.writes(t) and (path, entry) in self._entries:
-            whole = self._entries[path, entry]
-        else:
-            whole = self._whole(self._latest.get(path), written)
-            if self.keeps:
-                self._latest[path] = whole
-            if t is not None and self.policy.reuses:
-                self._entries[path, entry] = whole
-        if self.past is not None:
-            whole = self.past.extended(path, entry, whole)
-        return self._of_rows(whole)
+    def detached(self) -> Memory:
+        """The memory cut off from the graph that made its contents."""
+        return self.having({key: tuple(x.detach() for x in tensors) for key, tensors in self.contents.items()})
 
-    def over_depth(self, path: Path, t: int | None, written: Tensors, all_positions: bool) -> list[Tensors]:
-        """See :meth:`mythos_blocks.frame.frame.Frame.over_depth`."""
-        depths = self._depths.setdefault(path, [])
-        whole = self._whole(depths[-1] if depths else None, written)
-        if t is None:
-            depths.clear()  # outside the loop there is one depth, which exit rules may read again and again
-        depths.append(whole)
-        if all_positions:
-            layers = depths
-            if self.past is not None:
-                layers = [self.past.extended(path, i, layer) for i, layer in enumerate(depths)]
-            return [self._of_rows(layer) for layer in layers]
-        if self.selection is None:
-            return list(depths)
-        return [tuple(self.selection.take(x, dim=-2) for x in layer) for layer in depths]
+    def with_room(self, num_depths: int) -> Memory:
+        """The memory with room for so many depths, at least."""
+        return self if num_depths <= self.num_depths else self.having(self.contents, num_depths)
 
-    def _of_rows(self, whole: Tensors) -> Tensors:
-        """The selected sequences; all of them are passed on without a copy."""
-        if self.selection is None or len(self.selection.rows) == len(whole[0]):
-            return whole
-        return tuple(x[self.selection.rows] for x in whole)
 
-    def _whole(self, before: Tensors | None, written: Tensors) -> Tensors:
-        """What all positions have written last: the present ones ``written``, the others what they wrote before."""
-        if self.selection is not None:
-            if before is None:
-                # Whole sequences that run later than others; nobody reads the zeros of these.
-                assert self.selection.columns is None, "every position of a sequence runs its first iteration"
-                before = tuple(w.new_zeros(self.num_sequences, *w.shape[1:]) for w in written)
-            return tuple(self.selection.put(b, w, dim=-2) for b, w in zip(before, written, strict=True))
-        if self.hold is not None and before is not None:
-            return tuple(torch.where(_at_positions(self.hold, w), b, w) for b, w in zip(before, written, strict=True))
-        return written
+def _of_rows(whole: Tensors, selection: Selection | None) -> Tensors:
+    """The selected sequences; all of them are passed on without a copy."""
+    if selection is None or len(selection.rows) == len(whole[0]):
+        return whole
+    return tuple(x[selection.rows] for x in whole)
+
+
+def _taken(selection: Selection, depths: Tensor) -> Tensor:
+    """The selected positions of every depth: ``(depths, batch, ..., positions, d)``."""
+    return selection.take(depths.movedim(0, 1), dim=-2).movedim(1, 0)
 
 
 def _at_positions(flags: Tensor, like: Tensor) -> Tensor:

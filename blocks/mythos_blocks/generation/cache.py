@@ -110,6 +110,10 @@ class Cache:
             self._last[path] = entry
         return tuple(buffer[..., : self.length + size, :] for buffer in buffers)
 
+    def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
+        """What :meth:`extended` has given in this call, of all positions so far, ``num_positions`` new ones included."""
+        return tuple(buffer[..., : self.length + num_positions, :] for buffer in self._buffers[path, entry])
+
     def alive(self, t: int, chunk: Tensor) -> Tensor:
         """Which positions so far have run iteration ``t``: ``(batch, positions)`` booleans.
 

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.loops.base import LoopSampler
 
 
+@contract("gradient")
 class GradientPolicy(Component):
     """Which iterations of a training step get a graph.
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Real
-from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.halting.base import Halting, HaltingState, mean_over
+from mythos_blocks.tensors.rows import Index
 
 
 @component("halting", "act")
@@ -27,8 +28,8 @@ class ACT(Halting):
             read ``before`` it (T2T).
         mix: ``accumulate`` adds weighted states (Graves; T2T's "accumulated"); ``interpolate`` moves the readout
             towards each state by its weight (T2T's "basic").
-        granularity: One probability for each ``position``; or the mean over a ``sequence``, as T2T's "global", or
-            over all of the batch (``global``). The latter two read later positions, so they are not causal.
+        granularity: One probability for each ``position``; or the mean over the running positions of a ``sequence``, as
+            T2T's "global", or of all the batch (``global``). The latter two read later positions: they are not causal.
         final_remainder: Give the last iteration what is left of 1, so that the weights sum to 1 at every
             loop count; an interpolated readout is divided by its mass instead. Off in OpenMythos as published, whose
             output therefore scales with the loop count, and in T2T.
@@ -65,7 +66,7 @@ class ACT(Halting):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.probability.bias, self.initial_bias)
 
-    def start(self, h: Tensor) -> HaltingState:
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
         # One tensor for each count: accumulators must not share memory.
         mass, num_updates, remainder = (
             torch.zeros(h.shape[:-1], device=h.device, dtype=torch.promote_types(h.dtype, torch.float32))
@@ -73,33 +74,38 @@ class ACT(Halting):
         )
         return HaltingState(
             readout=torch.zeros_like(h),
+            real=real,
             halted=torch.zeros_like(mass, dtype=torch.bool),
             mass=mass,
             num_updates=num_updates,
             remainder=remainder,
         )
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
         assert state.halted is not None and state.mass is not None
         assert state.num_updates is not None and state.remainder is not None
         p = torch.sigmoid(self.probability(x if self.reads == "before" else h)).squeeze(-1).to(state.mass.dtype)
         if self.granularity != "position":
-            p = p.mean(1, keepdim=True) if self.granularity == "sequence" else p.mean()
+            where = (1,) if self.granularity == "sequence" else (0, 1)
+            p = (p * running).sum(where, keepdim=True) / running.sum(where, keepdim=True).clamp_min(1)
             p = p.expand_as(state.mass)
-        running = ~state.halted
+        going = ~state.halted
         total = state.mass + p
-        crossing = running & (total >= self.threshold if self.crossing == "at_least" else total > self.threshold)
+        crossing = going & (total >= self.threshold if self.crossing == "at_least" else total > self.threshold)
         if self.final_remainder and self.mix == "accumulate":
-            crossing = crossing | (running & last)
+            crossing = crossing | (going & last)
         left = (1 - state.mass).clamp_min(0)
-        weight = torch.where(crossing, left, p) * running
+        weight = torch.where(crossing, left, p) * going
         readout, weights, kept = self._mixed(state, h, weight)
         return HaltingState(
             readout=readout,
+            real=state.real,
             weights=weights,
             halted=state.halted | crossing,
-            mass=state.mass + p * running,
-            num_updates=state.num_updates + running,
+            mass=state.mass + p * going,
+            num_updates=state.num_updates + going,
             remainder=state.remainder + left * crossing,
             kept=kept,
         )
@@ -121,4 +127,4 @@ class ACT(Halting):
         if self.ponder_weight == 0:
             return None
         assert state.num_updates is not None and state.remainder is not None
-        return self.ponder_weight * (state.num_updates + state.remainder).mean()
+        return self.ponder_weight * mean_over(state.num_updates + state.remainder, state.real)

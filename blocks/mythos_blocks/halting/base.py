@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.rows import Index
 
 
 @dataclass
@@ -16,6 +18,7 @@ class HaltingState:
 
     Attributes:
         readout: What the coda will read, so far: ``(batch, positions, width)``.
+        real: The positions that count, ``(batch, positions)`` booleans: all but padding.
         weights: For each iteration, the weight of its state in the readout: ``(batch, positions)``.
         halted: Positions that have halted, ``(batch, positions)`` booleans; ``None`` where none ever does.
         mass: Sum of the halting probabilities so far, ``(batch, positions)``.
@@ -26,6 +29,7 @@ class HaltingState:
     """
 
     readout: Tensor
+    real: Tensor
     weights: list[Tensor] = field(default_factory=list)
     halted: Tensor | None = None
     mass: Tensor | None = None
@@ -41,6 +45,7 @@ class HaltingState:
         return torch.einsum("tbs,t->bs", weights, depths) / weights.sum(0).clamp_min(1e-12)
 
 
+@contract("halting")
 class Halting(Module):
     """Decides, after every iteration, how much of the new state goes into the readout.
 
@@ -54,21 +59,38 @@ class Halting(Module):
     freezes: bool = False
     per_position: bool = True
 
-    def start(self, h: Tensor) -> HaltingState:
-        """The state before the first iteration."""
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
+        """The state before the first iteration.
+
+        Args:
+            h: The loop's initial state, ``(batch, positions, width)``.
+            real: The positions that count, ``(batch, positions)`` booleans: all but padding.
+        """
         raise NotImplementedError
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
-        """Weigh the state that an iteration made.
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
+        """Weigh the state that an iteration made: once for the whole batch, however it was computed.
+
+        What the rule says of positions that did not run is dropped: they keep what they had, and the iteration has no
+        weight in their readout. Rules that look beyond a position need ``running`` to look at the right ones.
 
         Args:
             state: What the rule has seen before.
             h: The state after the iteration, ``(batch, positions, width)``.
-            x: What the core read in it, of the same shape.
-            last: That no iteration follows; ``(batch, positions)`` booleans where it differs between positions.
+            x: What the core read in it, of the same shape; meaningless where a position did not run.
+            t: The iteration, 0-based; the loop gives a 0-dimensional int64 tensor.
+            running: The positions that ran it and count, ``(batch, positions)`` booleans.
+            last: The positions that no iteration follows, ``(batch, positions)`` booleans.
         """
         raise NotImplementedError
 
     def loss(self, state: HaltingState) -> Tensor | None:
-        """What the rule adds to the training loss, a scalar, or ``None``."""
+        """What the rule adds to the training loss, a scalar over the positions that count, or ``None``."""
         return None
+
+
+def mean_over(x: Tensor, real: Tensor) -> Tensor:
+    """The mean of ``x``, ``(..., batch, positions)``, over the positions that count: ``(...)``."""
+    return (x * real).sum((-2, -1)) / real.sum().clamp_min(1)

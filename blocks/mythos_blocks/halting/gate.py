@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.rows import Index
 
 
 class GatedHalting(Halting):
@@ -29,22 +30,29 @@ class GatedHalting(Halting):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.probability.bias, self.initial_bias)
 
-    def start(self, h: Tensor) -> HaltingState:
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
         mass = torch.zeros(h.shape[:-1], device=h.device, dtype=torch.float32)
-        return HaltingState(readout=h, halted=torch.zeros_like(mass, dtype=torch.bool), mass=mass)
+        halted, num_updates = torch.zeros_like(mass, dtype=torch.bool), torch.zeros_like(mass)
+        return HaltingState(readout=h, real=real, halted=halted, mass=mass, num_updates=num_updates)
 
     def stops(self, gate: Tensor, mass: Tensor) -> Tensor:
         """The positions that stop, by their gate and by their mass with this iteration: booleans."""
         raise NotImplementedError
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
-        assert state.mass is not None and state.halted is not None
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
+        assert state.mass is not None and state.halted is not None and state.num_updates is not None
         gate = torch.sigmoid(self.probability(h)).squeeze(-1).float()
         left = 1 - state.mass
-        ends = torch.zeros_like(state.halted) | last
-        weight = torch.where(ends, left, gate * left)
+        weight = torch.where(last, left, gate * left)
         mass = state.mass + weight
-        if self.training:
-            return HaltingState(readout=h, weights=[*state.weights, weight], halted=state.halted, mass=mass)
-        halted = ends | self.stops(gate, mass)
-        return HaltingState(readout=h, weights=[*state.weights, halted.float()], halted=halted, mass=mass)
+        halted = state.halted if self.training else last | self.stops(gate, mass)
+        return HaltingState(
+            readout=h,
+            real=state.real,
+            weights=[*state.weights, weight if self.training else halted.float()],
+            halted=halted,
+            mass=mass,
+            num_updates=state.num_updates + 1,
+        )

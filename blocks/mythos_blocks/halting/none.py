@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.rows import Index
 
 
 @component("halting", "none")
@@ -16,9 +16,10 @@ class NoHalting(Halting):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def start(self, h: Tensor) -> HaltingState:
-        return HaltingState(readout=h)
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
+        return HaltingState(readout=h, real=real)
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
-        weight = torch.as_tensor(last, device=h.device).to(h.dtype).expand(h.shape[:-1])
-        return HaltingState(readout=h, weights=[*state.weights, weight])
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
+        return HaltingState(readout=h, real=state.real, weights=[*state.weights, last.float()])

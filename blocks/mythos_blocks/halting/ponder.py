@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability, Real
-from mythos_blocks.halting.base import HaltingState
+from mythos_blocks.halting.base import HaltingState, mean_over
 from mythos_blocks.halting.gate import GatedHalting
 
 
@@ -46,8 +46,12 @@ class Ponder(GatedHalting):
     def loss(self, state: HaltingState) -> Tensor | None:
         if self.kl_weight == 0 or not self.training:
             return None
+        assert state.num_updates is not None
         q = torch.stack(state.weights)
-        prior = self.prior * (1 - self.prior) ** torch.arange(len(q), device=q.device, dtype=q.dtype)
-        log_prior = (prior / prior.sum()).log()[:, None, None]
+        t = torch.arange(len(q), device=q.device, dtype=q.dtype)[:, None, None]
+        # Cut at the iterations that the position has run.
+        prior = self.prior * (1 - self.prior) ** t * (t < state.num_updates)
+        log_prior = (prior / prior.sum(0)).clamp_min(1e-30).log()
         # A saturated gate gives weights of exactly zero, whose logarithm has no gradient.
-        return self.kl_weight * (q * (q.clamp_min(1e-12).log() - log_prior)).sum(0).mean()
+        divergence = (q * (q.clamp_min(1e-12).log() - log_prior)).sum(0)
+        return self.kl_weight * mean_over(divergence, state.real)

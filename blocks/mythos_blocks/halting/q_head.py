@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.rows import Index
 
 
 @component("halting", "q_head")
@@ -21,7 +22,8 @@ class QHead(Halting):
 
     Args:
         head: ``halt`` alone, or ``halt_continue`` with a value of going on, which learns from the next iteration.
-        read: What the head reads: the ``first`` position of a sequence, for all of them, or each ``position``.
+        read: What the head reads: the ``first`` position of a sequence that is no padding, for all of them, or each
+            ``position``.
         initial_bias: Initial bias of the head; the systems take -5, so that it begins by going on.
     """
 
@@ -47,19 +49,28 @@ class QHead(Halting):
         nn.init.zeros_(self.value.weight)
         nn.init.constant_(self.value.bias, self.initial_bias)
 
-    def start(self, h: Tensor) -> HaltingState:
-        return HaltingState(readout=h, halted=torch.zeros(h.shape[:-1], device=h.device, dtype=torch.bool))
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
+        return HaltingState(readout=h, real=real, halted=torch.zeros(h.shape[:-1], device=h.device, dtype=torch.bool))
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
         assert state.halted is not None
-        read = h[:, :1].expand_as(h) if self.read == "first" else h
+        read = _first(h, state.real) if self.read == "first" else h
         value = self.value(read).float()
         ends = torch.zeros_like(state.halted) | last
         if not self.training:
             ends = ends | (value[..., 0] > (value[..., 1] if self.head == "halt_continue" else 0))
         return HaltingState(
             readout=h,
+            real=state.real,
             weights=[*state.weights, ends.float()],
             halted=state.halted if self.training else ends,
             scores=[*state.scores, value],
         )
+
+
+def _first(h: Tensor, real: Tensor) -> Tensor:
+    """The state of each sequence's first position that counts, at all its positions."""
+    first = real.to(torch.uint8).argmax(1)
+    return h.take_along_dim(first[:, None, None], 1).expand_as(h)

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative
-from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.halting.base import Halting, HaltingState, mean_over
+from mythos_blocks.tensors.rows import Index
 
 
 @component("halting", "token_choice")
@@ -30,17 +31,20 @@ class TokenChoice(Halting):
         self.num_depths, self.balance_weight = num_depths, balance_weight
         self.router = nn.Linear(width, num_depths)
 
-    def start(self, h: Tensor) -> HaltingState:
+    def start(self, h: Tensor, real: Tensor) -> HaltingState:
         probabilities = F.softmax(self.router(h).float(), dim=-1)
         chance, choice = probabilities.max(-1)
         return HaltingState(
             readout=h,
+            real=real,
             halted=torch.zeros_like(choice, dtype=torch.bool),
             scores=[probabilities],
             kept={"depth": choice + 1, "chance": chance, "run": torch.zeros_like(choice)},
         )
 
-    def observe(self, state: HaltingState, h: Tensor, *, x: Tensor, last: bool | Tensor) -> HaltingState:
+    def observe(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
         assert state.halted is not None
         run = state.kept["run"] + 1
         ends = (run >= state.kept["depth"]) | last
@@ -48,6 +52,7 @@ class TokenChoice(Halting):
         chance = state.kept["chance"]
         scale = (chance / chance.detach()).to(h.dtype).unsqueeze(-1)
         return HaltingState(
+            real=state.real,
             readout=torch.where(state.halted.unsqueeze(-1), state.readout, h * scale),
             weights=[*state.weights, now.float()],
             halted=state.halted | ends,
@@ -58,6 +63,7 @@ class TokenChoice(Halting):
     def loss(self, state: HaltingState) -> Tensor | None:
         if self.balance_weight == 0:
             return None
-        chosen = F.one_hot(state.kept["depth"] - 1, self.num_depths).float().mean((0, 1))
-        balance = self.num_depths * (chosen * state.scores[0].mean((0, 1))).sum()
+        chosen = F.one_hot(state.kept["depth"] - 1, self.num_depths).float()
+        shares, chances = (mean_over(x.movedim(-1, 0), state.real) for x in (chosen, state.scores[0]))
+        balance = self.num_depths * (shares * chances).sum()
         return self.balance_weight * balance

@@ -8,12 +8,14 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.randomness import keyed_generator
 
 _BLOCK = 256  # positions that one generator serves
 
 
+@contract("initial_state")
 class InitialState(Module):
     """The state before the first iteration: ``(batch, positions, input_width) -> (batch, positions, width)``."""
 

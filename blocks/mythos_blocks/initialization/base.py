@@ -6,12 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Component, Module
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.orthogonal import orthogonal_
 from mythos_blocks.tensors.randomness import keyed_generator
 
 _OUTPUTS = ("out", "down", "second_pointwise")
 
 
+@contract("initialization")
 class Initialization(Component):
     """Fills every weight matrix of a model, then lets each component set what is its own.
 

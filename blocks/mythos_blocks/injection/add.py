@@ -7,6 +7,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "add")
@@ -17,5 +18,5 @@ class Add(Injection):
         super().__init__()
         same_width(self, width, input_width)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        return super().combine(h + e, e, signal)
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+        return super().combine(h + e, e, signal, t)

@@ -9,6 +9,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "blend")
@@ -28,6 +29,6 @@ class Blend(Injection):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         z = torch.sigmoid(self.gate(torch.cat((h, e), dim=-1)))
-        return super().combine(z * e + (1 - z) * h, e, signal)
+        return super().combine(z * e + (1 - z) * h, e, signal, t)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "concat")
@@ -20,5 +21,5 @@ class Concat(Injection):
         super().__init__()
         self.adapter = nn.Linear(width + (input_width or width), width, bias=False)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        return super().combine(self.adapter(torch.cat((h, e), dim=-1)), e, signal)
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+        return super().combine(self.adapter(torch.cat((h, e), dim=-1)), e, signal, t)

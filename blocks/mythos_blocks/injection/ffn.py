@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "ffn")
@@ -28,6 +29,6 @@ class FFN(Injection):
         self.up = nn.Linear(both, hidden, bias=False)
         self.down = nn.Linear(hidden, width, bias=False)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         both = torch.cat((h, e), dim=-1)
-        return super().combine(self.down(F.silu(self.gate(both)) * self.up(both)), e, signal)
+        return super().combine(self.down(F.silu(self.gate(both)) * self.up(both)), e, signal, t)

@@ -13,7 +13,9 @@ from mythos_blocks.declaring.types import Real
 from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.norm import RMSNorm
+from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.rows import Index
 from mythos_kernels import state_update
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
@@ -61,16 +63,18 @@ class LTI(Injection):
         z = (at_least_float32(self.log_dt) + at_least_float32(self.log_A)).clamp(-_Z_BOUND, _Z_BOUND)
         return (1 - self.margin) * torch.exp(-torch.exp(z))
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        out: Tensor = self.norm(super().combine(h, e, signal) + e)
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+        out: Tensor = self.norm(super().combine(h, e, signal, t) + e)
         return out
 
-    def inject(self, h: Tensor, e: Tensor, y: Tensor) -> Tensor:
+    def inject(self, h: Tensor, e: Tensor, y: Tensor, t: Index = 0) -> Tensor:
         return self.linear_part(h) + self.B.to(h.dtype) * e + y
 
-    def advance(self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None) -> tuple[Tensor, Tensor]:
-        if next_signal is not None and next_signal.dim() != 1:
-            return super().advance(h, e, y, next_signal)
+    def advance(
+        self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None = None, t: Index = 0, next_t: Index = 1
+    ) -> tuple[Tensor, Tensor]:
+        if (next_signal is not None and next_signal.dim() != 1) or not is_plain(self.norm, RMSNorm):
+            return super().advance(h, e, y, next_signal, t, next_t)
         return state_update(h, e, y, self.A(), self.B, self._gain(), signal=next_signal, eps=self.norm.eps)
 
     def _gain(self) -> Tensor:

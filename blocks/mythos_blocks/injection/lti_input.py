@@ -16,6 +16,7 @@ from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.tensors.orthogonal import orthogonal_
 from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.rows import Index
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow.
 _Z_BOUND = 20.0
@@ -101,14 +102,14 @@ class LTIInput(Injection):
             scale = scale * (-torch.expm1(-rate) / rate)
         return scale.to(entering.dtype) * entering
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         if self.B is None:
             entering = e
         elif self.B.dim() == 1:
             entering = self.B.to(e.dtype) * e
         else:
             entering = F.linear(e, self.B.to(e.dtype))
-        return super().combine(self.linear_part(h) + self._scaled(entering), e, signal)
+        return super().combine(self.linear_part(h) + self._scaled(entering), e, signal, t)
 
     def linear_part(self, h: Tensor) -> Tensor:
         return self.A().to(h.dtype) * h

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "modulated")
@@ -20,6 +21,6 @@ class Modulated(Injection):
         super().__init__()
         self.modulation = nn.Linear(input_width or width, 2 * width)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         scale, shift = self.modulation(e).chunk(2, dim=-1)
-        return super().combine(h * (1 + scale) + shift, e, signal)
+        return super().combine(h * (1 + scale) + shift, e, signal, t)

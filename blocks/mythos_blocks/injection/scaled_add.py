@@ -9,6 +9,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.declaring.widths import same_width
 from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.rows import Index
 
 
 @component("injection", "scaled_add")
@@ -28,5 +29,5 @@ class ScaledAdd(Injection):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.scale, self.initial_scale)
 
-    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None) -> Tensor:
-        return super().combine(h + self.scale.to(h.dtype) * e, e, signal)
+    def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+        return super().combine(h + self.scale.to(h.dtype) * e, e, signal, t)

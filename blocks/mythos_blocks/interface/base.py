@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
 
 
+@contract("interface")
 class Interface(Module):
     """The way from the loop's state to the coda.
 

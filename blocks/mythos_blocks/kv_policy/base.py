@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 
 
+@contract("kv_policy")
 class KVPolicy(Component):
     """Which iterations share keys and values.
 

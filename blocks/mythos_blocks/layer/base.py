@@ -2,25 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar
+import functools
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.declaring.slots import AttentionSlot, FeedforwardSlot, NormSlot
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
 
 
+@contract("layer")
 class Layer(Module):
-    """A layer: ``(batch, positions, width) -> (batch, positions, width)``."""
+    """A layer: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Where the frame says that linears inside the layer have updates of the iteration's own, the layer tells them which
+    iteration it is. It does so in ``forward``, so that a layer which checkpointing computes again is what it was.
+    """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.forward = _adapted(vars(cls)["forward"])  # type: ignore[method-assign]
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         """The layer's output for ``x`` in its frame."""
         raise NotImplementedError
+
+
+def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A layer's forward pass in which updates of its linears know the iteration."""
+
+    @functools.wraps(forward)
+    def run(self: Layer, x: Tensor, frame: Frame | None = None) -> Tensor:
+        if frame is None or frame.adapter is None:
+            return forward(self, x, frame)
+        before = frame.adapter.tell(frame.index)
+        try:
+            return forward(self, x, frame)
+        finally:
+            frame.adapter.tell(before)
+
+    return run
 
 
 class Branch(nn.Module):

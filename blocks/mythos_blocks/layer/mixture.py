@@ -56,10 +56,10 @@ class MixtureLayer(Layer):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         if self.mix is not None:
-            n = self.norms[0](x, frame.t)
+            n = self.norms[0](x, frame.index)
             branches = [getattr(self, name)(n, frame.at(name)) for name in self.names]
             out: Tensor = x + self.mix(torch.cat(branches, dim=-1))
             return out
         for name, norm in zip(self.names, self.norms, strict=True):
-            x = x + getattr(self, name)(norm(x, frame.t), frame.at(name))
+            x = x + getattr(self, name)(norm(x, frame.index), frame.at(name))
         return x

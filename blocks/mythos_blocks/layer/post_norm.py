@@ -18,7 +18,7 @@ class PostNormLayer(TwoBranchLayer):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        t = frame.t
+        t = frame.index
         x = self.attention_norm(x + self.attention_branch(self.attention(x, frame.at("attention"))), t)
         out: Tensor = self.feedforward_norm(
             x + self.feedforward_branch(self.feedforward(x, frame.at("feedforward"))), t

@@ -18,7 +18,7 @@ class PreNormLayer(TwoBranchLayer):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        t = frame.t
+        t = frame.index
         x = x + self.attention_branch(self.attention(self.attention_norm(x, t), frame.at("attention")))
         out: Tensor = x + self.feedforward_branch(
             self.feedforward(self.feedforward_norm(x, t), frame.at("feedforward"))

@@ -22,7 +22,7 @@ class SandwichLayer(TwoBranchLayer):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        t = frame.t
+        t = frame.index
         attended = self.attention(self.attention_norm(x, t), frame.at("attention"))
         x = x + self.attention_branch(self.attention_out_norm(attended, t))
         computed = self.feedforward(self.feedforward_norm(x, t), frame.at("feedforward"))

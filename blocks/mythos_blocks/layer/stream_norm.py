@@ -24,7 +24,7 @@ class StreamNormLayer(TwoBranchLayer):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        t = frame.t
+        t = frame.index
         x = self.attention_stream_norm(
             x + self.attention_branch(self.attention(self.attention_norm(x, t), frame.at("attention"))), t
         )

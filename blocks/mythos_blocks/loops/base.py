@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.declaring.types import Count
 
@@ -17,6 +18,7 @@ GradientWindow = Count | Literal["half_mean"] | None
 """Gradient flows through the last so many iterations."""
 
 
+@contract("loops")
 class LoopSampler(Component):
     """A distribution over loop counts, with its exact probabilities.
 

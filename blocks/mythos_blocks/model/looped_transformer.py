@@ -15,6 +15,7 @@ from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.model.output import ModelOutput
@@ -76,6 +77,7 @@ class LoopedTransformer(Module):
         iterations: Iterations | None = None,
         *,
         positions: Tensor | None = None,
+        real: Tensor | None = None,
         past: Past | None = None,
         exit: Exit | None = None,
         compact: bool = True,
@@ -87,10 +89,14 @@ class LoopedTransformer(Module):
         Args:
             tokens: ``(batch, positions)``, integers below the vocabulary size.
             mask: Which positions may read which; ``None`` is causal.
-            iterations: A loop count; or iteration indices in order; or a count for each sequence, ``(batch,)``,
-                or position, ``(batch, positions)``; ``None`` runs the sampler's mean.
+            iterations: A loop count; or iteration indices in order; or, as a tensor, a count for each sequence,
+                ``(batch,)``, or position, ``(batch, positions)``; ``None`` runs the sampler's mean.
             positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``;
                 ``None`` counts from 0.
+            real: The positions that count, ``(batch, positions)`` booleans: all but padding. Losses, loads, masses and
+                means are of these alone, and padding is not run longer than it must be. The mask says what is read, so
+                it must keep padding from being read where its place does not: a causal mask does on the right.
+                ``None`` counts all.
             past: Keys and values of earlier calls, for cached decoding.
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
@@ -98,13 +104,15 @@ class LoopedTransformer(Module):
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
         """
-        memory = None if past is None else Memory(self.core.kv_policy, past, keeps=False)
+        memory = None if past is None else Memory(self.core.kv_policy, past, keeps=False).open(None)
+        before_core: Statistics = {}
         frame = Frame(
             mask=mask or AttentionMask(),
             positions=positions,
             tokens=tokens,
+            real=real,
             memory=memory,
-            losses={},
+            statistics=before_core,
             tape={} if record else None,
             logits_at=logits_at,
         )
@@ -114,12 +122,12 @@ class LoopedTransformer(Module):
         e = self.prelude(embedded, frame.at("prelude"))
 
         def read(h: Tensor, frame: Frame) -> Tensor:
-            return self.read(h, replace(frame, losses=None, tape=None, logits_at=None))
+            return self.read(h, replace(frame, statistics=None, tape=None, logits_at=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
-        logits = self.read(state.halting.readout, frame)
-        assert frame.losses is not None
-        losses = {name: torch.stack(terms).mean() for name, terms in frame.losses.items()}
+        after_core: Statistics = {}
+        logits = self.read(state.halting.readout, replace(frame, statistics=after_core))
+        losses = state.losses.after([before_core]).after([after_core]).means()
         tape = frame.tape or {}
         halting_loss = self.core.halting.loss(state.halting)
         if halting_loss is not None:
@@ -129,12 +137,12 @@ class LoopedTransformer(Module):
             halting=state.halting,
             num_loops=state.num_loops,
             executed=state.executed,
-            auxiliary_loss=sum(losses.values()) if losses else None,  # type: ignore[arg-type]
+            auxiliary_loss=sum(losses.values()) if losses else None,
             losses=losses,
             tape=tape,
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
             state=state,
-            frame=replace(frame, tape=None, losses=None),
+            frame=replace(frame, tape=None, statistics=None),
         )
 
     def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:

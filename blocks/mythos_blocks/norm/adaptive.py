@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.rows import Index, check_index
 
 
 @component("norm", "adaptive")
-class AdaptiveNorm(Module):
+class AdaptiveNorm(Norm):
     """``norm(x) * (1 + scale(t)) + shift(t)``, time-conditioned as in diffusion transformers (adaLN, arXiv 2212.09748).
 
     Scale and shift come from sinusoids of the iteration through one hidden layer, so every iteration has its own.
@@ -43,9 +45,9 @@ class AdaptiveNorm(Module):
         self.inner = nn.Linear(2 * num_frequencies, hidden)
         self.outer = nn.Linear(hidden, 2 * width)
 
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
-        if t is not None and t < 0:
-            raise ValueError(f"iteration indices count from 0, and this one is {t}")
+    def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
+        if t is not None:
+            check_index(t)
         angles = (0 if t is None else t) * self.frequencies
         time = torch.cat((angles.cos(), angles.sin())).to(self.inner.weight.dtype)
         scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)

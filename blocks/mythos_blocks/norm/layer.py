@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
+from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.rows import Index
 
 
 @component("norm", "layer")
-class LayerNorm(Module):
+class LayerNorm(Norm):
     """Layer normalisation (arXiv 1607.06450), as in the Universal Transformer and Chen.
 
     Shapes: ``(..., width) -> (..., width)``.
@@ -32,6 +34,6 @@ class LayerNorm(Module):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.ones_(self.weight)
 
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         bias = None if self.bias is None else self.bias.to(x.dtype)
         return F.layer_norm(x, (self.width,), self.weight.to(x.dtype), bias, self.eps)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
+from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.rows import Index
 
 
 @component("norm", "none")
-class NoNorm(Module):
+class NoNorm(Norm):
     """The vector as it is."""
 
     def __init__(self, width: int, max_loops: int = 1) -> None:
         super().__init__()
 
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         return x

@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
 @component("norm", "per_loop")
-class PerLoopNorm(Module):
+class PerLoopNorm(Norm):
     """Root-mean-square normalisation with a gain for each iteration: a per-loop adapter of as many numbers as channels.
 
     Shapes: ``(..., width) -> (..., width)``.
@@ -26,11 +27,12 @@ class PerLoopNorm(Module):
     def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-6, beyond: Beyond = "clamp") -> None:
         super().__init__()
         self.width, self.eps, self.beyond = width, eps, beyond
+        self.reach = max_loops
         self.gain = nn.Parameter(torch.ones(max_loops, width))
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.ones_(self.gain)
 
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         gain = row(self.gain, 0 if t is None else t, self.beyond)
         return F.rms_norm(x, (self.width,), gain.to(x.dtype), self.eps)

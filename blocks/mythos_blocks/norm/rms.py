@@ -6,12 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.declaring.component import Module, component
+from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
+from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.rows import Index
 
 
 @component("norm", "rms")
-class RMSNorm(Module):
+class RMSNorm(Norm):
     """Root-mean-square normalisation with a learned gain (arXiv 1910.07467).
 
     Shapes: ``(..., width) -> (..., width)``.
@@ -32,6 +34,6 @@ class RMSNorm(Module):
         if self.weight is not None:
             nn.init.ones_(self.weight)
 
-    def forward(self, x: Tensor, t: int | None = None) -> Tensor:
+    def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         weight = None if self.weight is None else self.weight.to(x.dtype)
         return F.rms_norm(x, (self.width,), weight, self.eps)

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -17,6 +18,7 @@ IGNORE = -100
 """Target of a position that is not scored, as torch's cross-entropy has it."""
 
 
+@contract("objective")
 class Objective(Component):
     """What training minimises, apart from the terms that components and penalties add.
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
 
 
+@contract("penalty")
 class Penalty(Component):
     """A term of the training loss.
 

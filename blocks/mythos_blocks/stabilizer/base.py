@@ -5,8 +5,10 @@ from __future__ import annotations
 from torch import nn
 
 from mythos_blocks.declaring.component import Component
+from mythos_blocks.declaring.contract import contract
 
 
+@contract("stabilizer")
 class Stabilizer(Component):
     """Acts on the core's layers after every optimiser step, without a gradient."""
 

@@ -7,24 +7,49 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+Index = int | Tensor
+"""Which iteration it is, 0-based: a whole number, or, as the loop says it, a 0-dimensional int64 tensor. A tensor keeps
+a compiled layer from being compiled anew for each iteration; arithmetic and :func:`row` take either."""
+
 Beyond = Literal["clamp", "zero", "extrapolate", "error"]
 """What iterations past the end of a table read: its last row; zeros; the line through its last two rows; an error."""
 
 
-def row(table: Tensor, t: int, beyond: Beyond = "clamp") -> Tensor:
+def row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
     """Row ``t`` of a table ``(rows, ...)``.
 
     Raises:
-        ValueError: ``t`` is negative, or beyond the table where that is an error.
+        ValueError: ``t`` is negative, or beyond the table where that is an error. Of a tensor on an accelerator this is
+            not asked, since the answer would have to be waited for; the loop asks it ahead, of whole numbers.
     """
     last = table.shape[0] - 1
-    if t < 0:
-        raise ValueError(f"iteration indices count from 0, and this one is {t}")
-    if t <= last or beyond == "clamp":
-        return table[min(t, last)]
+    if isinstance(t, int):
+        check_index(t, last if beyond == "error" else None)
+        within = min(t, last)
+        picked = table[within]
+    else:
+        if beyond == "error" and t.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_index(int(t), last)
+        picked = table.index_select(0, t.clamp(0, last).reshape(1)).squeeze(0)
     if beyond == "zero":
-        return torch.zeros_like(table[last])
-    if beyond == "error":
+        return picked * (t <= last)
+    if beyond == "extrapolate":
+        excess = max(t - last, 0) if isinstance(t, int) else (t - last).clamp_min(0)
+        return picked + excess * (table[last] - table[max(last - 1, 0)])
+    return picked
+
+
+def check_index(t: Index, last: int | None = None) -> None:
+    """Refuse an iteration that there is not; tensors are taken as they are.
+
+    Args:
+        t: The iteration.
+        last: The last one that there is; ``None`` for no end.
+
+    Raises:
+        ValueError: ``t`` is negative or beyond ``last``.
+    """
+    if isinstance(t, int) and t < 0:
+        raise ValueError(f"iteration indices count from 0, and this one is {t}")
+    if isinstance(t, int) and last is not None and t > last:
         raise ValueError(f"iteration {t} is beyond the table's {last + 1} rows (beyond: 'error')")
-    slope = table[last] - table[max(last - 1, 0)]
-    return table[last] + (t - last) * slope

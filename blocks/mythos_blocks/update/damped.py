@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Probability
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -32,6 +33,6 @@ class Damped(Update):
         if self.logit is not None:
             nn.init.constant_(self.logit, math.log(self.delta / (1 - self.delta)))
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         delta = self.delta if self.logit is None else torch.sigmoid(self.logit).to(h.dtype)
         return h + delta * (u - h), None

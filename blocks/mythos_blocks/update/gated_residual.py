@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -28,5 +29,5 @@ class GatedResidual(Update):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         return h + torch.sigmoid(self.gate(h)) * u, None

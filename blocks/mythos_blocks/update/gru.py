@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -26,6 +27,6 @@ class GRU(Update):
         for name in ("bias_ih", "bias_hh"):
             nn.init.zeros_(getattr(self.cell, name))
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         y: Tensor = self.cell(u.flatten(0, -2), h.flatten(0, -2))
         return y.view_as(h), None

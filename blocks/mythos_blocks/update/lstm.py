@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -36,7 +37,7 @@ class LSTM(Update):
     def start(self, h: Tensor) -> Tensor:
         return torch.zeros_like(h)
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         cell = self.start(h) if carry is None else carry
         i, f, g, o = self.gates(torch.cat((u, h), dim=-1)).chunk(4, dim=-1)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)

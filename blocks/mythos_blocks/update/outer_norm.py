@@ -9,6 +9,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.slots import NormSlot
 from mythos_blocks.declaring.spec import build
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -28,5 +29,5 @@ class OuterNorm(Update):
         self.residual = of == "residual"
         self.norm = build(norm, width)
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         return self.norm(h + u if self.residual else u), None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
+from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
 
@@ -15,5 +16,5 @@ class Replace(Update):
     def __init__(self, width: int) -> None:
         super().__init__()
 
-    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         return u, None

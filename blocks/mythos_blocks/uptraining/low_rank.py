@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_blocks.tensors.rows import Beyond, row
+from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
 class LoopLoRALinears(nn.Module):
@@ -33,6 +33,7 @@ class LoopLoRALinears(nn.Module):
         self, num_loops: int, rank: int, scale: float = 1.0, std: float = 0.02, beyond: Beyond = "clamp"
     ) -> None:
         super().__init__()
+        self.reach: int | None = num_loops
         self.num_loops, self.rank, self.scale, self.std, self.beyond = num_loops, rank, scale, std, beyond
         self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
         self._now = _Now()
@@ -68,13 +69,18 @@ class LoopLoRALinears(nn.Module):
             nn.init.normal_(self.up[key], std=self.std, generator=other)
 
     @contextmanager
-    def at(self, t: int) -> Iterator[None]:
+    def at(self, t: Index) -> Iterator[None]:
         """The span in which the linears are those of loop ``t``."""
-        before, self._now.t = self._now.t, t
+        before = self.tell(t)
         try:
             yield
         finally:
-            self._now.t = before
+            self.tell(before)
+
+    def tell(self, t: Index | None) -> Index | None:
+        """Say which loop it is from now on, ``None`` for no loop; returns which it was."""
+        before, self._now.t = self._now.t, t
+        return before
 
     def update(self, key: str, x: Tensor) -> Tensor | None:
         """What is added to the output of a linear at present; ``None`` outside of :meth:`at`."""
@@ -89,7 +95,7 @@ class LoopLoRALinears(nn.Module):
 class _Now:
     """The present loop. Not the module's own attribute, which a compiler would take for a constant."""
 
-    t: int | None = None
+    t: Index | None = None
 
 
 class _Update:
@@ -101,11 +107,6 @@ class _Update:
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         update = self.linears.update(self.key, args[0])
         return out if update is None else out + update
-
-
-# A hook that depends on the loop would be compiled anew for each. This is what torch.compiler.disable sets; using that
-# would import the whole compiler with the blocks.
-_Update.__call__._torchdynamo_disable = True  # type: ignore[attr-defined]
 
 
 def add_loop_lora(

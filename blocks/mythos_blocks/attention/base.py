@@ -1,0 +1,21 @@
+"""The contract of attention over positions."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.declaring.contract import contract
+from mythos_blocks.frame.frame import Frame
+
+
+@contract("attention")
+class Attention(Module):
+    """How positions read each other: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Without a frame it is causal.
+    """
+
+    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        """What each position reads of those that the frame's mask lets it see."""
+        raise NotImplementedError

@@ -1,0 +1,300 @@
+"""One iteration of a loop: what is computed, in parts, and what is observed, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks.core.iterations import Part, Step
+from mythos_blocks.core.moved import Moved
+from mythos_blocks.core.observing import cut, held, put_back
+from mythos_blocks.core.state import LoopState
+from mythos_blocks.declaring.component import Module
+from mythos_blocks.depth_adapter.base import DepthAdapter
+from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.exit.base import Read
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.losses import Statistics
+from mythos_blocks.frame.memory import Memory, Page, Past
+from mythos_blocks.frame.selection import Where
+from mythos_blocks.halting.base import Halting
+from mythos_blocks.initial_state.base import InitialState
+from mythos_blocks.injection.base import Injection
+from mythos_blocks.kv_policy.base import KVPolicy
+from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.tensors.rows import check_index
+from mythos_blocks.update.base import Update
+
+
+class Stepping(Module):
+    """What a loop does in one iteration, for its forward pass and for whoever drives it from outside.
+
+    Attributes:
+        layers: The core.
+        last_index: The largest iteration index that every table reaches or reads beyond; ``None`` for no end.
+        reads_over_depth: Whether a layer reads what other iterations have written.
+    """
+
+    layers: nn.ModuleList
+    loops: LoopSampler
+    input_norm: nn.Module
+    injection: Injection
+    update: Update
+    depth_signal: DepthSignal
+    depth_adapter: DepthAdapter
+    initial_state: InitialState
+    halting: Halting
+    kv_policy: KVPolicy
+    last_index: int | None
+    reads_over_depth: bool
+
+    def start(
+        self,
+        e: Tensor,
+        frame: Frame | None = None,
+        *,
+        past: Past | None = None,
+        keeps: bool = True,
+        num_loops: int | None = None,
+    ) -> LoopState:
+        """The state before the first iteration.
+
+        Args:
+            e: What the prelude made, ``(batch, positions, width)``.
+            frame: The mask, positions and tokens of this pass.
+            past: Keys and values of earlier calls, for cached decoding.
+            keeps: Keep keys and values, so that positions may stop before others.
+            num_loops: How many iterations will follow, if known, to make room for them.
+        """
+        frame = frame or Frame()
+        e = self.input_norm(e)
+        h = self.initial_state(e, frame)
+        room = num_loops or self.loops.max_loops
+        return LoopState(
+            h=h,
+            e=e,
+            halting=self.halting.start(h, _counted(frame, h)),
+            frame=frame,
+            memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
+            executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
+            carry=self.update.start(h),
+        )
+
+    def step(
+        self,
+        state: LoopState,
+        step: int | Step,
+        *,
+        last: bool | Tensor = False,
+        where: Tensor | None = None,
+        compact: bool = True,
+        graph: bool = True,
+    ) -> LoopState:
+        """Run one iteration.
+
+        Args:
+            state: The state to go on from; it is not changed.
+            step: The iteration index (0-based; any index, in any order), or all that the iteration is told.
+            last: As in :class:`~mythos_blocks.core.iterations.Step`, where ``step`` is an index.
+            where: The positions to run, ``(batch, positions)`` booleans; the others stay as they are, and the
+                keys and values that they wrote last can still be read. ``None`` runs all that have not stopped.
+            compact: Compute the positions in ``where`` alone. Without it all are computed, and the others put
+                back, which is the plain form.
+            graph: Whether gradients may flow through the iteration.
+        """
+        step = step if isinstance(step, Step) else Step(step, last=last)
+        if where is None and state.stopped is not None:
+            where = ~state.stopped
+        part = Part(Where.everywhere(state.h) if where is None else Where.of(where), graph)
+        return self._run(state, step, [part], compact)
+
+    def _run(self, state: LoopState, step: Step, parts: Sequence[Part], compact: bool) -> LoopState:
+        """One iteration: computed in parts, observed once."""
+        check_index(step.t, self.last_index)
+        parts = [part for part in parts if not part.where.none]
+        if not parts:
+            return state
+        memory = state.memory.with_room(state.num_loops + 1)
+        surroundings = self._alive(state, step.t, parts) if self.kv_policy.alive_only else state.frame
+        moved, left = Moved(state.h, state.carry), []
+        for part in parts:
+            statistics: Statistics = {}
+            page = memory.open(step.t)
+            frame = self._frame(surroundings, state, step, page, part.graph)
+            frame = replace(frame, statistics=None if state.frame.statistics is None else statistics)
+            moved = self._compute(state, moved, step, part, frame, compact)
+            memory = page.closed()
+            left.append(statistics)
+        state.frame.record(moved.h, "core", step.t)
+        ran = replace(
+            state,
+            h=moved.h,
+            carry=moved.carry,
+            memory=memory,
+            x=moved.next_x,
+            x_for=step.next_t,
+            losses=state.losses.after(left),
+        )
+        return self._observe(state, ran, moved, step, parts, compact)
+
+    def _compute(self, state: LoopState, moved: Moved, step: Step, part: Part, frame: Frame, compact: bool) -> Moved:
+        """``moved`` with one part of the positions moved on from ``state``."""
+        h, e, carry = state.h, state.e, state.carry
+        if part.where.all:
+            # What was prepared without a graph would keep gradient from e.
+            x = state.x if state.x_for == step.t and not (frame.graph and not h.requires_grad) else None
+            with torch.set_grad_enabled(frame.graph):
+                return self._iterate(h, e, carry, frame, step, x)
+        step = replace(step, next_t=None)
+        if not (compact and part.where.is_known):
+            counted = part.where.mask if frame.real is None else frame.real & part.where.mask
+            frame = replace(frame, running=part.where, real=counted)
+            with torch.set_grad_enabled(frame.graph):
+                after = self._iterate(h, e, carry, frame, step)
+            return moved.with_part(after, lambda old, new: put_back(old, new, part.where))
+        selection = part.where.selection
+        frame = frame.select(selection, h.shape[:2])
+        with torch.set_grad_enabled(frame.graph):
+            chosen = None if carry is None else selection.take(carry)
+            after = self._iterate(selection.take(h), selection.take(e), chosen, frame, step)
+        return moved.with_part(after, selection.put)
+
+    def _iterate(
+        self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, x: Tensor | None = None
+    ) -> Moved:
+        """One iteration of these positions: the equations of the loop.
+
+        What components return is brought to the state's dtype, so that the recurrence has one precision, whatever
+        autocast makes of their products.
+
+        Args:
+            h: The state, ``(batch, positions, state_width)``.
+            e: The input.
+            carry: What the update remembers.
+            frame: The frame of the core.
+            step: The iteration.
+            x: What the core reads, where it is prepared.
+        """
+        assert frame.index is not None
+        t, positions = frame.index, frame.position_ids(h)
+        if x is None:
+            x = self.injection.combine(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
+            x = x.to(h.dtype)
+        u = x
+        for i in range(len(self.layers)) if step.layer is None else (step.layer,):
+            u = self.layers[i](u, frame.at(i))
+            frame.record(u, "core", step.t, i)
+        y, after = self.update(h, self.depth_adapter(u, t), carry, t)
+        y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
+        if step.next_t is None or not self.depth_signal.additive:
+            return Moved(self.injection.inject(h, e, y, t).to(h.dtype), after, x)
+        next_t = _index(step.next_t, h)
+        new, next_x = self.injection.advance(h, e, y, self._signal(h, next_t, positions), t, next_t)
+        return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+
+    def _frame(self, frame: Frame, state: LoopState, step: Step, page: Page, graph: bool) -> Frame:
+        """The frame of the core in one iteration."""
+        # A memory that nobody will read would only make a compiled layer depend on the iteration.
+        needed = self.reads_over_depth or state.memory.needed
+        return replace(
+            frame,
+            t=step.t,
+            index=_index(step.t, state.h),
+            depth=state.num_loops,
+            depth_index=_index(state.num_loops, state.h) if self.reads_over_depth else None,
+            memory=page if needed else None,
+            adapter=self.depth_adapter.inner(),
+            path=("core",),
+            graph=graph and torch.is_grad_enabled(),
+        )
+
+    def _signal(self, h: Tensor, t: Tensor, positions: Tensor) -> Tensor | None:
+        """The depth signal in the state's dtype: its angles are exact, and its sum with the state is the state's."""
+        signal: Tensor | None = self.depth_signal(t, positions)
+        return None if signal is None else signal.to(h.dtype)
+
+    def _observe(
+        self, before: LoopState, after: LoopState, moved: Moved, step: Step, parts: Sequence[Part], compact: bool
+    ) -> LoopState:
+        """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
+        running, graph = Where.union([part.where for part in parts]), [part.where for part in parts if part.graph]
+        counted, t = _counted(before.frame, after.h) & running.mask, _index(step.t, after.h)
+        last = step.last if isinstance(step.last, Tensor) else torch.full_like(counted, step.last)
+        stopped, exit_state, memory = before.stopped, before.exit, after.memory
+        if step.exit is not None:
+            page = memory.open(None)
+            seen = before.exit or step.exit.start(before.h)
+            read = self._reader(replace(before.frame, memory=page), step, running, compact)
+            exit_state = held(seen, step.exit.observe(seen, before.h, after.h, read, t), running)
+            stopped, memory = exit_state.stopped, page.closed()
+            last = stopped | last
+        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(graph)):
+            x = before.h if moved.x is None else moved.x
+            halting = self.halting.observe(before.halting, after.h, x=x, t=t, running=counted, last=last)
+        if 0 < len(graph) < len(parts):
+            halting = cut(before.halting, halting, Where.union(graph))
+        halting = held(before.halting, halting, running)
+        if self.halting.freezes:
+            assert halting.halted is not None
+            stopped = halting.halted if stopped is None else stopped | halting.halted
+        if stopped is not None and before.frame.real is not None:
+            stopped = stopped | ~before.frame.real  # padding has run once, and that is enough
+        return replace(
+            after,
+            halting=halting,
+            executed=before.executed + running.mask,
+            stopped=stopped,
+            exit=exit_state,
+            memory=memory,
+            num_loops=before.num_loops + 1,
+        )
+
+    def _reader(self, frame: Frame, step: Step, running: Where, compact: bool) -> Read:
+        """From states to logits, for exit rules: in the compact form, zeros where a position did not run."""
+        read = step.read or _no_logits
+
+        def logits(h: Tensor) -> Tensor:
+            if running.all:
+                return read(h, frame)
+            if not (compact and running.is_known):
+                return read(h, replace(frame, running=running))
+            selection = running.selection
+            part = read(selection.take(h), frame.select(selection, h.shape[:2]))
+            return selection.put(part.new_zeros(*h.shape[:2], part.shape[-1]), part)
+
+        return logits
+
+    def next_state(self, state: LoopState, h: Tensor) -> Tensor:
+        """The state one iteration after ``h``, all else as in ``state``: the map in whose fixed points loops settle."""
+        return self._again(state, Step(state.num_loops), h)
+
+    def _again(self, state: LoopState, step: Step, h: Tensor) -> Tensor:
+        page = state.memory.with_room(state.num_loops + 1).open(step.t)
+        surroundings = replace(state.frame, statistics=None, tape=None)
+        frame = self._frame(surroundings, state, step, page, graph=True)
+        return self._iterate(h, state.e, state.carry, frame, step).h
+
+    def _alive(self, state: LoopState, t: int, parts: Sequence[Part]) -> Frame:
+        """The frame in which keys of positions that do not run iteration ``t`` cannot be read."""
+        alive = Where.union([part.where for part in parts]).mask
+        readable = alive if state.memory.past is None else state.memory.past.alive(t, alive)
+        return replace(state.frame, mask=state.frame.mask.reading(readable, alive.shape[1]))
+
+
+def _counted(frame: Frame, like: Tensor) -> Tensor:
+    """The positions that count, ``(batch, positions)`` booleans."""
+    if frame.real is None:
+        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
+    return frame.real
+
+
+def _index(t: int, like: Tensor) -> Tensor:
+    """An iteration's index as a tensor, made on its device."""
+    return torch.full((), t, dtype=torch.long, device=like.device)
+
+
+def _no_logits(h: Tensor, frame: Frame) -> Tensor:
+    raise ValueError("the exit rule reads logits, and the step was not given a way to read them")
