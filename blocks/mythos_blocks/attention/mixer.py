@@ -39,7 +39,7 @@ class Mixer(Attention):
             raise ValueError("attention 'mixer' reads all positions, and the mask does not allow that; use mask: full")
         if frame.real is not None and frame.selection is None and frame.running is None:
             raise ValueError("attention 'mixer' reads all positions, padding too; give it sequences of one length")
-        (x,) = frame.exchange(x)
+        (x,) = frame.exchange(x, shared=False)
         if x.shape[1] != self.num_positions:
             raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {x.shape[1]}")
         across = x.transpose(1, 2)

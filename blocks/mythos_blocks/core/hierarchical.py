@@ -98,6 +98,11 @@ class HierarchicalLoop(Loop):
             gradient=gradient,
             stabilizer=stabilizer,
         )
+        if self.gradient.needs_last_state and cycle_gradient != "full":
+            raise ValueError(
+                f"gradient {self.gradient.kind!r} differentiates a whole segment by its state; "
+                f"cycle_gradient must be 'full', not {cycle_gradient!r}"
+            )
         self.num_high_cycles, self.num_low_cycles = num_high_cycles, num_low_cycles
         self.cycle_gradient = cycle_gradient
         self.high_layers = (

@@ -85,7 +85,7 @@ class Plan:
             ValueError: No iteration is asked for, an index is negative, or counts have another shape.
         """
         if not isinstance(iterations, Tensor):
-            return cls(_order(iterations), shape, device)
+            return cls(in_order(iterations), shape, device)
         if iterations.is_floating_point() or iterations.dtype == torch.bool:
             raise ValueError(f"loop counts must be whole numbers, not {iterations.dtype}")
         if iterations.dim() == 0:
@@ -154,12 +154,20 @@ class Plan:
                 yield Part(Where(self.shape, self.device, host=host, given=given), graph)
 
 
-def _order(iterations: int | Sequence[int]) -> Sequence[int]:
-    """Iteration indices in order, of a loop count or of such indices."""
-    if isinstance(iterations, Sequence):
-        order: Sequence[int] = tuple(operator.index(t) for t in iterations)
-    else:
-        order = range(operator.index(iterations))
+def in_order(iterations: int | Sequence[int]) -> Sequence[int]:
+    """Iteration indices in order, of a loop count or of such indices.
+
+    Raises:
+        ValueError: There is none, one is negative, or one is no whole number.
+    """
+    try:
+        order: Sequence[int]
+        if isinstance(iterations, Sequence) and not isinstance(iterations, str):
+            order = tuple(operator.index(t) for t in iterations)
+        else:
+            order = range(operator.index(iterations))
+    except TypeError:
+        raise ValueError(f"iterations={iterations!r} must be a loop count, indices, or a tensor of counts") from None
     if not order:
         raise ValueError(f"the loop needs at least one iteration, not {iterations}")
     for t in order:

@@ -34,7 +34,7 @@ from mythos_blocks.declaring.types import Count
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
-from mythos_blocks.frame.selection import is_traced
+from mythos_blocks.frame.selection import Where, is_traced
 from mythos_blocks.stack.sequence import in_turn
 
 
@@ -167,9 +167,10 @@ class Loop(Stepping):
         state = self.start(e, frame, past=past, keeps=keeps, num_loops=num_steps)
         window = self.gradient.window if self.training else None
         for i, step in enumerate(self._steps(plan, rule, read)):
+            parts = list(plan.parts(i, window, state.stopped))
             if self.training and self.gradient.detaches(i, num_steps):
-                state = state.detached()
-            before, state = state, self._run(state, step, list(plan.parts(i, window, state.stopped)), compact)
+                state = state.detached(Where.union([part.where for part in parts]))
+            before, state = state, self._run(state, step, parts, compact)
             if state is before or (not self.training and past is None and self._has_halted(state)):
                 break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:

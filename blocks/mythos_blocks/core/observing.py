@@ -40,9 +40,10 @@ def cut(before: S, after: S, graph: Where) -> S:
     for field in fields(after):  # type: ignore[arg-type]
         old, new = getattr(before, field.name), getattr(after, field.name)
         if isinstance(new, Tensor):
-            changes[field.name] = _cut(new, graph)
+            changes[field.name] = new if new is old else _cut(new, graph)
         elif isinstance(new, dict):
-            changes[field.name] = {key: _cut(value, graph) for key, value in new.items()}
+            cuts = {key: value if value is old.get(key) else _cut(value, graph) for key, value in new.items()}
+            changes[field.name] = cuts
         elif isinstance(new, list):
             known = {id(x) for x in old}
             changes[field.name] = [x if id(x) in known else _cut(x, graph) for x in new]

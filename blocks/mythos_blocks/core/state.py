@@ -6,10 +6,12 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from mythos_blocks.core.observing import put_back
 from mythos_blocks.exit.base import ExitState
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.losses import Losses
 from mythos_blocks.frame.memory import Memory
+from mythos_blocks.frame.selection import Where
 from mythos_blocks.halting.base import HaltingState
 
 
@@ -47,15 +49,14 @@ class LoopState:
     num_loops: int = 0
     losses: Losses = field(default_factory=Losses)
 
-    def detached(self) -> LoopState:
-        """The state, and all that later iterations read besides, cut off from the graph that made it.
+    def detached(self, where: Where) -> LoopState:
+        """The state of these positions, and all that later iterations read, cut off from the graph that made it.
 
-        What halting has seen is not: it makes the readout, to which every iteration contributes.
+        Positions that run no more keep their last state's graph, and what halting has seen keeps its own: it makes the
+        readout, to which every iteration contributes.
         """
-        return replace(
-            self,
-            h=self.h.detach(),
-            carry=None if self.carry is None else self.carry.detach(),
-            memory=self.memory.detached(),
-            x=None,
-        )
+        h, carry = self.h.detach(), None if self.carry is None else self.carry.detach()
+        if not where.all:
+            h = put_back(self.h, h, where)
+            carry = None if carry is None or self.carry is None else put_back(self.carry, carry, where)
+        return replace(self, h=h, carry=carry, memory=self.memory.detached(), x=None)

@@ -120,9 +120,9 @@ class Stepping(Module):
         memory = state.memory.with_room(state.num_loops + 1)
         surroundings = self._alive(state, step.t, parts) if self.kv_policy.alive_only else state.frame
         moved, left = Moved(state.h, state.carry), []
-        for part in parts:
+        for number, part in enumerate(parts):
             statistics: Statistics = {}
-            page = memory.open(step.t)
+            page = memory.open(step.t, goes_on=number > 0)
             frame = self._frame(surroundings, state, step, page, part.graph)
             frame = replace(frame, statistics=None if state.frame.statistics is None else statistics)
             moved = self._compute(state, moved, step, part, frame, compact)

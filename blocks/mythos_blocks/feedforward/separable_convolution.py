@@ -47,7 +47,7 @@ class SeparableConvolution(Feedforward):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         real = x.new_ones(*x.shape[:2], 1) if frame.real is None else frame.real[..., None].to(x.dtype)
-        readable = torch.cat(frame.exchange(x, real), dim=-1)
+        readable = torch.cat(frame.exchange(x, real, shared=False), dim=-1)
         if frame.selection is None or frame.selection.columns is None:
             return self._convolve(readable, readable.shape[1] - x.shape[1])
         assert frame.shape is not None

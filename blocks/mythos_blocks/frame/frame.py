@@ -79,11 +79,12 @@ class Frame:
         """The index of each position of ``x``: ``(positions,)`` or ``(batch, positions)``."""
         return torch.arange(x.shape[1], device=x.device) if self.positions is None else self.positions
 
-    def exchange(self, *written: Tensor) -> Tensors:
+    def exchange(self, *written: Tensor, shared: bool = True) -> Tensors:
         """Write what others may read of these positions, and get what these positions may read.
 
         Args:
             written: Keys, values or latents of this call's positions, which stand in dimension -2.
+            shared: Whether the key-value policy says which iterations share these; otherwise each has its own.
 
         Returns:
             The same for all readable positions, in order; ``mask`` tells which query reads which.
@@ -91,7 +92,7 @@ class Frame:
         if self.memory is None:
             return written
         self._check_graph("reads keys and values of other iterations")
-        return self.memory.exchange(self.path, written, self.selection, self.running)
+        return self.memory.exchange(self.path, written, self.selection, self.running, shared)
 
     def over_depth(self, *written: Tensor, all_positions: bool = False) -> Tensors:
         """Write what later iterations may read of these positions, and get every iteration's so far, in order.

@@ -56,13 +56,15 @@ class Page:
     Args:
         memory: The memory that it belongs to.
         t: The iteration; ``None`` outside the loop.
+        goes_on: Whether another part of the positions has run this iteration before.
     """
 
-    def __init__(self, memory: Memory, t: int | None) -> None:
+    def __init__(self, memory: Memory, t: int | None, goes_on: bool = False) -> None:
         self._memory, self._past, self._keeps = memory, memory.past, memory.keeps
         self._graph = torch.is_grad_enabled()
         self._num_sequences, self._num_depths = memory.num_sequences, memory.num_depths
-        self._entry = 0 if t is None else memory.policy.entry(t)
+        self._goes_on = goes_on
+        self._entry, self._own_entry = 0 if t is None else memory.policy.entry(t), t or 0
         self._reuses = t is not None and memory.policy.reuses
         self._writes = t is None or memory.policy.writes(t)
         # Of the entries the present one alone, under one name: a compiled layer sees the same in all iterations.
@@ -79,19 +81,22 @@ class Page:
         }
         return self._memory.having({**self._memory.contents, **written})
 
-    def exchange(self, path: Path, written: Tensors, selection: Selection | None, running: Where | None) -> Tensors:
+    def exchange(
+        self, path: Path, written: Tensors, selection: Selection | None, running: Where | None, shared: bool = True
+    ) -> Tensors:
         """See :meth:`mythos_blocks.frame.frame.Frame.exchange`."""
-        kept = None if self._writes else self._before.get((path, "entry"))
+        kept = None if self._writes or not shared else self._before.get((path, "entry"))
         if kept is not None:
             whole = kept
         else:
-            whole = self._whole(self._before.get((path, "latest")), written, selection, running)
+            with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
+                whole = self._whole(self._before.get((path, "latest")), written, selection, running)
             if self._keeps:
                 self._written[path, "latest"] = whole
-            if self._reuses:
+            if self._reuses and shared:
                 self._written[path, "entry"] = whole
         if self._past is not None:
-            whole = self._extended(path, whole)
+            whole = self._extended(path, whole, shared)
         return _of_rows(whole, selection)
 
     def over_depth(
@@ -108,15 +113,8 @@ class Page:
         if at is None:  # outside the loop there is one depth
             whole = self.exchange(path, written, selection, running) if all_positions else written
             return tuple(x.unsqueeze(0) for x in whole)
-        before = self._before.get((path, "depths"))
-        latest = None if before is None else tuple(x.index_select(0, (at - 1)[None])[0] for x in before)
-        whole = self._whole(latest, written, selection, running)
-        if before is None:
-            before = tuple(w.new_zeros(self._num_depths, *w.shape) for w in whole)
-        elif before[0].shape[0] < self._num_depths:
-            missing = self._num_depths - before[0].shape[0]
-            before = tuple(torch.cat((b, b.new_zeros(missing, *b.shape[1:]))) for b in before)
-        buffers = tuple(b.index_copy(0, at[None], w[None]) for b, w in zip(before, whole, strict=True))
+        with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
+            buffers = self._with_depth(self._before.get((path, "depths")), at, written, selection, running)
         self._written[path, "depths"] = buffers
         if not torch.compiler.is_compiling():
             assert depth is not None
@@ -129,9 +127,30 @@ class Page:
             return tuple(b[:, selection.rows] for b in buffers)
         return tuple(_taken(selection, b) for b in buffers)
 
-    def _extended(self, path: Path, whole: Tensors) -> Tensors:
+    def _with_depth(
+        self,
+        before: Tensors | None,
+        at: Tensor,
+        written: Tensors,
+        selection: Selection | None,
+        running: Where | None,
+    ) -> Tensors:
+        """What every depth wrote, with this one."""
+        latest = None
+        if before is not None:
+            latest_at = at if self._goes_on else at - 1
+            latest = tuple(x.index_select(0, latest_at[None])[0] for x in before)
+        whole = self._whole(latest, written, selection, running)
+        if before is None:
+            before = tuple(w.new_zeros(self._num_depths, *w.shape) for w in whole)
+        elif before[0].shape[0] < self._num_depths:
+            missing = self._num_depths - before[0].shape[0]
+            before = tuple(torch.cat((b, b.new_zeros(missing, *b.shape[1:]))) for b in before)
+        return tuple(b.index_copy(0, at[None], w[None]) for b, w in zip(before, whole, strict=True))
+
+    def _extended(self, path: Path, whole: Tensors, shared: bool) -> Tensors:
         assert self._past is not None
-        return self._past.extended(path, self._entry, whole)
+        return self._past.extended(path, self._entry if shared else self._own_entry, whole)
 
     def _depths_extended(self, path: Path, depth: int, buffers: Tensors) -> Tensors:
         assert self._past is not None
@@ -144,12 +163,6 @@ class Page:
         self, before: Tensors | None, written: Tensors, selection: Selection | None, running: Where | None
     ) -> Tensors:
         """What all positions have written last: the present ones ``written``, the others what they wrote before."""
-        with torch.set_grad_enabled(self._graph):  # which the present ones may be computed without
-            return self._merged(before, written, selection, running)
-
-    def _merged(
-        self, before: Tensors | None, written: Tensors, selection: Selection | None, running: Where | None
-    ) -> Tensors:
         if selection is not None:
             if before is None:
                 # Whole sequences that run later than others; nobody reads the zeros of these.
@@ -203,9 +216,14 @@ class Memory:
         """Whether anything that is written here can be read again."""
         return self.keeps or self.policy.reuses or self.past is not None
 
-    def open(self, t: int | None) -> Page:
-        """What iteration ``t`` reads and writes; ``None`` outside the loop. This memory stays as it is."""
-        return Page(self, t)
+    def open(self, t: int | None, goes_on: bool = False) -> Page:
+        """What iteration ``t`` reads and writes; ``None`` outside the loop. This memory stays as it is.
+
+        Args:
+            t: The iteration.
+            goes_on: Whether another part of the positions has run it before.
+        """
+        return Page(self, t, goes_on)
 
     def having(self, contents: dict[Key, Tensors], num_depths: int | None = None) -> Memory:
         """The memory with other contents."""

@@ -8,14 +8,11 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from mythos_blocks.core.iterations import Iterations
+from mythos_blocks.core.iterations import Iterations, in_order
 from mythos_blocks.declaring.spec import Slot, SpecLike
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.cache import Cache
 from mythos_blocks.model import LoopedTransformer, ModelOutput
-
-Counts = int | Sequence[int] | Tensor
-"""A loop count; or one for each request, ``(batch,)``."""
 
 
 class Decoder:
@@ -33,8 +30,9 @@ class Decoder:
         capacity: Columns to allocate ahead.
         padding: Of the first tokens that :meth:`prefill` will get, how many are padding, ``(batch,)``. They run one
             iteration where the core can tell them apart.
-        iterations: A loop count, or one for each sequence, ``(batch,)``; ``None`` runs the sampler's mean. It may be
-            changed between calls.
+        iterations: What the model's argument of that name is: a loop count; or iteration indices in order; or, as a
+            tensor, a count for each sequence, ``(batch,)``. ``None`` runs the sampler's mean. It may be changed between
+            calls.
         exit: The rule that stops positions; ``None`` takes the declared one.
         compact: Spend nothing on positions that have stopped.
 
@@ -53,31 +51,33 @@ class Decoder:
         *,
         capacity: int = 0,
         padding: Tensor | Sequence[int] | None = None,
-        iterations: Counts | None = None,
+        iterations: Iterations | None = None,
         exit: Exit | SpecLike | None = None,
         compact: bool = True,
     ) -> None:
         self.model, self.compact = model, compact
         self.exit = None if exit is None else _exit(exit, model)
         self.iterations = iterations
-        self.cache = Cache(batch, capacity, padding=padding, exact=_exact(model, self.exit))
+        exact = _exact(model, self.exit) and _in_turn(self._iterations)
+        self.cache = Cache(batch, capacity, padding=padding, exact=exact)
         self.executed = torch.zeros(batch, 0, dtype=torch.long)
 
     @property
-    def iterations(self) -> int | Tensor:
-        """The loop count, or one for each sequence, ``(batch,)``."""
+    def iterations(self) -> Iterations:
+        """What is run of each call: a loop count, iteration indices, or a count for each sequence, ``(batch,)``."""
         return self._iterations
 
     @iterations.setter
-    def iterations(self, iterations: Counts | None) -> None:
-        self._iterations = _loop_counts(self.model.core.loops.eval_loops if iterations is None else iterations)
+    def iterations(self, iterations: Iterations | None) -> None:
+        self._iterations = checked(self.model.core.loops.eval_loops if iterations is None else iterations)
 
     @property
     def exact(self) -> bool:
         """Whether decoding equals the full pass, up to rounding.
 
         It does not where the key-value policy is not exact, nor where the exit rule reads logits through a coda:
-        a whole pass reads earlier positions there as they are in the same iteration, and decoding as they ended.
+        a whole pass reads earlier positions there as they are in the same iteration, and decoding as they ended. Nor
+        does it where an iteration index comes twice, of which a cache keeps the later one.
         """
         return self.cache.exact
 
@@ -94,6 +94,7 @@ class Decoder:
                 mask,
                 self._counts(size, tokens.device),
                 positions=positions,
+                real=self._real(size[1], tokens.device),
                 past=self.cache,
                 exit=self.exit,
                 compact=self.compact,
@@ -131,20 +132,35 @@ class Decoder:
     def _counts(self, size: tuple[int, int], device: torch.device) -> Iterations:
         """What the model is asked to run of the next call."""
         counts = self._iterations
+        if not isinstance(counts, int | Tensor):
+            return counts
         if isinstance(counts, Tensor):
             if counts.shape != size[:1]:
                 raise ValueError(f"iterations holds {tuple(counts.shape)} counts, for {size[0]} sequences")
             if bool((counts == counts[0]).all()):
                 counts = int(counts[0])
-        padding = self.cache.padding
-        if padding is None or self.model.core.tying == "sequence":
-            return counts
-        columns = torch.arange(self.cache.length, self.cache.length + size[1])
-        padded = columns < padding.cpu()[:, None]
-        if not bool(padded.any()):
+        padded = self._padded(size[1])
+        if padded is None or self.model.core.tying == "sequence":
             return counts
         wanted = counts.cpu()[:, None].expand(size) if isinstance(counts, Tensor) else torch.full(size, counts)
         return wanted.masked_fill(padded, 1).to(device)
+
+    def _padded(self, num_positions: int) -> Tensor | None:
+        """Which of the next positions are padding, on the host; ``None`` where none is."""
+        padding = self.cache.padding
+        if padding is None:
+            return None
+        columns = torch.arange(self.cache.length, self.cache.length + num_positions)
+        padded = columns < padding.cpu()[:, None]
+        return padded if bool(padded.any()) else None
+
+    def _real(self, num_positions: int, device: torch.device) -> Tensor | None:
+        """Which of the next positions are no padding; ``None`` where no sequence has any."""
+        if self.cache.padding is None:
+            return None
+        padded = self._padded(num_positions)
+        shape = (self.cache.batch, num_positions)
+        return torch.ones(shape, dtype=torch.bool, device=device) if padded is None else ~padded.to(device)
 
 
 def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
@@ -164,12 +180,24 @@ def _exact(model: LoopedTransformer, exit: Exit | None) -> bool:
     return bool(apart) and not (rule.reads_logits and coda_reads)
 
 
-def _loop_counts(iterations: Counts) -> int | Tensor:
-    counts = torch.as_tensor(iterations)
-    whole = not (counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool)
-    if not whole or counts.dim() > 1 or counts.numel() < 1 or int(counts.min()) < 1:
-        raise ValueError(f"iterations={iterations} must be a loop count, or one for each request, and at least 1")
-    return int(counts) if counts.dim() == 0 else counts
+def checked(iterations: Iterations) -> Iterations:
+    """What is run of each call, as one of the three forms.
+
+    Raises:
+        ValueError: It is none of them, or asks for no iteration.
+    """
+    if isinstance(iterations, Tensor):
+        whole = not (iterations.is_floating_point() or iterations.is_complex() or iterations.dtype == torch.bool)
+        if not whole or iterations.dim() > 1 or iterations.numel() < 1 or int(iterations.min()) < 1:
+            raise ValueError(f"iterations={iterations} must be one loop count, or one for each request, and at least 1")
+        return int(iterations) if iterations.dim() == 0 else iterations
+    order = in_order(iterations)
+    return order if isinstance(iterations, Sequence) else len(order)
+
+
+def _in_turn(iterations: Iterations) -> bool:
+    """Whether no iteration index comes twice."""
+    return isinstance(iterations, int | Tensor) or len(set(iterations)) == len(iterations)
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.generation.decoder import Counts, Decoder
+from mythos_blocks.generation.decoder import Decoder
 from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.generation.sampling import Sampling
 from mythos_blocks.model.looped_transformer import LoopedTransformer
@@ -44,7 +45,7 @@ def generate(
     tokens: Tensor,
     *,
     max_new_tokens: int,
-    iterations: Counts | None = None,
+    iterations: Iterations | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -66,7 +67,8 @@ def generate(
         model: The model; it is run in evaluation mode and without gradients.
         tokens: Prompts, ``(batch, positions)``.
         max_new_tokens: Tokens to generate at most.
-        iterations: A loop count, or one for each request, ``(batch,)``; ``None`` runs the sampler's mean.
+        iterations: As everywhere: a loop count; or iteration indices in order; or, as a tensor, a count for each
+            request, ``(batch,)``. ``None`` runs the sampler's mean.
         temperature: See :class:`Sampling`; 0 takes the most probable token.
         top_k: See :class:`Sampling`.
         top_p: See :class:`Sampling`.
@@ -89,7 +91,7 @@ def generate(
         raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
     if prefill_chunk is not None and prefill_chunk < 1:
         raise ValueError(f"prefill_chunk={prefill_chunk} must be at least 1")
-    if not isinstance(iterations, int | None) and torch.as_tensor(iterations).shape not in ((), (len(tokens),)):
+    if isinstance(iterations, Tensor) and iterations.shape not in ((), (len(tokens),)):
         raise ValueError(f"iterations={iterations} must be a loop count, or one for each of {len(tokens)} requests")
     names = list(range(len(tokens))) if requests is None else list(requests)
     if len(names) != len(tokens):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Real
 from mythos_blocks.halting.base import Halting, HaltingState, mean_over
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -68,10 +69,7 @@ class ACT(Halting):
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
         # One tensor for each count: accumulators must not share memory.
-        mass, num_updates, remainder = (
-            torch.zeros(h.shape[:-1], device=h.device, dtype=torch.promote_types(h.dtype, torch.float32))
-            for _ in range(3)
-        )
+        mass, num_updates, remainder = (at_least_float32(torch.zeros_like(h[..., 0])).clone() for _ in range(3))
         return HaltingState(
             readout=torch.zeros_like(h),
             real=real,
@@ -86,7 +84,7 @@ class ACT(Halting):
     ) -> HaltingState:
         assert state.halted is not None and state.mass is not None
         assert state.num_updates is not None and state.remainder is not None
-        p = torch.sigmoid(self.probability(x if self.reads == "before" else h)).squeeze(-1).to(state.mass.dtype)
+        p = torch.sigmoid(at_least_float32(self.probability(x if self.reads == "before" else h).squeeze(-1)))
         if self.granularity != "position":
             where = (1,) if self.granularity == "sequence" else (0, 1)
             p = (p * running).sum(where, keepdim=True) / running.sum(where, keepdim=True).clamp_min(1)

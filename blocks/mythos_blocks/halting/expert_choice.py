@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -33,7 +34,7 @@ class ExpertChoice(Halting):
         self.router = nn.Linear(width, 1)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
-        auxiliary, asked = (torch.zeros(h.shape[:-1], device=h.device, dtype=torch.float32) for _ in range(2))
+        auxiliary, asked = (at_least_float32(torch.zeros_like(h[..., 0])) for _ in range(2))
         halted = torch.zeros_like(asked, dtype=torch.bool)
         return HaltingState(readout=h, real=real, halted=halted, kept={"auxiliary": auxiliary, "asked": asked})
 
@@ -41,21 +42,21 @@ class ExpertChoice(Halting):
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
         assert state.halted is not None
-        logit = self.router(h).squeeze(-1).float()
+        logit = at_least_float32(self.router(h).squeeze(-1))
         alive = ~state.halted & running
         goes_on = alive & (self._best(logit, alive) if self.training else logit > 0)
-        auxiliary = F.binary_cross_entropy_with_logits(logit, goes_on.float(), reduction="none")
+        auxiliary = F.binary_cross_entropy_with_logits(logit, goes_on.to(logit.dtype), reduction="none")
         ends = ~goes_on | last
         score = torch.sigmoid(logit)
         scale = (score / score.detach()).to(h.dtype).unsqueeze(-1)
         return HaltingState(
             real=state.real,
             readout=torch.where(state.halted.unsqueeze(-1), state.readout, h * scale),
-            weights=[*state.weights, (ends & alive).float()],
+            weights=[*state.weights, (ends & alive).to(logit.dtype)],
             halted=state.halted | ends,
             kept={
                 "auxiliary": state.kept["auxiliary"] + auxiliary * alive,
-                "asked": state.kept["asked"] + alive.float(),
+                "asked": state.kept["asked"] + alive.to(logit.dtype),
             },
         )
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -31,7 +32,7 @@ class GatedHalting(Halting):
         nn.init.constant_(self.probability.bias, self.initial_bias)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
-        mass = torch.zeros(h.shape[:-1], device=h.device, dtype=torch.float32)
+        mass = at_least_float32(torch.zeros_like(h[..., 0]))
         halted, num_updates = torch.zeros_like(mass, dtype=torch.bool), torch.zeros_like(mass)
         return HaltingState(readout=h, real=real, halted=halted, mass=mass, num_updates=num_updates)
 
@@ -43,7 +44,7 @@ class GatedHalting(Halting):
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
         assert state.mass is not None and state.halted is not None and state.num_updates is not None
-        gate = torch.sigmoid(self.probability(h)).squeeze(-1).float()
+        gate = torch.sigmoid(at_least_float32(self.probability(h).squeeze(-1)))
         left = 1 - state.mass
         weight = torch.where(last, left, gate * left)
         mass = state.mass + weight
@@ -51,7 +52,7 @@ class GatedHalting(Halting):
         return HaltingState(
             readout=h,
             real=state.real,
-            weights=[*state.weights, weight if self.training else halted.float()],
+            weights=[*state.weights, weight if self.training else halted.to(gate.dtype)],
             halted=halted,
             mass=mass,
             num_updates=state.num_updates + 1,

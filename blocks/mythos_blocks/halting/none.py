@@ -6,6 +6,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -22,4 +23,4 @@ class NoHalting(Halting):
     def observe(
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
-        return HaltingState(readout=h, real=state.real, weights=[*state.weights, last.float()])
+        return HaltingState(readout=h, real=state.real, weights=[*state.weights, at_least_float32(last.to(h.dtype))])

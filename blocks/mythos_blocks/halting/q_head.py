@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -57,14 +58,14 @@ class QHead(Halting):
     ) -> HaltingState:
         assert state.halted is not None
         read = _first(h, state.real) if self.read == "first" else h
-        value = self.value(read).float()
+        value = at_least_float32(self.value(read))
         ends = torch.zeros_like(state.halted) | last
         if not self.training:
             ends = ends | (value[..., 0] > (value[..., 1] if self.head == "halt_continue" else 0))
         return HaltingState(
             readout=h,
             real=state.real,
-            weights=[*state.weights, ends.float()],
+            weights=[*state.weights, ends.to(value.dtype)],
             halted=state.halted if self.training else ends,
             scores=[*state.scores, value],
         )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative
 from mythos_blocks.halting.base import Halting, HaltingState, mean_over
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
 
@@ -32,7 +33,7 @@ class TokenChoice(Halting):
         self.router = nn.Linear(width, num_depths)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
-        probabilities = F.softmax(self.router(h).float(), dim=-1)
+        probabilities = F.softmax(at_least_float32(self.router(h)), dim=-1)
         chance, choice = probabilities.max(-1)
         return HaltingState(
             readout=h,
@@ -54,7 +55,7 @@ class TokenChoice(Halting):
         return HaltingState(
             real=state.real,
             readout=torch.where(state.halted.unsqueeze(-1), state.readout, h * scale),
-            weights=[*state.weights, now.float()],
+            weights=[*state.weights, now.to(chance.dtype)],
             halted=state.halted | ends,
             scores=state.scores,
             kept={**state.kept, "run": run},
@@ -63,7 +64,7 @@ class TokenChoice(Halting):
     def loss(self, state: HaltingState) -> Tensor | None:
         if self.balance_weight == 0:
             return None
-        chosen = F.one_hot(state.kept["depth"] - 1, self.num_depths).float()
+        chosen = F.one_hot(state.kept["depth"] - 1, self.num_depths).to(state.scores[0].dtype)
         shares, chances = (mean_over(x.movedim(-1, 0), state.real) for x in (chosen, state.scores[0]))
         balance = self.num_depths * (shares * chances).sum()
         return self.balance_weight * balance
