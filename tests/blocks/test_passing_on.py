@@ -185,7 +185,7 @@ def test_the_components_of_others_come_back_where_only_their_module_can_be_impor
                     super().__init__()
                     self.share = share
 
-                def forward(self, h, u, carry=None):
+                def forward(self, h, u, carry, t):
                     return self.share * u + (1 - self.share) * h, None
             '''
         )

@@ -77,7 +77,7 @@ def test_a_state_of_somebody_else_s_class_is_looked_into():
         more: Tensor | None = None
 
     out = model()(tokens())
-    out.halting = Sequel(out.halting.readout, more=torch.ones(2, requires_grad=True))
+    out.halting = Sequel(**vars(out.halting), more=torch.ones(2, requires_grad=True))
 
     leaves, structure = pytree.tree_flatten(out)
 

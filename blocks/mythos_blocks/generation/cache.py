@@ -116,7 +116,7 @@ class Cache:
         return tuple(buffer[..., : self.length + size, :] for buffer in buffers)
 
     def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
-        """What :meth:`extended` has given in this call, of all positions so far, ``num_positions`` new ones included."""
+        """What :meth:`extended` has given in this call: all positions so far, with ``num_positions`` new ones."""
         return tuple(buffer[..., : self.length + num_positions, :] for buffer in self._buffers[path, entry])
 
     def alive(self, t: int, chunk: Tensor) -> Tensor:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, get_args, get_type_hints
 
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from mythos_blocks.core.state import LoopState
-from mythos_blocks.exit.base import ExitState
-from mythos_blocks.halting.base import HaltingState
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.model.output import ModelOutput
 
-_CLASSES = (ModelOutput, LoopState, HaltingState, ExitState)
+
+def _reached(kind: type[Any]) -> Iterator[type[Any]]:
+    """A dataclass and those in its fields. The frame is none of them: it is what a pass was given."""
+    yield kind
+    for hint in get_type_hints(kind).values():
+        for part in (hint, *get_args(hint)):
+            if isinstance(part, type) and is_dataclass(part) and part is not Frame:
+                yield from _reached(part)
+
+
+_CLASSES = tuple(dict.fromkeys(_reached(ModelOutput)))
 
 
 class Rest:
