@@ -34,6 +34,9 @@ class Infeasible(Exception):
         super().__init__(reason)
         self.constraints = dict(constraints)
 
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.constraints)
+
 
 def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, dict[str, float]]:
     """The recipe of a candidate that may train, and what its constraints came to.

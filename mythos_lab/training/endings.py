@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 
 class Diverged(RuntimeError):
@@ -25,11 +26,18 @@ class Stopped(Exception):
         super().__init__(f"stopped after step {step}")
         self.folder, self.step = folder, step
 
+    def __reduce__(self) -> Any:
+        return type(self), (self.folder, self.step)
+
 
 class RankDied(RuntimeError):
     """A process that trained together with this one ended before its time."""
 
     def __init__(self, index: int, status: int, log: Path) -> None:
+        self._from = index, status, log
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
         last = f": {lines[-1]}" if lines else ""
         super().__init__(f"rank {index} ended with status {status}{last}; see {log}")
+
+    def __reduce__(self) -> Any:
+        return type(self), self._from

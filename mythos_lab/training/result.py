@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from safetensors.torch import load_model, save_model
 
 from mythos_blocks import LoopedTransformer, build, load_plugins
+from mythos_blocks.checkpoints import load_into, save
 from mythos_lab.checks import Finding
 from mythos_lab.measures.depth import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
@@ -81,10 +81,9 @@ def read_recipe(folder: Path) -> Recipe:
 
 
 def save_weights(model: LoopedTransformer, folder: Path) -> Path:
-    """Write the weights of a run that has ended; returns their file."""
-    partial = (folder / WEIGHTS).with_suffix(".partial")
-    save_model(model, str(partial))
-    return partial.replace(folder / WEIGHTS)
+    """Write the model of a run that has ended, for ``mythos_blocks.checkpoints.load_model``; returns its file."""
+    save(model, folder / WEIGHTS)
+    return folder / WEIGHTS
 
 
 def numbers_of(result: RunResult) -> str:
@@ -112,7 +111,7 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     """The recipe, the trained model and the task of a finished run.
 
     Raises:
-        RecipeError: The folder holds no finished run.
+        RecipeError: The folder holds no finished run, or the weights are not of its recipe's model.
     """
     for name in (RECIPE, WEIGHTS):
         if not (folder / name).is_file():
@@ -120,5 +119,8 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     recipe = read_recipe(folder)
     task: Task = build(recipe.task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
-    load_model(model, str(folder / WEIGHTS))
+    try:
+        load_into(model, folder / WEIGHTS)  # whether or not the file has the declaration, which older ones have not
+    except ValueError as error:
+        raise RecipeError(str(error)) from error
     return recipe, model, task

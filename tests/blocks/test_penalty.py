@@ -181,3 +181,6 @@ def test_distillation_is_the_divergence_from_the_teacher(tmp_path):
     term.backward()
     with pytest.raises(ValueError, match="is not a file"):
         mb.Distillation(teacher="nowhere.safetensors").check(built)
+    (tmp_path / "teacher.safetensors").write_bytes(b"")
+    with pytest.raises(ValueError, match="^penalty 'distillation': teacher .*teacher.safetensors is not a safetensors"):
+        mb.Distillation(teacher=str(tmp_path)).check(built)

@@ -7,37 +7,39 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from mythos_blocks.checkpoints.files import own_memory, safetensors
-from mythos_blocks.checkpoints.weights import unshared
-from mythos_blocks.model.looped_transformer import LoopedTransformer
+from torch import nn
+
+from mythos_blocks.checkpoints.files import declared_model, saved_tensors, write
 
 MODELLING = Path(__file__).parent / "modeling_mythos.py"
 
 
-def export_transformers(model: LoopedTransformer, folder: str | Path, **token_ids: int) -> None:
+def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) -> None:
     """Write ``config.json``, ``model.safetensors`` and the modelling file that renders them.
 
     >>> AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 
     then gives the same logits, generates with the loop's own cache, and takes ``iterations=...`` in ``forward`` and
-    ``generate``. The modelling file imports ``mythos_blocks``, which must be installed where it is loaded.
+    ``generate``. The modelling file imports ``mythos_blocks``, which must be installed where it is loaded. The weights
+    are a file of :func:`~mythos_blocks.checkpoints.save`, too.
 
     Args:
-        model: The model.
+        model: A looped transformer, also inside of ``torch.compile`` or a data-parallel wrapper.
         folder: The folder, which is made if need be.
         token_ids: ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, where there are such tokens.
 
     Raises:
         ImportError: safetensors is not installed.
-        ValueError: A token id is of no such kind, or beyond the vocabulary.
+        ValueError: A token id is of no such kind, or beyond the vocabulary, or the model cannot be saved.
     """
+    model = declared_model(model)
     (vocab_size,) = model.context
     for name, token in token_ids.items():
         if name not in ("bos_token_id", "eos_token_id", "pad_token_id"):
             raise ValueError(f"{name!r} is none of bos_token_id, eos_token_id, pad_token_id")
         if not 0 <= token < vocab_size:
             raise ValueError(f"{name}={token} must be between 0 and {vocab_size - 1}")
-    folder = Path(folder)
+    folder, tensors = Path(folder), saved_tensors(model)
     folder.mkdir(parents=True, exist_ok=True)
     module = MODELLING.stem
     tied = model.head.weight is model.embedding.weight
@@ -56,8 +58,7 @@ def export_transformers(model: LoopedTransformer, folder: str | Path, **token_id
         "use_cache": True,
         **token_ids,
     }
-    tensors = {f"model.{name}": own_memory(tensor) for name, tensor in unshared(model).items()}
-    safetensors().save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    write(model, {f"model.{name}": tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(MODELLING, folder / MODELLING.name)
 

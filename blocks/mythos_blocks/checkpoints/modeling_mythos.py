@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from transformers import GenerationMixin, PretrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from mythos_blocks import AttentionMask, Slot, load_plugins
+from mythos_blocks import AttentionMask, Module, Slot, load_plugins
 from mythos_blocks.checkpoints import empty_model
 from mythos_blocks.generation.cache import Cache
 
@@ -73,25 +73,13 @@ class MythosForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-un
         dtype = torch.get_default_dtype()
         torch.set_default_dtype(torch.float32)
         try:
-            if self._loading:
-                # The weights are filled in later; buffers that are computed must hold what was computed.
-                with torch.device("cpu"):
-                    self.model = empty_model(spec, config.vocab_size)
-            else:
-                self.model = spec.build(config.vocab_size)
+            # The weights are filled in later where transformers loads them.
+            self.model = empty_model(spec, config.vocab_size) if self._loading else spec.build(config.vocab_size)
         finally:
             torch.set_default_dtype(dtype)
         self.model.to(dtype)
         tensors = self.model.state_dict(keep_vars=True)
         self._keep_in_fp32_modules_strict = {f"model.{n}" for n, x in tensors.items() if x.dtype is torch.float32}
-        for module in self.model.modules():
-            computed = {
-                name: getattr(module, name).clone()
-                for name in module._non_persistent_buffers_set
-                if getattr(module, name) is not None
-            }
-            if computed:
-                module._computed = computed
         self.post_init()  # type: ignore[no-untyped-call]
 
     def get_input_embeddings(self) -> nn.Module:
@@ -112,10 +100,8 @@ class MythosForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-un
             for name, parameter in module.named_parameters(recurse=False):
                 if not parameter.is_meta and not getattr(parameter, "_is_hf_initialized", False):
                     raise ValueError(f"the checkpoint has no {name!r} for {type(module).__name__}")
-        for name, value in getattr(module, "_computed", {}).items():
-            buffer = getattr(module, name)
-            if not buffer.is_meta:
-                buffer.copy_(value)
+        if isinstance(module, Module):
+            module.compute_buffers()
 
     @classmethod
     def _supports_default_dynamic_cache(cls) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import nn
 
+from mythos_blocks.declaring.buffers import made_again, put_buffer, unsaved
 from mythos_blocks.declaring.contract import check_contract
 from mythos_blocks.declaring.registry import register, slot_info
+from mythos_blocks.declaring.sharing import complete, share, shared_parameters
 from mythos_blocks.declaring.spec import Spec as AnySpec
 from mythos_blocks.declaring.spec import SpecLike, derive_spec
 
@@ -45,6 +48,9 @@ class Component:
 class Module(Component, nn.Module):
     """A component with parameters or buffers.
 
+    Buffers that are not saved (``persistent=False``) are those that the constructor computes from the declaration, and
+    are computed again where their memory is new. A parameter that stands in several places stays one tensor.
+
     Attributes:
         reads_memory: Whether it reads what other iterations have written, through ``Frame.over_depth``.
         exact_buffers: Buffers that stay in at least float32 when a model is cast: the angle of a far iteration, and
@@ -54,14 +60,59 @@ class Module(Component, nn.Module):
     reads_memory: bool = False
     exact_buffers: tuple[str, ...] = ()
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Module:
+    def __init__(self) -> None:
+        super().__init__()
+        # Kept, since every process counts hooks anew: a handle that is unpickled says which numbers are taken.
+        self._after_loading = self.register_load_state_dict_post_hook(_settle)  # type: ignore[no-untyped-call]
+
+    def compute_buffers(self) -> None:
+        """Set the buffers that are not saved to what the constructor makes of the declaration.
+
+        They hold nothing where their memory is new: after ``to_empty``, and where weights are assigned to a model on
+        the meta device. Buffers that are still on the meta device stay as they are.
+
+        Raises:
+            ValueError: The constructor makes no such buffer from the declaration alone.
+        """
+        buffers = {name: buffer for name, buffer in unsaved(self, Module).items() if not buffer.is_meta}
+        if not buffers:
+            return
+        values = made_again(lambda: self.spec.build(*self.context))
+        for name, buffer in buffers.items():
+            if name not in values or values[name].shape != buffer.shape:
+                raise ValueError(
+                    f"{self.slot} {self.kind!r}: the buffer {name!r} is not saved, and its constructor does not make "
+                    "it from the declaration; register it with persistent=True"
+                )
+            buffer.copy_(values[name])
+
+    def to_empty(self, *, device: torch.device | str | int | None, recurse: bool = True) -> Self:
+        super().to_empty(device=device, recurse=recurse)
+        for module in self.modules() if recurse else (self,):
+            if isinstance(module, Module):
+                module.compute_buffers()
+        return self
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Self:
         exact = {name: getattr(self, name) for name in self.exact_buffers}
+        empty = [name for name, buffer in unsaved(self, Module).items() if buffer.is_meta]
+        groups = shared_parameters(self)
         super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        share(groups)
         for name, buffer in exact.items():
             cast = getattr(self, name)
             if cast.dtype.itemsize < 4:
-                setattr(self, name, buffer.to(cast.device))
+                moved = torch.empty_like(buffer, device=cast.device) if buffer.is_meta else buffer.to(cast.device)
+                setattr(self, name, moved)
+        if empty:
+            self.compute_buffers()
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        groups = shared_parameters(self)
+        args[-1].extend(complete(groups, state_dict, prefix))  # the lines of the error that the caller raises
+        self.__dict__["_shared"] = groups  # until the parts within are loaded too
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Set the weights whose initial values are part of the component's definition.
@@ -71,6 +122,28 @@ class Module(Component, nn.Module):
 
     def after_step(self) -> None:
         """Runs after every optimiser step; for state that is updated without a gradient."""
+
+
+def settle(module: nn.Module) -> None:
+    """Give the unsaved buffers that are still on the meta device the place and the values that they should have.
+
+    They go where the module's first tensor lies that is not on the meta device, if there is one.
+    """
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    device = next((tensor.device for tensor in tensors if not tensor.is_meta), None)
+    for part in module.modules() if device is not None else ():
+        if isinstance(part, Module):
+            empty = {name: buffer for name, buffer in unsaved(part, Module).items() if buffer.is_meta}
+            for name, buffer in empty.items():
+                put_buffer(part, name, torch.empty_like(buffer, device=device))
+            if empty:
+                part.compute_buffers()
+
+
+def _settle(module: nn.Module, incompatible: Any) -> None:
+    """Runs after a module and all within it have been given their state dict."""
+    share(module.__dict__.pop("_shared", []))
+    settle(module)
 
 
 def component(slot: str, kind: str) -> Callable[[C], C]:

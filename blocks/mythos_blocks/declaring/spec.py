@@ -7,6 +7,7 @@ a kind (``"gqa"``), a mapping (``{"kind": "gqa", "num_heads": 8}``) or a spec.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 from collections.abc import Mapping
@@ -64,6 +65,9 @@ class BuildError(ValueError):
         super().__init__(message)
         self.spec = spec
 
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.spec)
+
 
 class Spec(Declaration):
     """The declaration of one component; ``build`` makes it."""
@@ -77,13 +81,27 @@ class Spec(Declaration):
         Raises:
             BuildError: The constructor raised ``ValueError``.
         """
-        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
         try:
-            return self.component(*context, **fields)
+            return self.component(*context, **self._fields())
         except BuildError:
             raise
         except ValueError as error:
             raise BuildError(str(error), self) from error
+
+    def _fields(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in type(self).model_fields if name != "kind"}
+
+    def __reduce__(self) -> Any:
+        # As a declaration: by slot and kind, with the module that registers them.
+        return _declared, (self.component.__module__, self.component.slot, self.kind, self._fields())
+
+
+def _declared(module: str, slot: str, kind: str, fields: dict[str, Any]) -> Spec:
+    """The spec that was pickled so."""
+    if kind not in slot_info(slot).kinds:
+        importlib.import_module(module)
+    spec: Spec = lookup(slot, kind).Spec(**fields)
+    return spec
 
 
 SpecLike = Union[Spec, str, Mapping[str, Any]]
@@ -189,6 +207,7 @@ def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
     spec: type[Spec] = create_model(
         f"{cls.__name__}Spec", __base__=Spec, __doc__=summary(cls), __module__=cls.__module__, **fields
     )
+    spec.__qualname__ = f"{cls.__qualname__}.Spec"  # where it can be found
     spec.component = cls
     return spec
 

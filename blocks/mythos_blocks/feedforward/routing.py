@@ -48,6 +48,10 @@ class RoutedExperts(Feedforward):
         """One SwiGLU of as many inner channels as a token's experts have together."""
         return {"kind": "swiglu", "hidden": self.num_active * self.gate.shape[1]}
 
+    def reset_parameters(self, generator: torch.Generator) -> None:
+        self.bias.zero_()
+        self.load.zero_()
+
     def choose(self, scores: Tensor, real: Tensor | None = None) -> Tensor:
         """The chosen experts of each token: ``(tokens, num_experts) -> (tokens, num_active)``; counts the load.
 

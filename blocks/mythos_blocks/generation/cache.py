@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import weakref
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,8 +53,12 @@ class Cache:
         self._valid: dict[Key, int] = {}  # committed columns that are filled, from the left
         self._runs: dict[Path, list[tuple[int, int]]] = {}  # (end column, the entry that columns up to it wrote last)
         self._flags: dict[int, Tensor] = {}  # by iteration, which positions ran it
-        self._written: dict[Key, tuple[weakref.ref[Tensor], int]] = {}  # by this call, with its number of columns
+        self._written: dict[Key, tuple[Callable[[], Tensor | None], int]] = {}  # by this call: what, how many columns
         self._last: dict[Path, int] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Elsewhere, the tensors that this call has written are other ones.
+        return {**self.__dict__, "_written": {key: (_gone, size) for key, (_, size) in self._written.items()}}
 
     def begin(self, num_positions: int, device: torch.device | None = None) -> tuple[AttentionMask, Tensor]:
         """Forget what was not committed, and get what the model must be told about the next call.
@@ -111,7 +116,7 @@ class Cache:
         return tuple(buffer[..., : self.length + size, :] for buffer in buffers)
 
     def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
-        """What :meth:`extended` has given in this call, with its ``num_positions`` new positions."""
+        """What :meth:`extended` has given in this call: all positions so far, with ``num_positions`` new ones."""
         return tuple(buffer[..., : self.length + num_positions, :] for buffer in self._buffers[path, entry])
 
     def alive(self, t: int, chunk: Tensor) -> Tensor:
@@ -222,6 +227,10 @@ class Cache:
         if begin != self.length:
             raise ValueError(f"{path} is new: of the {self.length} positions so far, it has {begin}")
         self._valid[key] = self.length
+
+
+def _gone() -> None:
+    """A reference to a tensor that is no more."""
 
 
 def _causal(columns: Tensor, end: int) -> Tensor:

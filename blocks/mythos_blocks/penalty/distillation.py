@@ -24,7 +24,7 @@ class Distillation(Penalty):
     Transformers, arXiv 2410.20672, section 3).
 
     Args:
-        teacher: A model saved by ``mythos_blocks.checkpoints.save``, over the same vocabulary.
+        teacher: A model saved by ``mythos_blocks.checkpoints.save``, or the folder of a run, over the same vocabulary.
         weight: Weight of the divergence beside the objective.
         temperature: Divides both models' logits.
     """
@@ -37,9 +37,12 @@ class Distillation(Penalty):
         self._model: LoopedTransformer | None = None
 
     def check(self, model: LoopedTransformer) -> None:
-        if not self.teacher.is_file():
-            raise ValueError(f"penalty 'distillation': teacher {str(self.teacher)!r} is not a file")
-        teacher = self._load(torch.device("cpu"))
+        if not self.teacher.exists():
+            raise ValueError(f"penalty 'distillation': teacher {str(self.teacher)!r} is not a file or folder")
+        try:
+            teacher = self._load(torch.device("cpu"))
+        except ValueError as error:
+            raise ValueError(f"penalty 'distillation': teacher {error}") from error
         if teacher.embedding.num_embeddings != model.embedding.num_embeddings:
             raise ValueError(
                 f"penalty 'distillation': the teacher has {teacher.embedding.num_embeddings} tokens and the model "

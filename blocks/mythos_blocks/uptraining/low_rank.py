@@ -9,6 +9,7 @@ from fnmatch import fnmatch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.tensors.randomness import keyed_generator
@@ -54,7 +55,10 @@ class LoopLoRALinears(nn.Module):
                 weight = linear.weight
                 self.down[key] = nn.Parameter(weight.new_empty(self.num_loops, self.rank, linear.in_features))
                 self.up[key] = nn.Parameter(weight.new_zeros(self.num_loops, linear.out_features, self.rank))
-                linear.register_forward_hook(_Update(self, key))
+                update = _Update(self, key)
+                # Kept, since every process counts hooks anew: a handle that is unpickled says which numbers are taken,
+                # and a hook that is added there does not take this one's.
+                update.handle = linear.register_forward_hook(update)
         if self.down and not next(iter(self.down.values())).is_meta:
             self.reset(keyed_generator(0, "loop_lora"))
 
@@ -100,6 +104,8 @@ class _Now:
 
 class _Update:
     """A forward hook; an object, so that copies of the module refer to copies of the adapter."""
+
+    handle: RemovableHandle
 
     def __init__(self, linears: LoopLoRALinears, key: str) -> None:
         self.linears, self.key = linears, key
