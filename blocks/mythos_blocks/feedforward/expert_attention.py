@@ -36,6 +36,7 @@ class ExpertAttention(RoutedExperts):
         ValueError: ``num_active`` exceeds ``num_experts``, or ``key_dim`` is odd.
     """
 
+    matrices: tuple[str, ...] = (*RoutedExperts.matrices, "keys")
     exact_buffers: tuple[str, ...] = ("bias", "frequencies")
     frequencies: Tensor
 
