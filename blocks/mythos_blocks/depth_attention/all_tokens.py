@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.attention.gqa import divided
+from mythos_blocks.attention.heads import divided
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.depth_attention.base import DepthAttention
