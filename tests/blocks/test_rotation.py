@@ -26,7 +26,7 @@ def test_every_place_rotates_by_its_own_angles(t):
 
     depth = make("depth_attention", {"kind": "own_token", "num_heads": 2})
     angles = t * 100.0 ** -(torch.arange(0, WIDTH // 2, 2, dtype=torch.float32) / (WIDTH // 2))
-    frame = mb.Frame(t=t)
+    frame = mb.Frame(t=t, index=torch.tensor(t))
     q, k, v = (linear(x).unflatten(-1, (2, -1)) for linear in (depth.q, depth.k, depth.v))
     assert torch.equal(depth._coded(depth.q(x), t).unflatten(-1, (2, -1)), by_hand(q, angles))
     torch.testing.assert_close(depth(x, frame), depth.out(v.flatten(-2)))
