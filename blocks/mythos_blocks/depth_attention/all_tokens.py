@@ -16,7 +16,8 @@ from mythos_blocks.frame.mask import AttentionMask
 class AllTokens(DepthAttention):
     """A token attends over every readable token at this depth and all earlier ones, under one softmax.
 
-    Mixture-of-depths attention, as in OpenMythos's ``moda.py``: positions ``j <= i`` at depths ``k <= t``.
+    Positions ``j <= i`` at depths ``k <= t``. (Mixture-of-depths attention, as OpenMythos's ``moda.py`` has it, reads
+    other positions at the present depth alone, and earlier depths at its own position.)
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 

@@ -15,7 +15,9 @@ from mythos_blocks.loops.solving import SolvedSampler
 
 @component("loops", "negative_binomial")
 class NegativeBinomial(SolvedSampler):
-    """``1 +`` negative binomial loop counts: a Poisson whose rate is gamma distributed (a sampler of Huginn's code).
+    """``1 +`` negative binomial loop counts: a Poisson whose rate is gamma distributed.
+
+    A sampler of Huginn's research code draws the iterations without gradient so, with r equal to their mean.
 
     Args:
         dispersion: Shape r of the gamma distribution: the smaller, the wider; the variance of the count above one is
