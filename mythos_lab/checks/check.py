@@ -8,6 +8,7 @@ from dataclasses import replace
 from mythos_lab.checks.depth import depth_has_effect, tables_reach
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.checks.gradient import parameters_learn
+from mythos_lab.checks.growth import state_stays_bounded
 from mythos_lab.checks.halting import mass_sums_to_one
 from mythos_lab.checks.sampling import loops_have_declared_mean, schedule_is_held
 from mythos_lab.checks.stability import rho_stays_below_one
@@ -20,6 +21,7 @@ CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     loops_have_declared_mean,
     tables_reach,
     rho_stays_below_one,
+    state_stays_bounded,
     no_shortcut_solves_it,
     schedule_is_held,
 ]

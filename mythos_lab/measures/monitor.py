@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mythos_blocks import LoopedTransformer, RoutedExperts
 from mythos_blocks.layer.base import Branch
-from mythos_blocks.stabilizer.spectral_clip import spectral_norms
+from mythos_blocks.tensors.matrices import matrices, operator_bounds
 
 
 def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tensor | None:
@@ -22,7 +22,8 @@ def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:
     """Largest singular value of any matrix of the core's layers; ``None`` where nothing bounds them."""
     if model.core.stabilizer.kind == "none":
         return None
-    norms = [spectral_norms(p.detach()).max() for p in model.core.layers.parameters() if p.dim() >= 2]
+    looped = (model.core.layers, getattr(model.core, "high_layers", nn.ModuleList()))
+    norms = [operator_bounds(owner, p.detach())[0].max() for layers in looped for _, owner, p in matrices(layers)]
     return torch.stack(norms).max()
 
 

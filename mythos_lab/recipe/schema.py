@@ -16,6 +16,7 @@ CODES = (
     "gradient.missing",
     "halting.mass",
     "loops.mean",
+    "stability.growth",
     "stability.rho",
     "tables.reach",
     "task.shortcut",

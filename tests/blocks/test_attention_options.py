@@ -200,3 +200,13 @@ def test_depth_attention_reads_earlier_iterations_in_a_loop(kind):
     forgetful = made.core.step(made.core.start(e), 0)
     forgetful.memory.contents.clear()
     assert not torch.allclose(made.core.step(forgetful, 1).h, again.h, atol=1e-4)
+
+
+def test_multi_head_attention_has_a_key_for_every_query_and_nothing_else_to_say_about_it():
+    plain, grouped = (mb.Slot("attention").resolve(kind).component.Spec.model_fields for kind in ("mha", "gqa"))
+    assert set(grouped) - set(plain) == {"num_kv_heads"}
+
+    one, other = mb.MultiHeadAttention(24, num_heads=3), mb.GroupedQueryAttention(24, num_heads=3)
+    other.load_state_dict(one.state_dict())
+    x = torch.randn(2, 5, 24)
+    assert torch.equal(one(x), other(x))

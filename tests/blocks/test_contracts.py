@@ -77,10 +77,21 @@ def learns(slot, kind):
     return slot not in ("objective", "penalty", "exit")
 
 
+def fields_of(component):
+    """The keyword-only parameters of the constructor, and of its bases' as far as it passes ``**fields`` on."""
+    fields = set()
+    for base in component.__mro__:
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values() if "__init__" in vars(base) else []
+        fields |= {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
+        if parameters and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return fields
+    return fields
+
+
 @pytest.mark.parametrize("slot, kind", BLOCKS)
 def test_every_field_is_described_and_round_trips(slot, kind):
     component = cls(slot, kind)
-    fields = {n for n, p in inspect.signature(component.__init__).parameters.items() if p.kind is p.KEYWORD_ONLY}
+    fields = fields_of(component)
     assert all(field.description for field in component.Spec.model_fields.values())
     assert fields == set(component.Spec.model_fields) - {"kind"}
     spec = component.Spec(**NEEDS.get((slot, kind), {}))

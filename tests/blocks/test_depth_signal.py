@@ -43,7 +43,7 @@ def test_coordinates_with_a_learned_step_add_its_row():
 
 
 def test_coordinates_need_an_even_width():
-    with pytest.raises(ValueError, match="needs an even width, and it is 7"):
+    with pytest.raises(ValueError, match="needs an even width in form 'paper', and it is 7"):
         mb.Coordinates(7, LOOPS)
 
 

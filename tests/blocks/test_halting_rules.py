@@ -7,7 +7,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import mythos_blocks as mb
-from tests.blocks.parts import WIDTH, model, observed, randn, randomise, started, tokens
+from tests.blocks.parts import WIDTH, kinds, model, observed, randn, randomise, started, tokens
 
 RULES = {
     "act": {"kind": "act", "halted_state": "frozen", "initial_bias": -1.0},
@@ -188,8 +188,8 @@ def test_an_exit_stops_where_its_difference_first_falls_below_the_threshold(kind
     p = [x.softmax(-1) for x in logits]
 
     def likely(x):
-        kept = torch.where(x >= 0.1 * x.amax(-1, keepdim=True), x, 0)
-        return (kept / kept.sum(-1, keepdim=True)).clamp_min(torch.finfo(x.dtype).tiny)
+        kept = torch.where(x >= 0.1 * x.amax(-1, keepdim=True), x, 1 / x.shape[-1])
+        return kept / kept.sum(-1, keepdim=True)
 
     difference = {
         "kl": lambda a, b: (p[a] * (p[a] / p[b]).log()).sum(-1),
@@ -199,10 +199,10 @@ def test_an_exit_stops_where_its_difference_first_falls_below_the_threshold(kind
         "cosine": lambda a, b: 1 - torch.cosine_similarity(states[a], states[b], dim=-1),
     }[kind]
     threshold = 0.01
-    stopped = exit_of(kind, states, logits, threshold=threshold, min_loops=2)
+    stopped = exit_of(kind, states, logits, threshold=threshold)
     wanted = torch.zeros(2, 3, dtype=torch.bool)
     for t in range(1, 9):
-        if t >= 2:
+        if t >= 2:  # what the first is held against, tests/parity/test_huginn_exits.py says
             wanted = wanted | (difference(t - 1, t) < threshold)
         assert torch.equal(stopped[t - 1], wanted), (kind, t)
     assert wanted.any()
@@ -218,8 +218,38 @@ def test_the_argmax_must_stay_for_as_long_as_is_asked():
 def test_acceleration_looks_at_the_change_of_the_step():
     steps = [4.0, 2.0, 1.0, 0.95, 0.2]
     states = [torch.full((1, 1, WIDTH), v) for v in (0.0, 4.0, 6.0, 7.0, 7.95, 8.15)]
-    stopped = exit_of("acceleration", states, [None] * 6, threshold=0.1, min_loops=1)
+    stopped = exit_of("acceleration", states, [None] * 6, threshold=0.1)
     assert stopped.flatten().tolist() == [False, False, False, abs(steps[3] - steps[2]) / steps[2] < 0.1, True]
+    plain = exit_of("acceleration", states, [None] * 6, threshold=1.5, relative=False, patience=2)
+    root = WIDTH**0.5
+    small = [root * abs(b - a) < 1.5 for a, b in zip(steps, steps[1:], strict=False)]
+    assert small == [False, False, True, False]
+    assert not plain.any()
+    assert exit_of("acceleration", states, [None] * 6, threshold=1.5, relative=False).flatten().tolist() == [
+        False, False, False, True, True]  # fmt: skip
+
+
+LIMITS = {"argmax": ("patience", 1)}
+"""What makes a rule stop as soon as it may; elsewhere a threshold that everything is below."""
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [kind for _, kind in kinds("exit") if kind != "none"])
+def test_every_min_loops_that_is_accepted_is_one_more_iteration_or_is_refused(kind):
+    field, value = LIMITS.get(kind, ("threshold", 1e9))
+    ran = {}
+    for min_loops in range(1, 6):
+        try:
+            made = built(exit={"kind": kind, field: value, "min_loops": min_loops})
+        except ValueError as refused:
+            assert f"min_loops={min_loops}" in str(refused)
+            continue
+        if kind == "argmax":
+            made.head.weight.zero_()  # one token throughout
+        ran[min_loops] = set(made(tokens()).executed.flatten().tolist())
+    late = 1 if kind == "argmax" else 0
+    assert len(ran) >= 4
+    assert ran == {min_loops: {min_loops + late} for min_loops in ran}
 
 
 def test_exits_are_for_inference_and_need_logits_where_they_read_them():

@@ -139,8 +139,12 @@ def test_poisson_lognormal_spreads_as_one_plus_a_poisson_with_lognormal_rate(sig
 
 
 def test_a_mean_that_no_rate_reaches_is_refused_with_its_numbers():
-    with pytest.raises(ValueError, match="mean=7.9 with sigma=0.5 and the tail cut at 8"):
-        mb.PoissonLognormal(mean=7.9, maximum=8)
+    with pytest.raises(
+        ValueError, match="no negative_binomial has mean=7.9, dispersion=4.0 with the tail cut at 8; raise"
+    ):
+        mb.NegativeBinomial(mean=7.9, maximum=8)
+    with pytest.raises(ValueError, match="no poisson_lognormal has mean=7.9999999, sigma=0.5 with the tail cut at 8"):
+        mb.PoissonLognormal(mean=7.9999999, maximum=8)
     with pytest.raises(ValueError, match="maximum=4 must exceed mean=5"):
         mb.PoissonLognormal(mean=5.0, maximum=4)
     with pytest.raises(ValueError, match="low=3 exceeds high=2"):

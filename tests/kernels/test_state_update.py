@@ -72,6 +72,19 @@ def test_the_kernel_agrees_with_the_reference_under_the_interpreter():
         assert error <= (2e-5 if name.startswith("float32") else 2**-7), (name, error)
 
 
+def test_the_benchmark_counts_what_the_kernels_load_and_store_and_moves_nothing_else():
+    done = run(str(Path(__file__).with_name("moved.py")), TRITON_INTERPRET="1", OMP_NUM_THREADS="1")
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)
+    (forward, *ahead), (backward, *back) = found["operations"]
+    assert (forward, backward) == (
+        "mythos_kernels.state_update.default", "mythos_kernels.state_update_backward.default")  # fmt: skip
+    vectors = 3 * found["vector"]  # a, b and weight, which the count leaves out
+    assert 4 * (sum(ahead) - vectors) == found["forward"] == 4 * 5 * found["state"]
+    # What torch reads again to add the sums up, on top.
+    assert 4 * (sum(ahead) + sum(back) - 2 * vectors + found["sums"]) == found["both"]
+
+
 def test_every_kernel_compiles_for_sm_80_and_sm_90():
     done = run("-m", "mythos_kernels.aot")
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]

@@ -136,10 +136,21 @@ class Huginn(nn.Module):
 
     def forward(self, tokens, state, num_steps):
         """The logits after ``num_steps`` iterations from ``state``, (batch, positions, width)."""
-        part = self.transformer
-        e = self.through(part.prelude, part.wte(tokens) * math.sqrt(self.config["n_embd"]))
+        e = self.input(tokens)
         for _ in range(num_steps):
-            state = self.through(part.core_block, part.adapter(torch.cat((state, e), dim=-1)))
+            state = self.iterate(state, e)
+        return self.read(state)
+
+    def input(self, tokens):
+        part = self.transformer
+        return self.through(part.prelude, part.wte(tokens) * math.sqrt(self.config["n_embd"]))
+
+    def iterate(self, state, e):
+        part = self.transformer
+        return self.through(part.core_block, part.adapter(torch.cat((state, e), dim=-1)))
+
+    def read(self, state):
+        part = self.transformer
         return self.lm_head(part.ln_f(self.through(part.coda, part.ln_f(state))))
 
     def through(self, layers, x):

@@ -2,104 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from mythos_blocks.attention.base import Attention
-from mythos_blocks.attention.value_embedding import ValueEmbedding
+from mythos_blocks.attention.heads import HeadAttention
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count, Positive
-from mythos_blocks.frame.frame import Frame
-from mythos_blocks.tensors.rotation import rotate
+from mythos_blocks.declaring.types import Count
 
 
 @component("attention", "gqa")
-class GroupedQueryAttention(Attention):
+class GroupedQueryAttention(HeadAttention):
     """Grouped-query attention (arXiv 2305.13245); with as many kv heads as heads, multi-head attention.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
-        num_heads: Query heads.
         num_kv_heads: Key and value heads; must divide ``num_heads``. ``null`` gives each query head its own.
-        head_dim: Channels of a head. ``null`` divides the width by ``num_heads``, which must then divide it.
-        rope_theta: Base of the rotary position embedding (arXiv 2104.09864); ``null`` leaves positions out.
-        rope_pairing: Channels that are rotated together: neighbours (``interleaved``, as in the paper, Huginn, Parcae)
-            or the two ``halves`` of a head (as in Llama's Hugging Face form).
-        qk_norm: Scale queries and keys to unit root mean square, without a gain, ``before_rope`` or ``after_rope``
-            (Parcae) (arXiv 2010.04245).
-        qk_bias: Learn a bias on queries and keys, as in Huginn.
-        value_embeddings: Tokens in the vocabulary, to add a learned embedding of each token to its values through a
-            gate, as in Parcae; ``null`` adds none.
-
-    Raises:
-        ValueError: Heads do not divide as described, or rotary embedding meets an odd ``head_dim``.
     """
 
-    def __init__(
-        self,
-        width: int,
-        max_loops: int = 1,
-        *,
-        num_heads: Count = 4,
-        num_kv_heads: Count | None = None,
-        head_dim: Count | None = None,
-        rope_theta: Positive | None = 10_000.0,
-        rope_pairing: Literal["interleaved", "halves"] = "interleaved",
-        qk_norm: Literal["none", "before_rope", "after_rope"] = "none",
-        qk_bias: bool = False,
-        value_embeddings: Count | None = None,
-    ) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.num_kv_heads = num_kv_heads or num_heads
-        if num_heads % self.num_kv_heads:
-            raise ValueError(f"num_kv_heads={self.num_kv_heads} does not divide num_heads={num_heads}")
-        self.head_dim = head_dim or divided(width, num_heads)
-        if rope_theta is not None and self.head_dim % 2:
-            raise ValueError(f"rope_theta needs an even head_dim, and it is {self.head_dim}")
-        self.rope_theta, self.rope_pairing, self.qk_norm = rope_theta, rope_pairing, qk_norm
-        self.q = nn.Linear(width, num_heads * self.head_dim, bias=False)
-        self.k = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
-        self.v = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
-        self.out = nn.Linear(num_heads * self.head_dim, width, bias=False)
-        self.q_bias = nn.Parameter(torch.zeros(num_heads * self.head_dim)) if qk_bias else None
-        self.k_bias = nn.Parameter(torch.zeros(self.num_kv_heads * self.head_dim)) if qk_bias else None
-        self.value_embedding = (
-            None
-            if value_embeddings is None
-            else ValueEmbedding(value_embeddings, width, self.num_kv_heads, self.head_dim)
-        )
-
-    def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
-        frame = frame or Frame()
-        q, k, v = self.q(x), self.k(x), self.v(x)
-        if self.q_bias is not None and self.k_bias is not None:
-            q, k = q + self.q_bias.to(q.dtype), k + self.k_bias.to(k.dtype)
-        if self.value_embedding is not None:
-            v = self.value_embedding(v, x, frame.tokens)
-        q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in (q, k, v))
-        if self.qk_norm == "before_rope":
-            q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))
-        if self.rope_theta is not None:
-            positions = frame.position_ids(x)
-            q, k = (rotate(y, positions, self.rope_theta, self.rope_pairing) for y in (q, k))
-        if self.qk_norm == "after_rope":
-            q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))
-        k, v = frame.exchange(k, v)
-        attended = frame.mask.attend(q, k, v, scale=self.head_dim**-0.5)
-        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
-        return out
-
-
-def divided(width: int, num_heads: int) -> int:
-    """The head size; ``ValueError`` with the nearest numbers of heads that divide the width."""
-    if width % num_heads:
-        divisors = [n for n in range(1, width + 1) if width % n == 0]
-        below = max((n for n in divisors if n < num_heads), default=1)
-        above = min((n for n in divisors if n > num_heads), default=width)
-        raise ValueError(f"num_heads={num_heads} does not divide width={width}; nearest that do: {below}, {above}")
-    return width // num_heads
+    def __init__(self, width: int, max_loops: int = 1, *, num_kv_heads: Count | None = None, **fields: Any) -> None:
+        super().__init__(width, num_kv_heads, **fields)

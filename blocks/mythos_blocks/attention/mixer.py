@@ -13,7 +13,10 @@ from mythos_blocks.frame.frame import Frame
 
 @component("attention", "mixer")
 class Mixer(Attention):
-    """A SwiGLU over positions instead of attention (MLP-Mixer, arXiv 2105.01601; the option of TRM, arXiv 2510.04871).
+    """A SwiGLU over positions instead of attention, in the place of MLP-Mixer's map (arXiv 2105.01601).
+
+    TRM's option ``mlp_t`` (arXiv 2510.04871) has the same map, but normalises the sum with the residual over positions,
+    where a layer here normalises over channels.
 
     Every position reads every other by learned weights, so it needs a fixed number of positions and a mask that allows
     all; it cannot be causal, nor decode with a cache.

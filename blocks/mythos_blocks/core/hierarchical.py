@@ -41,7 +41,8 @@ class HierarchicalLoop(Loop):
 
     Args:
         depth: Layers of a net.
-        layer: What each layer is; HRM's are post-norm.
+        layer: What each layer is. Both systems normalise after the sums, without a gain. Layers that do not let the
+            states grow without bound, since every move adds them up.
         shared: One net for both roles, as in TRM.
         num_high_cycles: Moves of the high state in a segment (HRM 2, TRM 3).
         num_low_cycles: Moves of the low state for each of the high one (HRM 2, TRM 6).
@@ -66,7 +67,7 @@ class HierarchicalLoop(Loop):
         width: int,
         *,
         depth: Count = 2,
-        layer: LayerSlot = "pre_norm",
+        layer: LayerSlot = "post_norm",
         shared: bool = False,
         num_high_cycles: Count = 2,
         num_low_cycles: Count = 2,

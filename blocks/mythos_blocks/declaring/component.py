@@ -53,11 +53,14 @@ class Module(Component, nn.Module):
 
     Attributes:
         reads_memory: Whether it reads what other iterations have written, through ``Frame.over_depth``.
+        matrices: Parameters ``(..., out, in)`` that multiply a state, besides those of linears and convolutions; a
+            stabiliser bounds them, and no table.
         exact_buffers: Buffers that stay in at least float32 when a model is cast: the angle of a far iteration, and
             what is summed up in small steps, are lost in half precision.
     """
 
     reads_memory: bool = False
+    matrices: tuple[str, ...] = ()
     exact_buffers: tuple[str, ...] = ()
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from mythos_blocks.attention.gqa import divided
+from mythos_blocks.attention.heads import divided
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.depth_attention.base import DepthAttention
@@ -16,7 +16,8 @@ from mythos_blocks.frame.mask import AttentionMask
 class AllTokens(DepthAttention):
     """A token attends over every readable token at this depth and all earlier ones, under one softmax.
 
-    Mixture-of-depths attention, as in OpenMythos's ``moda.py``: positions ``j <= i`` at depths ``k <= t``.
+    Positions ``j <= i`` at depths ``k <= t``. (Mixture-of-depths attention, as OpenMythos's ``moda.py`` has it, reads
+    other positions at the present depth alone, and earlier depths at its own position.)
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 

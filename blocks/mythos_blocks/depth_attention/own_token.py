@@ -6,12 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mythos_blocks.attention.gqa import divided
+from mythos_blocks.attention.heads import divided
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_attention.base import DepthAttention
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.rotation import turned
 from mythos_blocks.tensors.rows import Index
 
 
@@ -71,8 +72,4 @@ class OwnToken(DepthAttention):
         if self.depth_theta is None:
             return x
         half = torch.arange(0, self.head_dim, 2, device=x.device, dtype=torch.float32) / self.head_dim
-        angles = t * self.depth_theta**-half
-        cos, sin = angles.cos().to(x.dtype), angles.sin().to(x.dtype)
-        heads = self._heads(x)
-        even, odd = heads[..., 0::2], heads[..., 1::2]
-        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-3)
+        return turned(self._heads(x), t * self.depth_theta**-half).flatten(-2)

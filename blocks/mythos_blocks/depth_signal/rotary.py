@@ -8,6 +8,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.rotation import turned
 from mythos_blocks.tensors.rows import Index, check_index
 
 
@@ -46,8 +47,5 @@ class Rotary(DepthSignal):
 
     def transform(self, h: Tensor, t: Index) -> Tensor:
         check_index(t)
-        angles = t * self.frequencies
-        cos, sin = angles.cos(), angles.sin()
-        even, odd = h[..., : self.channels : 2].float(), h[..., 1 : self.channels : 2].float()
-        rotated = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)
-        return torch.cat((rotated.to(h.dtype), h[..., self.channels :]), dim=-1)
+        rotated = turned(h[..., : self.channels], t * self.frequencies)
+        return torch.cat((rotated, h[..., self.channels :]), dim=-1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
@@ -12,17 +13,21 @@ from mythos_blocks.exit.threshold import ThresholdExit
 
 @component("exit", "argmax")
 class ArgmaxExit(ThresholdExit):
-    """Stops once the likeliest token has stayed the same for ``patience`` iterations in a row (Huginn's code: 5).
+    """Stops once the likeliest token has stayed the same ``patience`` times in a row (Huginn's code: 5).
 
     Args:
-        patience: Iterations in a row without a change.
-        min_loops: Iterations that run in any case.
+        patience: Iterations in a row that keep the token of the one before.
+        min_loops: The first iteration that the rule looks at. Its token is new, so a position stops at
+            ``min_loops + patience`` at the earliest.
     """
 
     reads_logits = True
 
-    def __init__(self, width: int, *, patience: Count = 5, min_loops: Count = 2) -> None:
+    def __init__(self, width: int, *, patience: Count = 5, min_loops: Count = 1) -> None:
         super().__init__(0.5, min_loops, patience)
+
+    def begin(self, h: Tensor) -> Tensor:
+        return torch.full(h.shape[:-1], -1, device=h.device)
 
     def seen(self, old: Tensor, new: Tensor, read: Read) -> Tensor:
         return read(new).argmax(-1)

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.exit.threshold import ThresholdExit
+from mythos_blocks.tensors.precision import at_least_float32
 
 
 @component("exit", "cosine")
 class CosineExit(ThresholdExit):
-    """Stops once ``1 - cos(h_t, h_{t-1})`` is small (Huginn's code).
+    """Stops once ``1 - cos(h_t, h_{t-1})`` is small (Huginn's code: ``cosine``); h_0 is the initial state.
 
     Args:
         threshold: What it must be below.
-        min_loops: Iterations that run in any case.
+        min_loops: The first iteration that the rule looks at; it is held against the initial state.
     """
 
-    def __init__(self, width: int, *, threshold: Positive = 1e-3, min_loops: Count = 2) -> None:
+    def __init__(self, width: int, *, threshold: Positive = 1e-3, min_loops: Count = 1) -> None:
         super().__init__(threshold, min_loops)
 
     def difference(self, before: Tensor, now: Tensor) -> Tensor:
-        return 1 - F.cosine_similarity(before.float(), now.float(), dim=-1)
+        before, now = at_least_float32(before), at_least_float32(now)
+        return 1 - (now * before).sum(-1) / now.norm(dim=-1) / before.norm(dim=-1)

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive, Probability
-from mythos_blocks.exit.base import Read
-from mythos_blocks.exit.threshold import ThresholdExit
+from mythos_blocks.exit.kl import DivergenceExit
 
 
 @component("exit", "min_p_kl")
-class MinPKLExit(ThresholdExit):
-    """``kl`` over the likely tokens alone: those with at least ``min_p`` of the largest probability (Huginn's code).
+class MinPKLExit(DivergenceExit):
+    """``kl`` with unlikely tokens levelled: those below ``min_p`` of the largest probability (Huginn: ``minp-kl``).
 
-    Tokens that are not likely in one of the two predictions count there with the smallest probability of its dtype.
+    Such a token counts with ``1 / vocab_size``, whatever its probability, and the whole is normalised again.
 
     Args:
-        threshold: What it must be below.
-        min_loops: Iterations that run in any case.
-        min_p: Share of the largest probability below which a token is left out.
+        threshold: What the divergence must be below.
+        min_loops: The first iteration that the rule looks at; it is held against the uniform distribution.
+        min_p: Share of the largest probability below which a token is levelled.
     """
 
-    reads_logits = True
-
     def __init__(
-        self, width: int, *, threshold: Positive = 1e-5, min_loops: Count = 2, min_p: Probability = 0.1
+        self, width: int, *, threshold: Positive = 1e-5, min_loops: Count = 1, min_p: Probability = 0.1
     ) -> None:
         super().__init__(threshold, min_loops)
         self.min_p = min_p
 
-    def seen(self, old: Tensor, new: Tensor, read: Read) -> Tensor:
-        logits = read(new).float()
-        unlikely = logits < logits.amax(-1, keepdim=True) + math.log(self.min_p)
-        kept = F.softmax(logits.masked_fill(unlikely, -torch.inf), dim=-1)
-        return kept.clamp_min(torch.finfo(kept.dtype).tiny).log()
-
-    def difference(self, before: Tensor, now: Tensor) -> Tensor:
-        return (before.exp() * (before - now)).sum(-1)
+    def log_probabilities(self, logits: Tensor) -> Tensor:
+        p = F.softmax(logits, dim=-1)
+        p = torch.where(p < self.min_p * p.amax(-1, keepdim=True), 1 / p.shape[-1], p)
+        return (p / p.sum(-1, keepdim=True)).log()

@@ -10,7 +10,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.tensors.rows import Index
+from mythos_blocks.tensors.rotation import turned
 
 
 @component("feedforward", "expert_attention")
@@ -36,6 +36,7 @@ class ExpertAttention(RoutedExperts):
         ValueError: ``num_active`` exceeds ``num_experts``, or ``key_dim`` is odd.
     """
 
+    matrices: tuple[str, ...] = (*RoutedExperts.matrices, "keys")
     exact_buffers: tuple[str, ...] = ("bias", "frequencies")
     frequencies: Tensor
 
@@ -64,18 +65,11 @@ class ExpertAttention(RoutedExperts):
         frame = frame or Frame()
         tokens = x.flatten(0, -2)
         query = F.rms_norm(self.query(tokens), (self.keys.shape[1],))
-        scores = (
-            self._rotated(query, 0 if frame.index is None else frame.index) @ self.keys.T * self.keys.shape[1] ** -0.5
-        )
+        angles = (0 if frame.index is None else frame.index) * self.frequencies
+        scores = turned(query, angles) @ self.keys.T * self.keys.shape[1] ** -0.5
         chosen = self.choose(scores, None if frame.real is None else frame.real.flatten())
         # The chosen sigmoids renormalised, by their logarithms: they themselves may all round to zero.
         weights = F.softmax(F.logsigmoid(scores).gather(-1, chosen), dim=-1)
         if frame.tape is not None:
             record_routing(frame, F.normalize(torch.sigmoid(scores), p=1, dim=-1).view(*x.shape[:-1], -1))
         return self.dispatch(tokens, chosen, weights).view_as(x)
-
-    def _rotated(self, query: Tensor, t: Index) -> Tensor:
-        angles = t * self.frequencies
-        cos, sin = angles.cos().to(query.dtype), angles.sin().to(query.dtype)
-        even, odd = query[..., 0::2], query[..., 1::2]
-        return torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1).flatten(-2)

@@ -26,6 +26,7 @@ class RoutedExperts(Feedforward):
         bias: The selection bias, at least float32 whatever the model's dtype, ``(num_experts,)``.
     """
 
+    matrices: tuple[str, ...] = ("gate", "up", "down")
     exact_buffers: tuple[str, ...] = ("bias",)
     bias: Tensor
     load: Tensor

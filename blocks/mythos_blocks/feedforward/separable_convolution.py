@@ -14,7 +14,7 @@ from mythos_blocks.frame.frame import Frame
 
 @component("feedforward", "separable_convolution")
 class SeparableConvolution(Feedforward):
-    """Two separable convolutions over positions with a ReLU between them (Universal Transformer, T2T: kernels 3 and 5).
+    """Two separable convolutions over positions with a ReLU between them (T2T's Universal Transformer: 3 and 5).
 
     A position's convolution ends at the position: it reads that many earlier ones, and zeros before the first. So the
     layer is causal whatever the mask, and cached decoding is exact. Padding is read as zeros.

@@ -19,7 +19,8 @@ class QHead(Halting):
     """Halts where the value of halting says that the answer is right (HRM, arXiv 2506.21734; TRM, arXiv 2510.04871).
 
     The objective ``supervised_halting`` teaches the head whether the present prediction is correct. In training all
-    iterations run; outside, a position stops where ``q_halt > 0`` (TRM), or ``q_halt > q_continue`` (HRM).
+    iterations run; outside, a position stops where ``q_halt > 0`` (TRM's rule), or ``q_halt > q_continue`` (HRM's). The
+    code of both is the other way round: it stops in training, after random least counts, and evaluates at all segments.
 
     Args:
         head: ``halt`` alone, or ``halt_continue`` with a value of going on, which learns from the next iteration.

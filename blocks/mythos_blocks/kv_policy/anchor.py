@@ -11,7 +11,7 @@ from mythos_blocks.kv_policy.base import KVPolicy
 
 @component("kv_policy", "anchor")
 class Anchor(KVPolicy):
-    """The first iterations have entries of their own, the others share a ring (Huginn's compress-anchor: 8 and 1).
+    """The first iterations have entries of their own, the others share a ring (Huginn's ``compress-anchor``: 8 and 1).
 
     Args:
         num_exact: Iterations with entries of their own.

@@ -11,12 +11,15 @@ from mythos_blocks.kv_policy.base import KVPolicy
 
 @component("kv_policy", "blocks")
 class Blocks(KVPolicy):
-    """Each run of ``length`` iterations shares one entry (Huginn's compress-r).
+    """Each run of ``length`` iterations shares one entry, in each layer.
+
+    With a core of one layer and ``overwrite`` it is Huginn's ``compress-r``. That counts layers and not iterations,
+    ``(t * depth + layer) // length``, so in a deeper core neighbouring layers write to one entry there, and never here.
 
     Args:
         length: Iterations in a run.
         share: ``reuse`` lets the first of a run write and all read, in training too: exact. ``overwrite`` lets every
-            iteration write, as Huginn does in decoding: inexact.
+            iteration write in decoding: inexact.
     """
 
     def __init__(self, *, length: Count = 4, share: Literal["reuse", "overwrite"] = "reuse") -> None:

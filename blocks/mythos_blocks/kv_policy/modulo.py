@@ -13,10 +13,13 @@ from mythos_blocks.kv_policy.base import KVPolicy
 class Modulo(KVPolicy):
     """Iterations share ``period`` entries, in turn.
 
+    Huginn's ``compress-s`` counts layers, ``(t * depth + layer) % n``: it is this with ``overwrite`` where n is
+    ``period`` times the core's depth.
+
     Args:
         period: Entries.
         share: ``reuse`` lets the first ``period`` iterations write and all read, in training too: exact. ``overwrite``
-            lets every iteration write its entry, as Huginn's compress-s does in decoding: inexact.
+            lets every iteration write its entry in decoding: inexact.
     """
 
     def __init__(self, *, period: Count = 4, share: Literal["reuse", "overwrite"] = "reuse") -> None:

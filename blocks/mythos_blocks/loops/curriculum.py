@@ -22,8 +22,9 @@ _STEPS = 64  # of training, over which its mean is taken
 class Curriculum(LoopSampler):
     """Another sampler, whose counts and gradient window grow to full size over the first part of training.
 
-    At share r of the way a count n becomes ``ceil(start + (n - start) * r)``, but no more than n. Huginn and Parcae
-    have linear ramps, and Parcae a ``1 - sqrt`` one; retrofitted recurrence (arXiv 2511.07384) ramps the mean.
+    At share r of the way a count n becomes ``ceil(start + (n - start) * r)``, but no more than n. The shapes are
+    Parcae's, the linear one Huginn's too; both ramp the mean of the iterations without gradient, and not each count, as
+    retrofitted recurrence (arXiv 2511.07384) ramps the mean.
 
     Args:
         base: The sampler at full size.

@@ -3,48 +3,76 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from mythos_blocks.declaring.types import Count
+from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
-def with_mean(mean: float, limit: int, of: Callable[[float], Tensor], low: float, high: float) -> Tensor:
-    """The member of a family of probabilities ``(limit + 1,)`` whose mean is ``mean``, by bisection.
+_SPAN = 60.0
+"""Where the solution is looked for, on either side of zero: arguments are logarithms."""
+
+
+class SolvedSampler(LoopSampler):
+    """The member of a family of distributions that has the declared mean, with the tail cut.
+
+    A subclass gives the :meth:`family`. What else it declares it passes on, and so to the family.
 
     Args:
-        mean: The mean of the loop counts.
-        limit: The largest loop count.
-        of: The family; its mean grows with the argument.
-        low: Argument with a smaller mean.
-        high: Argument with a larger mean.
+        mean: Mean of the loop counts drawn, exactly, with the tail cut at ``maximum``.
+        maximum: The largest loop count. ``null`` takes four times the mean, at least 8.
+        gradient_window: Gradient flows through the last so many iterations; ``null`` for all, ``half_mean`` for half
+            the mean.
+
+    Raises:
+        ValueError: ``maximum`` is below the mean, or so near it that no member of the family has the mean.
+    """
+
+    def __init__(
+        self,
+        own: Mapping[str, float | str],
+        *,
+        mean: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 8.0,
+        maximum: Count | None = None,
+        gradient_window: GradientWindow = None,
+    ) -> None:
+        limit = maximum if maximum is not None else max(8, math.ceil(4 * mean))
+        if limit < mean or (limit == mean and mean > 1):
+            raise ValueError(f"maximum={limit} must exceed mean={mean:g}")
+        self.gradient_window = gradient_window
+        self._pmf = _solved(type(self).family, self.kind, mean, limit, tuple(own.items()))
+
+    @staticmethod
+    def family(argument: float, limit: int, **own: Any) -> Tensor:
+        """Probabilities ``(limit + 1,)`` of loop counts from 0 up, whose mean grows with the argument, a logarithm."""
+        raise NotImplementedError
+
+    def pmf(self) -> Tensor:
+        return self._pmf
+
+
+@lru_cache(maxsize=256)
+def _solved(
+    family: Callable[..., Tensor], kind: str, mean: float, limit: int, own: tuple[tuple[str, float | str], ...]
+) -> Tensor:
+    """The probabilities with that mean, by bisection.
 
     Raises:
         ValueError: No member has the mean.
     """
     with torch.device("cpu"):  # models are also built on the meta device, which has no numbers
         counts = torch.arange(limit + 1, dtype=torch.float64)
+        low, high = -_SPAN, _SPAN
         for _ in range(80):
             middle = (low + high) / 2
-            pmf = of(middle)
+            pmf = family(middle, limit, **dict(own))
             low, high = (middle, high) if float((pmf * counts).sum()) < mean else (low, middle)
-    if abs(float((pmf * counts).sum()) - mean) > 1e-6 * mean:
-        raise ValueError(f"no distribution of this kind has mean={mean:g} with the tail cut at {limit}; raise maximum")
+    if not abs(float((pmf * counts).sum()) - mean) <= 1e-6 * mean:
+        given = "".join(f", {name}={value}" for name, value in own)
+        raise ValueError(f"no {kind} has mean={mean:.10g}{given} with the tail cut at {limit}; raise maximum")
     return pmf
-
-
-def tail_limit(mean: float, maximum: int | None) -> int:
-    """The largest loop count: the declared one, or four times the mean, at least 8.
-
-    Raises:
-        ValueError: It is not above the mean.
-    """
-    limit = maximum if maximum is not None else max(8, math.ceil(4 * mean))
-    if limit < mean or (limit == mean and mean > 1):
-        raise ValueError(f"maximum={limit} must exceed mean={mean:g}")
-    return limit
-
-
-def log_poisson(rate: float, k: Tensor) -> Tensor:
-    """Logarithm of a Poisson distribution at ``k``, float64."""
-    return k * math.log(max(rate, 1e-300)) - rate - torch.lgamma(k + 1)

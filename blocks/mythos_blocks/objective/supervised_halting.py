@@ -23,7 +23,8 @@ class SupervisedHalting(Objective):
 
     ``right(t)`` says whether the prediction after iteration t is correct: of the whole sequence where the head reads
     the first position, else of each scored position. A value of going on learns the larger value of the next iteration,
-    HRM's bootstrap; TRM (arXiv 2510.04871) has none.
+    HRM's bootstrap, and that of halting where the next is the last, after which nothing goes on (HRM's code takes the
+    larger there too, and runs one iteration more for the last). TRM (arXiv 2510.04871) has none.
 
     Args:
         weight: Weight of the cross-entropy of each value; both systems take 0.5.

@@ -11,6 +11,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.matrices import matrices
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -45,8 +46,7 @@ class WeightCosine(Penalty):
         cosines = [
             F.cosine_similarity(a.flatten().float(), b.flatten().float(), dim=0)
             for one, other in zip(layers, layers[self.block :], strict=False)
-            for a, b in zip(one.parameters(), other.parameters(), strict=True)
-            if a.dim() >= 2
+            for (_, _, a), (_, _, b) in zip(matrices(one), matrices(other), strict=True)
         ]
         mean = torch.stack(cosines).mean()
         return -self.weight * mean, mean

@@ -4,6 +4,7 @@ from mythos_blocks.update.base import Update
 from mythos_blocks.update.damped import Damped
 from mythos_blocks.update.gated_residual import GatedResidual
 from mythos_blocks.update.gru import GRU
+from mythos_blocks.update.gru_transition import GRUTransition
 from mythos_blocks.update.highway import Highway
 from mythos_blocks.update.hyper_connections import HyperConnections
 from mythos_blocks.update.lstm import LSTM
@@ -15,6 +16,7 @@ __all__ = [
     "GRU",
     "LSTM",
     "Damped",
+    "GRUTransition",
     "GatedResidual",
     "Highway",
     "HyperConnections",

@@ -12,9 +12,10 @@ from mythos_blocks.update.base import Update
 
 @component("update", "gru")
 class GRU(Update):
-    """A gated recurrent unit whose input is the core's output (arXiv 1406.1078; a recurrence type of T2T's).
+    """A gated recurrent unit whose input is the core's output (arXiv 1406.1078), in the form that torch and cuDNN have.
 
-    ``r, z = sigmoid(W [u; h])``, ``c = tanh(V u + r * (R h))``, ``y = (1 - z) * c + z * h``.
+    ``r, z = sigmoid(W [u; h])``, ``c = tanh(V u + r * (R h))``, ``y = (1 - z) * c + z * h``. The paper resets before
+    the product, ``R (r * h)``. The unit of the Universal Transformer's code is another one: ``gru_transition``.
 
     Shapes: ``(..., width) -> (..., width)``.
     """

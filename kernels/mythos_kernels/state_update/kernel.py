@@ -194,7 +194,7 @@ def backward(
     grad_h, grad_e, grad_u = torch.empty_like(h), torch.empty_like(e), torch.empty_like(h, dtype=u_dtype)
     rows, width = _rows(h)
     block_rows, block_width, num_warps = plan(width)
-    programs = min(triton.cdiv(rows, block_rows), _resident_programs(h.device, num_warps))
+    programs = num_programs(h)
     # Every program owns a row of sums, which torch adds up: atomics would make gradients differ from run to run.
     vectors = num_vector_gradients(grad_x_next, signal)
     partial = torch.empty(vectors, programs, width, dtype=torch.float32, device=h.device)
@@ -210,6 +210,30 @@ def backward(
 def num_vector_gradients(grad_x_next: Tensor | None, signal: Tensor | None) -> int:
     """How many of ``a``, ``b``, ``weight``, ``signal`` get a gradient."""
     return 2 if grad_x_next is None else 3 if signal is None else 4
+
+
+def num_programs(h: Tensor) -> int:
+    """Programs of the backward: rows of sums for each vector's gradient."""
+    rows, width = _rows(h)
+    block_rows, _, num_warps = plan(width)
+    return min(triton.cdiv(rows, block_rows), _resident_programs(h.device, num_warps))
+
+
+FORWARD_MOVES = ("h", "e", "u", "h_next", "x_next")
+"""Tensors of the state's size that the forward kernel reads or writes, each once."""
+BACKWARD_MOVES = ("grad_h_next", "grad_x_next", "h", "e", "h_next", "grad_h", "grad_e", "grad_u")
+"""Those of the backward kernel; it loads e twice, and the second time from the cache."""
+
+
+def bytes_moved(h: Tensor, *, backward: bool) -> int:
+    """Bytes that a forward, or a forward and a backward, move through memory, all tensors having the dtype of ``h``.
+
+    Channel vectors are left out; the rows of sums that the backward writes, and torch adds up, are not.
+    """
+    _, width = _rows(h)
+    moves = len(FORWARD_MOVES) + (len(BACKWARD_MOVES) if backward else 0)
+    sums = 2 * 3 * num_programs(h) * width * 4 if backward else 0
+    return moves * h.numel() * h.element_size() + sums
 
 
 def _rows(h: Tensor) -> tuple[int, int]:
