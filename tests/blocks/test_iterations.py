@@ -48,7 +48,9 @@ def by_definition(core, e, order, window=None):
         x = u = core.injection.combine(
             core.depth_signal.transform(h, t), e, core.depth_signal(t, torch.arange(e.shape[1]))
         )
-        frame = replace(FRAME, t=t, index=torch.tensor(t), memory=page, running=running)
+        frame = replace(
+            FRAME, t=t, index=torch.tensor(t), memory=page, running=running, adapter=core.depth_adapter.inner()
+        )
         for number, layer in enumerate(core.layers):
             u = layer(u, frame.at("core", number))
         memory = page.closed()
