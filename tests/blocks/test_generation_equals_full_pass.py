@@ -319,7 +319,7 @@ def test_in_bfloat16_it_is_the_full_pass_up_to_its_rounding():
 @torch.no_grad()
 def test_dropping_rows_leaves_the_others_as_they_were():
     model, rows = decoding_model(), torch.tensor([0, 2])
-    decoder = Decoder(model, 3, padding=[0, 6, 2], iterations=[2, 3, 5])
+    decoder = Decoder(model, 3, padding=[0, 6, 2], iterations=torch.tensor([2, 3, 5]))
     decoder.prefill(TOKENS[:, :8])
     decoder.keep_rows(rows)
     for column in range(8, LENGTH):
