@@ -52,7 +52,7 @@ METRICS: dict[str, Metric] = {
         "share", "The best accuracy out of distribution at any loop count of the depth curve.", "higher"
     ),
     "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text.", "lower"),
-    "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the training dtype."),
+    "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the state's dtype."),
     "stability/rho_J": Metric("1", "Growth of a power iteration on the loop's Jacobian at the last state."),
     "stability/fixed_point_residual": Metric("1", "Relative change of the last state by one more iteration, RMS."),
     "stability/max_spectral_norm": Metric("1", "Largest singular value of any matrix of the core's layers."),
@@ -98,9 +98,13 @@ METRICS: dict[str, Metric] = {
     "cost/decode_flops_per_token": Metric(
         "FLOPs/token", "One more token after that sequence, with its cache.", "lower"
     ),
-    "cost/cache_bytes": Metric("bytes/sequence", "Keys, values and latents of that sequence, in float32.", "lower"),
+    "cost/cache_bytes": Metric(
+        "bytes/sequence", "Keys, values and latents of that sequence, in the recipe's precision.", "lower"
+    ),
     "cost/state_bytes": Metric(
-        "bytes/sequence", "State, carry and halting: what iterations pass on; in float32.", "lower"
+        "bytes/sequence",
+        "State, carry and halting: what iterations pass on; in float32, whatever the precision.",
+        "lower",
     ),
     "cost/activation_bytes": Metric(
         "bytes", "The most bytes alive in a training step beyond those between steps, on one device.", "lower"

@@ -9,6 +9,7 @@ import torch
 from mythos_blocks import AttentionMask, LoopedTransformer
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Batch, Task
 
@@ -37,7 +38,6 @@ class Assembly:
         model: The model at its initial weights.
         task: The task.
         batch: A few samples of the training split.
-        dtype: The dtype of the products in training.
         learning_rates: The learning rate that the optimiser will hold at the first and after the last step.
     """
 
@@ -45,13 +45,16 @@ class Assembly:
     model: LoopedTransformer
     task: Task
     batch: Batch
-    dtype: torch.dtype
     learning_rates: tuple[float, float]
 
     @property
     def losses(self) -> Losses:
         """What a training step minimises."""
         return Losses.of(self.recipe)
+
+    def precision(self) -> torch.autocast:
+        """The span in which the model runs as it does in training."""
+        return autocast_for(self.recipe, self.batch.tokens.device)
 
     def mask(self) -> AttentionMask:
         """The attention mask of the batch."""

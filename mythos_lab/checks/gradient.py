@@ -49,8 +49,10 @@ def _silent_after_a_pass(assembly: Assembly, num_loops: int) -> list[str]:
     """The parameters that a forward and backward pass leaves without gradient."""
     model = assembly.model
     model.zero_grad(set_to_none=True)
-    out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
-    assembly.losses(model, out, assembly.batch.targets)[0].backward()
+    with assembly.precision():
+        out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
+        total = assembly.losses(model, out, assembly.batch.targets)[0]
+    total.backward()
     for module in model.modules():
         if isinstance(module, RoutedExperts):
             module.load.zero_()  # the pass must not count as one of training

@@ -1,4 +1,4 @@
-"""rho(A) must stay below one in the training dtype, wherever training takes the parameters."""
+"""rho(A) must stay below one in the state's dtype, wherever training takes the parameters."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def rho_stays_below_one(assembly: Assembly) -> list[Finding]:
         rho = injection.rho()
         if rho is None:
             return []
-        value = float(rho.to(assembly.dtype))
+        value = float(rho)
         if not value < min(1.0, limit):
             findings.append(
                 Finding(
                     "stability.rho",
-                    f"rho(A) is {value:g} {where} in {str(assembly.dtype).removeprefix('torch.')}, "
+                    f"rho(A) is {value:g} {where} in {str(rho.dtype).removeprefix('torch.')}, "
                     f"and must stay below {min(1.0, limit):g}",
                 )
             )

@@ -12,6 +12,7 @@ from torch import Tensor
 from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, HeldOut, Task
 
@@ -94,7 +95,7 @@ def evaluate(
     iterations: int | Sequence[int] | None = None,
     split: HeldOut = "validation",
 ) -> Scores:
-    """Score a model on a whole split.
+    """Score a model on a whole split, in the precision that the recipe declares.
 
     Args:
         iterations: A loop count or iteration indices; ``None`` runs the sampler's mean.
@@ -110,7 +111,8 @@ def evaluate(
     for start in range(0, size, step):
         batch = task.batch(split, range(start, min(size, start + step))).to(device)
         is_scored = batch.targets != IGNORE
-        out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations, logits_at=is_scored)
+        with autocast_for(recipe, device):
+            out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations, logits_at=is_scored)
         wanted = batch.targets[is_scored]
         losses = F.cross_entropy(out.logits.float(), wanted, reduction="none").cpu()
         right = (_predicted(out.logits, task) == wanted).cpu()

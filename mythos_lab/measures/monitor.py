@@ -12,10 +12,10 @@ from mythos_blocks.layer.base import Branch
 from mythos_blocks.tensors.matrices import matrices, operator_bounds
 
 
-def rho_A(model: LoopedTransformer, dtype: torch.dtype = torch.float32) -> Tensor | None:
-    """Spectral radius of the injection's linear map, rounded to the training dtype; ``None`` without one."""
+def rho_A(model: LoopedTransformer) -> Tensor | None:
+    """Spectral radius of the injection's linear map, in the state's dtype; ``None`` without one."""
     rho = model.core.injection.rho()
-    return None if rho is None else rho.detach().to(dtype).float()
+    return None if rho is None else rho.detach()
 
 
 def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:

@@ -21,6 +21,7 @@ from mythos_lab.recipe.flops import FlopCount
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.recipe.memory import LiveBytes
+from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 
@@ -152,7 +153,7 @@ class Rehearsal:
 
     def _step(self, optimizer: torch.optim.Optimizer, iterations: Iterations) -> None:
         training, batch = self.recipe.training, self.batch
-        with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
+        with self._precision():
             out = self.model(
                 batch.tokens,
                 mask_for(self.recipe, batch.allowed),
@@ -169,7 +170,8 @@ class Rehearsal:
 
     def _forward(self, num_loops: int) -> ForwardPass:
         batch = self.batch
-        with self._running(), torch.no_grad(), FlopCount() as counter, _Calls(self.model.core) as calls:
+        calls = _Calls(self.model.core)
+        with self._running(), torch.no_grad(), self._precision(), FlopCount() as counter, calls:
             self.model.eval()
             out = self.model(
                 batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, logits_at=batch.targets != IGNORE
@@ -197,10 +199,14 @@ class Rehearsal:
                 f"{self.recipe.name}: mask: {self.recipe.mask!r} lets positions read later ones, so that nothing is "
                 "decoded token by token, and no cache is kept; 'causal' does"
             )
-        with self._running():
+        with self._running(), self._precision():
             decoder = Decoder(self.model.eval(), 1, iterations=num_loops)
             decoder.cache = ledger = _Ledger(1, self.batch.tokens.shape[1] + 1)
             yield decoder, ledger
+
+    def _precision(self) -> torch.autocast:
+        """The span in which the model runs."""
+        return autocast_for(self.recipe, torch.device("cpu"))
 
     def _once(self, key: Any, do: Callable[[], Any]) -> Any:
         if key not in self._done:

@@ -36,7 +36,9 @@ class Training(Declaration):
     penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="Dtype of the products (autocast); weights stay float32."
+        "float32",
+        description="Dtype of the products (autocast) in training, validation and all measures; weights and the loop's "
+        "state stay float32.",
     )
     validate_every: Count = Field(100, description="Steps between validations; also between checkpoints.")
     log_every: Count = Field(10, description="Steps between logged training metrics.")

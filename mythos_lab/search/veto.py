@@ -13,7 +13,6 @@ from mythos_lab.search.budgets.hold import Vetoed, held
 from mythos_lab.search.spaces.expression import Constraint
 from mythos_lab.search.spaces.names import known_values
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.training.module import DTYPES
 from mythos_lab.training.run import assemble
 
 VALID = "valid recipe"
@@ -107,7 +106,7 @@ def _known_before(metric: str) -> bool:
 def _metric(name: str, recipe: Recipe) -> float:
     if name != _RHO:
         return cost_metric(recipe, name)
-    rho = rho_A(assemble(recipe)[0], DTYPES[recipe.training.precision])
+    rho = rho_A(assemble(recipe)[0])
     return _NOTHING_CARRIED if rho is None else float(rho)
 
 

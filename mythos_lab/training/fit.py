@@ -35,7 +35,6 @@ def fit(module: TrainingModule, callbacks: list[L.Callback], checkpoint: Path | 
         num_nodes=rank.num // rank.num_local,
         strategy=_strategy(module),
         plugins=[Place(rank)],
-        precision="bf16-mixed" if training.precision == "bfloat16" else "32-true",
         callbacks=callbacks,
         enable_progress_bar=progress,
         enable_checkpointing=False,

@@ -17,13 +17,12 @@ from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.losses import Losses, weighed
 from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 from mythos_lab.training.endings import Diverged
 from mythos_lab.training.ranks import Rank
 from mythos_lab.training.sharding import copy_whole, gathered, shard, whole_tensor
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class TrainingModule(L.LightningModule):
@@ -84,7 +83,11 @@ class TrainingModule(L.LightningModule):
         return count[list(self.rank.share(batch))] if isinstance(count, Tensor) else count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        step = self.global_step
+        # Here and not in the trainer, so that the step is what the recipe declares whoever trains.
+        with autocast_for(self.recipe, batch.tokens.device):
+            return self._step(batch, self.global_step)
+
+    def _step(self, batch: Batch, step: int) -> Tensor:
         # For components that draw from the global generator: other noise on every rank.
         ranks = [self.rank.index] if self.rank.index else []
         torch.manual_seed(keyed_generator(self.recipe.seed, "step", step, *ranks).initial_seed())
@@ -156,7 +159,7 @@ class TrainingModule(L.LightningModule):
         metrics = {name: float(value) for name, value in self._pending.items()}
         self._pending = {}
         with gathered(self.model):
-            rho = rho_A(self.model, DTYPES[self.recipe.training.precision])
+            rho = rho_A(self.model)
             if rho is not None:
                 metrics["stability/rho_A"] = float(rho)
             for name, monitor in STABILITY.items():

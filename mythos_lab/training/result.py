@@ -90,6 +90,7 @@ def numbers_of(result: RunResult) -> str:
     """What ``result.json`` says of a run that has ended."""
     numbers: dict[str, Any] = {
         "status": result.status,
+        "precision": result.cost.recipe.training.precision,
         "reason": result.reason,
         "run_id": result.run_id,
         "metrics": result.metrics,

@@ -21,6 +21,7 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
@@ -34,7 +35,7 @@ from mythos_lab.training.endings import RankDied as RankDied
 from mythos_lab.training.endings import Stopped as Stopped
 from mythos_lab.training.fit import fit
 from mythos_lab.training.launch import joined
-from mythos_lab.training.module import DTYPES, TrainingModule
+from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.rank import follow_declared
 from mythos_lab.training.ranks import check_devices, declared, device_of
 from mythos_lab.training.result import (
@@ -203,7 +204,7 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
     if recipe.evaluation.ood and task.size("ood") and task.ood_positions != task.positions:
         sample = task.batch("ood", range(1))
         try:
-            with torch.no_grad():
+            with torch.no_grad(), autocast_for(recipe, sample.tokens.device):
                 model(sample.tokens, mask_for(recipe, sample.allowed), 1)
         except ValueError as error:
             raise RecipeError(
@@ -221,7 +222,6 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
         model,
         task,
         task.batch("train", range(_NUM_CHECKED)),
-        DTYPES[recipe.training.precision],
         (first, scheduler.get_last_lr()[0]),
     )
     return check(assembly)

@@ -21,14 +21,14 @@ START = randn(2, 3, WIDTH)
 @torch.no_grad()
 def test_gru_is_torchs_cell():
     gru = make("update", "gru")
+    cell = torch.nn.GRUCell(WIDTH, WIDTH)
+    cell.weight_ih.copy_(gru.of_output.weight)
+    cell.bias_ih.copy_(gru.of_output.bias)
+    cell.weight_hh.copy_(gru.of_state.weight)
+    cell.bias_hh.copy_(gru.of_state.bias)
     h = START.flatten(0, 1)
     for state, u in zip(unrolled(gru, START, OUTPUTS), OUTPUTS, strict=True):
-        x = u.flatten(0, 1)
-        w, v = gru.cell.weight_ih.chunk(3), gru.cell.weight_hh.chunk(3)
-        a, b = gru.cell.bias_ih.chunk(3), gru.cell.bias_hh.chunk(3)
-        r, z = (torch.sigmoid(x @ w[i].T + a[i] + h @ v[i].T + b[i]) for i in (0, 1))
-        c = torch.tanh(x @ w[2].T + a[2] + r * (h @ v[2].T + b[2]))
-        h = (1 - z) * c + z * h
+        h = cell(u.flatten(0, 1), h)
         torch.testing.assert_close(state.flatten(0, 1), h)
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.attention.base import Attention
 from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.precision import rms_norm
 from mythos_blocks.tensors.rotation import rotate
 
 
@@ -78,12 +78,12 @@ class HeadAttention(Attention):
             v = self.value_embedding(v, x, frame.tokens)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in (q, k, v))
         if self.qk_norm == "before_rope":
-            q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))
+            q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         if self.rope_theta is not None:
             positions = frame.position_ids(x)
             q, k = (rotate(y, positions, self.rope_theta, self.rope_pairing) for y in (q, k))
         if self.qk_norm == "after_rope":
-            q, k = F.rms_norm(q, (self.head_dim,)), F.rms_norm(k, (self.head_dim,))
+            q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         k, v = frame.exchange(k, v)
         attended = frame.mask.attend(q, k, v, scale=self.head_dim**-0.5)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))

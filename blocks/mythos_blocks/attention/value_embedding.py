@@ -38,4 +38,5 @@ class ValueEmbedding(nn.Module):
                 "value_embeddings read the tokens again; run the layer in a model, or give Frame(tokens=...)"
             )
         gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.in_features]))
-        return v + gate.repeat_interleave(self.head_dim, dim=-1) * self.table(tokens)
+        # In the values' dtype: in the table's, a cache would hold values of twice the size of its keys under autocast.
+        return v + gate.repeat_interleave(self.head_dim, dim=-1) * self.table(tokens).to(v.dtype)

@@ -11,7 +11,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_attention.base import DepthAttention
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.precision import at_least_float32, exact_dtype_of
 from mythos_blocks.tensors.rotation import turned
 from mythos_blocks.tensors.rows import Index
 
@@ -57,10 +57,11 @@ class OwnToken(DepthAttention):
         t = 0 if frame.index is None else frame.index
         q, k, v = self._coded(self.q(x), t), self._coded(self.k(x), t), self.v(x)
         keys, values = (self._heads(depths).movedim(0, -2) for depths in frame.over_depth(k, v))
-        scores = (self._heads(q).unsqueeze(-2) * keys).sum(-1) * self.head_dim**-0.5
+        # Too few keys for a product of matrices; summed in float32, as attention's products are within.
+        scores = (at_least_float32(self._heads(q)).unsqueeze(-2) * keys).sum(-1) * self.head_dim**-0.5
         there = frame.depths_read(keys.shape[-2], self.window, x.device)
-        scores = at_least_float32(scores).masked_fill(~there, -torch.inf)
-        mixed = (F.softmax(scores, dim=-1).to(x.dtype).unsqueeze(-1) * values).sum(-2)
+        weights = F.softmax(scores.masked_fill(~there, -torch.inf), dim=-1)
+        mixed = (weights.unsqueeze(-1) * values).sum(-2).to(values.dtype)
         out: Tensor = self.out(mixed.flatten(-2))
         return out
 
@@ -71,5 +72,6 @@ class OwnToken(DepthAttention):
         """The heads rotated by the iteration: relative depth is what scores see."""
         if self.depth_theta is None:
             return x
-        half = torch.arange(0, self.head_dim, 2, device=x.device, dtype=torch.float32) / self.head_dim
-        return turned(self._heads(x), t * self.depth_theta**-half).flatten(-2)
+        dtype = exact_dtype_of(x)
+        exponents = torch.arange(0, self.head_dim, 2, device=x.device, dtype=dtype) / self.head_dim
+        return turned(self._heads(x), t * self.depth_theta**-exponents).flatten(-2)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.precision import exact_dtype
 from mythos_blocks.tensors.rows import Beyond, Index, check_index, row
 
 
@@ -58,7 +59,7 @@ class Coordinates(DepthSignal):
         self.std = std if std is not None else 0.02 if form == "paper" else 1.0
         self.reach = max_loops if step == "learned" else None
         self.table = nn.Parameter(torch.zeros(max_loops, width)) if step == "learned" else None
-        half = torch.arange(width // 2, dtype=torch.float32)
+        half = torch.arange(width // 2, dtype=exact_dtype())
         exponents = 2 * half / width if form == "paper" else half / max(1, width // 2 - 1)
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
@@ -72,11 +73,11 @@ class Coordinates(DepthSignal):
         if self.table is not None:
             step = self.unit * row(self.table, t, self.beyond)
         else:
-            step = self._waves(torch.as_tensor(t + 1 if self.form == "paper" else t, device=positions.device).float())
-        return self._waves(positions.float()) + step
+            step = self._waves(torch.as_tensor(t + 1 if self.form == "paper" else t, device=positions.device))
+        return self._waves(positions) + step
 
     def _waves(self, of: Tensor) -> Tensor:
-        angles = of.to(self.frequencies.device).unsqueeze(-1) * self.frequencies
+        angles = of.to(self.frequencies).unsqueeze(-1) * self.frequencies
         if self.form == "paper":
             return torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(-2)
         return F.pad(torch.cat((angles.sin(), angles.cos()), dim=-1), (0, self.width % 2))

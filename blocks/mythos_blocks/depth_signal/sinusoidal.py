@@ -8,6 +8,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
+from mythos_blocks.tensors.precision import exact_dtype
 from mythos_blocks.tensors.rows import Index, check_index
 
 
@@ -35,7 +36,7 @@ class Sinusoidal(DepthSignal):
         if channels % 2 or channels > width:
             raise ValueError(f"num_channels={channels} must be even and at most width={width}")
         self.width = width
-        exponents = torch.arange(0, channels, 2, dtype=torch.float32) / channels
+        exponents = torch.arange(0, channels, 2, dtype=exact_dtype()) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
     def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:

@@ -33,4 +33,4 @@ class ArgmaxExit(ThresholdExit):
         return read(new).argmax(-1)
 
     def difference(self, before: Tensor, now: Tensor) -> Tensor:
-        return (before != now).float()
+        return (before != now).long()

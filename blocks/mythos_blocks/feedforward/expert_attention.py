@@ -10,6 +10,8 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.exact_linear import ExactLinear
+from mythos_blocks.tensors.precision import exact_dtype, exact_linear, rms_norm
 from mythos_blocks.tensors.rotation import turned
 
 
@@ -55,21 +57,21 @@ class ExpertAttention(RoutedExperts):
         super().__init__(width, expert_hidden or max(1, width // 2), num_experts, num_active, bias_update_rate)
         if key_dim % 2:
             raise ValueError(f"key_dim={key_dim} must be even; nearest: {key_dim + 1}")
-        self.query = nn.Linear(width, key_dim, bias=False)
+        self.query = ExactLinear(width, key_dim, bias=False)
         self.keys = nn.Parameter(torch.empty(num_experts, key_dim))
         nn.init.normal_(self.keys, std=key_dim**-0.5)
-        exponents = torch.arange(0, key_dim, 2, dtype=torch.float32) / key_dim
+        exponents = torch.arange(0, key_dim, 2, dtype=exact_dtype()) / key_dim
         self.register_buffer("frequencies", depth_theta**-exponents, persistent=False)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         tokens = x.flatten(0, -2)
-        query = F.rms_norm(self.query(tokens), (self.keys.shape[1],))
-        angles = (0 if frame.index is None else frame.index) * self.frequencies
-        scores = turned(query, angles) @ self.keys.T * self.keys.shape[1] ** -0.5
+        query = rms_norm(self.query(tokens), self.keys.shape[1])
+        query = turned(query, (0 if frame.index is None else frame.index) * self.frequencies)
+        scores = exact_linear(query, self.keys) * self.keys.shape[1] ** -0.5
         chosen = self.choose(scores, None if frame.real is None else frame.real.flatten())
         # The chosen sigmoids renormalised, by their logarithms: they themselves may all round to zero.
         weights = F.softmax(F.logsigmoid(scores).gather(-1, chosen), dim=-1)
         if frame.tape is not None:
             record_routing(frame, F.normalize(torch.sigmoid(scores), p=1, dim=-1).view(*x.shape[:-1], -1))
-        return self.dispatch(tokens, chosen, weights).view_as(x)
+        return self.dispatch(tokens, chosen, weights).to(x.dtype).view_as(x)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mythos_blocks.tensors.precision import product_dtype
+
 
 def _fits(x: Tensor, other_size: int) -> bool:
     """Whether torch's grouped product takes these sizes: rows of whole 16 bytes, and not float64."""
@@ -19,6 +21,8 @@ def _groups(x: Tensor, ends: Tensor) -> tuple[Tensor, ...]:
 
 @torch.library.custom_op("mythos_blocks::grouped_linear", mutates_args=())
 def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    # Cast here, so that a loop under autocast keeps no copy of the weights for each iteration's backward pass.
+    weight = weight.to(x.dtype)
     if not _fits(x, weight.shape[1]):
         return torch.cat([rows @ w.T for rows, w in zip(_groups(x, ends), weight, strict=True)])
     return torch._grouped_mm(x, weight.transpose(-2, -1), offs=ends)
@@ -49,21 +53,22 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tup
     x, weight, ends = ctx.saved_tensors  # type: ignore[attr-defined]
     gradient = gradient.contiguous()
     grad_x = _grouped_linear(gradient, weight.transpose(-2, -1).contiguous(), ends)
-    return grad_x, _weight_gradient(gradient, x, ends), None
+    return grad_x, _weight_gradient(gradient, x, ends).to(weight.dtype), None
 
 
 _grouped_linear.register_autograd(_backward, setup_context=_keep)
 
 
 def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
-    """Rows of ``x`` up to ``ends[i]`` times ``weight[i]`` transposed.
+    """Rows of ``x`` up to ``ends[i]`` times ``weight[i]`` transposed, in the dtype of ``x``; autocast's where it is on.
 
     An operator of its own, because torch's grouped product cannot be traced in float32.
 
     Shapes: ``(rows, in), (experts, out, in), (experts,) int32 -> (rows, out)``.
     """
+    x = x.to(product_dtype(x))
     if x.is_meta:
         # Every row meets one expert, so one expert for all rows has the shapes, and the products, to be counted.
-        return x @ weight[0].T
-    out: Tensor = _grouped_linear(x, weight.to(x.dtype), ends)
+        return x @ weight[0].to(x.dtype).T
+    out: Tensor = _grouped_linear(x, weight, ends)
     return out

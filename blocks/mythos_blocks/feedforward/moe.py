@@ -14,6 +14,7 @@ from mythos_blocks.declaring.types import Count, Depth, NonNegative
 from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
 from mythos_blocks.feedforward.swiglu import SwiGLU
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.rows import row
 
 
@@ -62,7 +63,7 @@ class MixtureOfExperts(RoutedExperts):
         hidden = expert_hidden or max(1, width // 2)
         super().__init__(width, hidden, num_experts, num_active, bias_update_rate)
         self.score, self.balance_weight, self.z_weight = score, balance_weight, z_weight
-        self.router = nn.Linear(width, num_experts, bias=False)
+        self.router = ExactLinear(width, num_experts, bias=False)
         self.depth_logits = nn.Parameter(torch.zeros(max_loops, num_experts)) if depth_conditioned else None
         self.shared = nn.ModuleList(SwiGLU(width, hidden=hidden * num_active) for _ in range(num_shared))
 
@@ -87,11 +88,11 @@ class MixtureOfExperts(RoutedExperts):
             out = out + expert(tokens)
         if frame.tape is not None:
             record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
-        counts = logits.new_ones(len(tokens), 1, dtype=torch.float32) if real is None else real.float()[:, None]
+        counts = logits.new_ones(len(tokens), 1) if real is None else real.to(logits.dtype)[:, None]
         if self.balance_weight:
             probabilities = scores / scores.sum(-1, keepdim=True)
             self.add_balance_loss(frame, self.balance_weight, chosen, probabilities, counts)
         if self.z_weight:
-            squares = logits.float().logsumexp(-1).square()
+            squares = logits.logsumexp(-1).square()
             frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
-        return out.view_as(x)
+        return out.to(x.dtype).view_as(x)

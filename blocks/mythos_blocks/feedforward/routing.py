@@ -10,6 +10,7 @@ from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.feedforward.grouped import grouped_linear
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.precision import exact_dtype, product_dtype
 from mythos_blocks.tensors.recomputing import is_recomputed
 
 
@@ -39,7 +40,7 @@ class RoutedExperts(Feedforward):
         self.gate = nn.Parameter(torch.empty(num_experts, hidden, width))
         self.up = nn.Parameter(torch.empty(num_experts, hidden, width))
         self.down = nn.Parameter(torch.empty(num_experts, width, hidden))
-        self.register_buffer("bias", torch.zeros(num_experts))
+        self.register_buffer("bias", torch.zeros(num_experts, dtype=exact_dtype()))
         # Whole numbers, which a model cast to half precision keeps as they are.
         self.register_buffer("load", torch.zeros(num_experts, dtype=torch.long), persistent=False)
         for weight in (self.gate, self.up, self.down):
@@ -69,21 +70,22 @@ class RoutedExperts(Feedforward):
     def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """The weighted sum of the chosen experts: sort assignments by expert, multiply once per group.
 
-        Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``.
+        Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``, in the dtype of the
+        weights, which the router has in float32 or wider.
         """
         order = chosen.flatten().argsort(stable=True)
         source = order // self.num_active
         counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
         counts = counts.scatter_add(0, chosen.flatten(), torch.ones_like(order, dtype=torch.int32))
         ends = counts.cumsum(0, dtype=torch.int32)
-        x = tokens[source]
+        x = tokens.to(product_dtype(tokens))[source]
         hidden = F.silu(grouped_linear(x, self.gate, ends)) * grouped_linear(x, self.up, ends)
         weighted = grouped_linear(hidden, self.down, ends) * weights.flatten()[order].unsqueeze(-1)
-        return torch.zeros_like(tokens).index_add(0, source, weighted.to(tokens.dtype))
+        return torch.zeros_like(tokens, dtype=weighted.dtype).index_add(0, source, weighted)
 
     def dispatch_plainly(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """:meth:`dispatch` expert by expert, which defines its meaning."""
-        out = torch.zeros_like(tokens)
+        out = torch.zeros_like(tokens, dtype=weights.dtype)
         for expert in range(self.num_experts):
             share = torch.where(chosen == expert, weights, 0).sum(-1, keepdim=True)
             hidden = F.silu(tokens @ self.gate[expert].T) * (tokens @ self.up[expert].T)
@@ -105,13 +107,13 @@ class RoutedExperts(Feedforward):
             real: The tokens that count, ``(tokens, 1)``: 1 or 0.
         """
         shares = (F.one_hot(chosen, self.num_experts).sum(1) * real).sum(0) / self.num_active
-        frame.add_loss("balance", real.sum(), weight * self.num_experts * shares, (probabilities.float() * real).sum(0))
+        frame.add_loss("balance", real.sum(), weight * self.num_experts * shares, (probabilities * real).sum(0))
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Move the selection bias of overloaded experts down and of underloaded ones up."""
         if self.load.sum() > 0:
-            load = self.load.float()
+            load = self.load.to(self.bias.dtype)
             self.bias += self.bias_update_rate * (load.mean() - load).sign()
             self.load.zero_()
 

@@ -122,7 +122,7 @@ class Frame:
     def count(self, x: Tensor) -> Tensor:
         """How many positions of ``x`` count, a scalar in float32."""
         if self.real is None:
-            return torch.full((), float(x.shape[0] * x.shape[1]), device=x.device)
+            return torch.full((), float(x.shape[0] * x.shape[1]), device=x.device, dtype=torch.float32)
         return self.real.sum().float()
 
     def add_loss(self, name: str, num: Tensor, *sums: Tensor) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Real
 from mythos_blocks.halting.base import Halting, HaltingState, mean_over
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
@@ -62,7 +63,7 @@ class ACT(Halting):
         self.crossing, self.reads, self.mix, self.granularity = crossing, reads, mix, granularity
         self.initial_bias, self.freezes = initial_bias, halted_state == "frozen"
         self.per_position = granularity == "position"
-        self.probability = nn.Linear(width, 1)
+        self.probability = ExactLinear(width, 1)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.constant_(self.probability.bias, self.initial_bias)

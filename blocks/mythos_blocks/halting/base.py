@@ -42,7 +42,7 @@ class HaltingState:
         """Mean iteration that the readout weighs, 1-based, normalised by the mass: ``(batch, positions)``."""
         weights = torch.stack(self.weights)
         depths = torch.arange(1, len(self.weights) + 1, device=weights.device, dtype=weights.dtype)
-        return torch.einsum("tbs,t->bs", weights, depths) / weights.sum(0).clamp_min(1e-12)
+        return (weights * depths[:, None, None]).sum(0) / weights.sum(0).clamp_min(1e-12)
 
 
 @contract("halting")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
@@ -31,7 +32,7 @@ class ExpertChoice(Halting):
     def __init__(self, width: int, *, capacity: Probability = 0.5, auxiliary_weight: NonNegative = 0.001) -> None:
         super().__init__()
         self.capacity, self.auxiliary_weight = capacity, auxiliary_weight
-        self.router = nn.Linear(width, 1)
+        self.router = ExactLinear(width, 1)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
         auxiliary, asked = (at_least_float32(torch.zeros_like(h[..., 0])) for _ in range(2))
@@ -42,7 +43,7 @@ class ExpertChoice(Halting):
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
         assert state.halted is not None
-        logit = at_least_float32(self.router(h).squeeze(-1))
+        logit = self.router(h).squeeze(-1)
         alive = ~state.halted & running
         goes_on = alive & (self._best(logit, alive) if self.training else logit > 0)
         auxiliary = F.binary_cross_entropy_with_logits(logit, goes_on.to(logit.dtype), reduction="none")
@@ -62,7 +63,7 @@ class ExpertChoice(Halting):
 
     def _best(self, logit: Tensor, alive: Tensor) -> Tensor:
         """The best-scored share of each sequence's survivors, at least one."""
-        keep = (alive.sum(1) * self.capacity).ceil().clamp_min(1)
+        keep = (alive.sum(1).to(logit.dtype) * self.capacity).ceil().clamp_min(1)
         order = torch.where(alive, logit, -torch.inf).argsort(dim=1, descending=True, stable=True)
         return order.argsort(1) < keep[:, None]
 

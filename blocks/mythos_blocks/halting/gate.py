@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.halting.base import Halting, HaltingState
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 
@@ -21,7 +22,7 @@ class GatedHalting(Halting):
     def __init__(self, width: int, initial_bias: float) -> None:
         super().__init__()
         self.initial_bias = initial_bias
-        self.probability = nn.Linear(width, 1)
+        self.probability = ExactLinear(width, 1)
 
     @property
     def freezes(self) -> bool:  # type: ignore[override]
@@ -44,7 +45,7 @@ class GatedHalting(Halting):
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
         assert state.mass is not None and state.halted is not None and state.num_updates is not None
-        gate = torch.sigmoid(at_least_float32(self.probability(h).squeeze(-1)))
+        gate = torch.sigmoid(self.probability(h)).squeeze(-1)
         left = 1 - state.mass
         weight = torch.where(last, left, gate * left)
         mass = state.mass + weight

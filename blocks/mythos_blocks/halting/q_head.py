@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.halting.base import Halting, HaltingState
-from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.rows import Index
 
 
@@ -40,7 +40,7 @@ class QHead(Halting):
         super().__init__()
         self.head, self.read, self.initial_bias = head, read, initial_bias
         self.per_position = read == "position"
-        self.value = nn.Linear(width, 1 if head == "halt" else 2)
+        self.value = ExactLinear(width, 1 if head == "halt" else 2)
 
     @property
     def freezes(self) -> bool:  # type: ignore[override]
@@ -59,7 +59,7 @@ class QHead(Halting):
     ) -> HaltingState:
         assert state.halted is not None
         read = _first(h, state.real) if self.read == "first" else h
-        value = at_least_float32(self.value(read))
+        value = self.value(read)
         ends = torch.zeros_like(state.halted) | last
         if not self.training:
             ends = ends | (value[..., 0] > (value[..., 1] if self.head == "halt_continue" else 0))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, NonNegative
 from mythos_blocks.halting.base import Halting, HaltingState, mean_over
-from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.rows import Index
 
 
@@ -30,10 +30,10 @@ class TokenChoice(Halting):
     def __init__(self, width: int, *, num_depths: Count = 4, balance_weight: NonNegative = 0.01) -> None:
         super().__init__()
         self.num_depths, self.balance_weight = num_depths, balance_weight
-        self.router = nn.Linear(width, num_depths)
+        self.router = ExactLinear(width, num_depths)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
-        probabilities = F.softmax(at_least_float32(self.router(h)), dim=-1)
+        probabilities = F.softmax(self.router(h), dim=-1)
         chance, choice = probabilities.max(-1)
         return HaltingState(
             readout=h,

@@ -36,4 +36,4 @@ class NormalState(NoiseState):
         self.std = std or (input_width or width) ** -0.5
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-        return self.std * torch.randn(shape, generator=generator, device=device)
+        return self.std * torch.randn(shape, generator=generator, device=device, dtype=torch.float32)

@@ -41,6 +41,6 @@ class TruncatedNormalState(NoiseState):
         self.scale = input_width**0.5 if isinstance(scale, str) else scale
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-        noise = torch.empty(shape, device=device)
+        noise = torch.empty(shape, device=device, dtype=torch.float32)
         nn.init.trunc_normal_(noise, std=self.std, a=-3 * self.std, b=3 * self.std, generator=generator)
         return self.scale * noise

@@ -33,6 +33,6 @@ class UnitState(NoiseState):
         super().__init__(width, at_evaluation, seed)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-        noise = torch.randn(shape, generator=generator, device=device)
+        noise = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
         std, mean = torch.std_mean(noise, dim=-1, keepdim=True)
         return (noise - mean) / (std + 1e-8)

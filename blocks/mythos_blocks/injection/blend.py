@@ -30,5 +30,5 @@ class Blend(Injection):
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
-        z = torch.sigmoid(self.gate(torch.cat((h, e), dim=-1)))
+        z = torch.sigmoid(self.gate(torch.cat((h, e), dim=-1)).to(h.dtype))
         return super().combine(z * e + (1 - z) * h, e, signal, t)

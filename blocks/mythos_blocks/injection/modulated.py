@@ -22,5 +22,5 @@ class Modulated(Injection):
         self.modulation = nn.Linear(input_width or width, 2 * width)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
-        scale, shift = self.modulation(e).chunk(2, dim=-1)
+        scale, shift = self.modulation(e).to(h.dtype).chunk(2, dim=-1)
         return super().combine(h * (1 + scale) + shift, e, signal, t)

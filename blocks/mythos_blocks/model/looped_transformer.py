@@ -152,7 +152,7 @@ class LoopedTransformer(Module):
         where the frame says at which positions.
         """
         frame = frame or Frame()
-        x = self.coda(self.core.interface(h, self.norm), frame.at("coda"))
+        x = self.coda(self.core.interface(h, self.norm).to(h.dtype), frame.at("coda"))
         if frame.logits_at is not None:
             x = x[frame.logits_at]
         logits: Tensor = self.head(self.norm(x))

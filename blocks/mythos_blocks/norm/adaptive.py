@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.precision import exact_dtype, rms_norm
 from mythos_blocks.tensors.rows import Index, check_index
 
 
@@ -40,7 +41,7 @@ class AdaptiveNorm(Norm):
     ) -> None:
         super().__init__()
         self.width, self.eps = width, eps
-        exponents = torch.arange(num_frequencies, dtype=torch.float32) / num_frequencies
+        exponents = torch.arange(num_frequencies, dtype=exact_dtype()) / num_frequencies
         self.register_buffer("frequencies", 10_000.0**-exponents, persistent=False)
         self.inner = nn.Linear(2 * num_frequencies, hidden)
         self.outer = nn.Linear(hidden, 2 * width)
@@ -51,4 +52,4 @@ class AdaptiveNorm(Norm):
         angles = (0 if t is None else t) * self.frequencies
         time = torch.cat((angles.cos(), angles.sin())).to(self.inner.weight.dtype)
         scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)
-        return F.rms_norm(x, (self.width,), eps=self.eps) * (1 + scale) + shift
+        return rms_norm(x, self.width, eps=self.eps) * (1 + scale) + shift

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.precision import layer_norm
 from mythos_blocks.tensors.rows import Index
 
 
@@ -27,7 +27,7 @@ class LayerNorm(Norm):
 
     def __init__(self, width: int, max_loops: int = 1, *, eps: Positive = 1e-5, bias: bool = True) -> None:
         super().__init__()
-        self.width, self.eps = width, eps
+        self.eps = eps
         self.weight = nn.Parameter(torch.ones(width))
         self.bias = nn.Parameter(torch.zeros(width)) if bias else None
 
@@ -35,5 +35,4 @@ class LayerNorm(Norm):
         nn.init.ones_(self.weight)
 
     def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
-        return F.layer_norm(x, (self.width,), self.weight.to(x.dtype), bias, self.eps)
+        return layer_norm(x, self.weight, self.bias, self.eps)

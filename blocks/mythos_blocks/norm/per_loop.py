@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.precision import rms_norm
 from mythos_blocks.tensors.rows import Beyond, Index, row
 
 
@@ -35,4 +35,4 @@ class PerLoopNorm(Norm):
 
     def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         gain = row(self.gain, 0 if t is None else t, self.beyond)
-        return F.rms_norm(x, (self.width,), gain.to(x.dtype), self.eps)
+        return rms_norm(x, self.width, gain, self.eps)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.precision import rms_norm
 from mythos_blocks.tensors.rows import Index
 
 
@@ -35,5 +35,4 @@ class RMSNorm(Norm):
             nn.init.ones_(self.weight)
 
     def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
-        weight = None if self.weight is None else self.weight.to(x.dtype)
-        return F.rms_norm(x, (self.width,), weight, self.eps)
+        return rms_norm(x, self.width, self.weight, self.eps)

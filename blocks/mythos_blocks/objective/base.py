@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -65,5 +66,5 @@ def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor)
 
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of each token, in float32: ``(scored, vocab_size), (scored,) -> (scored,)``."""
-    return F.cross_entropy(logits.float(), targets, reduction="none")
+    """Cross-entropy of each token, in float32 or wider: ``(scored, vocab_size), (scored,) -> (scored,)``."""
+    return F.cross_entropy(at_least_float32(logits), targets, reduction="none")

@@ -10,6 +10,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability
 from mythos_blocks.objective.base import Objective, cross_entropies, scored
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -47,7 +48,7 @@ class Expected(Objective):
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
         steps = cross_entropies(model, out, targets)
-        q = torch.stack([scored(weight, targets) for weight in out.halting.weights]).float()
+        q = at_least_float32(torch.stack([scored(weight, targets) for weight in out.halting.weights]))
         expected = (q * steps).sum(0).mean()
         if self.beta == 0:
             return expected

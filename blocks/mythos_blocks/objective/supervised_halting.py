@@ -50,7 +50,7 @@ class SupervisedHalting(Objective):
         for t, (h, value) in enumerate(zip(out.states, values, strict=True)):
             right = model.read(h, everywhere).argmax(-1) == targets
             label = (right | ~wanted).all(1, keepdim=True).expand_as(right) if whole else right
-            total = total + self.weight / len(values) * _entropy(value[..., 0], label.float(), wanted)
+            total = total + self.weight / len(values) * _entropy(value[..., 0], label.to(value.dtype), wanted)
             if value.shape[-1] == 2:
                 after = values[min(t + 1, len(values) - 1)].detach()
                 better = torch.sigmoid(after[..., 0] if t + 2 >= len(values) else after.amax(-1))

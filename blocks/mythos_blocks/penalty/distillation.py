@@ -13,6 +13,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.objective.base import scored, scored_logits
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -54,8 +55,8 @@ class Distillation(Penalty):
         assert tokens is not None
         with torch.no_grad():
             wanted = self._load(tokens.device)(tokens, out.frame.mask).logits
-        student = F.log_softmax(scored_logits(out.logits, targets).float() / self.temperature, dim=-1)
-        teacher = F.log_softmax(scored(wanted, targets).float() / self.temperature, dim=-1)
+        student = F.log_softmax(at_least_float32(scored_logits(out.logits, targets)) / self.temperature, dim=-1)
+        teacher = F.log_softmax(at_least_float32(scored(wanted, targets)) / self.temperature, dim=-1)
         divergence = F.kl_div(student, teacher, log_target=True, reduction="batchmean")
         return self.weight * self.temperature**2 * divergence, divergence
 

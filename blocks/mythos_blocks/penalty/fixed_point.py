@@ -9,6 +9,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -30,7 +31,7 @@ class FixedPoint(Penalty):
         self.weight = weight
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
-        h = out.state.h
-        after = model.core.next_state(out.state, h)
-        residual = ((after - h).float().square().sum(-1) / h.float().square().sum(-1).clamp_min(1e-12)).mean()
+        h = at_least_float32(out.state.h)
+        moved = at_least_float32(model.core.next_state(out.state, out.state.h)) - h
+        residual = (moved.square().sum(-1) / h.square().sum(-1).clamp_min(1e-12)).mean()
         return self.weight * residual, residual.sqrt()

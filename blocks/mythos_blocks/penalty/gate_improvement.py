@@ -12,6 +12,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Positive
 from mythos_blocks.objective.base import cross_entropies, scored
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -48,8 +49,9 @@ class GateImprovement(Penalty):
         with torch.no_grad():
             losses = cross_entropies(model, out, targets)
             wanted = torch.sigmoid(self.slope * ((losses[:-1] - losses[1:]).clamp_min(0) - self.gain))
-        q = torch.stack([scored(weight, targets) for weight in out.halting.weights]).float()
+        q = at_least_float32(torch.stack([scored(weight, targets) for weight in out.halting.weights]))
         left = 1 - F.pad(q.cumsum(0), (0, 0, 1, 0))[:-1]
         going_on = (1 - q / left.clamp_min(1e-6))[:-1].clamp(1e-6, 1 - 1e-6)
-        entropy = F.binary_cross_entropy(going_on, wanted)
+        # By hand: under autocast, CUDA refuses torch's binary cross-entropy of probabilities.
+        entropy = -(wanted * going_on.log() + (1 - wanted) * torch.log1p(-going_on)).mean()
         return self.weight * entropy, entropy

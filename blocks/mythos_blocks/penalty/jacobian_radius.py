@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -59,4 +60,4 @@ def jacobian_growth(model: LoopedTransformer, out: ModelOutput, h: Tensor, num_i
         for i in range(num_iterations):
             v = (v / v.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]).detach()
             v = product(v, create_graph=i + 1 == num_iterations)
-    return v.flatten(1).float().norm(dim=1)
+    return at_least_float32(v).flatten(1).norm(dim=1)

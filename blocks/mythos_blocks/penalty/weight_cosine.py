@@ -12,6 +12,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.penalty.base import Penalty
 from mythos_blocks.tensors.matrices import matrices
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -44,7 +45,7 @@ class WeightCosine(Penalty):
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         layers = list(model.core.layers)
         cosines = [
-            F.cosine_similarity(a.flatten().float(), b.flatten().float(), dim=0)
+            F.cosine_similarity(at_least_float32(a.flatten()), at_least_float32(b.flatten()), dim=0)
             for one, other in zip(layers, layers[self.block :], strict=False)
             for (_, _, a), (_, _, b) in zip(matrices(one), matrices(other), strict=True)
         ]

@@ -10,6 +10,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.objective.base import scored_logits
 from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -30,5 +31,5 @@ class ZLoss(Penalty):
         self.weight = weight
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
-        z = scored_logits(out.logits, targets).float().logsumexp(-1).square().mean()
+        z = at_least_float32(scored_logits(out.logits, targets)).logsumexp(-1).square().mean()
         return self.weight * z, z

@@ -1,11 +1,77 @@
-"""Where half precision would not do."""
+"""Which numbers are kept in which dtype: one rule, whatever is declared.
+
+* *The state, the input e and the residual stream* are in the parameters' dtype. What is elementwise on them (gates,
+  gains, sums) is computed there.
+* *Products* (linears, attention, experts, convolutions) run in autocast's dtype where autocast is on.
+* *What decides or adds up* is in float32 or wider: router logits, their softmax and choice; the statistics of norms;
+  angles and rotations; halting probabilities and masses; losses; experts' loads, their sums and selection biases.
+
+So a model with float32 parameters under ``torch.autocast`` multiplies in bfloat16 and carries its state in float32; one
+cast by ``.to(torch.bfloat16)`` carries it in bfloat16 and keeps the third kind in float32; one in float64 computes
+nothing in less.
+"""
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
     """``x`` in float32, or in float64 where it is that already, as in checks of gradients."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.to(exact_dtype_of(x))
+
+
+def exact_dtype_of(x: Tensor) -> torch.dtype:
+    """The dtype of what decides about ``x`` or adds it up: float32, or float64 where ``x`` is that."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
+def exact_dtype() -> torch.dtype:
+    """The dtype of what is made exact: torch's default one, or float32 where that is less."""
+    return torch.promote_types(torch.get_default_dtype(), torch.float32)
+
+
+def product_dtype(x: Tensor) -> torch.dtype:
+    """The dtype in which ``x`` enters a product: autocast's where it is on and ``x`` is no float64, else its own."""
+    device = x.device.type
+    autocasts = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    return torch.get_autocast_dtype(device) if autocasts and x.dtype != torch.float64 else x.dtype
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """The span in which products run in the dtype of what they are given."""
+    return torch.autocast(device.type, enabled=False) if torch.amp.is_autocast_available(device.type) else nullcontext()
+
+
+def exact_linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.T + bias`` in float32 or wider, under autocast too.
+
+    Shapes: ``(..., in), (out, in), (out,) -> (..., out)``.
+    """
+    with without_autocast(x.device):
+        bias = None if bias is None else at_least_float32(bias)
+        return F.linear(at_least_float32(x), at_least_float32(weight), bias)
+
+
+def rms_norm(x: Tensor, width: int, gain: Tensor | None = None, eps: float | None = None) -> Tensor:
+    """Unit root mean square over channels, times a gain, in the dtype of ``x``.
+
+    Shapes: ``(..., width), (width,) -> (..., width)``.
+
+    torch takes the mean in float32, but would round a float32 gain to a bfloat16 ``x``, and under autocast returns
+    float32 on CUDA where it returns the dtype of ``x`` on the CPU.
+    """
+    dtype = x.dtype if gain is None else torch.promote_types(x.dtype, gain.dtype)
+    gain = None if gain is None else gain.to(dtype)
+    return F.rms_norm(x.to(dtype), (width,), gain, eps).to(x.dtype)
+
+
+def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """Zero mean and unit variance over channels, times a gain, plus a bias; dtypes as in :func:`rms_norm`."""
+    dtype = torch.promote_types(x.dtype, gain.dtype)
+    bias = None if bias is None else bias.to(dtype)
+    return F.layer_norm(x.to(dtype), gain.shape, gain.to(dtype), bias, eps).to(x.dtype)

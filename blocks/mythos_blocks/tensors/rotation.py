@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.precision import at_least_float32, exact_dtype_of
 
 
 def turned(x: Tensor, angles: Tensor, pairing: str = "interleaved") -> Tensor:
@@ -31,7 +31,7 @@ def rotate(x: Tensor, positions: Tensor, theta: float, pairing: str = "interleav
     Angles are computed in float32, since bfloat16 cannot tell neighbouring positions apart beyond 256, or in
     float64 for x in float64.
     """
-    d, exact = x.shape[-1], torch.promote_types(x.dtype, torch.float32)
+    d, exact = x.shape[-1], exact_dtype_of(x)
     # Rounded as the published systems do it: at far positions, one bit of a frequency shows in the angle.
     frequencies = 1.0 / theta ** (torch.arange(0, d, 2, device=x.device, dtype=exact) / d)
     angles = positions.to(exact).unsqueeze(-1) * frequencies

@@ -30,4 +30,4 @@ class GatedResidual(Update):
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
-        return h + torch.sigmoid(self.gate(h)) * u, None
+        return h + torch.sigmoid(self.gate(h).to(h.dtype)) * u, None

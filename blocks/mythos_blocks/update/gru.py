@@ -22,12 +22,16 @@ class GRU(Update):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.cell = nn.GRUCell(width, width)
+        # Not torch's cell, which under CUDA's autocast carries the state on in half precision.
+        self.of_output, self.of_state = nn.Linear(width, 3 * width), nn.Linear(width, 3 * width)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
-        for name in ("bias_ih", "bias_hh"):
-            nn.init.zeros_(getattr(self.cell, name))
+        nn.init.zeros_(self.of_output.bias)
+        nn.init.zeros_(self.of_state.bias)
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
-        y: Tensor = self.cell(u.flatten(0, -2), h.flatten(0, -2))
-        return y.view_as(h), None
+        u_r, u_z, u_c = self.of_output(u).to(h.dtype).chunk(3, dim=-1)
+        h_r, h_z, h_c = self.of_state(h).to(h.dtype).chunk(3, dim=-1)
+        r, z = torch.sigmoid(u_r + h_r), torch.sigmoid(u_z + h_z)
+        c = torch.tanh(u_c + r * h_c)
+        return (1 - z) * c + z * h, None

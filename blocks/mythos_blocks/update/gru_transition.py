@@ -39,6 +39,6 @@ class GRUTransition(Update):
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         u = self.input_norm(u)
-        z, r = torch.sigmoid(self.gates(torch.cat((u, h), dim=-1))).chunk(2, dim=-1)
-        c = torch.tanh(self.candidate(torch.cat((u, r * h), dim=-1)))
+        z, r = torch.sigmoid(self.gates(torch.cat((u, h), dim=-1)).to(h.dtype)).chunk(2, dim=-1)
+        c = torch.tanh(self.candidate(torch.cat((u, r * h), dim=-1)).to(h.dtype))
         return self.output_norm((1 - z) * u + z * c), None

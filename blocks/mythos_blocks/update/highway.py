@@ -30,5 +30,6 @@ class Highway(Update):
         nn.init.constant_(self.gate.bias, self.initial_bias)
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
-        z = torch.sigmoid(self.gate(torch.cat((u, h), dim=-1)))
+        # In the state's dtype: under autocast, 1 - z would keep the state at 1 for every z below 2 ** -9.
+        z = torch.sigmoid(self.gate(torch.cat((u, h), dim=-1)).to(h.dtype))
         return z * u + (1 - z) * h, None

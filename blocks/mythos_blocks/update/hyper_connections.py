@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.tensors.precision import without_autocast
 from mythos_blocks.tensors.rows import Index
 from mythos_blocks.update.base import Update
 
@@ -41,5 +42,7 @@ class HyperConnections(Update):
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         lanes = self.start(h) if carry is None else carry
-        lanes = self.mix.to(h.dtype) @ lanes + self.write.to(h.dtype)[:, None] * u.unsqueeze(-2)
+        with without_autocast(h.device):  # what is carried on is not rounded in every iteration
+            lanes = self.mix.to(h.dtype) @ lanes
+        lanes = lanes + self.write.to(h.dtype)[:, None] * u.unsqueeze(-2)
         return (self.read.to(h.dtype)[:, None] * lanes).sum(-2), lanes

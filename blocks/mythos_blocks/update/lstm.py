@@ -45,6 +45,6 @@ class LSTM(Update):
 
     def forward(self, h: Tensor, u: Tensor, carry: Tensor | None = None, t: Index = 0) -> tuple[Tensor, Tensor | None]:
         cell = self.start(h) if carry is None else carry
-        i, f, g, o = self.gates(torch.cat((self.input_norm(u), h), dim=-1)).chunk(4, dim=-1)
+        i, f, g, o = self.gates(torch.cat((self.input_norm(u), h), dim=-1)).to(h.dtype).chunk(4, dim=-1)
         cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
         return self.output_norm(torch.sigmoid(o) * torch.tanh(cell)), cell

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from mythos_blocks.declaring.registry import suggest
+from mythos_blocks.tensors.exact_linear import ExactLinear
+from mythos_blocks.tensors.precision import exact_linear
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_blocks.tensors.rows import Beyond, Index, row
 
@@ -86,13 +88,21 @@ class LoopLoRALinears(nn.Module):
         before, self._now.t = self._now.t, t
         return before
 
-    def update(self, key: str, x: Tensor) -> Tensor | None:
-        """What is added to the output of a linear at present; ``None`` outside of :meth:`at`."""
+    def update(self, key: str, x: Tensor, *, exact: bool = False) -> Tensor | None:
+        """What is added to the output of a linear at present; ``None`` outside of :meth:`at`.
+
+        Args:
+            key: The linear.
+            x: What it is given.
+            exact: Whether its output is in float32 or wider whatever the dtype of products.
+        """
         t = self._now.t
         if t is None:
             return None
         down = row(self.down[key], t, self.beyond)
         up = row(self.up[key], t, self.beyond)
+        if exact:
+            return self.scale * exact_linear(exact_linear(x, down), up)
         return self.scale * F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype))
 
 
@@ -111,7 +121,7 @@ class _Update:
         self.linears, self.key = linears, key
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
-        update = self.linears.update(self.key, args[0])
+        update = self.linears.update(self.key, args[0], exact=isinstance(module, ExactLinear))
         return out if update is None else out + update
 
 

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.uptraining.low_rank import LoopLoRALinears
 
 Tying = Literal["stepwise", "average", "lower"]
@@ -41,7 +42,7 @@ def tie(core: nn.ModuleList, untied: nn.ModuleList, how: Tying = "average") -> N
             chosen = [untied[round(i * last / (depth - 1)) if depth > 1 else 0]]
         states = [source.state_dict() for source in chosen]
         mean = {
-            name: torch.stack([state[name].float() for state in states]).mean(0).to(value.dtype)
+            name: torch.stack([at_least_float32(state[name]) for state in states]).mean(0).to(value.dtype)
             for name, value in states[0].items()
         }
         layer.load_state_dict(mean)
@@ -52,7 +53,7 @@ def svd_residual(original: Tensor, tied: Tensor, rank: int) -> tuple[Tensor, Ten
 
     Shapes: ``(out, in), (out, in) -> (out, rank), (rank, in)``.
     """
-    u, s, vt = torch.linalg.svd(original.float() - tied.float(), full_matrices=False)
+    u, s, vt = torch.linalg.svd(at_least_float32(original) - at_least_float32(tied), full_matrices=False)
     root = s[:rank].sqrt()
     return u[:, :rank] * root, root[:, None] * vt[:rank]
 
