@@ -159,11 +159,26 @@ def test_the_gradient_of_a_rotation_is_the_rotation_back():
     torch.testing.assert_close(signal.transform(h.grad, 3), g)
 
 
-@pytest.mark.parametrize("kind", [mb.Rotary, mb.Sinusoidal])
 @pytest.mark.parametrize("num_channels", [3, WIDTH + 2])
-def test_channels_are_even_and_at_most_the_width(kind, num_channels):
+def test_rotated_channels_are_even_and_at_most_the_width(num_channels):
     with pytest.raises(ValueError, match=f"num_channels={num_channels} must be even and at most width={WIDTH}"):
-        kind(WIDTH, LOOPS, num_channels=num_channels)
+        mb.Rotary(WIDTH, LOOPS, num_channels=num_channels)
+
+
+def test_channels_of_sinusoids_are_at_most_the_width():
+    with pytest.raises(ValueError, match=f"num_channels={WIDTH + 1} must be at most width={WIDTH}"):
+        mb.Sinusoidal(WIDTH, LOOPS, num_channels=WIDTH + 1)
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 7, 9])
+@pytest.mark.parametrize("t", [0, 1, 6])
+def test_an_odd_number_of_sinusoids_lacks_the_last_cosine(num_channels, t):
+    """Channel i has the wavelength of ``theta ** (2i / k)`` with k itself, odd or not."""
+    signal = mb.Sinusoidal(WIDTH, LOOPS, num_channels=num_channels, theta=20.0)(t)
+    num_sines = -(-num_channels // 2)
+    angles = [t / 20.0 ** (2 * i / num_channels) for i in range(num_sines)]
+    wanted = [*map(math.sin, angles), *map(math.cos, angles)][:num_channels]
+    torch.testing.assert_close(signal, torch.tensor(wanted + [0.0] * (WIDTH - num_channels)), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,18 @@ def test_depth_scaled_is_huginns():
     assert len(outputs) == 2 * 4
 
 
+@pytest.mark.parametrize("kind", ["depth_scaled", "scaled_zero"])
+def test_value_embeddings_begin_as_parcaes_whatever_the_layers_begin_with(kind):
+    layer = {"attention": {"kind": "mha", "value_embeddings": VOCAB}}
+    drawn = weights(built(kind, layer))
+    tables = [w for n, w in drawn.items() if n.endswith("value_embedding.table.weight")]
+    gates = [w for n, w in drawn.items() if n.endswith("value_embedding.gate.weight")]
+    assert len(tables) == len(gates) == 4
+    for table, gate in zip(tables, gates, strict=True):
+        assert float(table.std()) == pytest.approx(1, rel=0.03)
+        assert 0.8 * 32**-0.5 < float(gate.abs().max()) <= 32**-0.5
+
+
 def test_the_published_numbers_of_huginn():
     with torch.device("meta"):
         model = mb.LoopedTransformer(

@@ -80,6 +80,13 @@ def test_evaluation_runs_the_rounded_mean(declared):
     assert mb.LoopedTransformer(5, width=8, core=core)(torch.zeros(1, 1).long()).num_loops == sampler.eval_loops
 
 
+def test_evaluation_runs_what_is_declared_for_it():
+    """Huginn draws counts of mean 33 and evaluates at 32; a curriculum evaluates as what it grows to."""
+    declared = {"kind": "poisson_lognormal", "mean": 33.0, "eval_loops": 32}
+    for sampler in (make("loops", declared), make("loops", {"kind": "curriculum", "base": declared})):
+        assert sampler.eval_loops == 32 and sampler.mean == pytest.approx(33)
+
+
 @pytest.mark.parametrize("declared", SAMPLERS, ids=str)
 def test_a_sampler_made_on_the_meta_device_is_the_same_sampler(declared):
     with torch.device("meta"):

@@ -1,7 +1,8 @@
 """Huginn in plain torch, from the paper's equations (arXiv 2502.05171), under the names of its published weights.
 
 Everything is written out: rotations as complex numbers, attention as a softmax over a masked matrix, norms as
-quotients. It shares nothing with the blocks that it judges.
+quotients. It shares nothing with the blocks that it judges. Fields that change nothing here are not read; values that
+are not rendered are refused.
 """
 
 import math
@@ -29,6 +30,8 @@ CONFIG = {
     "injection_type": "linear",
     "state_init": "like-init",
     "init_strategy": "takase",
+    "sampling_scheme": "poisson-lognormal-filling",
+    "norm_class_name": "RMSNorm_llama",
     "block_class_name": "SandwichBlock",
     "mlp_class_name": "GatedMLP",
     "nonlin_name": "SiLU",
@@ -107,11 +110,26 @@ class Sandwich(nn.Module):
         return self.norm_4(x + self.mlp(self.norm_3(x)))
 
 
+RENDERED = {
+    "bias": False,
+    "test_time_noise": 0,
+    "state_init": "like-init",
+    "injection_type": "linear",
+    "block_class_name": "SandwichBlock",
+    "mlp_class_name": "GatedMLP",
+    "nonlin_name": "SiLU",
+    "norm_class_name": "RMSNorm_llama",
+}
+"""Values of which no other is written out here."""
+
+
 class Huginn(nn.Module):
     """``e = P(sqrt(d) E x)``, ``s <- R(A [s; e])``, ``H n(C(n(s)))``."""
 
     def __init__(self, config=CONFIG):
         super().__init__()
+        assert all(config.get(name, value) == value for name, value in RENDERED.items())
+        assert config.get("num_key_value_heads") in (None, config["n_heads"])
         self.config, width = config, config["n_embd"]
 
         def layers(place):
@@ -136,9 +154,14 @@ class Huginn(nn.Module):
 
     def forward(self, tokens, state, num_steps):
         """The logits after ``num_steps`` iterations from ``state``, (batch, positions, width)."""
+        return self.training_pass(tokens, state, torch.tensor(0), torch.tensor(num_steps))
+
+    def training_pass(self, tokens, state, without, within):
+        """The logits after so many iterations without a graph, and then so many within it."""
         e = self.input(tokens)
-        for _ in range(num_steps):
-            state = self.iterate(state, e)
+        for i in range(int(without + within)):
+            with torch.set_grad_enabled(i >= int(without) and torch.is_grad_enabled()):
+                state = self.iterate(state, e)
         return self.read(state)
 
     def input(self, tokens):
@@ -157,3 +180,13 @@ class Huginn(nn.Module):
         for layer in layers:
             x = layer(x, self.freqs_cis)
         return x
+
+
+def draw(config, shape):
+    """Iterations without a graph and within it, as its training draws them for a batch."""
+    assert config["sampling_scheme"] == "poisson-lognormal-filling"
+    window = config["mean_backprop_depth"]
+    aim, sigma = max(config["mean_recurrence"], window), 0.5
+    rate = torch.empty(1, 1).log_normal_(math.log(aim) - sigma**2 / 2, sigma)
+    total = torch.poisson(rate).long() + 1
+    return total - total.clamp_max(window), total.clamp_max(window)

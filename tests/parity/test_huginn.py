@@ -86,11 +86,27 @@ def test_a_pass_starts_from_the_published_distribution_and_equals_the_driven_one
 
 
 def test_the_config_may_be_an_object_and_may_name_its_fields_as_hugging_face_does():
-    renamed = {**CONFIG, "hidden_size": CONFIG["n_embd"], "num_attention_heads": CONFIG["n_heads"]}
+    """The published class computes what depends on them from its own names, so those of them are given."""
+    std = math.sqrt(2 / (5 * CONFIG["n_embd"]))
+    computed = {"num_key_value_heads": CONFIG["n_heads"], "init_values": {"std": std}}
+    renamed = {**CONFIG, **computed, "hidden_size": CONFIG["n_embd"], "num_attention_heads": CONFIG["n_heads"]}
     del renamed["n_embd"], renamed["n_heads"]
 
     for config in (SimpleNamespace(**CONFIG), renamed):
         assert huginn_translation(config).model == huginn_translation(CONFIG).model
+
+
+def test_the_repositorys_own_minimal_config_is_imported_and_so_is_none():
+    """Published: 5280 channels, 55 heads, and rotations of base 50,000, which no file names."""
+    minimal = {"model_type": "huginn_raven", "n_embd": 5280, "num_attention_heads": 55, "num_key_value_heads": 55}
+
+    translation = huginn_translation(minimal)
+
+    assert translation.model == huginn_translation({}).model and translation.vocab_size == 65_536
+    core = translation.model["core"]
+    assert core["layer"]["attention"] == {"kind": "mha", "num_heads": 55, "rope_theta": 50_000.0, "qk_bias": True}
+    assert core["loops"]["eval_loops"] == 32 and core["loops"]["mean"] == 33 and core["loops"]["gradient_window"] == 8
+    assert core["initial_state"]["std"] == pytest.approx(0.008703882797784892, rel=1e-12)
 
 
 def test_weights_without_the_tied_head_and_in_bfloat16_load():
@@ -125,13 +141,28 @@ def test_names_that_do_not_fit_are_refused_with_the_nearest():
     [
         ({"injection_type": "add"}, "injection_type='add'; only 'linear' can be imported"),
         ({"bias": True}, "bias=True; only False"),
-        ({"init_values": {"embed_scale": 3.0}}, "embed_scale=3.0; only 1 or sqrt"),
-        ({"rope_base": None}, "no 'rope_base'; nearest:"),
+        ({"init_values": {"embed_scale": 1.0}}, r"init_values.embed_scale=1.0; only 6.9282 .*sqrt\(n_embd\)"),
+        ({"init_values": {"embd_scale": 3.0}}, "init_values.embd_scale=3.0, a field .* nearest: embed_scale"),
+        ({"rope_base": None}, "rope_base=None; only finite numbers"),
+        ({"rope_bse": 10_000}, "rope_bse=10000, a field that the importer does not know; nearest: rope_base"),
+        ({"sampling_scheme": "fixed"}, "sampling_scheme='fixed'; only 'poisson-lognormal-filling'"),
+        ({"norm_class_name": "LayerNorm"}, "norm_class_name='LayerNorm'; only 'RMSNorm_llama'"),
+        ({"num_attention_heads": 2}, "n_heads=4; only 2 can be imported: num_attention_heads is another name"),
+        ({"num_key_value_heads": 2}, "num_key_value_heads=2; only 4"),
+        ({"tie_word_embeddings": False}, "tie_word_embeddings=False; only True"),
+        ({"test_time_noise": 0.1}, "test_time_noise=0.1; only 0"),
+        ({"quantization_config": {}}, "quantization_config={}, a field that"),
     ],
 )
 def test_a_config_that_cannot_be_rendered_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         huginn_translation({**CONFIG, **changes})
+
+
+@pytest.mark.parametrize("config", [None, 7, "config.json", dict])
+def test_what_has_no_fields_is_no_config(config):
+    with pytest.raises(ValueError, match="the Huginn config must be a mapping or an object with fields, not "):
+        huginn_translation(config)
 
 
 def test_the_table_names_all_of_theirs_and_of_ours():

@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
+from mythos_blocks.checkpoints.open_mythos_config import DEFAULTS, INERT
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, stack
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -27,54 +28,70 @@ _RECURRENT = {
     "lora.scale.weight": "core.depth_adapter.scale",
 }
 
+_LATENT = {
+    "kv_rank": "kv_lora_rank",
+    "q_rank": "q_lora_rank",
+    "nope_dim": "qk_nope_head_dim",
+    "rope_dim": "qk_rope_head_dim",
+    "value_dim": "v_head_dim",
+}
+
 
 def from_open_mythos(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
-    """OpenMythos as published, defects included, with these weights; it gets no dropout.
+    """OpenMythos as published, defects included, with these weights.
 
     Args:
         state_dict: Of its ``OpenMythos``.
-        config: Its ``MythosConfig``, or a mapping with the same fields.
+        config: Its ``MythosConfig``, or a mapping with the same fields; what is left out has the default of that class.
 
     Raises:
-        ValueError: A field cannot be rendered, a name is unknown or missing, or a shape does not fit.
+        ValueError: A field is unknown or cannot be rendered, a name is unknown or missing, or a shape does not fit.
     """
     return open_mythos_translation(config).build(state_dict)
 
 
 def open_mythos_translation(config: Any) -> Translation:
-    """The model that a ``MythosConfig`` declares, and what becomes of its tensors."""
-    read = Config(config, "OpenMythos")
-    kind = read.expect("attn_type", "mla", "gqa")
-    num_experts, num_shared = read.get("n_experts"), read.get("n_shared_experts")
-    depths = {"prelude": read.get("prelude_layers"), "coda": read.get("coda_layers")}
-    outer = {"attention": _attention(read, kind), "feedforward": "swiglu"}
+    """The model that a ``MythosConfig`` declares, and what becomes of its tensors.
+
+    Raises:
+        ValueError: A field is unknown or cannot be rendered.
+    """
+    read = Config(config, "OpenMythos", DEFAULTS, INERT)
+    read.expect("dropout", 0, why="the blocks have none there; set it to 0 for what evaluation computes")
+    kind, width = read.expect("attn_type", "mla", "gqa"), read.count("dim")
+    attention = _attention(read, kind, width)
+    num_experts, num_shared = read.count("n_experts"), read.count("n_shared_experts", at_least=0)
+    depths = {name: read.count(f"{name}_layers", at_least=0) for name in ("prelude", "coda")}
+    outer = {"attention": attention, "feedforward": "swiglu"}
     experts = {
         "kind": "moe",
         "num_experts": num_experts,
-        "num_active": read.get("n_experts_per_tok"),
+        "num_active": read.count("n_experts_per_tok"),
         "num_shared": num_shared,
-        "expert_hidden": read.get("expert_dim"),
+        "expert_hidden": read.count("expert_dim"),
         "bias_update_rate": 0.0,
     }
     core = {
-        "layer": {"attention": _attention(read, kind), "feedforward": experts},
-        "loops": {"kind": "fixed", "num_loops": read.get("max_loop_iters")},
+        "layer": {"attention": attention, "feedforward": experts},
+        "loops": {"kind": "fixed", "num_loops": read.count("max_loop_iters")},
         "injection": {"kind": "lti", "margin": 0.0},
-        "depth_signal": "sinusoidal",
-        "depth_adapter": {"kind": "depth_lora", "rank": read.get("lora_rank")},
+        "depth_signal": {"kind": "sinusoidal", "num_channels": width // 8} if width >= 8 else "none",
+        "depth_adapter": {"kind": "depth_lora", "rank": read.count("lora_rank")},
         "halting": {
             "kind": "act",
-            "threshold": read.get("act_threshold"),
+            "threshold": read.number("act_threshold"),
             "final_remainder": False,
             "ponder_weight": 0.0,
             "initial_bias": 0.0,
         },
     }
     model = {
-        "width": read.get("dim"),
+        "width": width,
         **{name: {"depth": depth, "layer": outer} for name, depth in depths.items()},
         "core": core,
     }
+    vocab_size = read.count("vocab_size")
+    read.finish()
     rules = [
         rename("embed.weight", "embedding.weight"),
         Rule(("head.weight",), ("head.weight",), note="one tensor with the embedding", optional=True),
@@ -90,21 +107,18 @@ def open_mythos_translation(config: Any) -> Translation:
         *_layer("recurrent.block", "core.layers.0", kind, experts=(num_experts, num_shared)),
         *(left_out(name, "rotations, which are computed") for name in ("freqs_cis", "freqs_cis_mla")),
     ]
-    return Translation(model, read.get("vocab_size"), tuple(rules))
+    return Translation(model, vocab_size, tuple(rules))
 
 
-def _attention(read: Config, kind: str) -> dict[str, Any]:
-    shared = {"kind": kind, "num_heads": read.get("n_heads"), "rope_theta": float(read.get("rope_theta"))}
-    if kind == "gqa":
-        return {**shared, "num_kv_heads": read.get("n_kv_heads")}
-    return {
-        **shared,
-        "kv_rank": read.get("kv_lora_rank"),
-        "q_rank": read.get("q_lora_rank"),
-        "nope_dim": read.get("qk_nope_head_dim"),
-        "rope_dim": read.get("qk_rope_head_dim"),
-        "value_dim": read.get("v_head_dim"),
-    }
+def _attention(read: Config, kind: str, width: int) -> dict[str, Any]:
+    heads = read.count("n_heads")
+    shared = {"kind": kind, "num_heads": heads, "rope_theta": read.number("rope_theta")}
+    if kind == "mla":
+        read.passed_over("n_kv_heads")
+        return {**shared, **{ours: read.count(theirs) for ours, theirs in _LATENT.items()}}
+    read.passed_over(*_LATENT.values())
+    # It drops what is left of the width where the heads do not divide it.
+    return {**shared, "num_kv_heads": read.count("n_kv_heads"), "head_dim": width // heads}
 
 
 def _layer(theirs: str, ours: str, kind: str, experts: tuple[int, int] | None = None) -> Iterator[Rule]:

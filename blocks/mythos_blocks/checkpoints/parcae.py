@@ -9,6 +9,8 @@ from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.huginn import qk_biases
+from mythos_blocks.checkpoints.parcae_config import DEFAULTS, INERT, ROPE_SETTINGS
+from mythos_blocks.checkpoints.parcae_training import initialization, loops
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, split
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -17,59 +19,85 @@ _INJECTIONS: dict[str, tuple[Any, dict[str, str]]] = {
     "linear": ("concat", {"adapter.weight": "adapter.weight"}),
     "add": ("add", {}),
 }
+_STATES = {
+    "like-init": "truncated_normal",
+    "normal": "normal",
+    "embed": {"kind": "normal", "std": None},
+    "unit": "unit",
+    "zero": "zeros",
+}
+_FEEDFORWARDS: dict[str, dict[str, dict[str, Any]]] = {
+    "BaseMLP": {
+        "ReLU2": {"kind": "relu2", "factor": 0.5},
+        "GELU": {"kind": "gelu", "bias": False},
+        "ReLU": {"kind": "gelu", "activation": "relu", "bias": False},
+    },
+    "GatedMLP": {"SiLU": {"kind": "swiglu"}},
+}
 
 
 def from_parcae(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
     """Parcae with these weights.
 
     Its code lays out gates and tables of value embeddings by two rules, which may disagree; a gate without a table,
-    or a table without a gate, has no effect there and is left out here (:meth:`Translation.table` names them).
+    or a table without a gate, has no effect there and is left out here (:meth:`Translation.table` names them). Where it
+    draws a loop count for each sequence, it does so in evaluation too, unless it is told one; ours runs the mean, as
+    its authors' evaluations do.
 
     Args:
         state_dict: Of ``Parcae``.
-        config: Its ``ParcaeConfig``, or a mapping with the same fields.
+        config: Its ``ParcaeConfig``, or a mapping with the same fields; what is left out has the default of that class.
 
     Raises:
-        ValueError: A field cannot be rendered, a name is unknown or missing, or a shape does not fit.
+        ValueError: A field is unknown or cannot be rendered, a name is unknown or missing, or a shape does not fit.
     """
     return parcae_translation(config).build(state_dict)
 
 
 def parcae_translation(config: Any) -> Translation:
-    """The model that a ``ParcaeConfig`` declares, and what becomes of its tensors."""
-    read = Config(config, "Parcae")
-    read.expect("block_class_name", "TransformerPreNormBlock")
-    read.expect("norm_class_name", "RMSNorm")
-    like_init = read.expect("state_init", "like-init", "zero") == "like-init"
-    initialization = _INITIALIZATIONS[read.expect("init_strategy", *_INITIALIZATIONS)]
-    read.expect("bias", False)
-    for name in ("clip_qkv", "logit_softcap"):
-        read.expect(name, None, default=None)
-    read.expect("mup_model_scaling_factor", 1)
-    width, vocab_size = read.get("n_embd", "hidden_size"), _vocab_size(read)
-    state_width = read.get("recurrent_embedding_dimension", default=width)
-    heads = read.get("num_attention_heads")
-    read.expect("num_key_value_heads", heads)
-    inner_heads = read.get("recurrent_num_attention_heads", default=heads)
-    hidden = read.get("intermediate_size", default=4 * width)
-    inner_hidden = read.get("recurrent_intermediation_embedding_dimension", default=hidden)
+    """The model that a ``ParcaeConfig`` declares, and what becomes of its tensors.
+
+    Raises:
+        ValueError: A field is unknown or cannot be rendered.
+    """
+    read = Config(config, "Parcae", DEFAULTS, INERT)
+    _refuse_the_rest(read)
+    width, vocab_size = read.count("n_embd"), _vocab_size(read)
+    state_width = read.count("recurrent_embedding_dimension")
+    heads = read.count("num_attention_heads")
+    inner_heads = _set(read, "recurrent_num_attention_heads", heads)
+    hidden = _set(read, "intermediate_size", 4 * width)
+    inner_hidden = read.count("recurrent_intermediation_embedding_dimension")
     plan = _Layers(read)
-    norm = {"kind": "rms", "eps": float(read.get("norm_eps"))}
-    outer = _layer_spec(read, heads, hidden, norm)
-    inner = _layer_spec(read, inner_heads, inner_hidden, norm)
-    injection, injected = _INJECTIONS[read.expect("injection_type", *_INJECTIONS)]
-    std = (2 / (5 * width)) ** 0.5
+    norm = _norm(read)
+    attention = _attention(read, width // heads, state_width // inner_heads)
+    feedforward = read.choose("nonlin_name", read.choose("mlp_class_name", _FEEDFORWARDS))
+    kv_heads = _set(read, "num_key_value_heads", heads)
+    if kv_heads != heads and attention["qk_bias"]:
+        raise read.refusal("num_key_value_heads", repr(heads), "qk_bias has as many heads for keys as for queries")
+    grouped = {"kind": "mha"} if kv_heads == heads else {"kind": "gqa", "num_kv_heads": kv_heads}
+    layer = {"kind": "pre_norm", "norm": norm}
+    outer = {
+        **layer,
+        "attention": {**attention, **grouped, "num_heads": heads},
+        "feedforward": {**feedforward, "hidden": hidden},
+    }
+    inner = {
+        **layer,
+        "attention": {**attention, "kind": "mha", "num_heads": inner_heads},
+        "feedforward": {**feedforward, "hidden": inner_hidden},
+    }
+    injection, injected = read.choose("injection_type", _INJECTIONS)
+    prelude_norm, tied = read.flag("prelude_norm"), read.flag("tie_embeddings")
     core = {
         **plan.declared("core_block", inner, vocab_size),
-        "loops": _loops(read),
-        "loops_per": _LOOPS_PER[read.expect("recurrent_iteration_method", *_LOOPS_PER, default="per-batch")],
+        **loops(read),
         "state_width": state_width,
-        "input_norm": norm if read.get("prelude_norm", default=False) else "none",
+        "input_norm": norm if prelude_norm else "none",
         "injection": injection,
-        "initial_state": {"kind": "truncated_normal", "std": std} if like_init else "zeros",
+        "initial_state": read.choose("state_init", _STATES),
         "interface": "projection",
     }
-    tied = read.get("tie_embeddings", "tie_word_embeddings", default=False)
     model = {
         "width": width,
         "prelude": plan.declared("prelude", outer, vocab_size),
@@ -77,8 +105,9 @@ def parcae_translation(config: Any) -> Translation:
         "coda": plan.declared("coda", outer, vocab_size),
         "norm": norm,
         "tie_embeddings": tied,
-        "initialization": initialization,
+        "initialization": initialization(read),
     }
+    read.finish()
     rules = [
         rename("transformer.wte.weight", "embedding.weight"),
         Rule(
@@ -89,33 +118,59 @@ def parcae_translation(config: Any) -> Translation:
         ),
         *(rename(f"transformer.adapter.{a}", f"core.injection.{b}") for a, b in injected.items()),
         rename("transformer.C.weight", "core.interface.projection.weight"),
-        rename("transformer.ln_f.weight", "norm.weight"),
-        *([rename("transformer.ln_prelude.weight", "core.input_norm.weight")] if core["input_norm"] != "none" else []),
-        *plan.rules(read, hidden, inner_hidden),
+        *_norm_rules(norm, "transformer.ln_f", "norm"),
+        *(_norm_rules(norm, "transformer.ln_prelude", "core.input_norm") if prelude_norm else ()),
+        *plan.rules(outer, inner),
         left_out("freqs_cis", "rotations, which are computed"),
     ]
     return Translation(model, vocab_size, tuple(rules))
 
 
-_INITIALIZATIONS = {"scaled-zero": "scaled_zero", "scaled": "depth_scaled"}
-_LOOPS_PER = {"per-batch": "batch", "per-sequence": "sequence", "per-token": "token"}
+def _refuse_the_rest(read: Config) -> None:
+    """Fields of which one value alone can be rendered."""
+    for name in ("model_class_name", "_class_name", "architecture_class_name", "block_class_name"):
+        read.expect(name, DEFAULTS[name])
+    read.expect("_is_recurrent_block_config", False, why="it is the configuration of the looped layers alone")
+    read.expect("bias", False, why="the blocks' matrices have no biases")
+    read.expect("clip_qkv", None, why="the blocks do not cut queries, keys and values")
+    read.expect("logit_softcap", None, why="the blocks do not bend logits")
+    read.expect("mup_model_scaling_factor", 1, why="the blocks do not scale logits")
+    read.expect("randomize_positions_from", None, why="training draws positions at random")
+    read.expect("use_fused_head", "pytorch", "cce", why="the others give no logits, or keep a transposed head")
+
+
+def _set(read: Config, name: str, otherwise: int) -> int:
+    """A count, or what stands for it where it is not set."""
+    return otherwise if read.get(name) is None else read.count(name)
 
 
 def _vocab_size(read: Config) -> int:
-    multiple = read.get("padding_multiple", default=1)
-    padded = -(-int(read.get("vocab_size")) // multiple) * multiple
-    return int(read.get("padded_vocab_size", default=padded))
+    multiple = read.count("padding_multiple")
+    return _set(read, "padded_vocab_size", -(-read.count("vocab_size") // multiple) * multiple)
 
 
-def _gated(read: Config) -> bool:
-    return bool(read.expect("mlp_class_name", "BaseMLP", "GatedMLP") == "GatedMLP")
+def _norm(read: Config) -> dict[str, Any]:
+    kind = read.choose("norm_class_name", {"RMSNorm": "rms", "LayerNorm": "layer"})
+    return {"kind": "rms" if read.flag("simple_ops") else kind, "eps": read.number("norm_eps")}
 
 
-def _loops(read: Config) -> dict[str, Any]:
+def _norm_rules(norm: dict[str, Any], theirs: str, ours: str) -> Iterator[Rule]:
+    for part in ("weight", "bias") if norm["kind"] == "layer" else ("weight",):
+        yield rename(f"{theirs}.{part}", f"{ours}.{part}")
+
+
+def _attention(read: Config, head_dim: int, inner_head_dim: int) -> dict[str, Any]:
+    rope = read.within("rope_settings", ROPE_SETTINGS, {})
+    rope.expect("rope_condense_ratio", 1, why="the blocks rotate by whole positions")
+    theta, rotates = rope.number("rope_base"), rope.flag("use_rope")
+    rope.finish()
+    if rotates and head_dim != inner_head_dim:
+        why = f"one table of rotations serves heads of {head_dim} channels and, in the loop, of {inner_head_dim}"
+        raise read.refusal("recurrent_embedding_dimension", "widths that give all heads one size", why)
     return {
-        "kind": "poisson",
-        "mean": float(read.get("mean_recurrence")),
-        "gradient_window": read.get("mean_backprop_depth"),
+        "rope_theta": theta if rotates else None,
+        "qk_norm": "after_rope" if read.flag("qk_norm") else "none",
+        "qk_bias": read.flag("qk_bias"),
     }
 
 
@@ -124,13 +179,15 @@ class _Layers:
 
     def __init__(self, read: Config) -> None:
         names = {"prelude": "prelude", "core_block": "recurrent_block", "coda": "coda"}
-        self.depths = {place: int(read.get(f"n_layers_in_{name}")) for place, name in names.items()}
+        self.depths = {
+            place: read.count(f"n_layers_in_{name}", at_least=place == "core_block") for place, name in names.items()
+        }
         first, core, _ = self.depths.values()
         # Two counts of layers, and two ways to number the coda's, from which the code tells every second one.
         self.num_layers = sum(self.depths.values())
-        self.num_gradient_layers = core * int(read.get("mean_backprop_depth"))
+        self.num_gradient_layers = core * read.count("mean_backprop_depth")
         self.begins = {"prelude": 0, "core_block": first, "coda": first + core}
-        self.unrolled = {**self.begins, "coda": first + core * int(read.get("mean_recurrence"))}
+        self.unrolled = {**self.begins, "coda": first + core * read.count("mean_recurrence")}
 
     def table(self, place: str, i: int) -> bool:
         return (self.begins[place] + i) % 2 == (self.num_layers - 1) % 2
@@ -148,14 +205,13 @@ class _Layers:
         first, second = (embedding if self.both(place, i) else layer for i in (0, 1))
         return {"depth": depth, "layer": first, **({"alternate": second} if second is not first and depth > 1 else {})}
 
-    def rules(self, read: Config, hidden: int, inner_hidden: int) -> Iterator[Rule]:
+    def rules(self, outer: dict[str, Any], inner: dict[str, Any]) -> Iterator[Rule]:
         for place, depth in self.depths.items():
-            ours = "core" if place == "core_block" else place
+            ours, layer = ("core", inner) if place == "core_block" else (place, outer)
             for i in range(depth):
-                sizes = [inner_hidden if ours == "core" else hidden] * 2
                 table = f"value_embeds.{self.begins[place] + i}.weight"
-                yield from self._layer(read, f"transformer.{place}.{i}", f"{ours}.layers.{i}", sizes)
                 gate = f"transformer.{place}.{i}.attn.ve_gate.weight"
+                yield from _layer_rules(layer, f"transformer.{place}.{i}", f"{ours}.layers.{i}")
                 if self.both(place, i):
                     yield rename(table, f"{ours}.layers.{i}.attention.value_embedding.table.weight")
                     yield rename(gate, f"{ours}.layers.{i}.attention.value_embedding.gate.weight")
@@ -164,37 +220,18 @@ class _Layers:
                 elif self.gate(place, i):
                     yield left_out(gate, "a gate without a table, which has no effect", optional=False)
 
-    def _layer(self, read: Config, theirs: str, ours: str, sizes: list[int]) -> Iterator[Rule]:
-        yield rename(f"{theirs}.norm_1.weight", f"{ours}.attention_norm.weight")
-        yield rename(f"{theirs}.norm_2.weight", f"{ours}.feedforward_norm.weight")
-        for name, our_name in {"c_q": "q", "c_k": "k", "c_v": "v", "c_proj": "out"}.items():
-            yield rename(f"{theirs}.attn.{name}.weight", f"{ours}.attention.{our_name}.weight")
-        if read.get("qk_bias", default=False):
-            yield qk_biases(f"{theirs}.attn.qk_bias", f"{ours}.attention")
-        if _gated(read):
-            yield split(f"{theirs}.mlp.fc.weight", [f"{ours}.feedforward.{n}.weight" for n in ("gate", "up")], sizes)
-        else:
-            yield rename(f"{theirs}.mlp.fc.weight", f"{ours}.feedforward.up.weight")
-        yield rename(f"{theirs}.mlp.proj.weight", f"{ours}.feedforward.down.weight")
 
-
-def _layer_spec(read: Config, heads: int, hidden: int, norm: dict[str, Any]) -> dict[str, Any]:
-    rope = Config(read.get("rope_settings", default={}), "Parcae")
-    rope.expect("rope_condense_ratio", 1)
-    theta = rope.get("rope_base", default=None) or read.get("rope_theta", default=50_000)
-    gated = _gated(read)
-    read.expect("nonlin_name", "SiLU" if gated else "ReLU2")
-    return {
-        "kind": "pre_norm",
-        "attention": {
-            "kind": "mha",
-            "num_heads": heads,
-            "rope_theta": float(theta) if rope.get("use_rope", default=True) else None,
-            "qk_norm": "after_rope" if read.get("qk_norm", default=False) else "none",
-            "qk_bias": read.get("qk_bias", default=False),
-        },
-        "feedforward": {"kind": "swiglu", "hidden": hidden}
-        if gated
-        else {"kind": "relu2", "hidden": hidden, "factor": 0.5},
-        "norm": norm,
-    }
+def _layer_rules(layer: dict[str, Any], theirs: str, ours: str) -> Iterator[Rule]:
+    yield from _norm_rules(layer["norm"], f"{theirs}.norm_1", f"{ours}.attention_norm")
+    yield from _norm_rules(layer["norm"], f"{theirs}.norm_2", f"{ours}.feedforward_norm")
+    for name, our_name in {"c_q": "q", "c_k": "k", "c_v": "v", "c_proj": "out"}.items():
+        yield rename(f"{theirs}.attn.{name}.weight", f"{ours}.attention.{our_name}.weight")
+    if layer["attention"]["qk_bias"]:
+        yield qk_biases(f"{theirs}.attn.qk_bias", f"{ours}.attention")
+    feedforward = layer["feedforward"]
+    if feedforward["kind"] == "swiglu":
+        sizes = [feedforward["hidden"]] * 2
+        yield split(f"{theirs}.mlp.fc.weight", [f"{ours}.feedforward.{n}.weight" for n in ("gate", "up")], sizes)
+    else:
+        yield rename(f"{theirs}.mlp.fc.weight", f"{ours}.feedforward.up.weight")
+    yield rename(f"{theirs}.mlp.proj.weight", f"{ours}.feedforward.down.weight")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from mythos_blocks.checkpoints.weights import assign, empty_model, nearest
@@ -102,11 +103,14 @@ class Translation:
         """Our model with copies of their weights, in evaluation mode.
 
         Raises:
-            ValueError: A name is unknown or missing, or a shape does not fit.
+            ValueError: The blocks refuse the declaration, a name is unknown or missing, or a shape does not fit.
         """
         tensors = {name: x.detach().clone().contiguous() for name, x in self.apply(state_dict).items()}
         source = {ours: rule.theirs[0] for rule in self.rules for ours in rule.ours}
-        model = empty_model(Slot("model").resolve(self.model), self.vocab_size)
+        try:
+            model = empty_model(Slot("model").resolve(self.model), self.vocab_size)
+        except ValueError as error:
+            raise ValueError(f"the blocks refuse what the config declares: {_in_one_line(error)}") from error
         shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
         for name, tensor in tensors.items():
             if name in shapes and tensor.shape != shapes[name]:
@@ -123,3 +127,11 @@ class Translation:
             theirs = f"`{rule.theirs[0]}`" + (f" ... ({len(rule.theirs)})" if len(rule.theirs) > 1 else "")
             rows.append(f"| {theirs} | {', '.join(f'`{name}`' for name in rule.ours) or '-'} | {rule.note} |")
         return "\n".join(rows) + "\n"
+
+
+def _in_one_line(error: ValueError) -> str:
+    """What is wrong first, and where."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}"

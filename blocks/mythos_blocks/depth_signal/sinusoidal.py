@@ -17,12 +17,12 @@ class Sinusoidal(DepthSignal):
     """Sines, then cosines, of the loop index on the first channels, as in OpenMythos; defined for every index.
 
     Args:
-        num_channels: Channels that carry the signal; even, at most the width. ``null`` takes ``width // 8``
-            rounded down to even, but at least 2.
+        num_channels: Channels that carry the signal; at most the width. An odd number leaves out the last cosine.
+            ``null`` takes ``width // 8`` rounded down to even, but at least 2.
         theta: Base of the geometric series of wavelengths.
 
     Raises:
-        ValueError: ``num_channels`` is odd or exceeds the width.
+        ValueError: ``num_channels`` exceeds the width.
     """
 
     exact_buffers: tuple[str, ...] = ("frequencies",)
@@ -33,14 +33,14 @@ class Sinusoidal(DepthSignal):
     ) -> None:
         super().__init__()
         channels = num_channels or max(2, width // 8 // 2 * 2)
-        if channels % 2 or channels > width:
-            raise ValueError(f"num_channels={channels} must be even and at most width={width}")
-        self.width = width
+        if channels > width:
+            raise ValueError(f"num_channels={channels} must be at most width={width}")
+        self.width, self.channels = width, channels
         exponents = torch.arange(0, channels, 2, dtype=exact_dtype()) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
 
     def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
         check_index(t)
         angles = t * self.frequencies
-        signal = torch.cat((angles.sin(), angles.cos()))
-        return torch.nn.functional.pad(signal, (0, self.width - signal.numel()))
+        signal = torch.cat((angles.sin(), angles.cos()))[: self.channels]
+        return torch.nn.functional.pad(signal, (0, self.width - self.channels))

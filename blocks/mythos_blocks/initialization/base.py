@@ -56,6 +56,23 @@ def is_output(name: str, model: nn.Module) -> bool:
     return path[start:] == ["mix"] if mixed else path[-1] in _OUTPUTS
 
 
+def draw_value_embedding(name: str, weight: Tensor, generator: torch.Generator) -> bool:
+    """Fill a matrix of a value embedding as Parcae does: a standard normal table, and a gate that is uniform within
+    ``1 / sqrt(fan_in)``.
+
+    Returns:
+        Whether it is one.
+    """
+    if name.endswith("value_embedding.table.weight"):
+        nn.init.normal_(weight, generator=generator)
+    elif name.endswith("value_embedding.gate.weight"):
+        bound = weight.shape[-1] ** -0.5
+        nn.init.uniform_(weight, -bound, bound, generator=generator)
+    else:
+        return False
+    return True
+
+
 def base_std(name: str, model: nn.Module) -> float:
     """``sqrt(2 / (5 d))``, as in Huginn and Parcae; d is the state's width in the looped layers, else the model's."""
     embedding, core = (model.get_submodule(part) for part in ("embedding", "core"))

@@ -7,14 +7,16 @@ from torch import Tensor, nn
 
 from mythos_blocks.core.hierarchical import HierarchicalLoop
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, is_output
+from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output
 
 
 @component("initialization", "depth_scaled")
 class DepthScaledWeights(Initialization):
     """``sd = sqrt(2 / (5 d))``, and that over ``sqrt(2 L)`` for what writes to the residual stream (Takase et al.,
     arXiv 2312.16903), as in Huginn. d is the width and L the model's effective depth: prelude, coda, and the core as
-    often as the sampler's mean. Weights are cut at three standard deviations.
+    often as evaluation runs it. Weights are cut at three standard deviations, except for value embeddings and their
+    gates, which are those of ``scaled_zero``. That is the code that trained Huginn; its Hugging Face file shrinks the
+    ``up`` of the gated feed-forward as well.
 
     Args:
         orthogonal: Draw matrices with orthonormal rows or columns instead, of the same size, an option of Huginn's
@@ -25,6 +27,8 @@ class DepthScaledWeights(Initialization):
         self.orthogonal = orthogonal
 
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
+        if draw_value_embedding(name, weight, generator):
+            return
         std = base_std(name, model)
         if is_output(name, model):
             std /= (2 * effective_depth(model)) ** 0.5
@@ -32,7 +36,7 @@ class DepthScaledWeights(Initialization):
 
 
 def effective_depth(model: nn.Module) -> float:
-    """Layers that a token passes: those of prelude and coda once, the core's as often as the sampler's mean."""
+    """Layers that a token passes: those of prelude and coda once, the core's as often as evaluation runs it."""
     outer = len(model.prelude.layers) + len(model.coda.layers)  # type: ignore[union-attr, arg-type]
     core = model.get_submodule("core")
     looped = len(core.layers)  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, is_output
+from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output
 
 
 @component("initialization", "scaled_zero")
@@ -28,11 +28,6 @@ class ScaledZeroWeights(Initialization):
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
         if is_output(name, model):
             nn.init.zeros_(weight)
-        elif name.endswith("value_embedding.table.weight"):
-            nn.init.normal_(weight, generator=generator)
-        elif name.endswith("value_embedding.gate.weight"):
-            bound = weight.shape[-1] ** -0.5
-            nn.init.uniform_(weight, -bound, bound, generator=generator)
-        else:
+        elif not draw_value_embedding(name, weight, generator):
             orthogonal = self.orthogonal and ".injection." not in name
             draw_cut(weight, base_std(name, model), generator, orthogonal=orthogonal)

@@ -78,7 +78,7 @@ class LoopSampler(Component):
 
     @property
     def eval_loops(self) -> int:
-        """The loop count that evaluation uses when none is asked for: the mean, rounded."""
+        """The loop count that evaluation uses when none is asked for: the mean, rounded, where none is declared."""
         return round(self.mean)
 
     @property

@@ -52,6 +52,10 @@ class Curriculum(LoopSampler):
         self.start, self.share, self.shape, self.on = start, share, shape, on
         self.gradient_window: GradientWindow = self.base.gradient_window
 
+    @property
+    def eval_loops(self) -> int:
+        return self.base.eval_loops
+
     def ramp(self, progress: float) -> float:
         """Share of the way at a progress of training."""
         p = min(1.0, progress / self.share)

@@ -20,7 +20,8 @@ class PoissonLognormal(SolvedSampler):
     """``1 + Poisson(rate)`` with a log-normal rate, as in Huginn (arXiv 2502.05171, section 3.3).
 
     The published sampler aims its rate at the mean and then adds one, so it runs one loop more than asked
-    for. Here ``mean`` is the mean of the loop counts drawn; the published 32 is a mean of 33.
+    for. Here ``mean`` is the mean of the loop counts drawn; the published 32 is a mean of 33, and 32 in
+    evaluation.
 
     Args:
         sigma: Standard deviation of the logarithm of the rate.

@@ -26,6 +26,7 @@ class SolvedSampler(LoopSampler):
     Args:
         mean: Mean of the loop counts drawn, exactly, with the tail cut at ``maximum``.
         maximum: The largest loop count. ``null`` takes four times the mean, at least 8.
+        eval_loops: The loop count that evaluation runs. ``null`` takes the mean, rounded.
         gradient_window: Gradient flows through the last so many iterations; ``null`` for all, ``half_mean`` for half
             the mean.
 
@@ -39,18 +40,23 @@ class SolvedSampler(LoopSampler):
         *,
         mean: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 8.0,
         maximum: Count | None = None,
+        eval_loops: Count | None = None,
         gradient_window: GradientWindow = None,
     ) -> None:
         limit = maximum if maximum is not None else max(8, math.ceil(4 * mean))
         if limit < mean or (limit == mean and mean > 1):
             raise ValueError(f"maximum={limit} must exceed mean={mean:g}")
-        self.gradient_window = gradient_window
+        self.gradient_window, self._eval_loops = gradient_window, eval_loops
         self._pmf = _solved(type(self).family, self.kind, mean, limit, tuple(own.items()))
 
     @staticmethod
     def family(argument: float, limit: int, **own: Any) -> Tensor:
         """Probabilities ``(limit + 1,)`` of loop counts from 0 up, whose mean grows with the argument, a logarithm."""
         raise NotImplementedError
+
+    @property
+    def eval_loops(self) -> int:
+        return self._eval_loops or super().eval_loops
 
     def pmf(self) -> Tensor:
         return self._pmf

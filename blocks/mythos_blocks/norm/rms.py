@@ -20,7 +20,7 @@ class RMSNorm(Norm):
 
     Args:
         eps: Added to the mean square before the root.
-        gain: Learn a gain for each channel; Parcae's blocks have none.
+        gain: Learn a gain for each channel.
     """
 
     weight: nn.Parameter | None
