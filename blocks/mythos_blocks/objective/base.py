@@ -65,6 +65,23 @@ def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor)
     return torch.stack([token_loss(scored_logits(model.read(h, out.frame), targets), wanted) for h in out.states])
 
 
+def iterations_run(out: ModelOutput, targets: Tensor) -> Tensor:
+    """Which iterations each scored token has run: ``(num_loops, scored)`` booleans.
+
+    Positions may run fewer than others; those after their last are no iterations of theirs.
+    """
+    iterations = torch.arange(out.num_loops, device=targets.device)[:, None]
+    return iterations < scored(out.executed, targets)
+
+
+def mean_over_own(x: Tensor, run: Tensor) -> Tensor:
+    """The mean over scored tokens of each one's mean over the iterations that it has run.
+
+    Shapes: ``(num_loops, scored), (num_loops, scored) -> ()``.
+    """
+    return ((x * run).sum(0) / run.sum(0).clamp_min(1)).mean()
+
+
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Cross-entropy of each token, in float32 or wider: ``(scored, vocab_size), (scored,) -> (scored,)``."""
     return F.cross_entropy(at_least_float32(logits), targets, reduction="none")

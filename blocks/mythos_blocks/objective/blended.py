@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.objective.base import Objective, cross_entropies
+from mythos_blocks.objective.base import Objective, cross_entropies, iterations_run, mean_over_own
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -28,5 +28,6 @@ class Blended(Objective):
         self.alpha = alpha
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        steps = cross_entropies(model, out, targets).mean(1)
-        return (1 - self.alpha) * steps[-1] + self.alpha * steps.mean()
+        steps = cross_entropies(model, out, targets)
+        every = mean_over_own(steps, iterations_run(out, targets))
+        return (1 - self.alpha) * steps[-1].mean() + self.alpha * every

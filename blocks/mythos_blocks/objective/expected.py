@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability
-from mythos_blocks.objective.base import Objective, cross_entropies, scored
+from mythos_blocks.objective.base import Objective, cross_entropies, iterations_run, scored
 from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ class Expected(Objective):
         expected = (q * steps).sum(0).mean()
         if self.beta == 0:
             return expected
-        log_prior = self._log_prior(len(steps)).to(q)[:, None]
+        log_prior = self._log_prior(iterations_run(out, targets), q)
         # A saturated gate gives weights of exactly zero, whose logarithm has no gradient.
         divergence = (q * (q.clamp_min(1e-12).log() - log_prior)).sum(0).mean()
         return expected + self.beta * divergence
 
-    def _log_prior(self, num_loops: int) -> Tensor:
-        if self.rate is None:
-            return torch.full((num_loops,), 1 / num_loops).log()
-        prior = self.rate * (1 - self.rate) ** torch.arange(num_loops)
-        return (prior / prior.sum()).log()
+    def _log_prior(self, run: Tensor, q: Tensor) -> Tensor:
+        """The prior's logarithm, cut at the iterations that each token has run: ``(num_loops, scored)``."""
+        t = torch.arange(len(run), device=q.device, dtype=q.dtype)[:, None]
+        prior = run.to(q.dtype) if self.rate is None else self.rate * (1 - self.rate) ** t * run
+        return (prior / prior.sum(0)).clamp_min(1e-30).log()

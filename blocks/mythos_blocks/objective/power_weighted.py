@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
-from mythos_blocks.objective.base import Objective, cross_entropies
+from mythos_blocks.objective.base import Objective, cross_entropies, iterations_run
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -29,6 +29,7 @@ class PowerWeighted(Objective):
         self.power = power
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        steps = cross_entropies(model, out, targets).mean(1)
-        weights = torch.arange(1, len(steps) + 1, device=steps.device, dtype=steps.dtype) ** self.power
-        return (weights / weights.sum() * steps).sum()
+        steps = cross_entropies(model, out, targets)
+        weights = torch.arange(1, len(steps) + 1, device=steps.device, dtype=steps.dtype)[:, None] ** self.power
+        weights = weights * iterations_run(out, targets)
+        return (weights / weights.sum(0) * steps).sum(0).mean()

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
-from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies
+from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies, iterations_run, mean_over_own
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -42,22 +42,23 @@ class SupervisedHalting(Objective):
             )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        total = cross_entropies(model, out, targets).mean()
-        values = out.halting.scores
-        wanted = targets != IGNORE
+        total = mean_over_own(cross_entropies(model, out, targets), iterations_run(out, targets))
+        values, wanted, num_run = out.halting.scores, targets != IGNORE, out.executed
         whole = model.core.halting.read == "first"
         everywhere = replace(out.frame, logits_at=None)
         for t, (h, value) in enumerate(zip(out.states, values, strict=True)):
+            share = self.weight * (wanted & (t < num_run)).to(total.dtype) / num_run / wanted.sum()
             right = model.read(h, everywhere).argmax(-1) == targets
             label = (right | ~wanted).all(1, keepdim=True).expand_as(right) if whole else right
-            total = total + self.weight / len(values) * _entropy(value[..., 0], label.to(value.dtype), wanted)
+            total = total + (share * _entropy(value[..., 0], label.to(value.dtype))).sum()
             if value.shape[-1] == 2:
                 after = values[min(t + 1, len(values) - 1)].detach()
-                better = torch.sigmoid(after[..., 0] if t + 2 >= len(values) else after.amax(-1))
-                total = total + self.weight / len(values) * _entropy(value[..., 1], better, wanted)
+                # After a position's last iteration there is nothing to go on to but to halt.
+                last = t + 2 >= num_run
+                better = torch.sigmoid(torch.where(last, after[..., 0], after.amax(-1)))
+                total = total + (share * _entropy(value[..., 1], better)).sum()
         return total
 
 
-def _entropy(value: Tensor, label: Tensor, wanted: Tensor) -> Tensor:
-    entropy = F.binary_cross_entropy_with_logits(value, label, reduction="none")
-    return (entropy * wanted).sum() / wanted.sum()
+def _entropy(value: Tensor, label: Tensor) -> Tensor:
+    return F.binary_cross_entropy_with_logits(value, label, reduction="none")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Positive
-from mythos_blocks.objective.base import cross_entropies, scored
+from mythos_blocks.objective.base import cross_entropies, iterations_run, mean_over_own, scored
 from mythos_blocks.penalty.base import Penalty
 from mythos_blocks.tensors.precision import at_least_float32
 
@@ -53,5 +53,6 @@ class GateImprovement(Penalty):
         left = 1 - F.pad(q.cumsum(0), (0, 0, 1, 0))[:-1]
         going_on = (1 - q / left.clamp_min(1e-6))[:-1].clamp(1e-6, 1 - 1e-6)
         # By hand: under autocast, CUDA refuses torch's binary cross-entropy of probabilities.
-        entropy = -(wanted * going_on.log() + (1 - wanted) * torch.log1p(-going_on)).mean()
+        entropies = -(wanted * going_on.log() + (1 - wanted) * torch.log1p(-going_on))
+        entropy = mean_over_own(entropies, iterations_run(out, targets)[1:])
         return self.weight * entropy, entropy
