@@ -17,7 +17,7 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     if last == 1:
         return []
     stay = NoExit(model.core.state_width)
-    logits = [model(assembly.batch.tokens, assembly.mask(), n, exit=stay).logits for n in range(1, last + 1)]
+    logits = [assembly.real(assembly.forward(n, exit=stay).logits) for n in range(1, last + 1)]
     effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
     if effective == last:
         return []

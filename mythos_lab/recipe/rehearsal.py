@@ -19,7 +19,7 @@ from mythos_lab.recipe.dry_run import DryRun, Numberless
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.flops import FlopCount
 from mythos_lab.recipe.losses import Losses
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.memory import LiveBytes
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
@@ -155,10 +155,10 @@ class Rehearsal:
         with torch.autocast("cpu", torch.bfloat16, enabled=training.precision == "bfloat16"):
             out = self.model(
                 batch.tokens,
-                mask_for(self.recipe, batch.allowed),
-                iterations,
+                iterations=iterations,
                 record=self._losses.every_step,
                 logits_at=batch.targets != IGNORE,
+                **surroundings(self.recipe, batch),
             )
             total, _ = self._losses(self.model, out, batch.targets)
         optimizer.zero_grad()
@@ -171,9 +171,8 @@ class Rehearsal:
         batch = self.batch
         with self._running(), torch.no_grad(), FlopCount() as counter, _Calls(self.model.core) as calls:
             self.model.eval()
-            out = self.model(
-                batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, logits_at=batch.targets != IGNORE
-            )
+            scored = batch.targets != IGNORE
+            out = self.model(batch.tokens, iterations=num_loops, logits_at=scored, **surroundings(self.recipe, batch))
             live = LiveBytes()
             # The weights and scores of each iteration are a record: the next one does not read them.
             halting = replace(out.state.halting, weights=[], scores=[])

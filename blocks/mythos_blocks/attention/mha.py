@@ -22,7 +22,8 @@ class MultiHeadAttention(GroupedQueryAttention):
         rope_pairing: Channels that are rotated together: neighbours (``interleaved``) or the two ``halves`` of a head.
         qk_norm: Scale queries and keys to unit root mean square, without a gain, before or after the rotation.
         qk_bias: Learn a bias on queries and keys, as in Huginn.
-        value_embeddings: Tokens in the vocabulary, to add gated embeddings of tokens to the values, as in Parcae.
+        value_embeddings: Add gated embeddings of tokens to the values, as in Parcae: ``true`` for all of the model's
+            vocabulary, or the number of tokens.
     """
 
     def __init__(
@@ -36,7 +37,7 @@ class MultiHeadAttention(GroupedQueryAttention):
         rope_pairing: Literal["interleaved", "halves"] = "interleaved",
         qk_norm: Literal["none", "before_rope", "after_rope"] = "none",
         qk_bias: bool = False,
-        value_embeddings: Count | None = None,
+        value_embeddings: Count | Literal[True, False] | None = None,
     ) -> None:
         super().__init__(
             width,

@@ -39,18 +39,24 @@ class Distillation(Penalty):
     def check(self, model: LoopedTransformer) -> None:
         if not self.teacher.is_file():
             raise ValueError(f"penalty 'distillation': teacher {str(self.teacher)!r} is not a file")
-        teacher = self._load(torch.device("cpu"))
+        try:
+            teacher = self._load(torch.device("cpu"))
+        except ValueError as error:
+            raise ValueError(f"penalty 'distillation': teacher {str(self.teacher)!r}: {error}") from None
         if teacher.embedding.num_embeddings != model.embedding.num_embeddings:
             raise ValueError(
                 f"penalty 'distillation': the teacher has {teacher.embedding.num_embeddings} tokens and the model "
                 f"{model.embedding.num_embeddings}"
             )
 
+    def models(self) -> list[LoopedTransformer]:
+        return [self._load(torch.device("cpu"))]
+
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         tokens = out.frame.tokens
         assert tokens is not None
         with torch.no_grad():
-            wanted = self._load(tokens.device)(tokens, out.frame.mask).logits
+            wanted = self._load(tokens.device)(tokens, out.frame.mask, real=out.frame.real).logits
         student = F.log_softmax(scored_logits(out.logits, targets).float() / self.temperature, dim=-1)
         teacher = F.log_softmax(scored(wanted, targets).float() / self.temperature, dim=-1)
         divergence = F.kl_div(student, teacher, log_target=True, reduction="batchmean")
