@@ -181,3 +181,25 @@ def test_distillation_is_the_divergence_from_the_teacher(tmp_path):
     term.backward()
     with pytest.raises(ValueError, match="is not a file"):
         mb.Distillation(teacher="nowhere.safetensors").check(built)
+
+
+@pytest.mark.parametrize(
+    "cycles, gradient, refused",
+    [(2, "last_cycle", True), (2, "full", False), (1, "last_cycle", False), (1, "last_update", True)],
+)
+def test_what_differentiates_whole_iterations_refuses_a_core_that_cuts_them(cycles, gradient, refused):
+    core = {"kind": "hierarchical", "num_high_cycles": cycles, "cycle_gradient": gradient}
+    penalty = mb.Slot("penalty").resolve("jacobian_radius").build()
+    made = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core)
+    if refused:
+        with pytest.raises(ValueError, match=f"core.cycle_gradient='{gradient}'"):
+            penalty.check(made)
+        with pytest.raises(ValueError, match=f"cycle_gradient='{gradient}'"):
+            mb.LoopedTransformer(VOCAB, width=WIDTH, core={**core, "gradient": "implicit"})
+        return
+    penalty.check(made)
+    out = made.train()(tokens())
+    penalty.loss(made, out, tokens())[0].backward()
+    mb.LoopedTransformer(VOCAB, width=WIDTH, core={**core, "gradient": "implicit"}).train()(
+        tokens()
+    ).logits.sum().backward()

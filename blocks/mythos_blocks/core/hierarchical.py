@@ -104,6 +104,13 @@ class HierarchicalLoop(Loop):
             self.layers if shared else nn.ModuleList(build(layer, width, self.loops.max_loops) for _ in range(depth))
         )
         self.initial_low_state = build(initial_low_state, width, width)
+        whole = num_high_cycles == 1 if cycle_gradient == "last_cycle" else cycle_gradient == "full"
+        self.cuts_gradient = not whole
+        if self.gradient.needs_last_state and self.cuts_gradient:
+            raise ValueError(
+                f"gradient {self.gradient.kind!r} differentiates whole iterations, of which cycle_gradient="
+                f"{cycle_gradient!r} leaves out a part; use 'full'"
+            )
 
     def start(
         self,

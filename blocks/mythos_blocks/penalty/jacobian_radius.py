@@ -35,6 +35,13 @@ class JacobianRadius(Penalty):
     def __init__(self, *, weight: Positive = 0.1, limit: Positive = 1.0, num_iterations: Count = 3) -> None:
         self.weight, self.limit, self.num_iterations = weight, limit, num_iterations
 
+    def check(self, model: LoopedTransformer) -> None:
+        if model.core.cuts_gradient:
+            raise ValueError(
+                "penalty 'jacobian_radius' differentiates whole iterations, of which core.cycle_gradient="
+                f"{model.core.cycle_gradient!r} leaves out a part; use 'full'"
+            )
+
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         h = out.state.h.detach()
         radius = jacobian_growth(model, out, h, self.num_iterations)
