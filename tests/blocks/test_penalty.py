@@ -6,7 +6,7 @@ import torch
 import mythos_blocks as mb
 from mythos_blocks.objective import IGNORE
 from mythos_blocks.penalty.jacobian_radius import jacobian_growth
-from tests.blocks.parts import model, randomise, tokens
+from tests.blocks.parts import VOCAB, WIDTH, model, randomise, tokens
 
 LAYER = {"attention": {"kind": "gqa", "num_heads": 2}}
 

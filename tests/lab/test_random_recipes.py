@@ -15,7 +15,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_random_recipe_runs_or_is_refused_in_one_line(folder):
-    outcomes = [tried(Draw(seed, folder).recipe()) for seed in range(NUM)]
+    outcomes = [tried(Draw(seed, folder).recipe(), costs=seed % 16 == 0) for seed in range(NUM)]
     assert outcomes.count("ran") >= NUM // 4, outcomes
 
 
