@@ -34,7 +34,9 @@ METRICS: dict[str, Metric] = {
     "train/total_loss": Metric(
         "nats/token", "What is minimised: the objective, components' losses and penalties.", "lower"
     ),
-    "train/num_loops": Metric("loops", "Iterations of the training step, as sampled."),
+    "train/num_loops": Metric(
+        "loops", "Iterations of the training step, as sampled, the mean over positions that are no padding."
+    ),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
     "val/loss": Metric(
@@ -62,9 +64,13 @@ METRICS: dict[str, Metric] = {
     "penalty/distillation": Metric("nats/token", "Divergence of the predictions from the teacher's."),
     "penalty/gate_improvement": Metric("nats/token", "Cross-entropy of going on against what the next loop gains."),
     "auxiliary/halting": Metric("1", "What the halting rule adds to the loss."),
-    "halting/mean_loops": Metric("loops", "Mean over positions of the iterations run before halting."),
-    "halting/depth_read": Metric("loops", "Mean iteration that the readout weighs."),
-    "loops/executed": Metric("loops", "Iterations that evaluation executed."),
+    "halting/mean_loops": Metric(
+        "loops", "Mean over positions that are no padding of the iterations run before halting."
+    ),
+    "halting/depth_read": Metric(
+        "loops", "Mean iteration that the readout weighs, over positions that are no padding."
+    ),
+    "loops/executed": Metric("loops", "Iterations that evaluation executed, those of the longest position of a batch."),
     "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop.", "higher"),
     "loops/useful_depth": Metric("loops", "First loop count of the depth curve within 1 % of the best quality."),
     "loops/overthinking": Metric(
@@ -85,7 +91,7 @@ METRICS: dict[str, Metric] = {
     "cost/params_active": Metric(
         "parameters", "Parameters stored that one token uses: experts not routed to are left out.", "lower"
     ),
-    "cost/training_tokens": Metric("tokens", "Positions that all training steps read."),
+    "cost/training_tokens": Metric("tokens", "Positions that all training steps read, padding included."),
     "cost/training_flops": Metric(
         "FLOPs", "Products and sums of all training steps, in expectation over loop counts.", "lower"
     ),
@@ -113,7 +119,7 @@ METRICS: dict[str, Metric] = {
         "bytes", "The most bytes alive in a training step, weights and optimiser included, on one device.", "lower"
     ),
     "speed/tokens_per_second": Metric(
-        "tokens/s", "Training tokens over wall-clock time since the last logging step.", "higher"
+        "tokens/s", "Training tokens, padding left out, over wall-clock time since the last logging step.", "higher"
     ),
 }
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""

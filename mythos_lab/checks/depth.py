@@ -19,10 +19,9 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     stay = NoExit(model.core.state_width)
     logits = []
     for n in range(1, last + 1):
-        with assembly.precision():
-            out = model(assembly.batch.tokens, assembly.mask(), n, exit=stay)
+        out = assembly.forward(n, exit=stay)
         # Read without rounding: where a loop settles, bfloat16 logits stand still long before its state does.
-        logits.append(model.read(out.halting.readout, out.frame))
+        logits.append(assembly.real(model.read(out.halting.readout, out.frame)))
     effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
     if effective == last:
         return []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from mythos_blocks import AttentionMask, LoopedTransformer
+from mythos_blocks import LoopedTransformer, ModelOutput
 from mythos_lab.recipe.losses import Losses
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Batch, Task
@@ -56,6 +58,14 @@ class Assembly:
         """The span in which the model runs as it does in training."""
         return autocast_for(self.recipe, self.batch.tokens.device)
 
-    def mask(self) -> AttentionMask:
-        """The attention mask of the batch."""
-        return mask_for(self.recipe, self.batch.allowed)
+    def forward(self, num_loops: int, **options: Any) -> ModelOutput:
+        """The model's output for the batch at a loop count, in the recipe's precision."""
+        with self.precision():
+            out: ModelOutput = self.model(
+                self.batch.tokens, iterations=num_loops, **surroundings(self.recipe, self.batch), **options
+            )
+        return out
+
+    def real(self, x: Tensor) -> Tensor:
+        """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
+        return x.flatten(0, 1) if self.batch.real is None else x[self.batch.real]

@@ -49,8 +49,8 @@ def _silent_after_a_pass(assembly: Assembly, num_loops: int) -> list[str]:
     """The parameters that a forward and backward pass leaves without gradient."""
     model = assembly.model
     model.zero_grad(set_to_none=True)
+    out = assembly.forward(num_loops, record=assembly.losses.every_step)
     with assembly.precision():
-        out = model(assembly.batch.tokens, assembly.mask(), num_loops, record=assembly.losses.every_step)
         total = assembly.losses(model, out, assembly.batch.targets)[0]
     total.backward()
     for module in model.modules():

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks import LoopedTransformer, LoopSampler
+from mythos_blocks import LoopedTransformer, LoopSampler, ModelOutput
 from mythos_lab.measures.tally import Interval, Tally
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import IGNORE, HeldOut, Task
+from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Task
 
 _DIFFICULTY = "difficulty"
 
@@ -27,8 +27,8 @@ class Scores:
         tally: What each sample came to.
         by_difficulty: The same for each difficulty.
         by_slice: The same for each value of each slice that the task reports apart.
-        num_loops: Iterations executed, the mean over batches.
-        mean_loops: Mean over positions of the iterations run before halting.
+        num_loops: Iterations executed, the most of any position, the mean over batches.
+        mean_loops: Mean over positions that are no padding, as are those below, of the iterations run before halting.
         depth_read: Mean iteration that the readout weighs.
         histogram: Share of positions that ran 1, 2, ... iterations before halting.
         bits_per_nat: Bits per byte for each nat per token, for text.
@@ -112,7 +112,7 @@ def evaluate(
         batch = task.batch(split, range(start, min(size, start + step))).to(device)
         is_scored = batch.targets != IGNORE
         with autocast_for(recipe, device):
-            out = model(batch.tokens, mask_for(recipe, batch.allowed), iterations, logits_at=is_scored)
+            out = model(batch.tokens, iterations=iterations, logits_at=is_scored, **surroundings(recipe, batch))
         wanted = batch.targets[is_scored]
         losses = F.cross_entropy(out.logits.float(), wanted, reduction="none").cpu()
         right = (_predicted(out.logits, task) == wanted).cpu()
@@ -125,12 +125,12 @@ def evaluate(
             for value in spread.unique().tolist():
                 here = spread == value
                 by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
-        loops.append(out.num_loops)
-        updates = out.executed.float() if out.halting.num_updates is None else out.halting.num_updates
+        updates = real_values(updates_of(out), batch)
+        loops.append(int(real_values(out.executed, batch).max()))
         running += float(updates.sum())
-        read += float(out.halting.depth_read().sum())
-        positions += batch.tokens.numel()
-        seen = torch.bincount(updates.flatten().long().cpu(), minlength=len(counts)).float()
+        read += float(real_values(out.halting.depth_read(), batch).sum())
+        positions += len(updates)
+        seen = torch.bincount(updates.long().cpu(), minlength=len(counts)).float()
         counts = seen + F.pad(counts, (0, len(seen) - len(counts)))
     model.train(training)
     joined = {name: {v: Tally.joined(parts) for v, parts in sorted(found.items())} for name, found in buckets.items()}
@@ -163,6 +163,16 @@ def quality_gain(scores: Scores, other: Scores, task: Task) -> Interval | None:
     """Interval of the quality of some scores less that of others on the same samples."""
     gain = Tally.loss_gain if task.chance is None else Tally.accuracy_gain
     return gain(scores.tally, other.tally)
+
+
+def updates_of(out: ModelOutput) -> Tensor:
+    """Iterations that each position ran before it halted, ``(batch, positions)``."""
+    return (out.executed if out.halting.num_updates is None else out.halting.num_updates).detach().float()
+
+
+def real_values(x: Tensor, batch: Batch) -> Tensor:
+    """Of ``x``, ``(batch, positions)``, what stands where nothing is padded: ``(real,)``."""
+    return x.flatten() if batch.real is None else x[batch.real]
 
 
 def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:

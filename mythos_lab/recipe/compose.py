@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mythos_blocks import BuildError, Slot, build, load_plugins
+from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find, read_mapping
@@ -98,8 +98,33 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
-    Losses.of(recipe).check(model)
+    losses = Losses.of(recipe)
+    losses.check(model)
+    _check_sequences(recipe, model, task)
+    for other in losses.models():
+        try:
+            _check_sequences(recipe, other, task)
+        except BuildError as error:
+            raise ValueError(f"training.penalties: the other model that they read with: {error}") from None
     return model, task
+
+
+def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:
+    """Refuse a model of which a component cannot read the task's samples, with ``BuildError``."""
+    reads_all = recipe.mask == "full" and not task.pads
+    beyond = task.ood_positions if recipe.evaluation.ood and task.size("ood") else None
+    for module in model.modules():
+        if not isinstance(module, Module):
+            continue
+        try:
+            module.check_sequences(task.positions, reads_all)
+        except ValueError as error:
+            raise BuildError(str(error), module.spec) from None
+        try:
+            module.check_sequences(beyond or task.positions, reads_all)
+        except ValueError as error:
+            said = f"{error} out of distribution; set task.ood_range=0 or evaluation.ood=false"
+            raise BuildError(said, module.spec) from None
 
 
 def _import(config: dict[str, Any], source: str | Path) -> None:

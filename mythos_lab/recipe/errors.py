@@ -56,7 +56,9 @@ def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
 
 def from_build(source: str | Path, root: BaseModel, error: BuildError) -> RecipeError:
     """The line of an error that a constructor raised, with the path of its spec in the recipe."""
-    path = next((p for p, spec in walk_specs(root) if spec is error.spec), "")
+    # A component that was built already has a spec that equals the declared one.
+    same = [path for path, spec in walk_specs(root) if spec is error.spec]
+    path = next(iter(same or [path for path, spec in walk_specs(root) if spec == error.spec]), "")
     return RecipeError(f"{source}: {path}: {error}" if path else f"{source}: {error}")
 
 

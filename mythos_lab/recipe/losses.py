@@ -12,6 +12,25 @@ from mythos_lab.recipe.schema import Recipe
 
 
 @dataclass(frozen=True)
+class Weights:
+    """Factors on the means of a part of a batch, with which the mean over parts is that over the batch.
+
+    Parts have as many sequences as each other, but not as many scored tokens or real positions. ``None`` for a batch of
+    its own.
+
+    Attributes:
+        scored: On means over scored tokens.
+        real: On means over positions that are no padding.
+    """
+
+    scored: Tensor | None = None
+    real: Tensor | None = None
+
+
+_WHOLE = Weights()
+
+
+@dataclass(frozen=True)
 class Losses:
     """The objective and the penalties of a recipe.
 
@@ -39,8 +58,12 @@ class Losses:
         for penalty in self.penalties:
             penalty.check(model)
 
+    def models(self) -> list[LoopedTransformer]:
+        """Models that read batches besides the one that is trained."""
+        return [model for penalty in self.penalties for model in penalty.models()]
+
     def __call__(
-        self, model: LoopedTransformer, out: ModelOutput, targets: Tensor, weight: Tensor | None = None
+        self, model: LoopedTransformer, out: ModelOutput, targets: Tensor, weights: Weights = _WHOLE
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """What to minimise, and what the terms act on, by metric name.
 
@@ -48,23 +71,22 @@ class Losses:
             model: The model.
             out: What its forward pass returned.
             targets: ``(batch, positions)``, ``IGNORE`` where a position is not scored.
-            weight: A factor on means over scored tokens, where the batch is a part of one: parts have as many
-                sequences as each other, but not as many scored tokens. ``None`` for a batch of its own.
+            weights: Factors on means, where the batch is a part of one.
         """
-        objective = weighed(self.objective.loss(model, out, targets), weight)
+        objective = weighed(self.objective.loss(model, out, targets), weights.scored)
         total, shown = objective, {"train/objective": objective.detach()}
         if out.auxiliary_loss is not None:
-            total = total + out.auxiliary_loss
-            shown |= {f"auxiliary/{name}": loss.detach() for name, loss in out.losses.items()}
+            total = total + weighed(out.auxiliary_loss, weights.real)
+            shown |= {f"auxiliary/{name}": weighed(loss.detach(), weights.real) for name, loss in out.losses.items()}
         for penalty in self.penalties:
             term, quantity = penalty.loss(model, out, targets)
-            if penalty.over_scored:
-                term, quantity = weighed(term, weight), weighed(quantity, weight)
+            weight = weights.scored if penalty.over_scored else weights.real if penalty.over_real else None
+            term, quantity = weighed(term, weight), weighed(quantity, weight)
             total = total + term
             shown[penalty.metric] = quantity.detach()
         return total, shown
 
 
 def weighed(mean: Tensor, weight: Tensor | None) -> Tensor:
-    """A mean over scored tokens times its weight; zero where nothing is scored and there is no mean."""
+    """A mean times its weight; zero where there is nothing to take it of, and no mean."""
     return mean if weight is None else torch.where(weight > 0, mean * weight, torch.zeros_like(mean))

@@ -19,7 +19,7 @@ from mythos_lab.recipe.dry_run import DryRun, Numberless
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.flops import FlopCount
 from mythos_lab.recipe.losses import Losses
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.memory import LiveBytes
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
@@ -156,10 +156,10 @@ class Rehearsal:
         with self._precision():
             out = self.model(
                 batch.tokens,
-                mask_for(self.recipe, batch.allowed),
-                iterations,
+                iterations=iterations,
                 record=self._losses.every_step,
                 logits_at=batch.targets != IGNORE,
+                **surroundings(self.recipe, batch),
             )
             total, _ = self._losses(self.model, out, batch.targets)
         optimizer.zero_grad()
@@ -173,9 +173,8 @@ class Rehearsal:
         calls = _Calls(self.model.core)
         with self._running(), torch.no_grad(), self._precision(), FlopCount() as counter, calls:
             self.model.eval()
-            out = self.model(
-                batch.tokens, mask_for(self.recipe, batch.allowed), num_loops, logits_at=batch.targets != IGNORE
-            )
+            scored = batch.targets != IGNORE
+            out = self.model(batch.tokens, iterations=num_loops, logits_at=scored, **surroundings(self.recipe, batch))
             live = LiveBytes()
             # The weights and scores of each iteration are a record: the next one does not read them.
             halting = replace(out.state.halting, weights=[], scores=[])

@@ -36,6 +36,8 @@ class Batch:
             of one sample differ in it; ``None`` for tasks without one.
         slices: Further integers by which results are reported apart, ``(batch,)`` or ``(batch, positions)``.
         records: What probes need to know of a sample and a model never sees, ``(batch, ...)``.
+        real: ``(batch, positions)`` booleans, true where there is no padding; ``None`` where nothing is padded. Padding
+            fills samples at their end to equal length, and is neither scored nor read, nor does it count in any mean.
     """
 
     tokens: Tensor
@@ -44,6 +46,7 @@ class Batch:
     difficulty: Tensor | None = None
     slices: Mapping[str, Tensor] = field(default_factory=dict)
     records: Mapping[str, Tensor] = field(default_factory=dict)
+    real: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every tensor changed."""
@@ -54,7 +57,12 @@ class Batch:
             None if self.difficulty is None else change(self.difficulty),
             {name: change(tensor) for name, tensor in self.slices.items()},
             {name: change(tensor) for name, tensor in self.records.items()},
+            None if self.real is None else change(self.real),
         )
+
+    def num_real(self) -> int | Tensor:
+        """Positions that are no padding; a scalar on the batch's device where some are."""
+        return self.tokens.numel() if self.real is None else self.real.sum()
 
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
@@ -105,6 +113,7 @@ class Task(Component):
         difficulty_name: What the difficulty axis counts (``"hops"``); ``None`` for tasks without one.
         answers: Tokens among which a prediction is the likeliest; ``None`` for all tokens.
         has_mask: Whether batches carry ``allowed``.
+        pads: Whether batches carry ``real``, because samples may be shorter than others.
         causal: Whether the targets make sense only for a model that cannot see later positions.
         bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
         compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
@@ -117,6 +126,7 @@ class Task(Component):
     difficulty_name: str | None = None
     answers: tuple[int, ...] | None = None
     has_mask: bool = False
+    pads: bool = False
     causal: bool = False
     bidirectional: bool = False
     compositional: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Annotated, ClassVar
 
@@ -55,6 +55,7 @@ class Generated(Task):
         symbols: What tokens look like to a person, by token.
         low: Least difficulty in training.
         high: Largest difficulty in training.
+        ragged: Whether samples of one difficulty differ in length.
         max_shortcut: How far a declared shortcut may lead from chance to every answer right; what is measured is
             tested against it.
     """
@@ -63,6 +64,7 @@ class Generated(Task):
     symbols: tuple[str, ...] = ()
     low: int = 0
     high: int = 0
+    ragged: bool = False
     max_shortcut: float = 0.1
 
     def __init__(
@@ -111,6 +113,8 @@ class Generated(Task):
         self.low, self.high = low, high
         self.positions = lengths(high)
         self.ood_positions = lengths(self.top) if self.ood_range else None
+        ranges = ((low, high), (high + 1, self.top))
+        self.pads = self.ragged or any(lengths(first) < lengths(last) for first, last in ranges if first < last)
 
     def width(self, split: Split) -> int:
         """Positions of a split's samples."""
@@ -233,7 +237,8 @@ class Generated(Task):
             parts.append(samples.map(lambda array, kept=kept: array[kept]))  # type: ignore[misc]
             missing -= len(kept)
             if not missing:
-                return concatenate(parts).map(compact)
+                whole = concatenate(parts).map(compact)
+                return whole if self.pads else replace(whole, real=None)
         raise ValueError(f"these fields leave too few problems for {split} to have any that no other split has")
 
 

@@ -90,8 +90,8 @@ def flipped(values: Array, lengths: Array) -> Array:
     return np.take_along_axis(values, column.clip(0), axis=1)
 
 
-def asked(prompt: Ragged, answer: Ragged, ask: int, layout: Layout, width: int) -> tuple[Array, Array]:
-    """Tokens and targets ``(rows, width)`` of a prompt that is followed by places for its answer.
+def asked(prompt: Ragged, answer: Ragged, ask: int, layout: Layout, width: int) -> tuple[Array, Array, Array]:
+    """Tokens and targets ``(rows, width)`` of a prompt that is followed by places for its answer, and where both are.
 
     ``parallel``: every place holds ``ask``, and the answer is read there all at once. ``autoregressive``: the first
     place holds ``ask`` and each further one the answer before it, for models that see earlier positions only.
@@ -99,7 +99,7 @@ def asked(prompt: Ragged, answer: Ragged, ask: int, layout: Layout, width: int) 
     shown = np.full_like(answer.values, ask)
     if layout == "autoregressive":
         shown[:, 1:] = answer.values[:, :-1]
-    tokens = join(prompt, Ragged(shown, answer.lengths)).padded(width)
+    text = join(prompt, Ragged(shown, answer.lengths))
     blank = Ragged(np.full_like(prompt.values, IGNORE), prompt.lengths)
     targets = join(blank, answer).padded(width, fill=IGNORE)
-    return tokens, targets
+    return text.padded(width), targets, np.arange(width) < text.lengths[:, None]

@@ -34,6 +34,7 @@ class Samples:
     slices: dict[str, Array] = field(default_factory=dict)
     records: dict[str, Array] = field(default_factory=dict)
     problem: Array | None = None
+    real: Array | None = None
 
     def map(self, change: Callable[[Array], Array]) -> Samples:
         """The samples with every array changed."""
@@ -45,6 +46,7 @@ class Samples:
             {name: change(array) for name, array in self.slices.items()},
             {name: change(array) for name, array in self.records.items()},
             None if self.problem is None else change(self.problem),
+            None if self.real is None else change(self.real),
         )
 
     def identities(self) -> Words:
@@ -68,6 +70,7 @@ class Samples:
             None if self.difficulty is None else tensor(self.difficulty),
             {name: tensor(array) for name, array in self.slices.items()},
             {name: tensor(array) for name, array in self.records.items()},
+            None if self.real is None else tensor(self.real),
         )
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from mythos_blocks import Final, LoopedTransformer, RoutedExperts, build
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_lab.measures.evaluate import Scores, evaluate_gain
+from mythos_lab.measures.evaluate import Scores, evaluate_gain, real_values, updates_of
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
-from mythos_lab.recipe.losses import Losses, weighed
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.losses import Losses, Weights, weighed
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
@@ -50,7 +50,8 @@ class TrainingModule(L.LightningModule):
         self.history: list[tuple[int, float, dict[str, float]]] = []
         self.__dict__["whole"] = model  # no second submodule
         self._pending: dict[str, Tensor | float] = {}
-        self._since, self._tokens = time.perf_counter(), 0
+        self._since = time.perf_counter()
+        self._tokens: Tensor | int = 0
 
     def configure_model(self) -> None:
         if self.recipe.training.strategy == "fsdp2" and self.model is self.whole:
@@ -75,11 +76,14 @@ class TrainingModule(L.LightningModule):
     def num_loops(self, step: int, tokens: Tensor) -> int | Tensor:
         """The loop counts of a step: a function of the seed and the step, so that a resumed run repeats them.
 
-        They are drawn for the whole batch, whatever the number of ranks.
+        They are drawn for the whole batch, whatever the number of ranks, and position by position, whatever pads it.
         """
-        batch = range(self.recipe.training.batch_size)
+        batch, core = range(self.recipe.training.batch_size), self.model.core
         generator = keyed_generator(self.recipe.seed, "loops", step)
-        count: int | Tensor = self.model.core.draw(generator, torch.Size((len(batch), tokens.shape[1])))
+        if core.loops_per == "token":
+            count: int | Tensor = core.draw(generator, torch.Size((tokens.shape[1], len(batch)))).T
+        else:
+            count = core.draw(generator, torch.Size((len(batch), tokens.shape[1])))
         return count[list(self.rank.share(batch))] if isinstance(count, Tensor) else count
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -95,35 +99,39 @@ class TrainingModule(L.LightningModule):
         num_loops = self.num_loops(step, batch.tokens)
         out = self.model(
             batch.tokens,
-            mask_for(self.recipe, batch.allowed),
-            num_loops,
+            iterations=num_loops,
             record=self.losses.every_step,
             logits_at=batch.targets != IGNORE,
+            **surroundings(self.recipe, batch),
         )
-        weight = self._weight(batch.targets)
-        total, terms = self.losses(self.model, out, batch.targets, weight)
-        self._tokens += batch.tokens.numel() * self.rank.num
+        weights = self._weights(batch)
+        total, terms = self.losses(self.model, out, batch.targets, weights)
+        self._tokens = self._tokens + batch.num_real() * self.rank.num
         if self._logs(step):
-            updates = out.executed if out.halting.num_updates is None else out.halting.num_updates
             with torch.no_grad():
-                loss = weighed(Final().loss(self.model, out, batch.targets), weight)
+                loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
+            ran = torch.as_tensor(num_loops, device=batch.tokens.device).float()
+            counts = {
+                "train/num_loops": (ran[:, None] if ran.dim() == 1 else ran).expand_as(batch.tokens),
+                "halting/mean_loops": updates_of(out),
+                "halting/depth_read": out.halting.depth_read().detach(),
+            }
             metrics = {
                 "train/loss": loss,
                 "train/total_loss": total.detach(),
                 **terms,
-                "train/num_loops": num_loops.float().mean() if isinstance(num_loops, Tensor) else float(num_loops),
-                "halting/mean_loops": updates.detach().float().mean(),
-                "halting/depth_read": out.halting.depth_read().detach().mean(),
+                **{name: weighed(real_values(x, batch).mean(), weights.real) for name, x in counts.items()},
             }
             self._pending = self.rank.mean(metrics)
         return total
 
-    def _weight(self, targets: Tensor) -> Tensor | None:
-        """What a mean over this rank's scored tokens weighs where gradients are the mean of the ranks'."""
+    def _weights(self, batch: Batch) -> Weights:
+        """What means over this rank's tokens weigh where gradients are the mean of the ranks'."""
         if self.rank.num == 1:
-            return None
-        scored = (targets != IGNORE).sum()
-        return scored * self.rank.num / self.rank.total(scored)
+            return Weights()
+        counts = torch.stack(((batch.targets != IGNORE).sum(), torch.as_tensor(batch.num_real()).to(batch.tokens)))
+        scored, real = counts * self.rank.num / self.rank.total(counts)
+        return Weights(scored, real)
 
     def _share_loads(self) -> None:
         """Let every rank know of the tokens that experts have had on all."""
@@ -166,7 +174,7 @@ class TrainingModule(L.LightningModule):
                 if (value := monitor(self.model)) is not None:
                     metrics[name] = float(value)
         now = time.perf_counter()
-        metrics["speed/tokens_per_second"] = self._tokens / (now - self._since)
+        metrics["speed/tokens_per_second"] = float(self._tokens) / (now - self._since)
         self._since, self._tokens = now, 0
         self.metrics = metrics
         self.history.append((step, time.time(), metrics))

@@ -20,7 +20,7 @@ from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.recipe.mask import mask_for
+from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.report.depth import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
@@ -205,7 +205,7 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
         sample = task.batch("ood", range(1))
         try:
             with torch.no_grad(), autocast_for(recipe, sample.tokens.device):
-                model(sample.tokens, mask_for(recipe, sample.allowed), 1)
+                model(sample.tokens, iterations=1, **surroundings(recipe, sample))
         except ValueError as error:
             raise RecipeError(
                 f"{recipe.name}: evaluation.ood: the model cannot read samples of {sample.tokens.shape[1]} positions "
@@ -224,7 +224,10 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
         task.batch("train", range(_NUM_CHECKED)),
         (first, scheduler.get_last_lr()[0]),
     )
-    return check(assembly)
+    try:
+        return check(assembly)
+    except ValueError as error:  # a component of another package, which says so when it reads
+        raise RecipeError(f"{recipe.name}: {error}") from None
 
 
 def _train(module: TrainingModule, milestones: Milestones, folder: Path, progress: bool) -> None:

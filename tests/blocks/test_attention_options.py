@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 
 import mythos_blocks as mb
+from mythos_blocks.attention.value_embedding import ValueEmbedding
+from mythos_blocks.checkpoints import load_model, save
 from mythos_blocks.frame.memory import Memory
 from mythos_blocks.tensors.rotation import rotate
 from tests.blocks.parts import VOCAB, WIDTH, make, model, randn, randomise, tokens
@@ -210,3 +212,27 @@ def test_multi_head_attention_has_a_key_for_every_query_and_nothing_else_to_say_
     other.load_state_dict(one.state_dict())
     x = torch.randn(2, 5, 24)
     assert torch.equal(one(x), other(x))
+
+
+@pytest.mark.parametrize("kind", ["gqa", "mha"])
+def test_value_embeddings_have_a_row_for_every_token_of_the_model_around(kind):
+    def layer(rows):
+        return {"attention": {"kind": kind, "value_embeddings": rows}}
+
+    stack = {"depth": 1, "layer": layer(True)}
+    model = mb.LoopedTransformer(VOCAB, width=WIDTH, prelude=stack, core={"layer": layer(VOCAB + 3)}, coda=stack)
+    rows = [m.table.num_embeddings for m in model.modules() if isinstance(m, ValueEmbedding)]
+    assert rows == [VOCAB, VOCAB + 3, VOCAB]
+    with pytest.raises(ValueError, match=f"value_embeddings={VOCAB - 1} has no row .* {VOCAB} tokens"):
+        mb.LoopedTransformer(VOCAB, width=WIDTH, core={"layer": layer(VOCAB - 1)})
+    for off in (False, None):
+        assert make("attention", {"kind": kind, "value_embeddings": off}).value_embedding is None
+    with pytest.raises(ValueError, match="true takes the vocabulary of the model around"):
+        make("attention", {"kind": kind, "value_embeddings": True})
+
+
+def test_a_model_that_was_told_its_vocabulary_is_saved_and_loaded(tmp_path):
+    core = {"layer": {"attention": {"kind": "gqa", "value_embeddings": True}}}
+    save(mb.LoopedTransformer(VOCAB, width=WIDTH, core=core), tmp_path / "model.safetensors")
+    attention = load_model(tmp_path / "model.safetensors").core.layers[0].attention
+    assert attention.value_embedding.table.num_embeddings == VOCAB

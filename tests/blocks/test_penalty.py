@@ -6,7 +6,7 @@ import torch
 import mythos_blocks as mb
 from mythos_blocks.objective import IGNORE
 from mythos_blocks.penalty.jacobian_radius import jacobian_growth
-from tests.blocks.parts import model, randomise, tokens
+from tests.blocks.parts import VOCAB, WIDTH, model, randomise, tokens
 
 LAYER = {"attention": {"kind": "gqa", "num_heads": 2}}
 
@@ -182,3 +182,25 @@ def test_distillation_is_the_divergence_from_the_teacher(tmp_path):
     (tmp_path / "teacher.safetensors").write_bytes(b"")
     with pytest.raises(ValueError, match="^penalty 'distillation': teacher .*teacher.safetensors is not a safetensors"):
         mb.Distillation(teacher=str(tmp_path)).check(built)
+
+
+@pytest.mark.parametrize(
+    "cycles, gradient, refused",
+    [(2, "last_cycle", True), (2, "full", False), (1, "last_cycle", False), (1, "last_update", True)],
+)
+def test_what_differentiates_whole_iterations_refuses_a_core_that_cuts_them(cycles, gradient, refused):
+    core = {"kind": "hierarchical", "num_high_cycles": cycles, "cycle_gradient": gradient}
+    penalty = mb.Slot("penalty").resolve("jacobian_radius").build()
+    made = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core)
+    if refused:
+        with pytest.raises(ValueError, match=f"core.cycle_gradient='{gradient}'"):
+            penalty.check(made)
+        with pytest.raises(ValueError, match=f"cycle_gradient='{gradient}'"):
+            mb.LoopedTransformer(VOCAB, width=WIDTH, core={**core, "gradient": "implicit"})
+        return
+    penalty.check(made)
+    out = made.train()(tokens())
+    penalty.loss(made, out, tokens())[0].backward()
+    mb.LoopedTransformer(VOCAB, width=WIDTH, core={**core, "gradient": "implicit"}).train()(
+        tokens()
+    ).logits.sum().backward()

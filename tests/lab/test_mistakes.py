@@ -4,10 +4,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from mythos_blocks import LoopedTransformer
+from mythos_blocks.checkpoints import save
 from mythos_lab.cli import app
 
 GATED = ["check", "gated_loop"]
 MYTHOS = ["check", "openmythos"]
+PARCAE = ["check", "parcae", "task.length=16"]
+MIXER = ["check", "looped", "mask=full", "model.core.layer={attention: {kind: mixer, num_positions: 5}}"]
 
 # Override, and what the line must say. Equivalents of what was tried on peers are marked with the peer.
 OVERRIDES = [
@@ -88,6 +92,22 @@ OVERRIDES = [
     (GATED, "waive=[depth.no_efect]", "did you mean 'depth.no_effect'"),
     (GATED, "imports=[no_such_module]", "cannot import 'no_such_module'"),
     (GATED, "stability.max_spectral_radius=0", "greater than 0"),
+    # What is declared twice, and in disagreement.
+    (
+        PARCAE,
+        "model.core.alternate.attention.value_embeddings=255",
+        "parcae.yaml: model.core.alternate.attention: value_embeddings=255 has no row for some of the vocabulary's 256",
+    ),
+    ([*PARCAE, "model.coda.alternate.attention.value_embeddings=256"], "task.packing=packed", "use true or 257"),
+    (PARCAE, "model.core.alternate.attention.value_embeddings=many", "valid integer (got 'many'), or: input should be"),
+    (MIXER, "task=sudoku", "model.core.layer.attention: attention 'mixer' has num_positions=5, and the input 16"),
+    ([*MIXER, "task=parity"], "task.ood_range=0", "reads all positions, which a mask or padding does not allow"),
+    (
+        ["check", "looped", "mask=full", "task=parity", "task.min_length=7", "task.max_length=7", "task.ood_range=1"],
+        "model.core.layer={attention: {kind: mixer, num_positions: 8}}",
+        "and the input 9 out of distribution; set task.ood_range=0 or evaluation.ood=false",
+    ),
+    (GATED, "training.penalties=[{kind: distillation, teacher: pyproject.toml}]", "'pyproject.toml' is not a file"),
 ]
 
 RECIPES = [
@@ -205,6 +225,25 @@ def test_names(call, arguments, said):
 
 def test_the_path_of_a_mistake_that_a_constructor_finds_is_named(call):
     assert "gated_loop.yaml: model.core.layer.attention: num_heads=4" in call("check", "gated_loop", "model.width=50")
+
+
+def test_a_table_that_the_vocabulary_exceeds_is_refused_by_every_command(call, tmp_path):
+    said = "model.coda.alternate.attention: value_embeddings=200 has no row"
+    override = "model.coda.alternate.attention.value_embeddings=200"
+    space = {**SPACE, "recipe": "parcae", "objectives": {"val/loss": "minimize"}, "overrides": [override]}
+    (tmp_path / "space.yaml").write_text(yaml.safe_dump(space))
+    for arguments in (["check", "parcae", override], ["train", "parcae", override], ["cost", "parcae", override]):
+        assert said in call(*arguments)
+    assert said in call("study", "space.yaml")
+
+
+def test_a_teacher_that_is_no_model_or_reads_other_sequences_is_refused(call, tmp_path):
+    (tmp_path / "teacher.safetensors").write_text("nothing")
+    penalty = "training.penalties=[{kind: distillation, teacher: teacher.safetensors}]"
+    assert "teacher 'teacher.safetensors': " in call("check", "looped", "task=parity", penalty)
+    layer = {"attention": {"kind": "mixer", "num_positions": 9}}
+    save(LoopedTransformer(6, width=16, core={"layer": layer}), tmp_path / "teacher.safetensors")
+    assert "training.penalties: the other model" in call("check", "looped", "task=parity", penalty)
 
 
 def test_an_unwaived_finding_stops_a_run_before_it_writes(call):

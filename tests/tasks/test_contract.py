@@ -54,7 +54,7 @@ def splits(task):
 
 
 def tensors(batch):
-    named = [batch.tokens, batch.targets, batch.allowed, batch.difficulty]
+    named = [batch.tokens, batch.targets, batch.allowed, batch.difficulty, batch.real]
     return [t for t in (*named, *batch.slices.values(), *batch.records.values()) if t is not None]
 
 
@@ -133,6 +133,50 @@ def test_dtypes_and_ranges(kind, tasks):
         for values in (*batch.slices.values(), *([] if batch.difficulty is None else [batch.difficulty])):
             assert values.dtype == torch.int64 and values.shape in ((16,), (16, positions))
         assert all(len(values) == 16 for values in batch.records.values())
+
+
+# Fields with which samples differ in length, or no longer do.
+LENGTHS = {
+    "mqar": {"settings": [{"length": 64, "num_pairs": 4}, {"length": 32, "num_pairs": 8}]},
+    "parity": {"min_length": 16},
+    "boolean": {"min_depth": 2, "max_depth": 2},
+    "word_problem": {"score": "last"},
+}
+
+
+def lengths(task, batch):
+    """How long each sample is, by what its own tokens and records say of it."""
+    width = batch.tokens.shape[1]
+    for named in ("nodes", "length"):
+        if named in batch.slices:
+            return batch.slices[named]
+    if task.symbols[:1] == ("",) if isinstance(task, Generated) else False:  # a token that shows nothing fills rows up
+        shown = (batch.tokens != 0).long()
+        return width - shown.flip(1).argmax(1)
+    return torch.full((len(batch.tokens),), width)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("changed", [False, True])
+def test_what_is_real_ends_where_a_sample_does(kind, changed):
+    task = make(kind, **LENGTHS[kind]) if changed and kind in LENGTHS else make(kind)
+    for split in splits(task):
+        batch = task.batch(split, range(64))
+        width = batch.tokens.shape[1]
+        inside = torch.arange(width) < lengths(task, batch)[:, None]
+        assert (batch.real is not None) == task.pads, split
+        real = torch.ones_like(batch.tokens, dtype=torch.bool) if batch.real is None else batch.real
+        assert torch.equal(real, inside), split
+        assert real[batch.targets != IGNORE].all(), "what is scored is real"
+        if batch.allowed is not None:
+            reads = batch.allowed & ~torch.eye(width, dtype=torch.bool)
+            assert not (reads & ~real[:, None, :]).any(), "padding is not read"
+
+
+def test_samples_of_one_length_are_not_padded():
+    assert not make("parity", min_length=16, ood_range=0).pads
+    assert make("parity", min_length=16, ood_range=2).pads
+    assert not make("mqar").pads and make("mqar", **LENGTHS["mqar"]).pads
 
 
 @pytest.mark.parametrize("kind", KINDS)

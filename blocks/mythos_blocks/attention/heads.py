@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mythos_blocks.attention.base import Attention
 from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.declaring.vocabulary import num_rows
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.precision import rms_norm
 from mythos_blocks.tensors.rotation import rotate
@@ -29,8 +30,8 @@ class HeadAttention(Attention):
         qk_norm: Scale queries and keys to unit root mean square, without a gain, ``before_rope`` or ``after_rope``
             (Parcae) (arXiv 2010.04245).
         qk_bias: Learn a bias on queries and keys, as in Huginn.
-        value_embeddings: Tokens in the vocabulary, to add a learned embedding of each token to its values through a
-            gate, as in Parcae; ``null`` adds none.
+        value_embeddings: Add a learned embedding of each token to its values through a gate, as in Parcae. ``true``
+            has one for every token of the model's vocabulary; a number for so many tokens.
 
     Raises:
         ValueError: Heads do not divide as described, or rotary embedding meets an odd ``head_dim``.
@@ -47,7 +48,7 @@ class HeadAttention(Attention):
         rope_pairing: Literal["interleaved", "halves"] = "interleaved",
         qk_norm: Literal["none", "before_rope", "after_rope"] = "none",
         qk_bias: bool = False,
-        value_embeddings: Count | None = None,
+        value_embeddings: Count | Literal[True, False] | None = None,
     ) -> None:
         super().__init__()
         self.num_heads, self.num_kv_heads = num_heads, kv_heads or num_heads
@@ -63,11 +64,8 @@ class HeadAttention(Attention):
         self.out = nn.Linear(num_heads * self.head_dim, width, bias=False)
         self.q_bias = nn.Parameter(torch.zeros(num_heads * self.head_dim)) if qk_bias else None
         self.k_bias = nn.Parameter(torch.zeros(self.num_kv_heads * self.head_dim)) if qk_bias else None
-        self.value_embedding = (
-            None
-            if value_embeddings is None
-            else ValueEmbedding(value_embeddings, width, self.num_kv_heads, self.head_dim)
-        )
+        rows = num_rows("value_embeddings", value_embeddings)
+        self.value_embedding = None if rows is None else ValueEmbedding(rows, width, self.num_kv_heads, self.head_dim)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()

@@ -36,15 +36,21 @@ class Mixer(Attention):
         self.up = nn.Linear(num_positions, hidden, bias=False)
         self.down = nn.Linear(hidden, num_positions, bias=False)
 
+    def check_sequences(self, num_positions: int, reads_all: bool) -> None:
+        if not reads_all:
+            raise ValueError(
+                "attention 'mixer' reads all positions, which a mask or padding does not allow; use mask: full, and "
+                "samples of one length"
+            )
+        if num_positions != self.num_positions:
+            raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {num_positions}")
+
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        if frame.mask.causal or frame.mask.allowed is not None:
-            raise ValueError("attention 'mixer' reads all positions, and the mask does not allow that; use mask: full")
-        if frame.real is not None and frame.selection is None and frame.running is None:
-            raise ValueError("attention 'mixer' reads all positions, padding too; give it sequences of one length")
         (x,) = frame.exchange(x, shared=False)
-        if x.shape[1] != self.num_positions:
-            raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {x.shape[1]}")
+        pads = frame.real is not None and frame.selection is None and frame.running is None
+        reads_all = not frame.mask.causal and frame.mask.allowed is None and not pads
+        self.check_sequences(x.shape[1], reads_all)
         across = x.transpose(1, 2)
         mixed: Tensor = self.down(F.silu(self.gate(across)) * self.up(across)).transpose(1, 2)
         if frame.selection is None or frame.selection.columns is None:

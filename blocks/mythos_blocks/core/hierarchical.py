@@ -99,17 +99,19 @@ class HierarchicalLoop(Loop):
             gradient=gradient,
             stabilizer=stabilizer,
         )
-        if self.gradient.needs_last_state and cycle_gradient != "full":
-            raise ValueError(
-                f"gradient {self.gradient.kind!r} differentiates a whole segment by its state; "
-                f"cycle_gradient must be 'full', not {cycle_gradient!r}"
-            )
         self.num_high_cycles, self.num_low_cycles = num_high_cycles, num_low_cycles
         self.cycle_gradient = cycle_gradient
         self.high_layers = (
             self.layers if shared else nn.ModuleList(build(layer, width, self.loops.max_loops) for _ in range(depth))
         )
         self.initial_low_state = build(initial_low_state, width, width)
+        whole = num_high_cycles == 1 if cycle_gradient == "last_cycle" else cycle_gradient == "full"
+        self.cuts_gradient = not whole
+        if self.gradient.needs_last_state and self.cuts_gradient:
+            raise ValueError(
+                f"gradient {self.gradient.kind!r} differentiates whole iterations, of which cycle_gradient="
+                f"{cycle_gradient!r} leaves out a part; use 'full'"
+            )
 
     def start(
         self,

@@ -36,6 +36,7 @@ class Stepping(Module):
         layers: The core.
         last_index: The largest iteration index that every table reaches or reads beyond; ``None`` for no end.
         reads_over_depth: Whether a layer reads what other iterations have written.
+        cuts_gradient: Whether training leaves out a part of an iteration's gradient.
     """
 
     layers: nn.ModuleList
@@ -50,6 +51,7 @@ class Stepping(Module):
     kv_policy: KVPolicy
     last_index: int | None
     reads_over_depth: bool
+    cuts_gradient: bool = False
 
     def start(
         self,

@@ -123,6 +123,14 @@ class Module(Component, nn.Module):
         Runs after the model's ``initialization`` has filled every linear and embedding weight.
         """
 
+    def check_sequences(self, num_positions: int, reads_all: bool) -> None:
+        """Refuse sequences that the component cannot read, with ``ValueError``.
+
+        Args:
+            num_positions: Positions of a sequence.
+            reads_all: Whether each may read all others: no mask stands between them, and none is padding.
+        """
+
     def after_step(self) -> None:
         """Runs after every optimiser step; for state that is updated without a gradient."""
 

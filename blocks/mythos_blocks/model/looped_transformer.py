@@ -13,6 +13,7 @@ from mythos_blocks.declaring.component import Module, component
 from mythos_blocks.declaring.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.vocabulary import vocabulary
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.losses import Statistics
@@ -54,9 +55,10 @@ class LoopedTransformer(Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
         self.embedding_scale = width**0.5 if scale_embeddings else 1.0
-        self.prelude = build(prelude, width)
-        self.core = build(core, width)
-        self.coda = build(coda, width)
+        with vocabulary(vocab_size):
+            self.prelude = build(prelude, width)
+            self.core = build(core, width)
+            self.coda = build(coda, width)
         self.norm = build(norm, width)
         self.head = nn.Linear(width, vocab_size, bias=False)
         if tie_embeddings:

@@ -20,15 +20,22 @@ class Penalty(Component):
     Attributes:
         metric: The name of the metric that shows what the penalty acts on.
         every_step: Whether the penalty reads the states of all iterations, which the model then records.
-        over_scored: Whether it is a mean over scored tokens; else over sequences or positions, or of the weights.
+        over_scored: Whether it is a mean over scored tokens.
+        over_real: Whether it is a mean over positions that are no padding; where it is neither, over sequences, or of
+            the weights.
     """
 
     metric: str
     every_step: bool = False
     over_scored: bool = False
+    over_real: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
         """Refuse a model that the penalty would have no effect on, with ``ValueError``."""
+
+    def models(self) -> list[LoopedTransformer]:
+        """Further models that read what the model reads."""
+        return []
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The term with its weight, and the quantity that it acts on; two scalars.
@@ -39,3 +46,8 @@ class Penalty(Component):
             targets: ``(batch, positions)``, ``IGNORE`` where a position is not scored.
         """
         raise NotImplementedError
+
+
+def real_values(x: Tensor, out: ModelOutput) -> Tensor:
+    """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
+    return x.flatten(0, 1) if out.frame.real is None else x[out.frame.real]

@@ -50,11 +50,14 @@ class Distillation(Penalty):
                 f"{model.embedding.num_embeddings}"
             )
 
+    def models(self) -> list[LoopedTransformer]:
+        return [self._load(torch.device("cpu"))]
+
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         tokens = out.frame.tokens
         assert tokens is not None
         with torch.no_grad():
-            wanted = self._load(tokens.device)(tokens, out.frame.mask).logits
+            wanted = self._load(tokens.device)(tokens, out.frame.mask, real=out.frame.real).logits
         student = F.log_softmax(at_least_float32(scored_logits(out.logits, targets)) / self.temperature, dim=-1)
         teacher = F.log_softmax(at_least_float32(scored(wanted, targets)) / self.temperature, dim=-1)
         divergence = F.kl_div(student, teacher, log_target=True, reduction="batchmean")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
-from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.penalty.base import Penalty, real_values
 from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
@@ -19,13 +19,15 @@ if TYPE_CHECKING:
 class FixedPoint(Penalty):
     """``weight * mean(||f(h) - h||^2 / ||h||^2)`` at the last state: the terminal fixed-point loss (arXiv 2608.18222).
 
-    f is one more iteration, which costs its forward and backward pass.
+    The mean is that over positions that are no padding; f is one more iteration, which costs its forward and backward
+    pass.
 
     Args:
         weight: Weight of the squared relative residual.
     """
 
     metric = "stability/fixed_point_residual"
+    over_real = True
 
     def __init__(self, *, weight: Positive = 0.01) -> None:
         self.weight = weight
@@ -33,5 +35,6 @@ class FixedPoint(Penalty):
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         h = at_least_float32(out.state.h)
         moved = at_least_float32(model.core.next_state(out.state, out.state.h)) - h
-        residual = (moved.square().sum(-1) / h.square().sum(-1).clamp_min(1e-12)).mean()
+        squares = moved.square().sum(-1) / h.square().sum(-1).clamp_min(1e-12)
+        residual = real_values(squares, out).mean()
         return self.weight * residual, residual.sqrt()

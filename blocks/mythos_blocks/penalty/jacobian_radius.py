@@ -23,7 +23,7 @@ class JacobianRadius(Penalty):
 
     The regulariser of STARS (arXiv 2605.26733), as its abstract describes it. Power iteration multiplies a random
     vector ``num_iterations`` times by ``J = df/dh``; the last growth ``||J v|| / ||v||`` is differentiated, over all
-    positions of a sequence together, with v held fixed.
+    positions of a sequence together but those that pad it, with v held fixed.
 
     Args:
         weight: Weight of the squared excess.
@@ -35,6 +35,13 @@ class JacobianRadius(Penalty):
 
     def __init__(self, *, weight: Positive = 0.1, limit: Positive = 1.0, num_iterations: Count = 3) -> None:
         self.weight, self.limit, self.num_iterations = weight, limit, num_iterations
+
+    def check(self, model: LoopedTransformer) -> None:
+        if model.core.cuts_gradient:
+            raise ValueError(
+                "penalty 'jacobian_radius' differentiates whole iterations, of which core.cycle_gradient="
+                f"{model.core.cycle_gradient!r} leaves out a part; use 'full'"
+            )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         h = out.state.h.detach()
@@ -56,8 +63,18 @@ def jacobian_growth(model: LoopedTransformer, out: ModelOutput, h: Tensor, num_i
             (jv,) = torch.autograd.grad(transposed, w, v, create_graph=create_graph, retain_graph=True)
             return jv
 
-        v = torch.randn_like(h)
+        v = _noise(h, out.frame.real)
         for i in range(num_iterations):
             v = (v / v.flatten(1).norm(dim=1).clamp_min(1e-12)[:, None, None]).detach()
             v = product(v, create_graph=i + 1 == num_iterations)
+            v = v if out.frame.real is None else v * out.frame.real[..., None]
     return at_least_float32(v).flatten(1).norm(dim=1)
+
+
+def _noise(h: Tensor, real: Tensor | None) -> Tensor:
+    """Normal noise of the shape of ``h``, zero where ``real`` is false; the same whatever the padding."""
+    if real is None:
+        return torch.randn_like(h)
+    noise = torch.zeros_like(h)
+    noise[real] = torch.randn(int(real.sum()), h.shape[-1], device=h.device, dtype=h.dtype)
+    return noise

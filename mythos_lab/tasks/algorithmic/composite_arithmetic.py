@@ -63,7 +63,7 @@ class CompositeArithmetic(Generated):
         intermediate, final = pair // 10, pair % 10
         filler = np.zeros(num, dtype=np.int64)
         prompt = np.stack((OPEN + filler, ZERO + a, first, ZERO + b, CLOSE + filler, second, ZERO + c), 1)
-        tokens, targets = asked(Ragged.full(prompt), Ragged.full(ZERO + final), ASK, "parallel", self.positions)
+        tokens, targets, _ = asked(Ragged.full(prompt), Ragged.full(ZERO + final), ASK, "parallel", self.positions)
         seen = np.zeros((num, 10), dtype=bool)
         for digit in (a, b, c, intermediate, final):
             seen[np.arange(num), digit] = True

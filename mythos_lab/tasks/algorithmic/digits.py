@@ -42,8 +42,8 @@ class Digits(Generated):
 
         sign = Ragged.full(np.full(len(a), OPERATOR))
         prompt = join(shown(a, digits), sign, shown(b, digits))
-        tokens, targets = asked(prompt, shown(result, lengths), ASK, self.layout, self.width(split))
-        return Samples(tokens, targets, digits, slices=slices)
+        tokens, targets, real = asked(prompt, shown(result, lengths), ASK, self.layout, self.width(split))
+        return Samples(tokens, targets, digits, slices=slices, real=real)
 
     def operands(self, batch: Batch) -> tuple[list[int], list[int], list[int]]:
         """Both numbers of each sample, and their digits."""

@@ -92,8 +92,9 @@ class Dyck(Generated):
             depth[down] -= 1
             tokens[down, i] = _BRACKETS + self.num_types + stack[rows[down], depth[down]]
         answer = _BRACKETS + self.num_types + stack[rows, depth - 1]
-        shown, targets = asked(Ragged(tokens, length), Ragged.full(answer), ASK, "parallel", self.width(split))
-        return Samples(shown, targets, pending)
+        prompt = Ragged(tokens, length)
+        shown, targets, real = asked(prompt, Ragged.full(answer), ASK, "parallel", self.width(split))
+        return Samples(shown, targets, pending, real=real)
 
     def oracle(self, batch: Batch) -> Tensor:
         answers = []

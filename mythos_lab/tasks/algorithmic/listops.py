@@ -55,6 +55,7 @@ class ListOpsLite(Generated):
     symbols = ("", "?", "]", "[MAX", "[MIN", "[MED", "[SM", *map(str, range(10)))
     answers = tuple(range(_DIGITS, _DIGITS + 10))
     max_shortcut = 0.2
+    ragged = True
 
     def __init__(
         self,
@@ -93,8 +94,9 @@ class ListOpsLite(Generated):
                 break
         else:
             raise ValueError(f"max_length={self.max_length} leaves hardly any list of depth {int(depth[open_].max())}")
-        tokens, targets = asked(Ragged(text, lengths), Ragged.full(value + _DIGITS), ASK, "parallel", width)
-        return Samples(tokens, targets, depth)
+        answer = Ragged.full(value + _DIGITS)
+        tokens, targets, real = asked(Ragged(text, lengths), answer, ASK, "parallel", width)
+        return Samples(tokens, targets, depth, real=real)
 
     def _lists(self, rng: np.random.Generator, depth: Array) -> _Lists:
         def children(d: int, n: int) -> Array:

@@ -61,8 +61,8 @@ class ModularAddition(Generated):
         numbers = Ragged(rng.integers(0, self.base, (num, self.width(split) - 1)), operands)
         total = (numbers.values * numbers.inside()).sum(1) % self.base
         prompt = Ragged(numbers.values + _NUMBERS, operands)
-        tokens, targets = asked(prompt, Ragged.full(_NUMBERS + total), ASK, "parallel", self.width(split))
-        return Samples(tokens, targets, operands)
+        tokens, targets, real = asked(prompt, Ragged.full(_NUMBERS + total), ASK, "parallel", self.width(split))
+        return Samples(tokens, targets, operands, real=real)
 
     def oracle(self, batch: Batch) -> Tensor:
         totals = [sum(token - _NUMBERS for token in row if token >= _NUMBERS) for row in batch.tokens.tolist()]

@@ -54,8 +54,8 @@ class Parity(Generated):
         bits = Ragged(rng.integers(0, 2, (num, self.width(split) - 1)), length)
         odd = (bits.values * bits.inside()).sum(1) % 2
         prompt = Ragged(bits.values + ZERO, length)
-        tokens, targets = asked(prompt, Ragged.full(EVEN + odd), ASK, "parallel", self.width(split))
-        return Samples(tokens, targets, length)
+        tokens, targets, real = asked(prompt, Ragged.full(EVEN + odd), ASK, "parallel", self.width(split))
+        return Samples(tokens, targets, length, real=real)
 
     def oracle(self, batch: Batch) -> Tensor:
         return filled(batch, np.where((batch.tokens == ONE).sum(1).numpy() % 2 == 1, ODD, EVEN))

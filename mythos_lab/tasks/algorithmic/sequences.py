@@ -69,8 +69,8 @@ class Rearranged(Generated):
         values = rng.integers(_LETTERS, self.vocab_size, (num, int(length.max(initial=1))))
         prompt = join(Ragged(values, length), Ragged.full(np.full(num, END)))
         answer = Ragged(self.rearranged(values, length), length)
-        tokens, targets = asked(prompt, answer, ASK, self.layout, self.width(split))
-        return Samples(tokens, targets, length)
+        tokens, targets, real = asked(prompt, answer, ASK, self.layout, self.width(split))
+        return Samples(tokens, targets, length, real=real)
 
     def strings(self, batch: Batch) -> list[list[int]]:
         """The string of each sample."""

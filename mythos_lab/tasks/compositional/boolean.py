@@ -69,6 +69,7 @@ class Boolean(Generated):
     difficulty_name = "depth"
     answers = (TRUE, FALSE)
     compositional = True
+    ragged = True
 
     def __init__(
         self,
@@ -107,8 +108,8 @@ class Boolean(Generated):
 
             parts = balanced_rows(rng, draw, wanted, depth, _chosen)
         value = np.where(parts.first, TRUE, FALSE)
-        tokens, targets = asked(parts.text, Ragged.full(value), ASK, "parallel", self.width(split))
-        return Samples(tokens, targets, depth)
+        tokens, targets, real = asked(parts.text, Ragged.full(value), ASK, "parallel", self.width(split))
+        return Samples(tokens, targets, depth, real=real)
 
     def oracle(self, batch: Batch) -> Tensor:
         rows = batch.tokens.tolist()

@@ -91,8 +91,8 @@ class RelationalComposition(Generated):
         prompt = join(
             Ragged.full(fact.reshape(num, -1)), Ragged.full(start + _ENTITIES), Ragged(relations + _ENTITIES + e, k)
         )
-        tokens, targets = asked(prompt, Ragged.full(at + _ENTITIES), ASK, "parallel", self.width(split))
-        return Samples(tokens, targets, k)
+        tokens, targets, real = asked(prompt, Ragged.full(at + _ENTITIES), ASK, "parallel", self.width(split))
+        return Samples(tokens, targets, k, real=real)
 
     def oracle(self, batch: Batch) -> Tensor:
         answers = []

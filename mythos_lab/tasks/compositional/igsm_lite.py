@@ -117,7 +117,7 @@ class IGSMLite(Generated):
         asked_for = 1 + steps
         prompt = np.concatenate((body, names[rows, asked_for][:, None]), 1)
         answer = value[rows, asked_for] + _NUMBERS
-        tokens, targets = asked(Ragged.full(prompt), Ragged.full(answer), ASK, "parallel", self.positions)
+        tokens, targets, _ = asked(Ragged.full(prompt), Ragged.full(answer), ASK, "parallel", self.positions)
         return Samples(tokens, targets, steps)
 
     def oracle(self, batch: Batch) -> Tensor:

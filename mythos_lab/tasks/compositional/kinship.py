@@ -45,8 +45,8 @@ class KinshipTask(Generated):
         """Samples of facts ``(samples, facts, 3)`` and a question ``(samples, 3)``: who, relation, whom."""
         prompt = join(Ragged(facts.reshape(len(facts), -1), 3 * self._num_facts(facts)), Ragged.full(question))
         answer = Ragged.full(np.where(label, YES, NO))
-        tokens, targets = asked(prompt, answer, ASK, "parallel", self.width(split))
-        return Samples(tokens, targets, hops)
+        tokens, targets, real = asked(prompt, answer, ASK, "parallel", self.width(split))
+        return Samples(tokens, targets, hops, real=real)
 
     def _num_facts(self, facts: Array) -> Array:
         return (facts[:, :, 0] != 0).sum(1)
@@ -165,6 +165,7 @@ class PublishedKinship(KinshipTask):
     """
 
     max_shortcut = 0.8
+    ragged = True
 
     def __init__(self, *, min_hops: Count = 2, max_hops: Count = 5, num_names: Count = 20, **fields: Any) -> None:
         super().__init__(**fields)

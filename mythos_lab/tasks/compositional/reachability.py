@@ -44,7 +44,8 @@ class Graphs(Generated):
         targets = np.full((len(edges), nodes), IGNORE)
         targets[rows, target] = np.where(label, YES, NO)
         allowed = edges.transpose(0, 2, 1) | np.eye(nodes, dtype=bool)
-        return Samples(tokens, targets, hops, allowed, slices={"nodes": size})
+        real = np.arange(nodes) < size[:, None]
+        return Samples(tokens, targets, hops, allowed, slices={"nodes": size}, real=real)
 
     def read(self, batch: Batch) -> tuple[Array, Array, Array]:
         """Edges, s and t, from what a model gets."""
@@ -154,6 +155,7 @@ class PublishedReachability(Graphs):
     """
 
     max_shortcut = 0.8
+    ragged = True
 
     def __init__(
         self,
@@ -181,7 +183,7 @@ class PublishedReachability(Graphs):
         fewest = np.where(label, max(self.min_nodes, longest + 2), self.min_nodes)
         size = rng.integers(fewest, self.max_nodes + 1)
         edges, source, target = published_graphs(rng, label, hops, size, self.max_nodes)
-        # Nodes that a graph does not have are positions without edges: they read nobody, and nobody reads them.
+        # Nodes that a graph does not have are padding without edges: they read nobody, and nobody reads them.
         return self.shown(edges, source, target, label, hops, size)
 
     def shortcuts(self, batch: Batch) -> Mapping[str, Feature]:

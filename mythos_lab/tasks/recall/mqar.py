@@ -91,6 +91,7 @@ class MQAR(Generated):
         self.positions = max(setting.length for setting in settings)
         self.ood_range = int(bool(ood_settings))
         self.ood_positions = max(s.length for s in ood_settings) if ood_settings else None
+        self.pads = any(len({s.length for s in several}) > 1 for several in (settings, ood_settings))
         self.answers = tuple(range(self.first_value, vocab_size))
 
     @property
@@ -108,7 +109,8 @@ class MQAR(Generated):
             shown, asked = self._drawn(rng, len(rows), setting)
             tokens[rows, : setting.length], targets[rows, : setting.length] = shown, asked
         pairs, lengths = (np.array([getattr(s, name) for s in settings])[which] for name in ("num_pairs", "length"))
-        return Samples(tokens, targets, pairs, slices={"length": lengths})
+        real = np.arange(tokens.shape[1]) < lengths[:, None]
+        return Samples(tokens, targets, pairs, slices={"length": lengths}, real=real)
 
     def _drawn(self, rng: np.random.Generator, num: int, setting: Setting) -> tuple[Array, Array]:
         pairs, context = setting.num_pairs, 2 * setting.num_pairs
