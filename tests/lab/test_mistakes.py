@@ -240,7 +240,7 @@ def test_a_table_that_the_vocabulary_exceeds_is_refused_by_every_command(call, t
 def test_a_teacher_that_is_no_model_or_reads_other_sequences_is_refused(call, tmp_path):
     (tmp_path / "teacher.safetensors").write_text("nothing")
     penalty = "training.penalties=[{kind: distillation, teacher: teacher.safetensors}]"
-    assert "teacher 'teacher.safetensors': " in call("check", "looped", "task=parity", penalty)
+    assert "teacher teacher.safetensors is not a safetensors file" in call("check", "looped", "task=parity", penalty)
     layer = {"attention": {"kind": "mixer", "num_positions": 9}}
     save(LoopedTransformer(6, width=16, core={"layer": layer}), tmp_path / "teacher.safetensors")
     assert "training.penalties: the other model" in call("check", "looped", "task=parity", penalty)

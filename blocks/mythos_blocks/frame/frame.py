@@ -71,6 +71,11 @@ class Frame:
     shape: torch.Size | None = None
     graph: bool = False
 
+    def __post_init__(self) -> None:
+        # Whoever says the iteration as a number alone means it for tables too.
+        if self.t is not None and self.index is None:
+            object.__setattr__(self, "index", torch.tensor(self.t))
+
     def at(self, *path: str | int) -> Frame:
         """The frame of a part of this place."""
         return replace(self, path=(*self.path, *path))
