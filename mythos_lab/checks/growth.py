@@ -57,6 +57,7 @@ def _settles(assembly: Assembly, most: int, now: float) -> bool:
 def _norm(assembly: Assembly, num_loops: int) -> float:
     """The state's norm after so many loops, no less than float32's smallest number; infinite where it is not finite."""
     stay = NoExit(assembly.model.core.state_width)
-    h = assembly.model(assembly.batch.tokens, assembly.mask(), num_loops, exit=stay).state.h
+    with assembly.precision():
+        h = assembly.model(assembly.batch.tokens, assembly.mask(), num_loops, exit=stay).state.h
     norm = float(h.double().norm())
     return max(norm, torch.finfo(torch.float32).tiny) if math.isfinite(norm) else math.inf
