@@ -96,7 +96,7 @@ def test_rho_is_that_of_the_float32_state():
     """A = .9999 rounds to 1 in bfloat16, which the state is not in."""
     overrides = ["model.core.injection={kind: lti, margin: 1e-4}"]
     recipe = recipe_in("bfloat16", *overrides)
-    assert [f.code for f in effects(recipe, *assemble(recipe))] == []
+    assert "stability.rho" not in [finding.code for finding in effects(recipe, *assemble(recipe))]
 
 
 def test_a_loop_that_settles_has_an_effect_in_bfloat16_too():

@@ -17,6 +17,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from mythos_blocks import AttentionMask, Module, Slot, load_plugins
 from mythos_blocks.checkpoints import empty_model
 from mythos_blocks.generation.cache import Cache
+from mythos_blocks.tensors.precision import at_least_float32
 
 
 class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -160,7 +161,7 @@ class MythosForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-un
             out = self.model(input_ids, mask, iterations, positions=positions)
         loss = None
         if labels is not None:
-            scored = out.logits[:, :-1].flatten(0, 1).float()
+            scored = at_least_float32(out.logits[:, :-1].flatten(0, 1))
             loss = F.cross_entropy(scored, labels[:, 1:].flatten().to(scored.device))
             if self.training and out.auxiliary_loss is not None:
                 loss = loss + out.auxiliary_loss
