@@ -42,6 +42,13 @@ class WeightCosine(Penalty):
                 f"penalty 'weight_cosine': block={self.block} must divide core.depth={depth} at least twice"
             )
 
+        for one, other in zip(model.core.layers, model.core.layers[self.block :], strict=False):
+            if [p.shape for p in one.parameters()] != [p.shape for p in other.parameters()]:
+                raise ValueError(
+                    f"penalty 'weight_cosine': layers that are block={self.block} apart must be alike, and core.alternate "
+                    "makes them different; use an even block"
+                )
+
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         layers = list(model.core.layers)
         cosines = [
