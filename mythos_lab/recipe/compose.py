@@ -119,8 +119,8 @@ def _check_loops(recipe: Recipe, model: Any) -> None:
     if loops * factor > rows:
         most = f", or evaluation.depth_factor={rows // loops}" if rows >= loops else ""
         raise ValueError(
-            f"evaluation.depth_factor={factor} runs {loops * factor} loops, and a table of the core has {rows} rows and "
-            f"beyond: 'error'; use another beyond{most}"
+            f"evaluation.depth_factor={factor} runs {loops * factor} loops, and a table of the core has {rows} rows "
+            f"and beyond: 'error'; use another beyond{most}"
         )
 
 

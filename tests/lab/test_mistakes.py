@@ -107,6 +107,31 @@ OVERRIDES = [
         "model.core.layer={attention: {kind: mixer, num_positions: 8}}",
         "and the input 9 out of distribution; set task.ood_range=0 or evaluation.ood=false",
     ),
+    (
+        GATED,
+        "model.core.depth_adapter={kind: depth_lora, beyond: error}",
+        "evaluation.depth_factor=4 runs 16 loops, and a table of the core has 7 rows",
+    ),
+    (
+        [*GATED, "evaluation.depth_factor=1", "model.core.depth_adapter={kind: depth_lora, beyond: error}"],
+        "training.penalties=[{kind: fixed_point}]",
+        "penalty 'fixed_point' runs one iteration more than the 7 that training draws",
+    ),
+    (
+        [*GATED, "model.core.tying=sequence", "model.core.depth=2", "model.core.halting=none"],
+        "training.penalties=[{kind: jacobian_radius}]",
+        "penalty 'jacobian_radius' runs one iteration more, and tying 'sequence' has no iteration of all layers",
+    ),
+    (
+        [*GATED, "model.core.depth=4", "model.core.alternate={feedforward: identity}"],
+        "training.penalties=[{kind: weight_cosine}]",
+        "layers that are block=1 apart differ by core.alternate; use an even block",
+    ),
+    (
+        ["cost", "gated_loop", "--loops", "9", "evaluation.depth_factor=1"],
+        "model.core.depth_adapter={kind: depth_lora, beyond: error}",
+        "gated_loop: iteration 7 is beyond the table's 7 rows",
+    ),
     (GATED, "training.penalties=[{kind: distillation, teacher: pyproject.toml}]", "'pyproject.toml' is not a file"),
 ]
 
@@ -240,7 +265,7 @@ def test_a_table_that_the_vocabulary_exceeds_is_refused_by_every_command(call, t
 def test_a_teacher_that_is_no_model_or_reads_other_sequences_is_refused(call, tmp_path):
     (tmp_path / "teacher.safetensors").write_text("nothing")
     penalty = "training.penalties=[{kind: distillation, teacher: teacher.safetensors}]"
-    assert "teacher 'teacher.safetensors': " in call("check", "looped", "task=parity", penalty)
+    assert "teacher teacher.safetensors is not a safetensors file" in call("check", "looped", "task=parity", penalty)
     layer = {"attention": {"kind": "mixer", "num_positions": 9}}
     save(LoopedTransformer(6, width=16, core={"layer": layer}), tmp_path / "teacher.safetensors")
     assert "training.penalties: the other model" in call("check", "looped", "task=parity", penalty)
