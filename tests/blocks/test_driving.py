@@ -168,4 +168,4 @@ def test_counts_that_cannot_be_are_refused(counts):
 def test_one_layer_after_the_other_is_a_loop_where_there_is_one_layer():
     cycle, sequence = (built(depth=1, tying=tying) for tying in ("cycle", "sequence"))
     counts = torch.tensor([4, 2])
-    assert torch.equal(cycle(TOKENS, iterations=counts).logits, sequence(TOKENS, iterations=counts).logits)
+    assert torch.equal(cycle(tokens(), iterations=counts).logits, sequence(tokens(), iterations=counts).logits)
