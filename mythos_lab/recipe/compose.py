@@ -98,6 +98,7 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
+    _check_loops(recipe, model)
     losses = Losses.of(recipe)
     losses.check(model)
     _check_sequences(recipe, model, task)
@@ -107,6 +108,20 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
         except BuildError as error:
             raise ValueError(f"training.penalties: the other model that they read with: {error}") from None
     return model, task
+
+
+def _check_loops(recipe: Recipe, model: Any) -> None:
+    """Refuse a depth curve that ends beyond a table which does not say what is there, with ``ValueError``."""
+    core, factor = model.core, recipe.evaluation.depth_factor
+    if core.last_index is None:
+        return
+    rows, loops = core.last_index + 1, core.loops.eval_loops
+    if loops * factor > rows:
+        most = f", or evaluation.depth_factor={rows // loops}" if rows >= loops else ""
+        raise ValueError(
+            f"evaluation.depth_factor={factor} runs {loops * factor} loops, and a table of the core has {rows} rows "
+            f"and beyond: 'error'; use another beyond{most}"
+        )
 
 
 def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:

@@ -220,6 +220,8 @@ class Rehearsal:
                 yield
         except Numberless as error:
             raise RecipeError(f"{self.recipe.name}: its cost cannot be counted: {error}") from None
+        except ValueError as error:  # loop counts that the model does not run
+            raise RecipeError(f"{self.recipe.name}: {error}") from None
 
 
 class _Calls:

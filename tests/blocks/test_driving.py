@@ -163,3 +163,9 @@ def test_tying_in_sequence_finishes_a_layer_before_it_goes_on_to_the_next():
 def test_counts_that_cannot_be_are_refused(counts):
     with pytest.raises(ValueError, match="loop counts must be|at least one iteration"):
         model()(tokens(2), iterations=counts)
+
+
+def test_one_layer_after_the_other_is_a_loop_where_there_is_one_layer():
+    cycle, sequence = (built(depth=1, tying=tying) for tying in ("cycle", "sequence"))
+    counts = torch.tensor([4, 2])
+    assert torch.equal(cycle(tokens(), iterations=counts).logits, sequence(tokens(), iterations=counts).logits)

@@ -107,6 +107,31 @@ OVERRIDES = [
         "model.core.layer={attention: {kind: mixer, num_positions: 8}}",
         "and the input 9 out of distribution; set task.ood_range=0 or evaluation.ood=false",
     ),
+    (
+        GATED,
+        "model.core.depth_adapter={kind: depth_lora, beyond: error}",
+        "evaluation.depth_factor=4 runs 16 loops, and a table of the core has 7 rows",
+    ),
+    (
+        [*GATED, "evaluation.depth_factor=1", "model.core.depth_adapter={kind: depth_lora, beyond: error}"],
+        "training.penalties=[{kind: fixed_point}]",
+        "penalty 'fixed_point' runs one iteration more than the 7 that training draws",
+    ),
+    (
+        [*GATED, "model.core.tying=sequence", "model.core.depth=2", "model.core.halting=none"],
+        "training.penalties=[{kind: jacobian_radius}]",
+        "penalty 'jacobian_radius' runs one iteration more, and tying 'sequence' has no iteration of all layers",
+    ),
+    (
+        [*GATED, "model.core.depth=4", "model.core.alternate={feedforward: identity}"],
+        "training.penalties=[{kind: weight_cosine}]",
+        "layers that are block=1 apart differ by core.alternate; use an even block",
+    ),
+    (
+        ["cost", "gated_loop", "--loops", "9", "evaluation.depth_factor=1"],
+        "model.core.depth_adapter={kind: depth_lora, beyond: error}",
+        "gated_loop: iteration 7 is beyond the table's 7 rows",
+    ),
     (GATED, "training.penalties=[{kind: distillation, teacher: pyproject.toml}]", "'pyproject.toml' is not a file"),
 ]
 

@@ -201,7 +201,7 @@ class Loop(Stepping):
     def _check_plan(self, plan: Plan) -> None:
         if plan.is_even:
             return
-        if self.tying == "sequence":
+        if self.tying == "sequence" and len(self.layers) > 1:
             raise ValueError("tying 'sequence' runs one loop count for all positions")
         if self.training and self.gradient.needs_last_state:
             raise ValueError(f"gradient {self.gradient.kind!r} needs one loop count for all positions")

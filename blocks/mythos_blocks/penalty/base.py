@@ -48,6 +48,23 @@ class Penalty(Component):
         raise NotImplementedError
 
 
+def check_one_more(model: LoopedTransformer, penalty: Penalty) -> None:
+    """Refuse a core that cannot run one more iteration than training draws.
+
+    Raises:
+        ValueError: Its layers run one after the other, or a table ends with the loops that are drawn.
+    """
+    core = model.core
+    why = f"penalty {penalty.kind!r} runs one iteration more"
+    if core.tying == "sequence" and len(core.layers) > 1:
+        raise ValueError(f"{why}, and tying 'sequence' has no iteration of all layers; use 'cycle'")
+    if core.last_index is not None and core.last_index < core.loops.max_loops:
+        raise ValueError(
+            f"{why} than the {core.loops.max_loops} that training draws, and a table of the core has no row for it "
+            "(beyond: 'error'); use another beyond"
+        )
+
+
 def real_values(x: Tensor, out: ModelOutput) -> Tensor:
     """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
     return x.flatten(0, 1) if out.frame.real is None else x[out.frame.real]

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
-from mythos_blocks.penalty.base import Penalty, real_values
+from mythos_blocks.penalty.base import Penalty, check_one_more, real_values
 from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ class FixedPoint(Penalty):
 
     def __init__(self, *, weight: Positive = 0.01) -> None:
         self.weight = weight
+
+    def check(self, model: LoopedTransformer) -> None:
+        check_one_more(model, self)
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         h = at_least_float32(out.state.h)

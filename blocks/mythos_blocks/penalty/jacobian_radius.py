@@ -10,7 +10,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
-from mythos_blocks.penalty.base import Penalty
+from mythos_blocks.penalty.base import Penalty, check_one_more
 from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class JacobianRadius(Penalty):
         self.weight, self.limit, self.num_iterations = weight, limit, num_iterations
 
     def check(self, model: LoopedTransformer) -> None:
+        check_one_more(model, self)
         if model.core.cuts_gradient:
             raise ValueError(
                 "penalty 'jacobian_radius' differentiates whole iterations, of which core.cycle_gradient="

@@ -41,6 +41,12 @@ class WeightCosine(Penalty):
             raise ValueError(
                 f"penalty 'weight_cosine': block={self.block} must divide core.depth={depth} at least twice"
             )
+        for one, other in zip(model.core.layers, model.core.layers[self.block :], strict=False):
+            if [p.shape for p in one.parameters()] != [p.shape for p in other.parameters()]:
+                raise ValueError(
+                    f"penalty 'weight_cosine': layers that are block={self.block} apart differ by core.alternate; "
+                    "use an even block"
+                )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         layers = list(model.core.layers)
