@@ -5,7 +5,6 @@ import inspect
 import pytest
 import torch
 from torch import nn
-from torch._dynamo.testing import CompileCounter
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slots
@@ -62,9 +61,6 @@ def model_with(slot, kind, num_loops=3, **core):
 
 # They differ from the off kind where positions stop, or in decoding.
 ALIKE = [("kv_policy", "last"), ("kv_policy", "recursion_wise")]
-READS_INDEX = [("norm", "adaptive"), ("norm", "per_loop"), ("feedforward", "expert_attention"),
-               
-               ("depth_adapter", "loop_lora")]  # fmt: skip
 
 
 def mask_of(slot, kind):
@@ -148,30 +144,6 @@ def test_the_whole_model_is_causal(slot, kind):
     before, after = model(TOKENS).logits, model(changed).logits
     torch.testing.assert_close(before[:, :6], after[:, :6], rtol=0, atol=1e-5)
     assert (before[:, 6:] - after[:, 6:]).abs().max() > 1e-6
-
-
-@torch.no_grad()
-@pytest.mark.parametrize(
-    "slot, kind", kinds("layer", "attention", "feedforward", "norm", "depth_attention", "depth_signal", "depth_adapter")
-)
-def test_one_compile_serves_all_loop_counts(slot, kind):
-    torch._dynamo.reset()
-    model, mask = model_with(slot, kind).eval(), mask_of(slot, kind)
-    counts = (1, 2, 3, 7, 12)
-    plain = [model(TOKENS, mask, n).logits for n in counts]
-    counter, seen = CompileCounter(), []
-    for layer in model.core.layers:
-        layer.compile(backend=counter)
-    for n, logits in zip(counts, plain, strict=True):
-        torch.testing.assert_close(model(TOKENS, mask, n).logits, logits)
-        seen.append(counter.frame_count)
-    # What reads the iteration's index is compiled for the first one, for those in its table and for those beyond it;
-    # everything else once. Nothing is compiled anew for more loops.
-    reads_index = (slot, kind) in READS_INDEX
-    if slot == "depth_attention" or kind == "mixture":
-        return  # it reads as many depths as there are, and is compiled for each number of them
-    assert seen[0] >= 1 and seen[-1] == seen[-2], seen
-    assert reads_index or seen[-1] == seen[0], seen
 
 
 @pytest.mark.parametrize("slot, kind", kinds("attention"))

@@ -31,6 +31,9 @@ IN_ITERATION = kinds(
     "core",
 )
 
+# What a compiled layer sees something of.
+IN_LAYER = kinds("layer", "attention", "feedforward", "norm", "depth_attention", "depth_adapter", "kv_policy", "core")
+
 # Further graphs of a layer, by what asks for them; how many does not depend on the loop counts.
 MORE_GRAPHS = {
     ("depth_attention", "own_token"): "the first iteration makes the buffer of depths, whose size then varies",
@@ -44,7 +47,7 @@ MORE_GRAPHS = {
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("slot, kind", IN_ITERATION)
+@pytest.mark.parametrize("slot, kind", IN_LAYER)
 def test_one_graph_of_a_layer_serves_all_loop_counts(slot, kind):
     torch._dynamo.reset()
     model, mask = model_with(slot, kind, num_loops=3).train(), mask_of(slot, kind)
@@ -111,9 +114,7 @@ def wrapped(layer, form, use_reentrant):
 
 @pytest.mark.parametrize("form", ["forward", "module"])
 @pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize(
-    "slot, kind", [one for one in IN_ITERATION if one[0] not in ("injection", "update", "initial_state", "halting")]
-)
+@pytest.mark.parametrize("slot, kind", IN_LAYER)
 def test_checkpointed_layers_have_the_gradients_of_plain_ones(slot, kind, use_reentrant, form):
     plain, mask = model_with(slot, kind).train(), mask_of(slot, kind)
     if (slot, kind) == ("feedforward", "moe"):
@@ -151,14 +152,11 @@ class Exported(nn.Module):
 def test_a_model_is_exported_with_any_batch(slot, kind):
     model, mask = model_with(slot, kind).eval(), mask_of(slot, kind)
     randomise(model, std=0.2)
-    for num_loops in (1, 3):
-        batch = torch.export.Dim("batch", min=2, max=64)
-        program = torch.export.export(
-            Exported(model, mask, num_loops), (TOKENS,), dynamic_shapes={"tokens": {0: batch}}, strict=False
-        )
-        for size in (2, 5):
-            tokens = torch.randint(VOCAB, (size, TOKENS.shape[1]), generator=torch.Generator().manual_seed(size))
-            torch.testing.assert_close(program.module()(tokens), model(tokens, mask, num_loops, compact=False).logits)
+    dynamic = {"tokens": {0: torch.export.Dim("batch", min=2, max=64)}}
+    program = torch.export.export(Exported(model, mask, 3), (TOKENS,), dynamic_shapes=dynamic, strict=False)
+    for size in (2, 5):
+        tokens = torch.randint(VOCAB, (size, TOKENS.shape[1]), generator=torch.Generator().manual_seed(size))
+        torch.testing.assert_close(program.module()(tokens), model(tokens, mask, 3, compact=False).logits)
 
 
 @pytest.mark.parametrize("by", ["sequence", "position"])

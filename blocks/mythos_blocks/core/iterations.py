@@ -136,7 +136,7 @@ class Plan:
             stopped: Positions that run no more.
         """
         running = _without(self.running(i), stopped)
-        rows = self.rows or (len(self.order),) * self.shape[0]
+        rows = self.rows or (len(self.order),)
         inside = tuple(window is None or i >= n - window(n) for n in rows)
         if all(inside) or not any(inside):
             yield Part(running, inside[0])

@@ -88,7 +88,7 @@ class MixtureOfExperts(RoutedExperts):
             out = out + expert(tokens)
         if frame.tape is not None:
             record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
-        counts = logits.new_ones(len(tokens), 1) if real is None else real.to(logits.dtype)[:, None]
+        counts = logits.new_ones(tokens.shape[0], 1) if real is None else real.to(logits.dtype)[:, None]
         if self.balance_weight:
             probabilities = scores / scores.sum(-1, keepdim=True)
             self.add_balance_loss(frame, self.balance_weight, chosen, probabilities, counts)

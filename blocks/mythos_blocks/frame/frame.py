@@ -124,12 +124,6 @@ class Frame:
         there = depths <= last
         return there if window is None else there & (depths > last - window)
 
-    def count(self, x: Tensor) -> Tensor:
-        """How many positions of ``x`` count, a scalar in float32."""
-        if self.real is None:
-            return torch.full((), float(x.shape[0] * x.shape[1]), device=x.device, dtype=torch.float32)
-        return self.real.sum().float()
-
     def add_loss(self, name: str, num: Tensor, *sums: Tensor) -> None:
         """Add a term to the training loss: the product of the means of one or more quantities, summed over channels.
 
@@ -138,7 +132,7 @@ class Frame:
 
         Args:
             name: The term's name.
-            num: How many positions the sums are over, a scalar; see :meth:`count`.
+            num: How many positions the sums are over, a scalar.
             sums: Of each quantity the sum over positions, ``()`` or ``(channels,)``.
         """
         if self.statistics is not None:

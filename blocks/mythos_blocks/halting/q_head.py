@@ -75,4 +75,4 @@ class QHead(Halting):
 def _first(h: Tensor, real: Tensor) -> Tensor:
     """The state of each sequence's first position that counts, at all its positions."""
     first = real.to(torch.uint8).argmax(1)
-    return h.take_along_dim(first[:, None, None], 1).expand_as(h)
+    return h.gather(1, first[:, None, None].expand(-1, 1, h.shape[-1])).expand_as(h)

@@ -46,7 +46,13 @@ class NoiseState(InitialState):
             return e.new_empty(shape)
         if self.training or self.at_evaluation == "fresh":
             return self.sample(shape, None, e.device).to(e.dtype)
-        positions = (frame or Frame()).position_ids(e).clamp_min(0)
+        if frame is None or frame.positions is None:
+            # Known without asking the positions, whose numbers a traced graph does not have.
+            num_positions = e.shape[1]
+            blocks_read = range(-(-num_positions // _BLOCK))
+            noise = torch.cat([self._block(block, e.device) for block in blocks_read])[:num_positions]
+            return noise.to(e.dtype).expand(shape)
+        positions = frame.positions.clamp_min(0)
         blocks, places = (positions // _BLOCK).unique(return_inverse=True)
         noise = torch.cat([self._block(block, e.device) for block in blocks.tolist()])
         return noise[places * _BLOCK + positions % _BLOCK].to(e.dtype).expand(shape)
