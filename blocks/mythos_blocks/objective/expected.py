@@ -43,6 +43,7 @@ class Expected(Objective):
         self.beta, self.prior, self.rate = beta, prior, rate
 
     def check(self, model: LoopedTransformer) -> None:
+        super().check(model)
         if model.core.halting.kind == "none":
             raise ValueError("objective 'expected' weighs iterations by halting, and core.halting is 'none'")
 

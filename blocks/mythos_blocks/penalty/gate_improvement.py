@@ -40,6 +40,7 @@ class GateImprovement(Penalty):
         self.weight, self.slope, self.gain = weight, slope, gain
 
     def check(self, model: LoopedTransformer) -> None:
+        super().check(model)
         if model.core.halting.kind == "none":
             raise ValueError("penalty 'gate_improvement' trains a halting gate, and core.halting is 'none'")
 
