@@ -41,8 +41,11 @@ class GateImprovement(Penalty):
 
     def check(self, model: LoopedTransformer) -> None:
         super().check(model)
-        if model.core.halting.kind == "none":
-            raise ValueError("penalty 'gate_improvement' trains a halting gate, and core.halting is 'none'")
+        if model.core.halting.chooses:
+            raise ValueError(
+                "penalty 'gate_improvement' trains a halting gate, and core.halting is "
+                f"{model.core.halting.kind!r}, which gives no iteration a weight that learns"
+            )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         if len(out.states) < 2:  # after the only iteration there is nothing to go on to
