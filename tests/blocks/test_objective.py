@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import mythos_blocks as mb
 from mythos_blocks.objective import IGNORE, cross_entropies
-from tests.blocks.parts import model, randomise, tokens
+from tests.blocks.parts import kinds, model, randomise, tokens
 
 
 def passed(halting="none", num_loops=4):
@@ -107,3 +107,22 @@ def test_what_would_have_no_effect_is_refused():
         mb.Expected(rate=0.5)
     with pytest.raises(ValueError, match="rate is for prior 'geometric'"):
         mb.Expected(prior="geometric")
+
+
+@pytest.mark.parametrize("halting", [kind for _, kind in kinds("halting")])
+@pytest.mark.parametrize(
+    "slot, kind",
+    [("objective", "expected"), ("objective", "supervised_halting"), ("penalty", "gate_improvement")],
+)
+def test_what_weighs_iterations_by_halting_teaches_it_or_refuses_it(slot, kind, halting):
+    part = mb.Slot(slot).resolve(kind).build()
+    made = model(halting=halting, injection="add").train()
+    randomise(made, std=0.2)
+    try:
+        part.check(made)
+    except ValueError as error:
+        assert f"{halting!r}" in str(error)
+        return
+    term = part.loss(made, made(tokens(), record=True), tokens())
+    (term if slot == "objective" else term[0]).backward()
+    assert all(p.grad is not None and p.grad.any() for p in made.core.halting.parameters())

@@ -120,7 +120,12 @@ OVERRIDES = [
     (
         [*GATED, "model.core.tying=sequence", "model.core.depth=2", "model.core.halting=none"],
         "training.penalties=[{kind: jacobian_radius}]",
-        "penalty 'jacobian_radius' runs one iteration more, and tying 'sequence' has no iteration of all layers",
+        "penalty 'jacobian_radius' runs one iteration more, and with core.tying 'sequence' none runs all layers",
+    ),
+    (
+        [*GATED, "model.core.tying=sequence", "model.core.depth=2", "model.core.halting=none"],
+        "training.objective=blended",
+        "objective 'blended' reads the state after every iteration, and with core.tying 'sequence' none runs all layers",
     ),
     (
         [*GATED, "model.core.depth=4", "model.core.alternate={feedforward: identity}"],

@@ -54,10 +54,12 @@ class Halting(Module):
             and values that it wrote last. Otherwise it runs on, without weight in the readout.
         per_position: Whether a position's halting depends on its own states alone, so that decoding it with a cache
             equals the full pass.
+        chooses: Whether its weights choose one iteration, so that no gradient reaches the rule through them.
     """
 
     freezes: bool = False
     per_position: bool = True
+    chooses: bool = False
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
         """The state before the first iteration.

@@ -29,6 +29,8 @@ class ExpertChoice(Halting):
 
     freezes = True
 
+    chooses = True
+
     def __init__(self, width: int, *, capacity: Probability = 0.5, auxiliary_weight: NonNegative = 0.001) -> None:
         super().__init__()
         self.capacity, self.auxiliary_weight = capacity, auxiliary_weight

@@ -14,6 +14,8 @@ from mythos_blocks.tensors.rows import Index
 class NoHalting(Halting):
     """Every position runs every iteration, and the readout is the last state."""
 
+    chooses = True
+
     def __init__(self, width: int) -> None:
         super().__init__()
 

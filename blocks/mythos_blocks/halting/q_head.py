@@ -29,6 +29,8 @@ class QHead(Halting):
         initial_bias: Initial bias of the head; the systems take -5, so that it begins by going on.
     """
 
+    chooses = True
+
     def __init__(
         self,
         width: int,

@@ -27,6 +27,8 @@ class TokenChoice(Halting):
 
     freezes = True
 
+    chooses = True
+
     def __init__(self, width: int, *, num_depths: Count = 4, balance_weight: NonNegative = 0.01) -> None:
         super().__init__()
         self.num_depths, self.balance_weight = num_depths, balance_weight

@@ -30,7 +30,9 @@ class Objective(Component):
     every_step: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
-        """Refuse a model that the objective would have no effect on, with ``ValueError``."""
+        """Refuse a model that the objective would have no effect on, or cannot read, with ``ValueError``."""
+        if self.every_step:
+            check_iterations(model, f"objective {self.kind!r} reads the state after every iteration")
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
         """The loss, a scalar in nats per scored token.
@@ -41,6 +43,20 @@ class Objective(Component):
             targets: ``(batch, positions)``, :data:`IGNORE` where a position is not scored.
         """
         raise NotImplementedError
+
+
+def check_iterations(model: LoopedTransformer, why: str) -> None:
+    """Refuse a core of which an iteration does not run all layers.
+
+    Args:
+        model: The model.
+        why: Who needs whole iterations, and for what.
+
+    Raises:
+        ValueError: It runs its layers one after the other.
+    """
+    if model.core.tying == "sequence" and len(model.core.layers) > 1:
+        raise ValueError(f"{why}, and with core.tying 'sequence' none runs all layers; use 'cycle'")
 
 
 def scored(x: Tensor, targets: Tensor) -> Tensor:

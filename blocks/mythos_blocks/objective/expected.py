@@ -43,8 +43,12 @@ class Expected(Objective):
         self.beta, self.prior, self.rate = beta, prior, rate
 
     def check(self, model: LoopedTransformer) -> None:
-        if model.core.halting.kind == "none":
-            raise ValueError("objective 'expected' weighs iterations by halting, and core.halting is 'none'")
+        super().check(model)
+        if model.core.halting.chooses:
+            raise ValueError(
+                "objective 'expected' weighs iterations by halting, and core.halting is "
+                f"{model.core.halting.kind!r}, which gives none a weight that learns"
+            )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
         steps = cross_entropies(model, out, targets)

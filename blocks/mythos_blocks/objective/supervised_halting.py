@@ -36,6 +36,7 @@ class SupervisedHalting(Objective):
         self.weight = weight
 
     def check(self, model: LoopedTransformer) -> None:
+        super().check(model)
         if model.core.halting.kind != "q_head":
             raise ValueError(
                 f"objective 'supervised_halting' trains core.halting 'q_head', and it is {model.core.halting.kind!r}"

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
+from mythos_blocks.objective.base import check_iterations
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -31,7 +32,9 @@ class Penalty(Component):
     over_real: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
-        """Refuse a model that the penalty would have no effect on, with ``ValueError``."""
+        """Refuse a model that the penalty would have no effect on, or cannot read, with ``ValueError``."""
+        if self.every_step:
+            check_iterations(model, f"penalty {self.kind!r} reads the state after every iteration")
 
     def models(self) -> list[LoopedTransformer]:
         """Further models that read what the model reads."""
@@ -54,10 +57,8 @@ def check_one_more(model: LoopedTransformer, penalty: Penalty) -> None:
     Raises:
         ValueError: Its layers run one after the other, or a table ends with the loops that are drawn.
     """
-    core = model.core
-    why = f"penalty {penalty.kind!r} runs one iteration more"
-    if core.tying == "sequence" and len(core.layers) > 1:
-        raise ValueError(f"{why}, and tying 'sequence' has no iteration of all layers; use 'cycle'")
+    core, why = model.core, f"penalty {penalty.kind!r} runs one iteration more"
+    check_iterations(model, why)
     if core.last_index is not None and core.last_index < core.loops.max_loops:
         raise ValueError(
             f"{why} than the {core.loops.max_loops} that training draws, and a table of the core has no row for it "

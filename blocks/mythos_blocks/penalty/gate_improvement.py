@@ -40,8 +40,12 @@ class GateImprovement(Penalty):
         self.weight, self.slope, self.gain = weight, slope, gain
 
     def check(self, model: LoopedTransformer) -> None:
-        if model.core.halting.kind == "none":
-            raise ValueError("penalty 'gate_improvement' trains a halting gate, and core.halting is 'none'")
+        super().check(model)
+        if model.core.halting.chooses:
+            raise ValueError(
+                "penalty 'gate_improvement' trains a halting gate, and core.halting is "
+                f"{model.core.halting.kind!r}, which gives no iteration a weight that learns"
+            )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> tuple[Tensor, Tensor]:
         if len(out.states) < 2:  # after the only iteration there is nothing to go on to
