@@ -29,7 +29,11 @@ class Saved:
         return {"width": 16}
 
 
-@pytest.mark.parametrize("source", [{"width": 16}, Declared(), SimpleNamespace(width=16), Saved()], ids=str)
+@pytest.mark.parametrize(
+    "source",
+    [{"width": 16}, Declared(), SimpleNamespace(width=16), Saved()],
+    ids=["mapping", "dataclass", "namespace", "object"],
+)
 def test_a_config_comes_in_several_forms(source):
     read = reading(source)
 
