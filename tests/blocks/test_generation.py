@@ -49,11 +49,10 @@ def test_greedy_decoding_of_a_batch_is_full_passes_over_each_prompt(core, chunk)
 
 def test_each_request_may_have_its_own_loop_count():
     model, counts = decoding_model(), [1, 6, 2, 4]
-    for given in (counts, torch.tensor(counts)):
-        out = generate(model, IDS, max_new_tokens=6, temperature=0, padding=PADDING, iterations=given)
-        assert out.loops.tolist() == [[n] * 6 for n in counts]
-        for row, prompt in enumerate(PROMPTS):
-            assert out.tokens[row].tolist() == recomputed(model, prompt, 6, iterations=counts[row])[0]
+    out = generate(model, IDS, max_new_tokens=6, temperature=0, padding=PADDING, iterations=torch.tensor(counts))
+    assert out.loops.tolist() == [[n] * 6 for n in counts]
+    for row, prompt in enumerate(PROMPTS):
+        assert out.tokens[row].tolist() == recomputed(model, prompt, 6, iterations=counts[row])[0]
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 7])
@@ -101,7 +100,7 @@ def test_what_is_drawn_is_the_full_passes_distribution_at_the_requests_own_numbe
 
 def test_requests_end_at_an_end_token_and_leave_the_batch():
     model = decoding_model()
-    options = {"max_new_tokens": 12, "temperature": 3.0, "padding": PADDING, "iterations": [2, 3, 4, 5]}
+    options = {"max_new_tokens": 12, "temperature": 3.0, "padding": PADDING, "iterations": torch.tensor([2, 3, 4, 5])}
     free = generate(model, IDS, **options)
     ends = [int(free.tokens[0, 2]), int(free.tokens[1, 5])]
     rows = []
@@ -170,8 +169,8 @@ def test_a_decoder_goes_on_after_a_second_prompt():
     [
         ({"max_new_tokens": 0}, "max_new_tokens=0"),
         ({"iterations": 0}, "iterations=0"),
-        ({"iterations": [1, 2]}, "iterations=.*4 requests"),
-        ({"iterations": [1, 2, 0, 1]}, "iterations="),
+        ({"iterations": torch.tensor([1, 2])}, "iterations=.*4 requests"),
+        ({"iterations": torch.tensor([1, 2, 0, 1])}, "iterations="),
         ({"iterations": torch.ones(4)}, "iterations="),
         ({"iterations": 1.5}, "iterations=1.5"),
         ({"temperature": -0.1}, "temperature=-0.1"),
@@ -220,3 +219,17 @@ def test_a_decoder_names_its_mistakes():
     ):
         with pytest.raises(ValueError, match=message):
             decoder.prefill(ids, chunk)
+
+
+@torch.no_grad()
+def test_iterations_mean_in_generation_what_they_mean_to_the_model():
+    model = decoding_model(4, depth_signal="learned", prelude=0, coda=0)
+    prompt = torch.tensor([[3, 1, 4]])
+    for iterations in (2, [1, 3], [3, 1], torch.tensor([3])):
+        made = mb.generate(model, prompt, max_new_tokens=1, iterations=iterations, temperature=0)
+        assert int(made.tokens[0, 0]) == int(model(prompt, iterations=iterations).logits[0, -1].argmax())
+        assert made.exact
+    assert not mb.generate(model, prompt, max_new_tokens=1, iterations=[1, 1], temperature=0).exact
+    for wrong in ([], [-1], "3", 1.5, [1.5], 0):
+        with pytest.raises(ValueError, match="iteration"):
+            mb.generate(model, prompt, max_new_tokens=1, iterations=wrong)

@@ -169,7 +169,7 @@ def in_order(iterations: int | Sequence[int]) -> Sequence[int]:
     except TypeError:
         raise ValueError(f"iterations={iterations!r} must be a loop count, indices, or a tensor of counts") from None
     if not order:
-        raise ValueError(f"the loop needs at least one iteration, not {iterations}")
+        raise ValueError(f"iterations={iterations!r}: the loop needs at least one iteration")
     for t in order:
         check_index(t)
     return order
