@@ -23,6 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from mythos_blocks import Exit, ExitState, LoopedTransformer
 from mythos_blocks.exit.base import Read
 from mythos_blocks.generation import Decoder
+from mythos_blocks.tensors.rows import Index
 
 EARLY = 2  # the iteration after which a share of the positions stops
 
@@ -46,7 +47,7 @@ class StopShare(Exit):
         kept = {"early": chosen.view(h.shape[:2]).to(h.device), "ran": torch.zeros(h.shape[:2], device=h.device)}
         return ExitState(stopped=super().start(h).stopped, kept=kept)
 
-    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read) -> ExitState:
+    def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
         kept = {**state.kept, "ran": state.kept["ran"] + 1}
         return ExitState(stopped=state.stopped | (kept["early"] & (kept["ran"] >= EARLY)), kept=kept)
 
