@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -24,6 +24,8 @@ from mythos_lab.recipe.memory import LiveBytes
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch, Task
+
+_NOT_PASSED_ON = {"weights", "scores", "real"}
 
 
 @dataclass(frozen=True)
@@ -176,9 +178,11 @@ class Rehearsal:
             scored = batch.targets != IGNORE
             out = self.model(batch.tokens, iterations=num_loops, logits_at=scored, **surroundings(self.recipe, batch))
             live = LiveBytes()
-            # The weights and scores of each iteration are a record: the next one does not read them.
-            halting = replace(out.state.halting, weights=[], scores=[])
-            live.follow(_tensors((out.state.h, out.state.carry, halting)))
+            # The weights and scores of each iteration are a record, which the next one does not read; which positions
+            # are real is the batch's.
+            halting = out.state.halting
+            passed_on = [getattr(halting, f.name) for f in fields(halting) if f.name not in _NOT_PASSED_ON]
+            live.follow(_tensors((out.state.h, out.state.carry, passed_on)))
         return ForwardPass(counter.total, live.now // len(batch.tokens), calls.params(num_loops))
 
     def _decoding(self, num_loops: int) -> Decoding:
