@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cached_property
 from typing import Any
 
@@ -176,9 +176,10 @@ class Rehearsal:
             scored = batch.targets != IGNORE
             out = self.model(batch.tokens, iterations=num_loops, logits_at=scored, **surroundings(self.recipe, batch))
             live = LiveBytes()
-            # The weights and scores of each iteration are a record: the next one does not read them.
-            halting = replace(out.state.halting, weights=[], scores=[])
-            live.follow(_tensors((out.state.h, out.state.carry, halting)))
+            # The weights and scores of each iteration are a record, and what is real is given: none is passed on.
+            halting, apart = out.state.halting, ("weights", "scores", "real")
+            passed_on = [getattr(halting, field.name) for field in fields(halting) if field.name not in apart]
+            live.follow(_tensors((out.state.h, out.state.carry, passed_on)))
         return ForwardPass(counter.total, live.now // len(batch.tokens), calls.params(num_loops))
 
     def _decoding(self, num_loops: int) -> Decoding:
