@@ -126,20 +126,20 @@ def _check_loops(recipe: Recipe, model: Any) -> None:
 
 def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:
     """Refuse a model of which a component cannot read the task's samples, with ``BuildError``."""
-    reads_all = recipe.mask == "full" and not task.pads
-    beyond = task.ood_positions if recipe.evaluation.ood and task.size("ood") else None
-    for module in model.modules():
-        if not isinstance(module, Module):
-            continue
-        try:
-            module.check_sequences(task.positions, reads_all)
-        except ValueError as error:
-            raise BuildError(str(error), module.spec) from None
-        try:
-            module.check_sequences(beyond or task.positions, reads_all)
-        except ValueError as error:
-            said = f"{error} out of distribution; set task.ood_range=0 or evaluation.ood=false"
-            raise BuildError(said, module.spec) from None
+    full = recipe.mask == "full"
+    splits = [(task.positions, task.pads, False)]
+    if recipe.evaluation.ood and task.size("ood"):
+        splits.append((task.ood_positions or task.positions, task.ood_pads, True))
+    for positions, pads, beyond in splits:
+        for module in model.modules():
+            if not isinstance(module, Module):
+                continue
+            try:
+                module.check_sequences(positions, reads_all=full and not pads)
+            except ValueError as error:
+                said = f"evaluation.ood: the model cannot read samples of {positions} positions ({error})"
+                said = f"{said}; set task.ood_range=0 or evaluation.ood=false" if beyond else str(error)
+                raise BuildError(said, module.spec) from None
 
 
 def _import(config: dict[str, Any], source: str | Path) -> None:

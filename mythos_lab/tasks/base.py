@@ -114,6 +114,7 @@ class Task(Component):
         answers: Tokens among which a prediction is the likeliest; ``None`` for all tokens.
         has_mask: Whether batches carry ``allowed``.
         pads: Whether batches carry ``real``, because samples may be shorter than others.
+        ood_pads: The same of those out of distribution.
         causal: Whether the targets make sense only for a model that cannot see later positions.
         bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
         compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
@@ -127,6 +128,7 @@ class Task(Component):
     answers: tuple[int, ...] | None = None
     has_mask: bool = False
     pads: bool = False
+    ood_pads: bool = False
     causal: bool = False
     bidirectional: bool = False
     compositional: bool = False

@@ -113,8 +113,8 @@ class Generated(Task):
         self.low, self.high = low, high
         self.positions = lengths(high)
         self.ood_positions = lengths(self.top) if self.ood_range else None
-        ranges = ((low, high), (high + 1, self.top))
-        self.pads = self.ragged or any(lengths(first) < lengths(last) for first, last in ranges if first < last)
+        self.pads = self.ragged or lengths(low) < lengths(high)
+        self.ood_pads = self.ood_range > 0 and (self.ragged or lengths(high + 1) < lengths(self.top))
 
     def width(self, split: Split) -> int:
         """Positions of a split's samples."""
@@ -238,7 +238,8 @@ class Generated(Task):
             missing -= len(kept)
             if not missing:
                 whole = concatenate(parts).map(compact)
-                return whole if self.pads else replace(whole, real=None)
+                pads = self.ood_pads if split == "ood" else self.pads
+                return whole if pads else replace(whole, real=None)
         raise ValueError(f"these fields leave too few problems for {split} to have any that no other split has")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import os
 import random
 import sys
 import time
@@ -67,7 +68,7 @@ FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("task", "igsm_lite"): {"max_steps": 2},
     ("task", "maze"): {"size": 3, "max_steps": 4, "ood_range": 1},
     ("task", "word_problem"): {"length": 8},
-    ("task", "text"): {"length": 16, "tokenizer": "bytes"},
+    ("task", "text"): {"length": 16},
     ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
     ("penalty", "jacobian_radius"): {"num_iterations": 1},
 }
@@ -92,6 +93,8 @@ class Draw:
         rng = self.rng
         task_kind = rng.choice(sorted(slot_info("task").kinds))
         task = self.fields("task", task_kind)
+        if task_kind == "text" and rng.random() < 0.3:
+            task["tokenizer"] = {"kind": "bpe", "vocab_size": 280}
         made = slot_info("task").kinds[task_kind]
         usual = "task" if task.get("document_mask") or made.has_mask else "full" if made.bidirectional else "causal"
         if usual == "causal" and not made.causal:
@@ -152,21 +155,23 @@ class Draw:
             inner = slot_of(field)
             if inner is not None and inner not in LEFT_ALONE:
                 chosen[name] = self.component(inner)
-            elif inner is None and slot != "task" and (values := _values(field.annotation)):
+            elif inner is None and (values := _values(field.annotation, numbers=slot != "task")):
                 chosen[name] = self.rng.choice(values)
         if chosen.get("depth", 2) < 2 and self.rng.random() < 0.9:
             chosen.pop("alternate", None)
         return chosen
 
 
-def _values(annotation: Any) -> list[Any]:
-    """A few values of a field that has words, yes or no, or small numbers."""
+def _values(annotation: Any, numbers: bool) -> list[Any]:
+    """A few values of a field that has words, yes or no, or, if wanted, small numbers."""
     if get_origin(annotation) in (Union, UnionType):
-        return [value for member in get_args(annotation) for value in _values(member)]
+        return [value for member in get_args(annotation) for value in _values(member, numbers)]
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     if annotation is bool:
         return [False, True]
+    if not numbers:
+        return []
     if annotation is type(None):
         return [None]
     inner = getattr(annotation, "__origin__", annotation)
@@ -174,8 +179,9 @@ def _values(annotation: Any) -> list[Any]:
 
 
 def prepare(folder: Path) -> None:
-    """Write what recipes read: a text, and a teacher of byte-sized vocabulary."""
+    """Write what recipes read: a text, and a teacher; and have tokens kept in the same place."""
     load_plugins()
+    os.environ["MYTHOS_CACHE"] = str(folder / "tokens")
     (folder / "text.txt").write_text("\n".join(f"line {i} of many: {i * i}" for i in range(400)))
     save(LoopedTransformer(6, width=8), folder / "teacher.safetensors")  # of tasks with six tokens
 

@@ -105,7 +105,7 @@ OVERRIDES = [
     (
         ["check", "looped", "mask=full", "task=parity", "task.min_length=7", "task.max_length=7", "task.ood_range=1"],
         "model.core.layer={attention: {kind: mixer, num_positions: 8}}",
-        "and the input 9 out of distribution; set task.ood_range=0 or evaluation.ood=false",
+        "and the input 9); set task.ood_range=0 or evaluation.ood=false",
     ),
     (
         GATED,

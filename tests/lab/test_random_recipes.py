@@ -10,8 +10,10 @@ NUM = 40  # about a minute
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("random")
-    prepare(folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MYTHOS_CACHE", "")  # which is put back
+        prepare(folder)
+        yield folder
 
 
 def test_a_random_recipe_runs_or_is_refused_in_one_line(folder):

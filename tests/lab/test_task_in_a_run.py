@@ -112,7 +112,7 @@ def test_scores_are_those_of_reading_every_position():
 
 def test_a_model_with_a_place_for_each_position_is_told_before_it_trains():
     with pytest.raises(RecipeError, match="evaluation.ood: the model cannot read samples of 33 positions"):
-        run(load_recipe("looped", ["task=parity", "model.core.layer.attention={kind: mixer, num_positions: 17}",
+        run(load_recipe("looped", ["task=parity", "mask=full", "task.min_length=16", "model.core.layer.attention={kind: mixer, num_positions: 17}",
                                    "model.prelude.layer.attention={kind: mixer, num_positions: 17}", *SMALL]))  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def test_what_is_real_ends_where_a_sample_does(kind, changed):
         batch = task.batch(split, range(64))
         width = batch.tokens.shape[1]
         inside = torch.arange(width) < lengths(task, batch)[:, None]
-        assert (batch.real is not None) == task.pads, split
+        assert (batch.real is not None) == (task.ood_pads if split == "ood" else task.pads), split
         real = torch.ones_like(batch.tokens, dtype=torch.bool) if batch.real is None else batch.real
         assert torch.equal(real, inside), split
         assert real[batch.targets != IGNORE].all(), "what is scored is real"
@@ -174,8 +174,8 @@ def test_what_is_real_ends_where_a_sample_does(kind, changed):
 
 
 def test_samples_of_one_length_are_not_padded():
-    assert not make("parity", min_length=16, ood_range=0).pads
-    assert make("parity", min_length=16, ood_range=2).pads
+    one, several = make("parity", min_length=16, ood_range=1), make("parity", min_length=16, ood_range=2)
+    assert not (one.pads or one.ood_pads or several.pads) and several.ood_pads
     assert not make("mqar").pads and make("mqar", **LENGTHS["mqar"]).pads
 
 

@@ -53,7 +53,7 @@ class WordProblem(Generated):
         order = len(self.table)
         self.letters: Array = np.arange(order) if letters == "all" else np.array((0, *generators(group)))
         self.spans(1 if score == "every" else length, length, lambda length: length)
-        self.pads = False  # difficulties are places of one word
+        self.pads = self.ood_pads = False  # difficulties are places of one word
         enough(len(self.letters) ** length, f"group={group!r} and length={length}")
         self.order = order
         self.vocab_size = _ELEMENTS + order

@@ -91,7 +91,7 @@ class MQAR(Generated):
         self.positions = max(setting.length for setting in settings)
         self.ood_range = int(bool(ood_settings))
         self.ood_positions = max(s.length for s in ood_settings) if ood_settings else None
-        self.pads = any(len({s.length for s in several}) > 1 for several in (settings, ood_settings))
+        self.pads, self.ood_pads = (len({s.length for s in several}) > 1 for several in (settings, ood_settings))
         self.answers = tuple(range(self.first_value, vocab_size))
 
     @property
