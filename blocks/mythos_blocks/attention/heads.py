@@ -48,7 +48,7 @@ class HeadAttention(Attention):
         rope_pairing: Literal["interleaved", "halves"] = "interleaved",
         qk_norm: Literal["none", "before_rope", "after_rope"] = "none",
         qk_bias: bool = False,
-        value_embeddings: Count | Literal[True, False] | None = None,
+        value_embeddings: Count | bool | None = None,
     ) -> None:
         super().__init__()
         self.num_heads, self.num_kv_heads = num_heads, kv_heads or num_heads
