@@ -138,7 +138,7 @@ def rotate_depth(x, t, theta):
 
 
 def at_depth(t, page):
-    return mb.Frame(t=t, index=torch.tensor(t), depth=t, depth_index=torch.tensor(t), path=("core", 0), memory=page)
+    return mb.Frame(t=t, index=torch.tensor(t), depth_index=torch.tensor(t), path=("core", 0), memory=page)
 
 
 @torch.no_grad()
@@ -147,7 +147,7 @@ def test_a_token_attends_over_its_own_depths(window):
     attention, states = depths("own_token", 4, window=window)
     memory, d = Memory(mb.PerLoop(), num_depths=2).with_room(4), attention.head_dim
     for t, x in enumerate(states):
-        page = memory.open(t)
+        page = memory.open(t, t)
         out = attention(x, at_depth(t, page))
         memory = page.closed()
         first = 0 if window is None else max(0, t + 1 - window)
@@ -172,7 +172,7 @@ def test_all_tokens_at_all_depths_share_one_softmax():
     memory, d = Memory(mb.PerLoop(), num_depths=2).with_room(4), attention.head_dim
     outs = []
     for t, x in enumerate(states):
-        page = memory.open(t)
+        page = memory.open(t, t)
         outs.append(attention(x, at_depth(t, page)))
         memory = page.closed()
     for t, x in enumerate(states):

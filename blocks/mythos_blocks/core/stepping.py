@@ -124,7 +124,7 @@ class Stepping(Module):
         moved, left = Moved(state.h, state.carry), []
         for number, part in enumerate(parts):
             statistics: Statistics = {}
-            page = memory.open(step.t, goes_on=number > 0)
+            page = memory.open(step.t, state.num_loops, goes_on=number > 0)
             frame = self._frame(surroundings, state, step, page, part.graph)
             frame = replace(frame, statistics=None if state.frame.statistics is None else statistics)
             moved = self._compute(state, moved, step, part, frame, compact)
@@ -205,7 +205,6 @@ class Stepping(Module):
             frame,
             t=step.t,
             index=_index(step.t, state.h),
-            depth=state.num_loops,
             depth_index=_index(state.num_loops, state.h) if self.reads_over_depth else None,
             memory=page if needed else None,
             adapter=self.depth_adapter.inner(),
@@ -274,7 +273,7 @@ class Stepping(Module):
         return self._again(state, Step(state.num_loops), h)
 
     def _again(self, state: LoopState, step: Step, h: Tensor) -> Tensor:
-        page = state.memory.with_room(state.num_loops + 1).open(step.t)
+        page = state.memory.with_room(state.num_loops + 1).open(step.t, state.num_loops)
         surroundings = replace(state.frame, statistics=None, tape=None)
         frame = self._frame(surroundings, state, step, page, graph=True)
         return self._iterate(h, state.e, state.carry, frame, step).h

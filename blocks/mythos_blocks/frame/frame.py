@@ -36,8 +36,8 @@ class Frame:
         t: The iteration, 0-based; ``None`` outside the loop.
         index: The same as a 0-dimensional int64 tensor, for tables: layers that read it and not ``t`` are compiled
             once for all iterations.
-        depth: How many iterations of the pass came before this one; ``None`` outside the loop.
-        depth_index: The same as a 0-dimensional int64 tensor.
+        depth_index: How many iterations of the pass came before this one, as a 0-dimensional int64 tensor; ``None``
+            outside the loop, and where no layer reads over depth.
         path: The layer's place in the model, such as ``("core", 0)``.
         memory: Keys and values of other calls and iterations; ``None`` where only this call's are read.
         statistics: What layers leave to be counted, by name and place; ``None`` where nobody counts.
@@ -58,7 +58,6 @@ class Frame:
     real: Tensor | None = None
     t: int | None = None
     index: Tensor | None = None
-    depth: int | None = None
     depth_index: Tensor | None = None
     path: Path = ()
     memory: Page | None = None
@@ -114,9 +113,7 @@ class Frame:
         if self.memory is None:
             return tuple(x.unsqueeze(0) for x in written)
         self._check_graph("reads other iterations")
-        return self.memory.over_depth(
-            self.path, self.depth, self.depth_index, written, self.selection, self.running, all_positions
-        )
+        return self.memory.over_depth(self.path, self.depth_index, written, self.selection, self.running, all_positions)
 
     def depths_read(self, num_depths: int, window: int | None, device: torch.device) -> Tensor:
         """Which of ``num_depths`` depths are there to be read, of the last ``window`` ones: ``(num_depths,)``."""

@@ -56,14 +56,15 @@ class Page:
     Args:
         memory: The memory that it belongs to.
         t: The iteration; ``None`` outside the loop.
+        depth: How many iterations of the pass came before this one.
         goes_on: Whether another part of the positions has run this iteration before.
     """
 
-    def __init__(self, memory: Memory, t: int | None, goes_on: bool = False) -> None:
+    def __init__(self, memory: Memory, t: int | None, depth: int = 0, goes_on: bool = False) -> None:
         self._memory, self._past, self._keeps = memory, memory.past, memory.keeps
         self._graph = torch.is_grad_enabled()
         self._num_sequences, self._num_depths = memory.num_sequences, memory.num_depths
-        self._goes_on = goes_on
+        self._depth, self._goes_on = depth, goes_on
         self._entry, self._own_entry = 0 if t is None else memory.policy.entry(t), t or 0
         self._reuses = t is not None and memory.policy.reuses
         self._writes = t is None or memory.policy.writes(t)
@@ -102,7 +103,6 @@ class Page:
     def over_depth(
         self,
         path: Path,
-        depth: int | None,
         at: Tensor | None,
         written: Tensors,
         selection: Selection | None,
@@ -116,11 +116,10 @@ class Page:
         with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
             buffers = self._with_depth(self._before.get((path, "depths")), at, written, selection, running)
         self._written[path, "depths"] = buffers
-        if not torch.compiler.is_compiling():
-            assert depth is not None
-            buffers = tuple(b[: depth + 1] for b in buffers)
-            if all_positions and self._past is not None:
-                buffers = self._depths_extended(path, depth, buffers)
+        if all_positions and self._past is not None:
+            buffers = self._depths_extended(path, buffers)
+        elif not torch.compiler.is_compiling():
+            buffers = tuple(b[: self._depth + 1] for b in buffers)
         if selection is None:
             return buffers
         if all_positions:
@@ -152,11 +151,11 @@ class Page:
         assert self._past is not None
         return self._past.extended(path, self._entry if shared else self._own_entry, whole)
 
-    def _depths_extended(self, path: Path, depth: int, buffers: Tensors) -> Tensors:
+    def _depths_extended(self, path: Path, buffers: Tensors) -> Tensors:
         assert self._past is not None
         num_positions = buffers[0].shape[-2]
-        earlier = [self._past.so_far(path, i, num_positions) for i in range(depth)]
-        present = self._past.extended(path, depth, tuple(b[depth] for b in buffers))
+        earlier = [self._past.so_far(path, i, num_positions) for i in range(self._depth)]
+        present = self._past.extended(path, self._depth, tuple(b[self._depth] for b in buffers))
         return tuple(torch.stack(depths) for depths in zip(*earlier, present, strict=True))
 
     def _whole(
@@ -216,14 +215,15 @@ class Memory:
         """Whether anything that is written here can be read again."""
         return self.keeps or self.policy.reuses or self.past is not None
 
-    def open(self, t: int | None, goes_on: bool = False) -> Page:
+    def open(self, t: int | None, depth: int = 0, goes_on: bool = False) -> Page:
         """What iteration ``t`` reads and writes; ``None`` outside the loop. This memory stays as it is.
 
         Args:
             t: The iteration.
+            depth: How many iterations of the pass came before it.
             goes_on: Whether another part of the positions has run it before.
         """
-        return Page(self, t, goes_on)
+        return Page(self, t, depth, goes_on)
 
     def having(self, contents: dict[Key, Tensors], num_depths: int | None = None) -> Memory:
         """The memory with other contents."""
