@@ -230,6 +230,10 @@ def test_iterations_mean_in_generation_what_they_mean_to_the_model():
         assert int(made.tokens[0, 0]) == int(model(prompt, iterations=iterations).logits[0, -1].argmax())
         assert made.exact
     assert not mb.generate(model, prompt, max_new_tokens=1, iterations=[1, 1], temperature=0).exact
+    decoder = Decoder(model, 1)
+    assert decoder.exact
+    decoder.iterations = [1, 1]
+    assert not decoder.exact
     for wrong in ([], [-1], "3", 1.5, [1.5], 0):
         with pytest.raises(ValueError, match="iteration"):
             mb.generate(model, prompt, max_new_tokens=1, iterations=wrong)

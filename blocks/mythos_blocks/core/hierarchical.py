@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mythos_blocks.core.iterations import Step
 from mythos_blocks.core.loop import Loop
 from mythos_blocks.core.moved import Moved
-from mythos_blocks.core.state import LoopState
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.slots import (
     ExitSlot,
@@ -28,7 +27,6 @@ from mythos_blocks.declaring.slots import (
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.memory import Past
 
 
 @component("core", "hierarchical")
@@ -113,17 +111,9 @@ class HierarchicalLoop(Loop):
                 f"{cycle_gradient!r} leaves out a part; use 'full'"
             )
 
-    def start(
-        self,
-        e: Tensor,
-        frame: Frame | None = None,
-        *,
-        past: Past | None = None,
-        keeps: bool = True,
-        num_loops: int | None = None,
-    ) -> LoopState:
-        state = super().start(e, frame, past=past, keeps=keeps, num_loops=num_loops)
-        return replace(state, carry=self.initial_low_state(state.e, state.frame))
+    def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor:
+        low: Tensor = self.initial_low_state(e, frame)
+        return low
 
     def after_step(self) -> None:
         super().after_step()

@@ -78,12 +78,16 @@ class Stepping(Module):
         return LoopState(
             h=h,
             e=e,
-            halting=self.halting.start(h, _counted(frame, h)),
+            halting=self.halting.start(h, frame.counting(Where.everywhere(h).mask)),
             frame=frame,
             memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
             executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
-            carry=self.update.start(h),
+            carry=self._first_carry(h, e, frame),
         )
+
+    def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:
+        """What is carried into the first iteration beyond the state."""
+        return self.update.start(h)
 
     def step(
         self,
@@ -120,7 +124,8 @@ class Stepping(Module):
         if not parts:
             return state
         memory = state.memory.with_room(state.num_loops + 1)
-        surroundings = self._alive(state, step.t, parts) if self.kv_policy.alive_only else state.frame
+        running = Where.union([part.where for part in parts])
+        surroundings = self._alive(state, step.t, running.mask) if self.kv_policy.alive_only else state.frame
         moved, left = Moved(state.h, state.carry), []
         for number, part in enumerate(parts):
             statistics: Statistics = {}
@@ -140,7 +145,7 @@ class Stepping(Module):
             x_for=step.next_t,
             losses=state.losses.after(left),
         )
-        return self._observe(state, ran, moved, step, parts, compact)
+        return self._observe(state, ran, moved, step, running, parts, compact)
 
     def _compute(self, state: LoopState, moved: Moved, step: Step, part: Part, frame: Frame, compact: bool) -> Moved:
         """``moved`` with one part of the positions moved on from ``state``."""
@@ -152,8 +157,7 @@ class Stepping(Module):
                 return self._iterate(h, e, carry, frame, step, x)
         step = replace(step, next_t=None)
         if not (compact and part.where.is_known):
-            counted = part.where.mask if frame.real is None else frame.real & part.where.mask
-            frame = replace(frame, running=part.where, real=counted)
+            frame = replace(frame, running=part.where, real=frame.counting(part.where.mask))
             with torch.set_grad_enabled(frame.graph):
                 after = self._iterate(h, e, carry, frame, step)
             return moved.with_part(after, lambda old, new: put_back(old, new, part.where))
@@ -218,11 +222,18 @@ class Stepping(Module):
         return None if signal is None else signal.to(h.dtype)
 
     def _observe(
-        self, before: LoopState, after: LoopState, moved: Moved, step: Step, parts: Sequence[Part], compact: bool
+        self,
+        before: LoopState,
+        after: LoopState,
+        moved: Moved,
+        step: Step,
+        running: Where,
+        parts: Sequence[Part],
+        compact: bool,
     ) -> LoopState:
         """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
-        running, graph = Where.union([part.where for part in parts]), [part.where for part in parts if part.graph]
-        counted, t = _counted(before.frame, after.h) & running.mask, _index(step.t, after.h)
+        graph = [part.where for part in parts if part.graph]
+        counted, t = before.frame.counting(running.mask), _index(step.t, after.h)
         last = step.last if isinstance(step.last, Tensor) else torch.full_like(counted, step.last)
         stopped, exit_state, memory = before.stopped, before.exit, after.memory
         if step.exit is not None:
@@ -278,18 +289,10 @@ class Stepping(Module):
         frame = self._frame(surroundings, state, step, page, graph=True)
         return self._iterate(h, state.e, state.carry, frame, step).h
 
-    def _alive(self, state: LoopState, t: int, parts: Sequence[Part]) -> Frame:
+    def _alive(self, state: LoopState, t: int, alive: Tensor) -> Frame:
         """The frame in which keys of positions that do not run iteration ``t`` cannot be read."""
-        alive = Where.union([part.where for part in parts]).mask
         readable = alive if state.memory.past is None else state.memory.past.alive(t, alive)
         return replace(state.frame, mask=state.frame.mask.reading(readable, alive.shape[1]))
-
-
-def _counted(frame: Frame, like: Tensor) -> Tensor:
-    """The positions that count, ``(batch, positions)`` booleans."""
-    if frame.real is None:
-        return torch.ones(like.shape[:2], dtype=torch.bool, device=like.device)
-    return frame.real
 
 
 def _index(t: int, like: Tensor) -> Tensor:

@@ -80,6 +80,10 @@ class Frame:
         """The frame of a part of this place."""
         return replace(self, path=(*self.path, *path))
 
+    def counting(self, where: Tensor) -> Tensor:
+        """Those of the positions in ``where`` that count; both are ``(batch, positions)`` booleans."""
+        return where if self.real is None else self.real & where
+
     def position_ids(self, x: Tensor) -> Tensor:
         """The index of each position of ``x``: ``(positions,)`` or ``(batch, positions)``."""
         return torch.arange(x.shape[1], device=x.device) if self.positions is None else self.positions

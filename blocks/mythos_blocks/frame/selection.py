@@ -78,7 +78,7 @@ class Where:
         device: Where the batch is.
         rows: Whole sequences, as the host knows them, where they are that.
         host: ``(batch, positions)`` booleans that the host knows.
-        mask: The same on the device; made of the others where it is needed and not given.
+        given: The same on the device, where they came from there. Without any of the three it is everywhere.
     """
 
     shape: torch.Size

@@ -58,8 +58,7 @@ class Decoder:
         self.model, self.compact = model, compact
         self.exit = None if exit is None else _exit(exit, model)
         self.iterations = iterations
-        exact = _exact(model, self.exit) and _in_turn(self._iterations)
-        self.cache = Cache(batch, capacity, padding=padding, exact=exact)
+        self.cache = Cache(batch, capacity, padding=padding, exact=_exact(model, self.exit))
         self.executed = torch.zeros(batch, 0, dtype=torch.long)
 
     @property
@@ -79,7 +78,7 @@ class Decoder:
         a whole pass reads earlier positions there as they are in the same iteration, and decoding as they ended. Nor
         does it where an iteration index comes twice, of which a cache keeps the later one.
         """
-        return self.cache.exact
+        return self.cache.exact and _in_turn(self._iterations)
 
     @torch.no_grad()
     def advance(self, tokens: Tensor) -> ModelOutput:
