@@ -21,7 +21,7 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     for n in range(1, last + 1):
         out = assembly.forward(n, exit=stay)
         # Read without rounding: where a loop settles, bfloat16 logits stand still long before its state does.
-        logits.append(assembly.real(model.read(out.halting.readout, out.frame)))
+        logits.append(assembly.batch.real_values(model.read(out.halting.readout, out.frame)))
     effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
     if effective == last:
         return []

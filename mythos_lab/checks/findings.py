@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, ModelOutput
 from mythos_lab.recipe.losses import Losses
@@ -65,7 +64,3 @@ class Assembly:
                 self.batch.tokens, iterations=num_loops, **surroundings(self.recipe, self.batch), **options
             )
         return out
-
-    def real(self, x: Tensor) -> Tensor:
-        """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
-        return x.flatten(0, 1) if self.batch.real is None else x[self.batch.real]

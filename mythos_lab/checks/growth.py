@@ -57,5 +57,5 @@ def _settles(assembly: Assembly, most: int, now: float) -> bool:
 def _norm(assembly: Assembly, num_loops: int) -> float:
     """The state's norm after so many loops, no less than float32's smallest number; infinite where it is not finite."""
     stay = NoExit(assembly.model.core.state_width)
-    norm = float(assembly.real(assembly.forward(num_loops, exit=stay).state.h).double().norm())
+    norm = float(assembly.batch.real_values(assembly.forward(num_loops, exit=stay).state.h).double().norm())
     return max(norm, torch.finfo(torch.float32).tiny) if math.isfinite(norm) else math.inf

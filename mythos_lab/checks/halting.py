@@ -16,7 +16,7 @@ def mass_sums_to_one(assembly: Assembly) -> list[Finding]:
     model = assembly.model.eval()
     off: dict[int, float] = {}
     for n in range(1, model.core.loops.max_loops + 1):
-        mass = assembly.real(torch.stack(assembly.forward(n).halting.weights).sum(0))
+        mass = assembly.batch.real_values(torch.stack(assembly.forward(n).halting.weights).sum(0))
         if float((mass - 1).abs().max()) > _TOLERANCE:
             off[n] = float(mass.mean())
     if not off:

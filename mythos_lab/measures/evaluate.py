@@ -14,7 +14,7 @@ from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Task
+from mythos_lab.tasks.base import IGNORE, HeldOut, Task
 
 _DIFFICULTY = "difficulty"
 
@@ -125,10 +125,10 @@ def evaluate(
             for value in spread.unique().tolist():
                 here = spread == value
                 by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
-        updates = real_values(updates_of(out), batch)
-        loops.append(int(real_values(out.executed, batch).max()))
+        updates = batch.real_values(updates_of(out))
+        loops.append(int(batch.real_values(out.executed).max()))
         running += float(updates.sum())
-        read += float(real_values(out.halting.depth_read(), batch).sum())
+        read += float(batch.real_values(out.halting.depth_read()).sum())
         positions += len(updates)
         seen = torch.bincount(updates.long().cpu(), minlength=len(counts)).float()
         counts = seen + F.pad(counts, (0, len(seen) - len(counts)))
@@ -168,11 +168,6 @@ def quality_gain(scores: Scores, other: Scores, task: Task) -> Interval | None:
 def updates_of(out: ModelOutput) -> Tensor:
     """Iterations that each position ran before it halted, ``(batch, positions)``."""
     return (out.executed if out.halting.num_updates is None else out.halting.num_updates).detach().float()
-
-
-def real_values(x: Tensor, batch: Batch) -> Tensor:
-    """Of ``x``, ``(batch, positions)``, what stands where nothing is padded: ``(real,)``."""
-    return x.flatten() if batch.real is None else x[batch.real]
 
 
 def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:

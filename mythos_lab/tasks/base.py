@@ -64,6 +64,10 @@ class Batch:
         """Positions that are no padding; a scalar on the batch's device where some are."""
         return self.tokens.numel() if self.real is None else self.real.sum()
 
+    def real_values(self, x: Tensor) -> Tensor:
+        """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
+        return x.flatten(0, 1) if self.real is None else x[self.real]
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
         return self.map(lambda tensor: tensor.to(device))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mythos_blocks import Final, LoopedTransformer, RoutedExperts, build
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_lab.measures.evaluate import Scores, evaluate_gain, real_values, updates_of
+from mythos_lab.measures.evaluate import Scores, evaluate_gain, updates_of
 from mythos_lab.measures.monitor import STABILITY, load_cv, rho_A
 from mythos_lab.recipe.losses import Losses, Weights, weighed
 from mythos_lab.recipe.mask import surroundings
@@ -120,7 +120,7 @@ class TrainingModule(L.LightningModule):
                 "train/loss": loss,
                 "train/total_loss": total.detach(),
                 **terms,
-                **{name: weighed(real_values(x, batch).mean(), weights.real) for name, x in counts.items()},
+                **{name: weighed(batch.real_values(x).mean(), weights.real) for name, x in counts.items()},
             }
             self._pending = self.rank.mean(metrics)
         return total
