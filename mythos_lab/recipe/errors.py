@@ -43,13 +43,15 @@ class Interrupted(Exception):
 class WorkersLost(RuntimeError):
     """Workers of a study keep dying, and the message says where to read why."""
 
+_A_TYPE = re.compile(r"[-\[(]|^(bool|int|float|str)$")
+
 
 def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
     """The lines of a Pydantic error; what a field of several types might have been shares one line."""
     lines: dict[str, list[str]] = {}
     for e in error.errors(include_url=False):
-        # Pydantic names the type that was tried as if it were a field: "constrained-int", "literal['half_mean']".
-        path = tuple(part for part in e["loc"] if not (isinstance(part, str) and re.search(r"[-\[(]", part)))
+        # Pydantic names the type that was tried as if it were a field: "bool", "constrained-int", "literal['mean']".
+        path = tuple(part for part in e["loc"] if not (isinstance(part, str) and _A_TYPE.search(part)))
         lines.setdefault(_path(path), []).append(_message(dict(e)))
     return RecipeError(*(f"{source}: {path}{', or: '.join(messages)}" for path, messages in lines.items()))
 

@@ -1,8 +1,8 @@
 """The check that a state does not grow without bound over the loops that are trained or evaluated."""
 
 import pytest
-import torch
 
+from mythos_blocks import DepthSignal
 from mythos_lab.checks import Assembly
 from mythos_lab.checks.growth import state_stays_bounded
 from mythos_lab.recipe import load_recipe
@@ -25,11 +25,13 @@ BOUNDED = {
 }
 
 
-def found(name, *overrides):
+def found(name, *overrides, change=None):
     recipe = load_recipe(name, overrides)
     model, task = assemble(recipe)
+    if change is not None:
+        change(model)
     batch = task.batch("train", range(2))
-    return state_stays_bounded(Assembly(recipe, model, task, batch, torch.float32, (0.0, 0.0)))
+    return state_stays_bounded(Assembly(recipe, model, task, batch, (0.0, 0.0)))
 
 
 @pytest.mark.parametrize("seed", [0, 3])
@@ -58,8 +60,16 @@ def test_it_says_when_the_state_overflows():
     assert (finding.code, "not finite after 128 loops" in finding.message) == ("stability.growth", True)
 
 
+class Short(DepthSignal):
+    """A user's signal, of which nobody but itself knows that it ends."""
+
+    def forward(self, t, positions=None):
+        if t >= 7:
+            raise ValueError(f"iteration {int(t)} is beyond")
+
+
 def test_a_depth_curve_that_the_model_refuses_is_found_before_training():
-    (finding,) = found("looped", "model.core.depth_signal={kind: learned, beyond: error}")
+    (finding,) = found("looped", change=lambda model: setattr(model.core, "depth_signal", Short()))
 
     assert finding.code == "tables.reach"
-    assert "runs 16 loops" in finding.message and "iteration 7 is beyond the table's 7 rows" in finding.message
+    assert "runs 16 loops" in finding.message and "iteration 7 is beyond" in finding.message

@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
@@ -60,7 +61,9 @@ class NoiseState(InitialState):
     def _block(self, block: int, device: torch.device) -> Tensor:
         """The noise of ``_BLOCK`` positions, drawn on the CPU once, so that all devices have the same."""
         if (block, device) not in self._blocks:
-            generator = keyed_generator(self.seed, "initial state", block)
-            noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu"))
-            self._blocks[block, device] = noise.to(device)
+            # A program that is exported holds these numbers; under its tracer it would draw others at every call.
+            with _disable_current_modes():
+                generator = keyed_generator(self.seed, "initial state", block)
+                noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu")).to(device)
+            self._blocks[block, device] = noise
         return self._blocks[block, device]
