@@ -43,6 +43,7 @@ class Interrupted(Exception):
 class WorkersLost(RuntimeError):
     """Workers of a study keep dying, and the message says where to read why."""
 
+
 _A_TYPE = re.compile(r"[-\[(]|^(bool|int|float|str)$")
 
 
