@@ -41,11 +41,11 @@ from optuna.storages._rdb import models  # inserting ten thousand trials one by 
 from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mythos_lab.search.ledger import FOLDER, OUTCOME, WORKER, identity, settle, take
+from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.named import Named
 from mythos_lab.search.samplers import StudyFacts, make_sampler
 from mythos_lab.search.storage import open_storage
-from mythos_lab.search.watch import Watch
+from mythos_lab.search.trial_queue import FOLDER, OUTCOME, WORKER, identity, settle, take
 from tests.lab.search.postgres import cluster
 
 STORAGES = ("journal", "sqlite", "postgresql", "grpc")

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mythos_lab.search.worth import Cell, fit_law
-from mythos_lab.search.worth.law import Law
-from mythos_lab.search.worth.solver import minimise
+from mythos_lab.comparison.worth import Cell, fit_law
+from mythos_lab.comparison.worth.law import Law
+from mythos_lab.comparison.worth.solver import minimise
 
 PHI, ALPHA, BETA, E, A, B = 0.46, 0.34, 0.28, 1.7, 88.0, 57.0
 NUM_SEEDS, NUM_RESAMPLES = 3, 200

@@ -32,15 +32,15 @@ def match(
     with one_line_errors():
         from rich.console import Console
 
+        from mythos_lab.comparison.match import match as matched
         from mythos_lab.recipe import RecipeError, load_recipe
-        from mythos_lab.search.budgets.match import match as matched
 
         if write is not None and not write.absolute().parent.is_dir():
             raise RecipeError(f"--write {write}: there is no folder {write.parent}")
         composed = load_recipe(recipe, overrides or [])
         with Console(stderr=True).status("solving for sizes"):
             found = matched(composed, hold.split(","), vary.split(",") if vary else [], loops)
-    from mythos_lab.search.table import print_match
+    from mythos_lab.comparison.table import print_match
 
     if write is not None:
         from mythos_lab.training.result import dump_recipe
@@ -64,11 +64,11 @@ def compare(
     Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
     """
     with one_line_errors():
-        from mythos_lab.search.comparison.compare import compare as compared
+        from mythos_lab.comparison.compare import compare as compared
 
         arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
         found = compared(arms[0], arms[1], metric, declare or [], matters)
-    from mythos_lab.search.table import print_comparison
+    from mythos_lab.comparison.table import print_comparison
 
     print_comparison(found)
 
@@ -107,9 +107,9 @@ def ablate(
     The same command again goes on. Example: `mythos ablate openmythos task=reachability mask=task --workers 2`
     """
     with one_line_errors():
+        from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
+        from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.search.ablate import ablation, check_begun, retuned, with_best_rates, write
-        from mythos_lab.search.comparison.arms import values_by_arm
 
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
@@ -130,18 +130,19 @@ def ablate(
         if rates:
             check_begun(file, rates_to_come=True)
         space = write(retuned(file, composed, rates) if rates else file)
-        from mythos_lab.search.table import print_arms
+        from mythos_lab.comparison.table import print_arms
 
         if dry_run:
             print_arms(space)
             return
+        from mythos_lab.comparison.conclude import conclude
         from mythos_lab.search.study import run_study
 
         if rates:
-            tried = run_study(space, num_workers=workers)
+            tried = run_study(space, num_workers=workers, conclude=conclude)
             space = write(with_best_rates(file, composed, rates, values_by_arm(tried)))
             print_arms(space)
-        run_study(space, num_workers=workers)
+        run_study(space, num_workers=workers, conclude=conclude)
 
 
 @app.command()
@@ -169,8 +170,8 @@ def worth(
     Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
     """
     with one_line_errors():
+        from mythos_lab.comparison.worth import check_counted, measure, plan, print_plan, print_worth, save
         from mythos_lab.recipe import RecipeError
-        from mythos_lab.search.worth import check_counted, measure, plan, print_plan, print_worth, save
 
         counted = check_counted(count)
         if fit_only is not None:
@@ -194,11 +195,12 @@ def worth(
         print_plan(sweep, path)
         if dry_run:
             return
+        from mythos_lab.comparison.conclude import recorded
         from mythos_lab.search.spaces.space import load_space
         from mythos_lab.search.study import run_study
 
         space = load_space(str(path))
-        run_study(space, num_workers=workers, report=False)
+        run_study(space, num_workers=workers, conclude=recorded)
         found = measure(space.folder, counted)
         print_worth(found, save(found, space.folder))
 

@@ -62,8 +62,8 @@ def depth(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]
     Example: `mythos depth runs/gated_loop-20260101-120000-ab12`
     """
     with one_line_errors():
-        from mythos_lab.measures.depth import depth_curve
-        from mythos_lab.report.depth import depth_figure
+        from mythos_lab.measures.depth_curve import depth_curve
+        from mythos_lab.report.depth_figures import depth_figure
         from mythos_lab.report.terminal import print_curve
         from mythos_lab.training.result import load_run
 

@@ -36,6 +36,7 @@ def study(
         from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
+        from mythos_lab.comparison.conclude import conclude
         from mythos_lab.search.study import run_study
 
         options = {
@@ -44,7 +45,7 @@ def study(
             "gpus_per_trial": gpus_per_trial,
             "slurm": slurm,
         }
-        run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options)
+        run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options, conclude=conclude)
 
 
 @app.command()
@@ -76,12 +77,12 @@ def holdout(
     Example: `mythos holdout studies/openmythos-ablation.yaml`
     """
     with one_line_errors():
-        from mythos_lab.search.holdout import open_holdout
+        from mythos_lab.comparison.holdout import open_holdout
         from mythos_lab.search.opening import find_study
         from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
         found = open_holdout(loaded, find_study(loaded))
-    from mythos_lab.search.table import print_holdout
+    from mythos_lab.comparison.table import print_holdout
 
     print_holdout(loaded, found)

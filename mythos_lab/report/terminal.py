@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    from mythos_lab.measures.depth import DepthCurve
+    from mythos_lab.measures.depth_curve import DepthCurve
     from mythos_lab.recipe.cost import Cost
     from mythos_lab.report.catalogue import Entry
     from mythos_lab.report.task import Line, Survey

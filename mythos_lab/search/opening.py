@@ -11,20 +11,23 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mythos_lab.recipe.differences import differences
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.search.comparison.inputs import differences
-from mythos_lab.search.ledger import POINT, is_settled, is_surplus, params_of
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
 from mythos_lab.search.samplers import make_sampler, sampler_settings
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
+from mythos_lab.search.trial_queue import POINT, is_settled, is_surplus, params_of
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
 NUM_TRIALS = "num_trials"
 """Study attribute: how many trials it was last begun, or gone on with, for."""
+
+OPENED = "holdout_opened"
+"""Study attribute: when its holdout was opened, after which it takes no further trials."""
 
 DEFINING = ("recipe", "overrides", "space", "arms", "constraints", "hold", "objectives", "seeds")
 """Fields of a study's file without which a trial's numbers would mean something else."""
@@ -88,6 +91,19 @@ def find_study(space: Space) -> optuna.Study:
         raise missing from None
     _check_definition(study, study.get_trials(deepcopy=False), space)
     return study
+
+
+def refuse_after_opening(space: Space, study: optuna.Study) -> None:
+    """Refuse further trials of a study whose holdout is open.
+
+    Raises:
+        RecipeError: It is.
+    """
+    if (opened := study.user_attrs.get(OPENED)) is not None:
+        raise RecipeError(
+            f"{space.source}: the study {space.file.name!r} opened its holdout on {opened['at']}; "
+            "what is searched now is searched by it, so begin another study"
+        )
 
 
 def _quiet() -> None:

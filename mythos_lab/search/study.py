@@ -1,4 +1,4 @@
-"""A study: has an engine work it off, watches, and says what came out."""
+"""A study: has an engine work it off, and watches."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,19 +21,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.search.card import write_card
-from mythos_lab.search.comparison.arms import best_first, verdicts
 from mythos_lab.search.engines import Engine, Job, make_engine
-from mythos_lab.search.holdout import refuse_after_opening
-from mythos_lab.search.ledger import clear_doubles, is_settled
-from mythos_lab.search.opening import NUM_TRIALS, enqueue_grid, num_repeats, open_study
+from mythos_lab.search.heartbeat import Watch
+from mythos_lab.search.opening import NUM_TRIALS, enqueue_grid, num_repeats, open_study, refuse_after_opening
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.table import print_study
+from mythos_lab.search.standing import best_first
 from mythos_lab.search.trial import MLFLOW_RUN
-from mythos_lab.search.watch import Watch
+from mythos_lab.search.trial_queue import clear_doubles, is_settled
 from mythos_lab.tracking.mlflow import Tracker, default_uri
 
 _POLL_SECONDS = 1.0
+
+Conclude = Callable[[Space, optuna.Study, float], Iterable[Path]]
+"""Says what a settled study came to, given the seconds that it took; returns the files that MLflow is to keep."""
 
 
 def run_study(
@@ -42,9 +43,9 @@ def run_study(
     num_workers: int | None = None,
     engine: str = "local",
     options: Mapping[str, Any] | None = None,
-    report: bool = True,
+    conclude: Conclude | None = None,
 ) -> optuna.Study:
-    """Run a study, or go on with it, until ``num_trials`` trials are settled; print the result.
+    """Run a study, or go on with it, until ``num_trials`` trials are settled.
 
     Trials that a killed worker left behind are queued again and go on from their last checkpoint.
 
@@ -54,7 +55,7 @@ def run_study(
         num_workers: Trials that may run at once; the space's own number without.
         engine: What places them: ``local``, ``ray`` or ``slurm``.
         options: The engine's own, see :func:`~mythos_lab.search.engines.make_engine`.
-        report: Print the result; without, the caller has a better form for it.
+        conclude: Called once all are settled; says what came out.
 
     Raises:
         RecipeError: The storage cannot be opened, holds another study of that name, or the engine cannot work here.
@@ -86,10 +87,7 @@ def run_study(
     try:
         _work_off(placed, watch)
         clear_doubles(study)
-        seconds, found = time.monotonic() - started, verdicts(space, study)
-        if report:
-            print_study(space, study, found, seconds)
-        for page in write_card(space, study, found):
+        for page in conclude(space, study, time.monotonic() - started) if conclude is not None else ():
             tracker.artifact(page)
         _log(tracker, space, study)
     except BaseException as error:

@@ -17,11 +17,11 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.search.ledger import FOLDER, settle
+from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.veto import VALID, Infeasible, admit, afterwards
+from mythos_lab.search.trial_queue import FOLDER, settle
 from mythos_lab.training.result import RESULT, read_recipe
 from mythos_lab.training.run import Pruned, run
 

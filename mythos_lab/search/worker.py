@@ -16,11 +16,11 @@ import optuna
 from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.search.ledger import hand_back, take
+from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
-from mythos_lab.search.watch import Heartbeat, Watch
+from mythos_lab.search.trial_queue import hand_back, take
 from mythos_lab.training.run import Stopped
 
 MISPLACED = 3

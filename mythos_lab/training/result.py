@@ -12,7 +12,7 @@ import yaml
 from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import load_into, save
 from mythos_lab.checks import Finding
-from mythos_lab.measures.depth import DepthCurve
+from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate

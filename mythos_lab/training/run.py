@@ -13,7 +13,7 @@ import torch
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
-from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import quality, quality_gain
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.measures.tally import Interval
@@ -22,7 +22,7 @@ from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
-from mythos_lab.report.depth import depth_figure, halting_figure
+from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare

@@ -26,7 +26,7 @@ from mythos_blocks import LoopedTransformer, Spec, load_plugins
 from mythos_blocks.checkpoints import save
 from mythos_blocks.declaring.registry import slot_info, slots
 from mythos_blocks.generation import generate
-from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import evaluate_gain
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe.compose import validate

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from mythos_blocks import LoopedTransformer
-from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe

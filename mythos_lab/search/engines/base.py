@@ -10,8 +10,8 @@ import optuna
 from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import WorkersLost
-from mythos_lab.search.ledger import is_settled, num_wanted
 from mythos_lab.search.spaces.space import Space
+from mythos_lab.search.trial_queue import is_settled, num_wanted
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 

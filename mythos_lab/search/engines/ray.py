@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
-from mythos_lab.search.ledger import WORKER, hand_back, identity
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
+from mythos_lab.search.trial_queue import WORKER, hand_back, identity
 from mythos_lab.search.worker import run_one
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint

@@ -24,7 +24,7 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.search.pruners.curve import FLOPS_PER_STEP, Curve, costs_alike
-from mythos_lab.search.pruners.rank import RungRank, rung_ranks
+from mythos_lab.search.pruners.rank_correlation import RungRank, rung_ranks
 
 _LAST = 0.9  # of the usual budget: what is nearly done is worth more finished than stopped
 

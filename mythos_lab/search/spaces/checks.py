@@ -9,13 +9,13 @@ from typing import Any
 
 from mythos_blocks import build
 from mythos_blocks.declaring.registry import suggest
+from mythos_lab.input_names import INPUTS
 from mythos_lab.metrics import METRICS, VALIDATED, known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import DECODING, cost
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.search.comparison.input_names import INPUTS
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.domains import Domain, Kinds, Same

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from mythos_blocks import load_plugins
-from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import evaluate, evaluate_gain
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe

@@ -8,9 +8,9 @@ import pytest
 from optuna.trial import TrialState
 
 from mythos_lab.search import ledger
-from mythos_lab.search.ledger import clear_doubles, due, hand_back, is_settled, settle, take
+from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.samplers.queue_only import QueueOnly
-from mythos_lab.search.watch import Watch
+from mythos_lab.search.trial_queue import clear_doubles, due, hand_back, is_settled, settle, take
 
 NUM_TRIALS, NUM_WORKERS = 6, 4
 WRITES = ("create_new_trial", "set_trial_user_attr", "set_trial_param", "set_trial_state_values")

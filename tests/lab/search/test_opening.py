@@ -5,8 +5,8 @@ import pytest
 from optuna.trial import TrialState
 
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.ledger import is_settled, settle, take
 from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
+from mythos_lab.search.trial_queue import is_settled, settle, take
 from tests.lab.search.tiny import write
 
 POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}

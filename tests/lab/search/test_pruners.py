@@ -20,7 +20,7 @@ from mythos_lab.search.pruners import (
 )
 from mythos_lab.search.pruners.curve import Curve
 from mythos_lab.search.pruners.guard import Guard, guarded, should_prune
-from mythos_lab.search.pruners.rank import FEWEST, rung_ranks
+from mythos_lab.search.pruners.rank_correlation import FEWEST, rung_ranks
 from tests.lab.search.bank import STEPS, early_birds, late_bloomers, simulate
 
 FLAT = [0.2] * 10

@@ -19,9 +19,9 @@ from mythos_lab.cli import app
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search import storage
-from mythos_lab.search.ledger import hand_back, is_settled, settle, take
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import is_transient, open_storage
+from mythos_lab.search.trial_queue import hand_back, is_settled, settle, take
 from tests.lab.search.tiny import write
 
 SECRET = "hunter2"

@@ -15,9 +15,9 @@ from optuna.trial import TrialState
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.search.budgets.hold import Hold, Vetoed, held
-from mythos_lab.search.ledger import is_settled
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import load_space
+from mythos_lab.search.trial_queue import is_settled
 
 SPACE = {
     "name": "tiny",

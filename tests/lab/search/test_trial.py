@@ -8,14 +8,14 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
+from mythos_lab.comparison.arms import complete, verdicts, without_verdict
+from mythos_lab.comparison.card import write_card
+from mythos_lab.comparison.holdout import as_rows, open_holdout, refuse_after_opening
+from mythos_lab.comparison.table import print_study
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import trial as trials
-from mythos_lab.search.card import write_card
-from mythos_lab.search.comparison.arms import complete, verdicts, without_verdict
-from mythos_lab.search.holdout import as_rows, open_holdout, refuse_after_opening
 from mythos_lab.search.opening import find_study, open_study
-from mythos_lab.search.table import print_study
 from tests.lab.search.tiny import work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
@@ -112,7 +112,7 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
     opened = open_holdout(space, found)
     assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}
     assert all(0 <= m["test/accuracy"] <= 1 for seeds in opened.metrics.values() for m in seeds.values())
-    monkeypatch.setattr("mythos_lab.search.holdout.evaluate", None)
+    monkeypatch.setattr("mythos_lab.comparison.holdout.evaluate", None)
     again = open_holdout(space, open_study(space))
     assert again.before and again.metrics == opened.metrics and again.opened == opened.opened
     with pytest.raises(RecipeError, match="opened its holdout on"):
@@ -263,7 +263,7 @@ def test_what_cannot_be_weighed_is_vetoed(here, monkeypatch):
         raise RecipeError("tiny.yaml: no such cost")
 
     never_trains(monkeypatch)
-    monkeypatch.setattr("mythos_lab.search.veto.cost_metric", cannot)
+    monkeypatch.setattr("mythos_lab.search.feasibility.cost_metric", cannot)
     found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=["cost/params < 1"]))
     assert outcomes(found) == {0: "vetoed"} and "no such cost" in found.get_trials()[0].user_attrs["reason"]
 

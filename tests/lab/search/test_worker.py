@@ -8,8 +8,8 @@ from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import worker
-from mythos_lab.search.ledger import is_settled
 from mythos_lab.search.opening import open_study
+from mythos_lab.search.trial_queue import is_settled
 from mythos_lab.search.worker import is_disk_full, run_one
 from tests.lab.search.tiny import write
 

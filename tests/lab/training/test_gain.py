@@ -2,7 +2,7 @@
 
 import pytest
 
-from mythos_lab.measures.depth import depth_curve
+from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import run

@@ -11,7 +11,7 @@ import mythos_blocks as mb
 from mythos_blocks.checkpoints import load_model
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import load_recipe
-from mythos_lab.search.veto import Infeasible
+from mythos_lab.search.feasibility import Infeasible
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.endings import RankDied, Stopped
 from mythos_lab.training.result import WEIGHTS, dump_recipe, load_run, save_weights

@@ -10,8 +10,8 @@ from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.files import names
 from mythos_lab.recipe.paths import get_path
+from mythos_lab.search.feasibility import Infeasible, admit
 from mythos_lab.search.spaces.space import load_space
-from mythos_lab.search.veto import Infeasible, admit
 
 BASE = {"name": "s", "recipe": "gated_loop", "objectives": {"val/accuracy": "maximize"}}
 

@@ -1,0 +1,196 @@
+"""Everything that went into a run and could explain a difference in what came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mythos_blocks import build, load_plugins
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.differences import differences
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, RESUMED
+from mythos_lab.training.run import assemble
+
+TOLERANCE = 0.01
+"""Budgets within one per cent of each other are equal."""
+
+_DECIDING = ("torch", "triton", "lightning", "mythos-kernels", "mythos-blocks", "mythos-lab")
+"""Packages that compute numbers."""
+
+_NAMED = (
+    "model",
+    "mask",
+    "task",
+    *(f"training.{name}" for name in ("max_steps", "batch_size", "optimizer", "schedule", "gradient_clip")),
+    *(f"training.{name}" for name in ("objective", "penalties", "precision", "strategy", "num_devices", "accelerator")),
+)
+"""Fields of a recipe that are compared by what they come to, under names of their own; all others by their path."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One or more finished runs of a recipe that differ in their seed.
+
+    Attributes:
+        folders: The runs' folders, by seed.
+        recipe: The recipe of the first.
+        metrics: Each run's last metrics, by seed.
+        inputs: What went into each run, by seed and name.
+    """
+
+    folders: dict[int, Path]
+    recipe: Recipe
+    metrics: dict[int, dict[str, float]]
+    inputs: dict[int, dict[str, Any]]
+
+
+def read_arm(folders: list[Path]) -> Arm:
+    """Read finished runs.
+
+    Raises:
+        RecipeError: A folder holds no finished run, two have the same seed, or they differ in more than the seed.
+    """
+    load_plugins()
+    by_seed: dict[int, Path] = {}
+    recipes: dict[int, Recipe] = {}
+    metrics: dict[int, dict[str, float]] = {}
+    for folder in folders:
+        recipe = validate(_yaml(folder / RECIPE), folder / RECIPE)
+        written = _json(folder / RESULT)
+        if written["status"] != "finished":
+            raise RecipeError(f"{folder}: the run is {written['status']}; only finished ones can be compared")
+        if recipe.seed in by_seed:
+            raise RecipeError(f"{folder}: has seed {recipe.seed}, as {by_seed[recipe.seed]} has")
+        by_seed[recipe.seed], recipes[recipe.seed], metrics[recipe.seed] = folder, recipe, written["metrics"]
+    first = recipes[min(recipes)]
+    for seed, recipe in recipes.items():
+        changed = [path for path, _, _ in differences(_content(first), _content(recipe))]
+        if changed:
+            raise RecipeError(
+                f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
+            )
+    inputs = {
+        seed: _inputs(recipes[seed], metrics[seed], _json(folder / DATA), _json(folder / ENVIRONMENT))
+        for seed, folder in by_seed.items()
+    }
+    return Arm(by_seed, first, metrics, inputs)
+
+
+def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
+    """The inputs in which two arms differ, by name; fields of the recipe by their path.
+
+    Runs of the same seed are held against each other: what differs in one pair differs.
+    """
+    found: dict[str, tuple[Any, Any]] = {}
+    for seed in sorted(set(a.inputs) & set(b.inputs)):
+        one, other = a.inputs[seed], b.inputs[seed]
+        for name in one:
+            if not _same(one[name], other[name]):
+                found.setdefault(name, (one[name], other[name]))
+    if sorted(a.folders) != sorted(b.folders):
+        found["seeds"] = sorted(a.folders), sorted(b.folders)
+    one, other = (arm.recipe.model_spec().model_dump(mode="json") for arm in (a, b))
+    found |= {f"model.{path}": (x, y) for path, x, y in differences(one, other)}
+    found |= {
+        path: (x, y)
+        for path, x, y in differences(_content(a.recipe), _content(b.recipe))
+        if not any(path == named or path.startswith(f"{named}.") for named in _NAMED)
+    }
+    shared = _initial_weights(a.recipe, b.recipe)
+    if shared is not None:
+        found["initial weights"] = shared
+    return found
+
+
+def _inputs(
+    recipe: Recipe, metrics: Mapping[str, float], data: Mapping[str, str], where: Mapping[str, Any]
+) -> dict[str, Any]:
+    training = recipe.training
+    schedule = build(training.schedule, training.max_steps)
+    optimizer = dict(training.optimizer)  # type: ignore[arg-type]
+    steps = range(0, training.max_steps + 1, max(1, training.max_steps // 100))
+    rates = [round(optimizer["lr"] * schedule.share(step), 12) for step in steps]
+    return {
+        "parameters": metrics["cost/params"],
+        "training FLOPs": metrics["cost/training_flops"],
+        "inference FLOPs per token": metrics["cost/inference_flops_per_token"],
+        "steps": training.max_steps,
+        "batch size": training.batch_size,
+        "tokens seen": training.max_steps * training.batch_size * build(recipe.task).positions,
+        "learning rate curve": rates,
+        "optimizer": {name: value for name, value in optimizer.items() if name != "lr"},
+        "gradient clip": training.gradient_clip,
+        "objective": [_dumped(training.objective), *map(_dumped, training.penalties)],
+        "attention mask": recipe.mask,
+        "precision": training.precision,
+        "number of devices": training.num_devices,
+        "strategy": training.shared_by,
+        "data order": data.get("order"),
+        **surroundings(data, where),
+    }
+
+
+def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run met that its recipe does not say.
+
+    Args:
+        data: Its ``data.json``.
+        where: Its ``environment.json``.
+    """
+    return {
+        "data": data["fingerprint"],
+        "tokenizer": data.get("tokenizer_sha256", ""),
+        "device": where["device"],
+        "kernel path": {"state update": where.get("kernels"), "attention": where.get("attention")},
+        "versions": {name: where["packages"].get(name) for name in _DECIDING},
+        "source": where.get("source"),
+        "git commit": (where["git_commit"], where.get("git_changes")),
+        "resumed elsewhere": where.get(RESUMED, []),
+    }
+
+
+def _same(x: Any, y: Any) -> bool:
+    if isinstance(x, float) and isinstance(y, float):
+        return abs(x - y) <= TOLERANCE * max(abs(x), abs(y))
+    return bool(x == y)
+
+
+def _initial_weights(a: Recipe, b: Recipe) -> tuple[str, str] | None:
+    """Parameters that both models have by name and shape, and do not begin with the same values; ``None`` if all do."""
+    one, other = (dict(assemble(recipe)[0].named_parameters()) for recipe in (a, b))
+    shared = [name for name in one if name in other and one[name].shape == other[name].shape]
+    unlike = [name for name in shared if not bool((one[name] == other[name]).all())]
+    if not unlike:
+        return None
+    said = f"{len(unlike)} of {len(shared)} shared parameters begin otherwise"
+    return f"{said} ({unlike[0]})", ""
+
+
+def _content(recipe: Recipe) -> dict[str, Any]:
+    """What decides a run's numbers, but for the seed."""
+    return recipe.model_dump(mode="json", exclude={"name", "description", "seed", "tracking"})
+
+
+def _dumped(spec: Any) -> Any:
+    return spec.model_dump(mode="json")
+
+
+def _yaml(path: Path) -> dict[str, Any]:
+    _exists(path)
+    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    _exists(path)
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _exists(path: Path) -> None:
+    if not path.is_file():
+        raise RecipeError(f"{path.parent}: not the folder of a finished run: it has no {path.name}")

@@ -1,0 +1,30 @@
+"""What a recurrence is worth: an iso-depth sweep, its joint fit, and what it tells (arXiv 2604.21106)."""
+
+from mythos_lab.comparison.worth.cells import Cell
+from mythos_lab.comparison.worth.counts import check_counted, once_and_recurrent
+from mythos_lab.comparison.worth.fit import Estimate, Fit, fit_law
+from mythos_lab.comparison.worth.judgement import Judgement, judge
+from mythos_lab.comparison.worth.read import Gathered, gather
+from mythos_lab.comparison.worth.sweep import Sweep, plan
+from mythos_lab.comparison.worth.table import print_plan, print_worth
+from mythos_lab.comparison.worth.worth import Worth, measure, save
+
+__all__ = [
+    "Cell",
+    "Estimate",
+    "Fit",
+    "Gathered",
+    "Judgement",
+    "Sweep",
+    "Worth",
+    "check_counted",
+    "fit_law",
+    "gather",
+    "judge",
+    "measure",
+    "once_and_recurrent",
+    "plan",
+    "print_plan",
+    "print_worth",
+    "save",
+]

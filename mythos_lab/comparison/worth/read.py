@@ -1,0 +1,120 @@
+"""From the folders of finished runs to the cells of a sweep."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mythos_blocks import load_plugins
+from mythos_lab.comparison.inputs import surroundings
+from mythos_lab.comparison.worth.cells import Cell
+from mythos_lab.comparison.worth.counts import Counted, once_and_recurrent
+from mythos_lab.comparison.worth.sweep import METRIC
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.compose import build_on_meta, validate
+from mythos_lab.recipe.cost import cost
+from mythos_lab.recipe.differences import differences
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT
+
+_MAY_DIFFER = {"name", "description", "seed", "tracking", "waive", "model"}
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What a sweep has measured so far.
+
+    Attributes:
+        cells: By size, loop count and tokens, in this order.
+        left_out: Folders of runs that count in no cell, with the reason.
+        num_runs: Runs that do.
+        unlike: What differs between them that their recipes do not say: data, device, source and the like.
+    """
+
+    cells: tuple[Cell, ...]
+    left_out: dict[Path, str]
+    num_runs: int
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def num_diverged(self) -> int:
+        """Runs that are left out because they diverged."""
+        return sum(reason == "diverged" for reason in self.left_out.values())
+
+
+def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRIC) -> Gathered:
+    """Read every run below a folder: its recipe says what was trained, its result how well.
+
+    Raises:
+        RecipeError: There is no finished run, a run has no such metric, two have the same cell and seed, or the runs
+            differ in more than model, steps and seed, so that their losses say more than size, loops and data.
+    """
+    load_plugins()
+    losses: dict[tuple[int, int, float, int], dict[int, float]] = defaultdict(dict)
+    left_out: dict[Path, str] = {}
+    first: tuple[Path, dict[str, Any]] | None = None
+    met: list[dict[str, Any]] = []
+    for path in sorted(folder.rglob(RECIPE)):
+        run = path.parent
+        reason = _unfinished(run)
+        if reason is not None:
+            left_out[run] = reason
+            continue
+        recipe = validate(dict(yaml.safe_load(path.read_text(encoding="utf-8"))), path)
+        content = _shared(recipe)
+        if first is None:
+            first = run, content
+        changed = [name for name, _, _ in differences(first[1], content)]
+        if changed:
+            raise RecipeError(
+                f"{run}: differs from {first[0]} in {', '.join(changed)}, not in model, steps and seed alone"
+            )
+        metrics = json.loads((run / RESULT).read_text(encoding="utf-8"))["metrics"]
+        if metric not in metrics:
+            raise RecipeError(f"{run}: the run has no metric {metric}")
+        cell = losses[_place(recipe, counted)]
+        if recipe.seed in cell:
+            raise RecipeError(f"{run}: another run below {folder} has the same model, steps and seed {recipe.seed}")
+        cell[recipe.seed] = float(metrics[metric])
+        met.append(_surroundings(run))
+    if not losses:
+        raise RecipeError(f"{folder}: holds no finished run")
+    cells = tuple(Cell(*place, losses=losses[place]) for place in sorted(losses))
+    unlike = tuple(name for name in met[0] if any(other[name] != met[0][name] for other in met))
+    return Gathered(cells, left_out, len(met), unlike)
+
+
+def _surroundings(run: Path) -> dict[str, Any]:
+    return surroundings(*(json.loads((run / name).read_text(encoding="utf-8")) for name in (DATA, ENVIRONMENT)))
+
+
+def _place(recipe: Recipe, counted: Counted) -> tuple[int, int, float, int]:
+    once, recurrent, loops = _counts(recipe.model_dump_json(exclude={"seed"}), counted)
+    return once, recurrent, loops, cost(recipe).training_tokens
+
+
+@lru_cache(maxsize=1024)
+def _counts(written: str, counted: Counted) -> tuple[int, int, float]:
+    """Parameters used once and in every loop, and the mean loop count."""
+    recipe = Recipe.model_validate_json(written)
+    model, _ = build_on_meta(recipe)
+    return *once_and_recurrent(recipe, counted), round(model.core.loops.mean, 6)
+
+
+def _shared(recipe: Recipe) -> dict[str, Any]:
+    """What has to be the same in all runs of a sweep."""
+    content = recipe.model_dump(mode="json", exclude=_MAY_DIFFER)
+    del content["training"]["max_steps"]
+    return content
+
+
+def _unfinished(run: Path) -> str | None:
+    if not (run / RESULT).is_file():
+        return "unfinished"
+    status = json.loads((run / RESULT).read_text(encoding="utf-8"))["status"]
+    return None if status == "finished" else str(status)
