@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 from mlflow import MlflowClient
 
-from mythos_lab.search import ledger
+from mythos_lab.search import trial_queue
 from mythos_lab.training import run
 from mythos_lab.training.callbacks import Checkpoints, Milestones
 
@@ -87,4 +87,4 @@ if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts
         ),
     )
     _wrap(optuna.Study, "tell", before=_kill_at("killed between a run's end and the study's"))
-    _wrap(ledger, "queue_again", before=_kill_at("killed as it hands the trial back"))
+    _wrap(trial_queue, "queue_again", before=_kill_at("killed as it hands the trial back"))

@@ -7,7 +7,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from mythos_lab.search import ledger
+from mythos_lab.search import trial_queue
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.trial_queue import clear_doubles, due, hand_back, is_settled, settle, take
@@ -126,7 +126,7 @@ def check(grid, events, plan, wanted, doubled):
         study.enqueue_trial({"x": point}, user_attrs={"point": point})
     house = House(study, plan, wanted)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger, "identity", house.identity)
+        patch.setattr(trial_queue, "identity", house.identity)
         patch.setattr(Watch, "_is_gone", lambda self, trial: house.is_gone(trial))
         for worker, event in events:
             house.act(worker, event)
