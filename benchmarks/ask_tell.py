@@ -4,7 +4,7 @@
     python -m benchmarks.ask_tell --finished 10 --repeats 3 --storages journal --samplers random    # whether it runs
 
 Prints two tables in Markdown. A trial is what a worker pays for one with twelve parameters, six of them choices, beside
-training: ``trial_queue.take``, twelve ``suggest``, ``trial_queue.settle``; the study has finished trials as real ones are
+training: ``trial_queue.take``, twelve ``suggest``, ``trial_queue.settle``; finished trials are as real ones
 (parameters, value, what the laboratory notes). The first table takes random draws, so that the storage shows; the
 second keeps the study in memory, so that the sampler does. Figures are medians, in milliseconds of the clock; before
 the tables stands what the disk takes for a flush, of which the journal and the databases need one a write. PostgreSQL
