@@ -24,7 +24,7 @@ def rho_stays_below_one(assembly: Assembly) -> list[Finding]:
     ):
         injection = copy.deepcopy(assembly.model.core.injection)
         for parameter in injection.parameters():
-            parameter += shift
+            parameter.add_(shift)
         rho = injection.rho()
         if rho is None:
             return []

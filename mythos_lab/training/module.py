@@ -81,7 +81,9 @@ class TrainingModule(L.LightningModule):
         batch, core = range(self.recipe.training.batch_size), self.model.core
         generator = keyed_generator(self.recipe.seed, "loops", step)
         if core.loops_per == "token":
-            count: int | Tensor = core.draw(generator, torch.Size((tokens.shape[1], len(batch)))).T
+            drawn = core.draw(generator, torch.Size((tokens.shape[1], len(batch))))
+            assert isinstance(drawn, Tensor)
+            count: int | Tensor = drawn.T
         else:
             count = core.draw(generator, torch.Size((len(batch), tokens.shape[1])))
         return count[list(self.rank.share(batch))] if isinstance(count, Tensor) else count

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 import mythos_blocks as mb
-from tests.blocks.parts import VOCAB, WIDTH, randomise, tokens
+from tests.blocks.parts import VOCAB, WIDTH, kinds, randomise, tokens
 
 CORE = {
     "layer": {"attention": {"kind": "mla", "kv_rank": 8, "q_rank": 8, "nope_dim": 8, "rope_dim": 8, "value_dim": 8}},
@@ -98,3 +98,45 @@ def test_low_rank_updates_of_the_latents_expansion_act_in_decoding():
     assert not torch.allclose(whole, without, atol=1e-3)
     parts = [decoder.advance(part).logits for part in ids.split([6, 1, 1, 1], 1)]
     torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
+
+
+OWN_HOOKS = ("injection", "update", "depth_signal", "depth_adapter", "halting")
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("slot, kind", [(s, k) for s, k in kinds(*OWN_HOOKS) if k not in ("token_choice",)])
+def test_hooks_on_a_part_of_the_loop_fire_in_every_iteration(slot, kind):
+    model = mb.LoopedTransformer(
+        VOCAB, width=WIDTH, core={"loops": {"kind": "fixed", "num_loops": 3}, slot: kind}
+    ).eval()
+    randomise(model, std=0.2)
+    seen = []
+    before = model(tokens(2, 5)).logits
+    getattr(model.core, slot).register_forward_hook(lambda module, args, out: seen.append(out))
+    out = model(tokens(2, 5))
+    assert len(seen) == out.num_loops
+    torch.testing.assert_close(out.logits, before)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [kind for _, kind in kinds("injection")])
+def test_a_hook_on_an_injection_changes_what_the_core_reads_on_every_path(kind):
+    model, ids = made(injection=kind), tokens(2, 9)
+    before = model(ids).logits
+    model.core.injection.register_forward_hook(lambda module, args, out: mixed(out))
+    whole = model(ids).logits
+    assert not torch.allclose(whole, before, atol=1e-4)
+    torch.testing.assert_close(model(ids, compact=False).logits, whole, rtol=1e-4, atol=1e-5)
+    decoder = mb.Decoder(model, 2)
+    parts = [decoder.advance(part).logits for part in ids.split([6, 1, 1, 1], 1)]
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_hooks_on_an_exit_fire_in_every_iteration():
+    model = mb.LoopedTransformer(
+        VOCAB, width=WIDTH, core={"exit": "kl", "loops": {"kind": "fixed", "num_loops": 3}}
+    ).eval()
+    seen = []
+    model.core.exit.register_forward_hook(lambda module, args, out: seen.append(out))
+    assert model(tokens(2, 5)).num_loops == len(seen) > 0

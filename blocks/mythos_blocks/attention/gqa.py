@@ -13,9 +13,13 @@ from mythos_blocks.declaring.types import Count
 class GroupedQueryAttention(HeadAttention):
     """Grouped-query attention (arXiv 2305.13245); with as many kv heads as heads, multi-head attention.
 
+    Causal, unless the frame brings another mask.
+
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         num_kv_heads: Key and value heads; must divide ``num_heads``. ``null`` gives each query head its own.
     """
 

@@ -24,6 +24,8 @@ class Mixer(Attention):
     Shapes: ``(batch, num_positions, width) -> (batch, num_positions, width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         num_positions: Positions of every sequence.
         hidden: Inner size over positions. ``null`` takes ``4 * num_positions``.
     """

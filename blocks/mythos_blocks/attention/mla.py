@@ -19,6 +19,8 @@ from mythos_blocks.tensors.rotation import rotate
 class LatentAttention(Attention):
     """Multi-head latent attention: keys and values from one low-rank latent (arXiv 2405.04434, section 2.1).
 
+    Causal, unless the frame brings another mask.
+
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``. A head's query and key have
     ``nope_dim`` channels without position and ``rope_dim`` with; the rotary key is one for all heads.
 
@@ -28,6 +30,8 @@ class LatentAttention(Attention):
             adapter, a hook), they are expanded in any case.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         num_heads: Heads.
         kv_rank: Channels of the latent from which keys and values are expanded.
         q_rank: Channels of the latent from which queries are expanded.

@@ -38,6 +38,7 @@ class HierarchicalLoop(Loop):
     that halting, the coda and the next segment see.
 
     Args:
+        width: Channels of what the prelude makes, and of the state unless ``state_width`` says otherwise.
         depth: Layers of a net.
         layer: What each layer is. Both systems normalise after the sums, without a gain. Layers that do not let the
             states grow without bound, since every move adds them up.

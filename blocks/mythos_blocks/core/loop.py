@@ -46,6 +46,7 @@ class Loop(Stepping):
     ``h = injection.inject(h, e, update(h, u, t), t)``, after which exit and halting see h.
 
     Args:
+        width: Channels of what the prelude makes, and of the state unless ``state_width`` says otherwise.
         depth: Layers in the core.
         layer: What each layer is.
         alternate: What every second layer is instead; ``null`` for all alike.

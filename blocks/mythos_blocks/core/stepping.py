@@ -25,6 +25,7 @@ from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.kv_policy.base import KVPolicy
 from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.rows import check_index
 from mythos_blocks.update.base import Update
 
@@ -187,7 +188,7 @@ class Stepping(Module):
         assert frame.index is not None
         t, positions = frame.index, frame.position_ids(h)
         if x is None:
-            x = self.injection.combine(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
+            x = self.injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
             x = x.to(h.dtype)
         u = x
         for i in range(len(self.layers)) if step.layer is None else (step.layer,):
@@ -195,7 +196,7 @@ class Stepping(Module):
             frame.record(u, "core", step.t, i)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
-        if step.next_t is None or not self.depth_signal.additive:
+        if step.next_t is None or not (self.depth_signal.additive and is_plain(self.injection, type(self.injection))):
             return Moved(self.injection.inject(h, e, y, t).to(h.dtype), after, x)
         next_t = _index(step.next_t, h)
         new, next_x = self.injection.advance(h, e, y, self._signal(h, next_t, positions), t, next_t)
@@ -240,12 +241,12 @@ class Stepping(Module):
             page = memory.open(None)
             seen = before.exit or step.exit.start(before.h)
             read = self._reader(replace(before.frame, memory=page), step, running, compact)
-            exit_state = held(seen, step.exit.observe(seen, before.h, after.h, read, t), running)
+            exit_state = held(seen, step.exit(seen, before.h, after.h, read, t), running)
             stopped, memory = exit_state.stopped, page.closed()
             last = stopped | last
         with torch.set_grad_enabled(torch.is_grad_enabled() and bool(graph)):
             x = before.h if moved.x is None else moved.x
-            halting = self.halting.observe(before.halting, after.h, x=x, t=t, running=counted, last=last)
+            halting = self.halting(before.halting, after.h, x=x, t=t, running=counted, last=last)
         if 0 < len(graph) < len(parts):
             halting = cut(before.halting, halting, Where.union(graph))
         halting = held(before.halting, halting, running)

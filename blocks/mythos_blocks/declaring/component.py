@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mythos_blocks.declaring.buffers import made_again, put_buffer, unsaved
+from mythos_blocks.declaring.construction import by_place, check_places, constructing, context_parameters
 from mythos_blocks.declaring.contract import check_contract
 from mythos_blocks.declaring.registry import register, slot_info
 from mythos_blocks.declaring.sharing import complete, share, shared_parameters
@@ -23,7 +24,7 @@ C = TypeVar("C", bound="type[Component]")
 class Component:
     """A class registered under a slot and a kind by the decorator :func:`component`.
 
-    Positional constructor parameters are context, which the parent supplies; keyword-only ones are
+    Positional constructor parameters are context, which the parent supplies, and go by name too; keyword-only ones are
     recipe fields. A constructor that ends in ``**fields`` and passes them to its base has the base's fields too.
 
     Attributes:
@@ -120,8 +121,23 @@ class Module(Component, nn.Module):
     def reset_parameters(self, generator: torch.Generator) -> None:
         """Set the weights whose initial values are part of the component's definition.
 
-        Runs after the model's ``initialization`` has filled every linear and embedding weight.
+        Runs after the model's ``initialization`` has filled every linear and embedding weight, and at the end of the
+        constructor of a component that stands alone.
         """
+
+    def initialize_alone(self) -> None:
+        """Give the module and all within it their initial values, where no component around it does.
+
+        Linears and tables keep what torch has drawn; what a component declares is set. Nothing happens to a module on
+        the meta device.
+        """
+        if (first := next(self.parameters(), None)) is None or any(p.is_meta for p in self.parameters()):
+            return
+        generator = torch.Generator(first.device).manual_seed(torch.empty((), dtype=torch.int64).random_().item())  # type: ignore[arg-type]
+        with torch.no_grad():
+            for module in self.modules():
+                if isinstance(module, Module):
+                    module.reset_parameters(generator)
 
     def check_sequences(self, num_positions: int, reads_all: bool) -> None:
         """Refuse sequences that the component cannot read, with ``ValueError``.
@@ -188,13 +204,19 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
 
 
 def _checked(cls: type[Component], init: Callable[..., None]) -> Callable[..., None]:
-    spec_type = cls.Spec
+    spec_type, parameters = cls.Spec, context_parameters(init)
 
     @functools.wraps(init)
     def checked(self: Component, *context: Any, **fields: Any) -> None:
+        if type(self) is cls:
+            check_places(cls, parameters, context)
+        context, fields = by_place(cls, parameters, context, fields)
         spec = spec_type(**fields)
         resolved = {name: getattr(spec, name) for name in spec_type.model_fields if name != "kind"}
-        init(self, *context, **resolved)
+        with constructing() as is_outermost:
+            init(self, *context, **resolved)
         self.spec, self.context = spec, context
+        if is_outermost and isinstance(self, Module):
+            self.initialize_alone()
 
     return checked

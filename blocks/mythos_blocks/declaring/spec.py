@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import numbers
+import operator
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_type_hints
@@ -24,7 +26,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from torch import Tensor
 
+from mythos_blocks.declaring.construction import context_parameters
 from mythos_blocks.declaring.registry import lookup, slot_info, slots, suggest
 
 if TYPE_CHECKING:
@@ -51,7 +55,18 @@ class Declaration(BaseModel):
                     for name in unknown
                 ],
             )
+        return {name: _plain(given) for name, given in value.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A number as Python's own, whichever library made it: a whole number of NumPy's is no ``int``."""
+    if type(value) in (int, float, bool) or isinstance(value, (str, Tensor)):
         return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(map(_plain, value)) if type(value) in (list, tuple) else value
+    if hasattr(value, "__index__"):
+        return operator.index(value)
+    return float(value) if isinstance(value, numbers.Real) else value
 
 
 class BuildError(ValueError):
@@ -82,7 +97,8 @@ class Spec(Declaration):
             BuildError: The constructor raised ``ValueError``.
         """
         try:
-            return self.component(*context, **self._fields())
+            names = (parameter.name for parameter in context_parameters(self.component.__init__))
+            return self.component(**dict(zip(names, context, strict=False)), **self._fields())
         except BuildError:
             raise
         except ValueError as error:

@@ -20,6 +20,8 @@ class DepthLoRA(DepthAdapter):
     matrices of its own instead (``loop_lora``).
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         rank: Channels of the bottleneck.
         std: Standard deviation of the initial ``scale`` and ``up``.
         beyond: What iterations past the trained ones read of ``scale``: the last row, zeros, the line through the last

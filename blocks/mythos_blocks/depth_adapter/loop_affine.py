@@ -15,6 +15,8 @@ class LoopAffine(DepthAdapter):
     """``gain[t] * u + offset[t]`` per channel: the smallest adapter that tells iterations apart.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         beyond: What iterations past the trained ones read: the last row, zeros, the line through the last two rows,
             or an error.
     """

@@ -21,6 +21,8 @@ class LoopLoRA(DepthAdapter):
     SVD from untied weights. Experts are stacked matrices and not linears: they are left alone.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         rank: Rank of each update.
         on: Patterns of linears, by their path within a layer, such as ``attention.*``.
         alpha: Scale of the update, over the rank; ``null`` takes the rank, so that the scale is 1.

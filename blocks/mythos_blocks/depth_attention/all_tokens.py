@@ -22,6 +22,8 @@ class AllTokens(DepthAttention):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         num_heads: Heads; must divide the width.
         window: Read the last so many iterations only; ``null`` reads all.
 

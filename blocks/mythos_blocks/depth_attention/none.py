@@ -12,7 +12,12 @@ from mythos_blocks.frame.frame import Frame
 
 @component("depth_attention", "none")
 class NoDepthAttention(DepthAttention):
-    """What earlier iterations made is read through the state alone."""
+    """What earlier iterations made is read through the state alone.
+
+    Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
+    """
 
     def __init__(self, width: int, max_loops: int = 1) -> None:
         super().__init__()

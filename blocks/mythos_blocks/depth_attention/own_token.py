@@ -26,6 +26,8 @@ class OwnToken(DepthAttention):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         num_heads: Heads; must divide the width.
         window: Read the last so many iterations only; ``null`` reads all.
         depth_theta: Base of the rotary code of the iteration; ``null`` leaves it out.

@@ -26,6 +26,8 @@ class Coordinates(DepthSignal):
     ``1 / sqrt(d)``. Its default is that form with the learned step.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         form: The ``paper``'s, or ``t2t``.
         step: The iteration's part: ``sinusoidal``, or a ``learned`` table.
         theta: Base of the wavelengths.

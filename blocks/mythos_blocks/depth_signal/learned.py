@@ -16,6 +16,8 @@ class Learned(DepthSignal):
     """A learned table with a row for each trained iteration (arXiv 2603.21676).
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         std: Standard deviation of the initial table.
         beyond: What later iterations read: the last row, zeros, the line through the last two rows, or an error.
     """

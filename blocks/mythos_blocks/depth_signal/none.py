@@ -11,7 +11,12 @@ from mythos_blocks.tensors.rows import Index
 
 @component("depth_signal", "none")
 class NoSignal(DepthSignal):
-    """Every iteration is anonymous: the core cannot tell them apart."""
+    """Every iteration is anonymous: the core cannot tell them apart.
+
+    Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
+    """
 
     def __init__(self, width: int, max_loops: int) -> None:
         super().__init__()

@@ -20,6 +20,8 @@ class Rotary(DepthSignal):
     Norms stay as they are, and every index has a rotation of its own. A port of OpenMythos reports it; see its issues.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         num_channels: Channels that are rotated; even, at most the width. ``null`` takes ``width // 8`` rounded down to
             even, but at least 2.
         theta: Base of the geometric series of frequencies.

@@ -17,6 +17,8 @@ class Sinusoidal(DepthSignal):
     """Sines, then cosines, of the loop index on the first channels, as in OpenMythos; defined for every index.
 
     Args:
+        width: Channels of the state.
+        max_loops: Iterations that tables with a row for each have room for.
         num_channels: Channels that carry the signal; at most the width. An odd number leaves out the last cosine.
             ``null`` takes ``width // 8`` rounded down to even, but at least 2.
         theta: Base of the geometric series of wavelengths.

@@ -20,6 +20,7 @@ class AccelerationExit(ThresholdExit):
     was not available; this is from its abstract and summaries.
 
     Args:
+        width: Channels of the state.
         threshold: What it must be below.
         min_loops: The first iteration that the rule looks at: 2 at least, since the first has no step before it.
         patience: Iterations in a row for which it must be.

@@ -16,6 +16,7 @@ class ArgmaxExit(ThresholdExit):
     """Stops once the likeliest token has stayed the same ``patience`` times in a row (Huginn's code: 5).
 
     Args:
+        width: Channels of the state.
         patience: Iterations in a row that keep the token of the one before.
         min_loops: The first iteration that the rule looks at. Its token is new, so a position stops at
             ``min_loops + patience`` at the earliest.

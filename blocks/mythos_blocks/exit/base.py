@@ -42,6 +42,10 @@ class Exit(Module):
         """The state before the first iteration; ``h`` is the initial state."""
         return ExitState(stopped=h.new_zeros(h.shape[:-1]).bool())
 
+    def forward(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
+        """Look at an iteration, by :meth:`observe`: called as a module, so that hooks on the rule see it."""
+        return self.observe(state, old, new, read, t)
+
     def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
         """Look at an iteration, once for the whole batch; what is said of positions that did not run it is dropped.
 

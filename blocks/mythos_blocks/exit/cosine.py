@@ -15,6 +15,7 @@ class CosineExit(ThresholdExit):
     """Stops once ``1 - cos(h_t, h_{t-1})`` is small (Huginn's code: ``cosine``); h_0 is the initial state.
 
     Args:
+        width: Channels of the state.
         threshold: What it must be below.
         min_loops: The first iteration that the rule looks at; it is held against the initial state.
     """

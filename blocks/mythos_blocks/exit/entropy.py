@@ -18,6 +18,7 @@ class EntropyExit(ThresholdExit):
     """Stops once the entropy of the prediction, in nats, changes little (Huginn's code: ``entropy-diff``).
 
     Args:
+        width: Channels of the state.
         threshold: What the change must be below.
         min_loops: The first iteration that the rule looks at; it is held against an entropy of 100 nats, as there.
     """

@@ -42,6 +42,7 @@ class KLExit(DivergenceExit):
     """Stops once ``KL(p_{t-1} || p_t)`` of the predictions is small (Huginn: 1e-3 in its code, 5e-4 in its paper).
 
     Args:
+        width: Channels of the state.
         threshold: What it must be below.
         min_loops: The first iteration that the rule looks at; it is held against the uniform distribution.
     """

@@ -18,6 +18,7 @@ class MinPKLExit(DivergenceExit):
     Such a token counts with ``1 / vocab_size``, whatever its probability, and the whole is normalised again.
 
     Args:
+        width: Channels of the state.
         threshold: What the divergence must be below.
         min_loops: The first iteration that the rule looks at; it is held against the uniform distribution.
         min_p: Share of the largest probability below which a token is levelled.

@@ -11,7 +11,11 @@ from mythos_blocks.tensors.rows import Index
 
 @component("exit", "none")
 class NoExit(Exit):
-    """Every position runs as many iterations as are asked for."""
+    """Every position runs as many iterations as are asked for.
+
+    Args:
+        width: Channels of the state.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -27,6 +27,8 @@ class ExpertAttention(RoutedExperts):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         num_experts: Experts.
         num_active: Experts per token; at most ``num_experts``.
         key_dim: Channels of queries and expert keys; even.

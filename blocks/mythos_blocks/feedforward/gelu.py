@@ -21,6 +21,8 @@ class GELU(Feedforward):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         hidden: Inner channels. ``null`` takes ``4 * width``.
         activation: ``gelu``, or ``relu`` as in the Universal Transformer.
         bias: Learn biases.

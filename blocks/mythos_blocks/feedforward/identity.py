@@ -14,6 +14,10 @@ class Identity(Feedforward):
     """The input itself: layers that only attend, as in the recall models of zoology (arXiv 2312.04927).
 
     Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
     """
 
     def __init__(self, width: int, max_loops: int = 1) -> None:

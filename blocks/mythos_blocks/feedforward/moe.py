@@ -29,6 +29,8 @@ class MixtureOfExperts(RoutedExperts):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         num_experts: Routed experts.
         num_active: Routed experts per token; at most ``num_experts``.
         num_shared: Experts that every token uses, each ``num_active`` times as wide as a routed one.

@@ -18,6 +18,8 @@ class ReLU2(Feedforward):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         hidden: Inner channels. ``null`` takes ``4 * width``.
         factor: Factor on the square; Parcae's code has 0.5.
     """

@@ -22,6 +22,8 @@ class SeparableConvolution(Feedforward):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of what it reads and returns.
+        max_loops: Iterations that tables with a row for each have room for.
         hidden: Channels between the convolutions. ``null`` takes ``4 * width``.
         first_kernel: Positions that the first convolution reads.
         second_kernel: Positions that the second convolution reads.

@@ -22,6 +22,7 @@ class Implicit(GradientPolicy):
     not settled, this is another gradient than that of the iterations that ran.
 
     Args:
+        loops: The sampler of loop counts, built.
         num_iterations: Most products with ``J^T``.
         tolerance: Stop once g changes by less than this share of its norm.
 

@@ -13,6 +13,7 @@ class LastIterations(GradientPolicy):
     """Truncated back-propagation: the last ``num_loops`` iterations get gradient (Huginn: 8).
 
     Args:
+        loops: The sampler of loop counts, built.
         num_loops: Iterations with gradient.
 
     Raises:

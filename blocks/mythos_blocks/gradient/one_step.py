@@ -11,6 +11,9 @@ from mythos_blocks.loops.base import LoopSampler
 class OneStep(GradientPolicy):
     """The last iteration alone gets gradient: the one-step approximation of HRM (arXiv 2506.21734, section 2).
 
+    Args:
+        loops: The sampler of loop counts, built.
+
     Raises:
         ValueError: The sampler declares a window too.
     """

@@ -15,6 +15,7 @@ class Segments(GradientPolicy):
     With an objective over every iteration this is the deep supervision of HRM and TRM (segments of one).
 
     Args:
+        loops: The sampler of loop counts, built.
         length: Iterations in a segment.
 
     Raises:

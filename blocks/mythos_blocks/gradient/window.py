@@ -9,7 +9,11 @@ from mythos_blocks.loops.base import LoopSampler
 
 @component("gradient", "window")
 class Window(GradientPolicy):
-    """Back-propagation through the iterations of ``loops.gradient_window``, which is all of them unless it is set."""
+    """Back-propagation through the iterations of ``loops.gradient_window``, which is all of them unless it is set.
+
+    Args:
+        loops: The sampler of loop counts, built.
+    """
 
     def __init__(self, loops: LoopSampler) -> None:
         super().__init__(loops)

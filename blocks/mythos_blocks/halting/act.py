@@ -24,6 +24,7 @@ class ACT(Halting):
     of p crosses the threshold, and what is left of 1 in the crossing iteration.
 
     Args:
+        width: Channels of the state.
         threshold: The sum of halting probabilities at which a position halts; T2T's ``1 - eps`` is 0.99.
         crossing: Halt where the sum is ``at_least`` the threshold (OpenMythos), or only ``above`` it (T2T).
         reads: The state s that the probability is read from: ``after`` the iteration (OpenMythos), or what the core

@@ -70,6 +70,12 @@ class Halting(Module):
         """
         raise NotImplementedError
 
+    def forward(
+        self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
+    ) -> HaltingState:
+        """Weigh the state that an iteration made, by :meth:`observe`: called as a module, so that hooks see it."""
+        return self.observe(state, h, x=x, t=t, running=running, last=last)
+
     def observe(
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:

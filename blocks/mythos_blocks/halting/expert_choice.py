@@ -23,6 +23,7 @@ class ExpertChoice(Halting):
     is causal. The score scales the gradient of the readout, not its value, so that the router learns.
 
     Args:
+        width: Channels of the state.
         capacity: Share of the survivors that goes on after an iteration.
         auxiliary_weight: Weight of the second loss, a binary cross-entropy.
     """

@@ -17,6 +17,7 @@ class GateCDF(GatedHalting):
     ``gate_improvement``, its stage II.
 
     Args:
+        width: Channels of the state.
         quantile: The cumulative chance at which a position exits, outside training.
         initial_bias: Initial bias of the gate.
     """

@@ -12,7 +12,11 @@ from mythos_blocks.tensors.rows import Index
 
 @component("halting", "none")
 class NoHalting(Halting):
-    """Every position runs every iteration, and the readout is the last state."""
+    """Every position runs every iteration, and the readout is the last state.
+
+    Args:
+        width: Channels of the state.
+    """
 
     chooses = True
 

@@ -21,6 +21,7 @@ class Ponder(GatedHalting):
     the objective ``expected`` with ``beta: 0``.
 
     Args:
+        width: Channels of the state.
         prior: Chance to halt of the geometric prior; the prior's mean is about its inverse.
         kl_weight: Weight of the divergence; the paper takes 0.01.
         inference: Outside training, stop at the ``median`` of the distribution, or ``sample`` as the paper does, from

@@ -23,6 +23,7 @@ class QHead(Halting):
     code of both is the other way round: it stops in training, after random least counts, and evaluates at all segments.
 
     Args:
+        width: Channels of the state.
         head: ``halt`` alone, or ``halt_continue`` with a value of going on, which learns from the next iteration.
         read: What the head reads: the ``first`` position of a sequence that is no padding, for all of them, or each
             ``position``.

@@ -21,6 +21,7 @@ class TokenChoice(Halting):
     whose depth exceeds the loops that are run stops with them.
 
     Args:
+        width: Channels of the state.
         num_depths: Depths to choose from, 1 to this.
         balance_weight: Weight of the load-balancing loss, ``num_depths * sum_i f_i P_i``, 1 if even.
     """

@@ -19,6 +19,8 @@ class FixedState(InitialState):
     """``h = h_0``, a vector drawn once and kept, as in HRM and TRM (arXiv 2506.21734).
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         std: Standard deviation of the draw: a normal one, cut at two of its own standard deviations, and scaled up for
             what the cut takes off, as there.
     """

@@ -12,7 +12,12 @@ from mythos_blocks.initial_state.base import InitialState
 
 @component("initial_state", "input")
 class InputState(InitialState):
-    """``h = e``: the loop starts from what the prelude made (Universal Transformer, OpenMythos)."""
+    """``h = e``: the loop starts from what the prelude made (Universal Transformer, OpenMythos).
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
+    """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()

@@ -16,6 +16,8 @@ class LearnedState(InitialState):
     """``h = h_0``, a learned vector, the same at every position.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         std: Standard deviation of its initial value.
     """
 

@@ -18,6 +18,8 @@ class NormalState(NoiseState):
     """``h ~ N(0, std^2)`` in every channel.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         std: Standard deviation. ``null`` takes ``1 / sqrt(input width)``, the ``embed`` of Huginn's research code.
         at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.

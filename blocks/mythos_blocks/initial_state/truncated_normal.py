@@ -18,6 +18,8 @@ class TruncatedNormalState(NoiseState):
     """``h ~ N(0, std^2)``, cut at three standard deviations (Huginn, arXiv 2502.05171; Parcae, arXiv 2604.12946).
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         std: Standard deviation before the cut. ``null`` takes ``sqrt(2 / (5 d))`` with d the input's width, as both
             systems do.
         scale: Factor on the draw: Huginn multiplies by its embedding scale ``sqrt(d)`` (``"sqrt_width"``).

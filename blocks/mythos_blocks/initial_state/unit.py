@@ -18,6 +18,8 @@ class UnitState(NoiseState):
     its standard deviation over channels made one. The ``unit`` of Huginn's research code.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         at_evaluation: Outside training, one draw for a position whatever the batch (``fixed``), or a ``fresh`` one.
         seed: Seed of the fixed draw.
     """

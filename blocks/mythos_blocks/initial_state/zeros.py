@@ -11,7 +11,12 @@ from mythos_blocks.initial_state.base import InitialState
 
 @component("initial_state", "zeros")
 class ZeroState(InitialState):
-    """``h = 0``: all that the loop knows of the input comes through the injection."""
+    """``h = 0``: all that the loop knows of the input comes through the injection.
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
+    """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()

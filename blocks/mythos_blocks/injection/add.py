@@ -12,7 +12,12 @@ from mythos_blocks.tensors.rows import Index
 
 @component("injection", "add")
 class Add(Injection):
-    """The core reads ``h + e`` ("recall": Bansal et al., arXiv 2202.05826)."""
+    """The core reads ``h + e`` ("recall": Bansal et al., arXiv 2202.05826).
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
+    """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()

@@ -24,8 +24,15 @@ class Injection(Module):
     t, 0-based, as a 0-dimensional int64 tensor.
     """
 
+    def forward(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+        """What the core reads, by :meth:`combine`: called as a module, so that hooks on the injection see it.
+
+        Shapes: ``(batch, positions, width), (batch, positions, input_width) -> (batch, positions, width)``.
+        """
+        return self.combine(h, e, signal, t)
+
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
-        """What the core reads."""
+        """What the core reads: ``(batch, positions, width)``."""
         return h if signal is None else h + signal
 
     def inject(self, h: Tensor, e: Tensor, y: Tensor, t: Index = 0) -> Tensor:

@@ -17,6 +17,8 @@ class Blend(Injection):
     """The core reads ``z * e + (1 - z) * h`` with ``z = sigmoid(W [h; e] + b)``: every channel lies between the two.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         bias: Initial b; negative values begin near the state.
     """
 

@@ -15,6 +15,10 @@ class Concat(Injection):
     """The core reads ``W [h; e]`` without a bias: Huginn's adapter (arXiv 2502.05171, section 3.2).
 
     The widths of state and input may differ.
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
     """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:

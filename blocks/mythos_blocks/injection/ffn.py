@@ -19,6 +19,8 @@ class FFN(Injection):
     Nothing passes the feed-forward by. The widths of state and input may differ.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         hidden: Inner channels. ``null`` takes ``4 * width``, as there.
     """
 

@@ -15,6 +15,10 @@ class Gate(Injection):
     """The core reads ``h * e``, channel by channel: the ``gate`` of Huginn's research code.
 
     A state of zeros lets nothing in; :class:`~mythos_blocks.Blend` is the gate that learns.
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
     """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:

@@ -31,6 +31,8 @@ class LTI(Injection):
     ``|log_dt + log_A| = 20``, where float32 holds A for 0 or 1, A gives them no gradient, as in OpenMythos.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         initial_b: Initial value of every channel of B.
         margin: How far A stays below 1. Without it A rounds to exactly 1 once ``log_dt + log_A`` falls
             below -17 in float32, or -6 in bfloat16; ``2 ** -8`` is the spacing of bfloat16 there. Zero is

@@ -32,6 +32,8 @@ class LTIInput(Injection):
     Beyond ``|log(dt exp(A_log))| = 20``, where float32 holds Abar for 0 or 1, its parameters get no gradient from it.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         discretization: ``euler`` takes ``Bbar = dt * B`` as published; ``exact`` the zero-order hold,
             ``Bbar = (1 - exp(-dt exp(A_log))) / exp(A_log) * B``; ``raw`` leaves dt out, ``Bbar = B``.
         time_step: One dt for each channel (``vector``) or for all (``scalar``).

@@ -15,6 +15,10 @@ class Modulated(Injection):
 
     The injection of that name in Huginn's research code modulates the layers by the state and never reads e, so this
     is not it. The widths of state and input may differ.
+
+    Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
     """
 
     def __init__(self, width: int, input_width: int | None = None) -> None:

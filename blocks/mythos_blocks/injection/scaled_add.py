@@ -17,6 +17,8 @@ class ScaledAdd(Injection):
     """The core reads ``h + s * e`` with a learned s for each channel.
 
     Args:
+        width: Channels of the state.
+        input_width: Channels of the input e; the width where it is left out.
         initial_scale: Initial s.
     """
 

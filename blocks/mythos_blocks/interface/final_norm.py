@@ -11,7 +11,12 @@ from mythos_blocks.interface.base import Interface
 
 @component("interface", "final_norm")
 class FinalNormInterface(Interface):
-    """The coda reads the state through the norm that also stands before the head, as in Huginn (arXiv 2502.05171)."""
+    """The coda reads the state through the norm that also stands before the head, as in Huginn (arXiv 2502.05171).
+
+    Args:
+        state_width: Channels of the state that leaves the loop.
+        width: Channels that the coda reads.
+    """
 
     def __init__(self, state_width: int, width: int) -> None:
         super().__init__()

@@ -11,7 +11,12 @@ from mythos_blocks.interface.base import Interface
 
 @component("interface", "none")
 class NoInterface(Interface):
-    """The coda reads the state as it is."""
+    """The coda reads the state as it is.
+
+    Args:
+        state_width: Channels of the state that leaves the loop.
+        width: Channels that the coda reads.
+    """
 
     def __init__(self, state_width: int, width: int) -> None:
         super().__init__()

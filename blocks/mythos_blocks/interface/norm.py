@@ -16,6 +16,8 @@ class NormInterface(Interface):
     """The coda reads the normalised state.
 
     Args:
+        state_width: Channels of the state that leaves the loop.
+        width: Channels that the coda reads.
         norm: The normalisation, with a gain of its own.
     """
 

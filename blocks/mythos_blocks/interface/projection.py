@@ -10,7 +10,12 @@ from mythos_blocks.interface.base import Interface
 
 @component("interface", "projection")
 class ProjectionInterface(Interface):
-    """The coda reads ``C h``, as in Parcae (arXiv 2604.12946), whose width may be another."""
+    """The coda reads ``C h``, as in Parcae (arXiv 2604.12946), whose width may be another.
+
+    Args:
+        state_width: Channels of the state that leaves the loop.
+        width: Channels that the coda reads.
+    """
 
     def __init__(self, state_width: int, width: int) -> None:
         super().__init__()

@@ -73,6 +73,7 @@ class Branch(nn.Module):
             nn.init.constant_(self.scale, self.initial)
 
     def forward(self, x: Tensor) -> Tensor:
+        """What joins the residual stream: ``(batch, positions, width) -> (batch, positions, width)``."""
         x = x if self.scale is None else x * self.scale
         out: Tensor = self.dropout(x)
         return out

@@ -24,6 +24,8 @@ class MixtureLayer(Layer):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of the residual stream.
+        max_loops: Iterations that tables with a row for each have room for.
         attention: How positions read each other (SA).
         depth_attention: How a position reads its own states of earlier iterations (DA); ``none`` leaves it out.
         feedforward: What each position computes on its own; ``expert_attention`` is Dreamer's EA.

@@ -14,6 +14,10 @@ class PostNormLayer(TwoBranchLayer):
     """``norm(x + attention(x))``, then ``norm(x + feedforward(x))`` (Universal Transformer, arXiv 1807.03819; HRM).
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        width: Channels of the residual stream.
+        max_loops: Iterations that tables with a row for each have room for.
     """
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:

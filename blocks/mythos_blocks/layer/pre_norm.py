@@ -14,6 +14,10 @@ class PreNormLayer(TwoBranchLayer):
     """``x + attention(norm(x))``, then ``x + feedforward(norm(x))`` (arXiv 2002.04745).
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        width: Channels of the residual stream.
+        max_loops: Iterations that tables with a row for each have room for.
     """
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:

@@ -14,6 +14,10 @@ class SandwichLayer(TwoBranchLayer):
     """``x + norm(attention(norm(x)))``, then the same with the feed-forward: four norms (Ouro, arXiv 2510.25741).
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        width: Channels of the residual stream.
+        max_loops: Iterations that tables with a row for each have room for.
     """
 
     further_norms = ("attention_out_norm", "feedforward_out_norm")

@@ -16,6 +16,10 @@ class StreamNormLayer(TwoBranchLayer):
     Four norms, two of which act on the residual stream itself.
 
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+    Args:
+        width: Channels of the residual stream.
+        max_loops: Iterations that tables with a row for each have room for.
     """
 
     further_norms = ("attention_stream_norm", "feedforward_stream_norm")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.core.iterations import Iterations
+from mythos_blocks.core.loop import Loop
 from mythos_blocks.declaring.component import Module, component
 from mythos_blocks.declaring.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
 from mythos_blocks.declaring.spec import build
@@ -20,6 +21,7 @@ from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.model.output import ModelOutput
+from mythos_blocks.stack.sequence import Stack
 
 
 @component("model", "looped_transformer")
@@ -29,6 +31,7 @@ class LoopedTransformer(Module):
     With one loop, no injection and no halting it is a plain pre-norm transformer.
 
     Args:
+        vocab_size: Number of tokens.
         width: Channels of the residual stream.
         prelude: Layers before the loop; their output is the input e.
         core: The loop.
@@ -56,16 +59,19 @@ class LoopedTransformer(Module):
         self.embedding = nn.Embedding(vocab_size, width)
         self.embedding_scale = width**0.5 if scale_embeddings else 1.0
         with vocabulary(vocab_size):
-            self.prelude = build(prelude, width)
-            self.core = build(core, width)
-            self.coda = build(coda, width)
-        self.norm = build(norm, width)
+            self.prelude: Stack = build(prelude, width)
+            self.core: Loop = build(core, width)
+            self.coda: Stack = build(coda, width)
+        self.norm: nn.Module = build(norm, width)
         self.head = nn.Linear(width, vocab_size, bias=False)
         if tie_embeddings:
             self.head.weight = self.embedding.weight
         self.initialization = build(initialization)
         if self.embedding.weight.device.type != "meta":
             self.initialize(seed=0)
+
+    def initialize_alone(self) -> None:
+        """Nothing: the constructor has initialised the model with the seed 0."""
 
     def initialize(self, seed: int) -> None:
         """Set all parameters to their initial values; the same seed gives the same bytes."""
@@ -106,10 +112,15 @@ class LoopedTransformer(Module):
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
         """
+        if mask is not None and not isinstance(mask, AttentionMask):
+            raise ValueError(
+                f"mask must be an AttentionMask, not a {type(mask).__name__}; AttentionMask(allowed=...) takes "
+                "booleans (batch, queries, keys), and real=... says which positions are no padding"
+            )
         memory = None if past is None else Memory(self.core.kv_policy, past, keeps=False).open(None)
         before_core: Statistics = {}
         frame = Frame(
-            mask=mask or AttentionMask(),
+            mask=AttentionMask() if mask is None else mask,
             positions=positions,
             tokens=tokens,
             real=real,

@@ -22,6 +22,8 @@ class AdaptiveNorm(Norm):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels, over which it normalises.
+        max_loops: Iterations that tables with a row for each have room for.
         num_frequencies: Sinusoids of the iteration that are read; twice as many channels.
         hidden: Inner channels between them and the scale and shift.
         eps: Added to the mean square before the root.

@@ -19,6 +19,8 @@ class LayerNorm(Norm):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels, over which it normalises.
+        max_loops: Iterations that tables with a row for each have room for.
         eps: Added to the variance before the root.
         bias: Learn an offset for each channel, besides the gain.
     """

@@ -11,7 +11,12 @@ from mythos_blocks.tensors.rows import Index
 
 @component("norm", "none")
 class NoNorm(Norm):
-    """The vector as it is."""
+    """The vector as it is.
+
+    Args:
+        width: Channels, over which it normalises.
+        max_loops: Iterations that tables with a row for each have room for.
+    """
 
     def __init__(self, width: int, max_loops: int = 1) -> None:
         super().__init__()

@@ -19,6 +19,8 @@ class PerLoopNorm(Norm):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels, over which it normalises.
+        max_loops: Iterations that tables with a row for each have room for.
         eps: Added to the mean square before the root.
         beyond: What iterations past the table read: the last row (``clamp``), zeros, the last two rows' line
             (``extrapolate``), or an ``error``.

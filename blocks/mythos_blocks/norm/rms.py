@@ -19,6 +19,8 @@ class RMSNorm(Norm):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels, over which it normalises.
+        max_loops: Iterations that tables with a row for each have room for.
         eps: Added to the mean square before the root.
         gain: Learn a gain for each channel.
     """

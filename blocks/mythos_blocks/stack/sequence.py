@@ -18,6 +18,7 @@ class Stack(Module):
     Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
 
     Args:
+        width: Channels of the residual stream.
         depth: Number of layers; zero passes the input on.
         layer: What each layer is.
         alternate: What every second layer is instead (Parcae has value embeddings there); ``null`` for all alike.
@@ -35,6 +36,7 @@ class Stack(Module):
         self.layers = nn.ModuleList(build(spec, width) for spec in in_turn(depth, layer, alternate))
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        """The last layer's output: ``(batch, positions, width) -> (batch, positions, width)``."""
         frame = frame or Frame()
         for i, layer in enumerate(self.layers):
             x = layer(x, frame.at(i))

@@ -20,6 +20,7 @@ class Damped(Update):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         delta: Share of the way; its initial value where it is learned.
         learned: Learn delta for each channel, between 0 and 1.
     """

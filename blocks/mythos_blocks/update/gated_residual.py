@@ -18,6 +18,7 @@ class GatedResidual(Update):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         bias: Initial b.
     """
 

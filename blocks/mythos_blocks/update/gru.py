@@ -18,6 +18,9 @@ class GRU(Update):
     the product, ``R (r * h)``. The unit of the Universal Transformer's code is another one: ``gru_transition``.
 
     Shapes: ``(..., width) -> (..., width)``.
+
+    Args:
+        width: Channels of the state.
     """
 
     def __init__(self, width: int) -> None:

@@ -22,6 +22,7 @@ class GRUTransition(Update):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         bias: Initial bias of both gates.
         norm: The normalisation of the core's output and of the next state; T2T's is ``layer`` with ``eps: 1e-6``.
     """

@@ -18,6 +18,7 @@ class Highway(Update):
     Shapes: ``(..., width), (..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         bias: Initial b. Negative values start the loop near the identity; the paper takes -2 (z = 0.12).
     """
 

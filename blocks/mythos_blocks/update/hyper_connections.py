@@ -22,6 +22,7 @@ class HyperConnections(Update):
     Shapes: ``(..., width) -> (..., width)``; the carry is ``(..., num_lanes, width)``.
 
     Args:
+        width: Channels of the state.
         num_lanes: Lanes.
     """
 

@@ -25,6 +25,7 @@ class LSTM(Update):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         forget_bias: Initial bias of the forget gate.
         norm: The normalisation of the core's output and of the next state; T2T's is ``layer`` with ``eps: 1e-6``.
     """

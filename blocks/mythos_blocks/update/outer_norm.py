@@ -20,6 +20,7 @@ class OuterNorm(Update):
     Shapes: ``(..., width) -> (..., width)``.
 
     Args:
+        width: Channels of the state.
         of: What is normalised: the core's ``output``, or the ``residual`` sum of state and output.
         norm: The normalisation.
     """

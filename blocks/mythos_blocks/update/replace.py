@@ -11,7 +11,11 @@ from mythos_blocks.update.base import Update
 
 @component("update", "replace")
 class Replace(Update):
-    """``y = u``: the core's output is the next state (Universal Transformer, Huginn, Parcae)."""
+    """``y = u``: the core's output is the next state (Universal Transformer, Huginn, Parcae).
+
+    Args:
+        width: Channels of the state.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -11,7 +11,11 @@ from mythos_blocks.update.base import Update
 
 @component("update", "residual")
 class Residual(Update):
-    """``y = h + u``: a residual around the whole core."""
+    """``y = h + u``: a residual around the whole core.
+
+    Args:
+        width: Channels of the state.
+    """
 
     def __init__(self, width: int) -> None:
         super().__init__()
