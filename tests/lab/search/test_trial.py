@@ -8,14 +8,15 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.comparison.arms import complete, verdicts, without_verdict
+from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
-from mythos_lab.comparison.holdout import as_rows, open_holdout, refuse_after_opening
+from mythos_lab.comparison.holdout import as_rows, open_holdout
 from mythos_lab.comparison.table import print_study
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import trial as trials
-from mythos_lab.search.opening import find_study, open_study
+from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
+from mythos_lab.search.standing import complete
 from tests.lab.search.tiny import work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
