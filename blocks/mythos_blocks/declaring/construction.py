@@ -32,6 +32,18 @@ def context_parameters(init: Callable[..., None]) -> list[inspect.Parameter]:
     return [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
 
 
+def named_context(cls: type, context: Sequence[Any]) -> dict[str, Any]:
+    """What a parent supplies, by the names that a component's constructor has for it.
+
+    Raises:
+        ValueError: The constructor takes less.
+    """
+    names = [parameter.name for parameter in context_parameters(cls.__init__)]  # type: ignore[misc]
+    if len(context) > len(names):
+        raise ValueError(f"{cls.__name__}({', '.join(names)}) is given {len(context)} arguments by what holds it")
+    return dict(zip(names, context, strict=False))
+
+
 def check_places(cls: type, parameters: Sequence[inspect.Parameter], context: Sequence[Any]) -> None:
     """Refuse arguments by place that go by name: all that have a default.
 

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from torch import Tensor
 
-from mythos_blocks.declaring.construction import context_parameters
+from mythos_blocks.declaring.construction import named_context
 from mythos_blocks.declaring.registry import lookup, slot_info, slots, suggest
 
 if TYPE_CHECKING:
@@ -97,8 +97,8 @@ class Spec(Declaration):
             BuildError: The constructor raised ``ValueError``.
         """
         try:
-            names = (parameter.name for parameter in context_parameters(self.component.__init__))
-            return self.component(**dict(zip(names, context, strict=False)), **self._fields())
+            named = named_context(self.component, context)
+            return self.component(**named, **self._fields())
         except BuildError:
             raise
         except ValueError as error:

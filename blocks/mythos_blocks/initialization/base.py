@@ -9,6 +9,7 @@ from mythos_blocks.declaring.component import Component, Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.orthogonal import orthogonal_
 from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.spread import whole, whole_parameters
 
 _OUTPUTS = ("out", "down", "second_pointwise")
 
@@ -30,16 +31,18 @@ class Initialization(Component):
         nn.init.normal_(weight, std=self.std(weight), generator=generator)
 
     def fill(self, model: nn.Module, seed: int) -> None:
-        """Initialise all parameters in place."""
+        """Initialise all parameters in place; where they are spread over processes, to what one process would have."""
         device = next(model.parameters()).device
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
-                self.draw(name, parameter, model, keyed_generator(seed, name, device=parameter.device))
+                with whole(parameter) as weight:
+                    self.draw(name, weight, model, keyed_generator(seed, name, device=weight.device))
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for name, module in model.named_modules():
-            if isinstance(module, Module):
-                module.reset_parameters(keyed_generator(seed, name, "reset", device=device))
+            if isinstance(module, Module) and type(module).reset_parameters is not Module.reset_parameters:
+                with whole_parameters(module):
+                    module.reset_parameters(keyed_generator(seed, name, "reset", device=device))
 
 
 def is_output(name: str, model: nn.Module) -> bool:

@@ -1,0 +1,91 @@
+"""Two processes that share a model have what one has: initial values, and weights after some steps."""
+
+import copy
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.distributed.fsdp import fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+import mythos_blocks as mb
+
+CORE = {
+    "injection": "lti_input",
+    "depth_signal": {"kind": "learned", "std": 0.1},
+    "depth_adapter": {"kind": "depth_lora", "rank": 2},
+    "initial_state": "learned",
+    "update": "lstm",
+    "halting": "act",
+    "state_width": 24,
+    "interface": "projection",
+    "loops": {"kind": "fixed", "num_loops": 3},
+}
+VOCAB = 41
+
+
+def made(device="cpu"):
+    with torch.device(device):
+        return mb.LoopedTransformer(
+            VOCAB, width=32, prelude={"depth": 1}, core=CORE, initialization="orthogonal"
+        ).double()
+
+
+def whole(value):
+    value = getattr(value, "data", value)
+    return value.full_tensor() if hasattr(value, "full_tensor") else value
+
+
+def assert_same(model, wanted, **tolerance):
+    state = {name.removeprefix("module."): whole(value) for name, value in model.state_dict().items()}
+    assert state.keys() == wanted.state_dict().keys()
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(state[name], value, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
+    unsaved = dict(wanted.named_buffers())
+    for name, value in model.named_buffers():
+        torch.testing.assert_close(whole(value), unsaved[name.removeprefix("module.")])
+
+
+def trained(model, batch):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for step in range(3):
+        optimizer.zero_grad()
+        out = model(batch[:, step : step + 9])
+        loss = F.cross_entropy(out.logits.flatten(0, 1), batch[:, step + 1 : step + 10].flatten())
+        (loss + out.auxiliary_loss).backward()
+        optimizer.step()
+    return model
+
+
+def check(rank, folder):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    try:
+        wanted = made()
+        wanted.initialize(3)
+
+        spread = fully_shard(made())
+        spread.initialize(3)
+        assert_same(spread, wanted, rtol=0, atol=0)
+
+        empty = fully_shard(made("meta"))
+        empty.to_empty(device="cpu")
+        empty.initialize(3)
+        assert_same(empty, wanted, rtol=0, atol=0)
+
+        tokens = torch.randint(VOCAB, (4, 12), generator=torch.Generator().manual_seed(0))
+        alone, share = trained(copy.deepcopy(wanted), tokens), tokens[2 * rank : 2 * rank + 2]
+        for model in (
+            DistributedDataParallel(copy.deepcopy(wanted)),
+            DistributedDataParallel(copy.deepcopy(wanted), static_graph=True),
+            empty,
+        ):
+            assert_same(trained(model, share), alone, rtol=1e-6, atol=1e-6)
+    finally:
+        dist.destroy_process_group()
+
+
+@pytest.mark.skipif(not dist.is_available(), reason="torch was built without torch.distributed")
+def test_two_processes_have_what_one_has(tmp_path):
+    torch.multiprocessing.spawn(check, (str(tmp_path),), nprocs=2)
