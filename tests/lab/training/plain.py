@@ -73,7 +73,8 @@ def train(recipe, num_steps):
             for penalty in penalties:
                 term, shown[penalty.metric] = penalty.loss(model, out, batch.targets)
                 total = total + term
-            shown["train/loss"] = F.cross_entropy(out.logits.float(), batch.targets[batch.targets != -100])
+            wanted = batch.targets[batch.targets != -100]
+            shown["train/loss"] = F.cross_entropy(out.logits.float(), wanted, reduction="none").mean()
         real = torch.ones_like(batch.tokens, dtype=torch.bool) if batch.real is None else batch.real
         each = torch.as_tensor(counts).float()
         ran = out.executed if out.halting.num_updates is None else out.halting.num_updates
@@ -94,19 +95,19 @@ def train(recipe, num_steps):
         loads = [m.load.float() for m in model.modules() if isinstance(m, mb.RoutedExperts)]
         if loads:
             shown["experts/load_cv"] = torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()
-        shown |= {"train/gradient_norm": norm, "train/learning_rate": learning_rate(recipe, index)}
+        shown |= {"train/gradient_norm": norm, "train/learning_rate": torch.tensor(learning_rate(recipe, index), dtype=torch.double)}
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, index)
         optimizer.step()
         model.after_optimizer_step()
         clipped = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        yield {name: float(x) for name, x in shown.items()}, clipped, model
+        yield {name: float(x.detach()) for name, x in shown.items()}, clipped, model
 
 
 @torch.no_grad()
 def scores(recipe, model, task, iterations=None):
     """Loss and accuracy on the validation split, and iterations run and read, at a loop count."""
-    losses, right, executed, ran, read = [], [], [], [], []
+    losses, right, executed, ran, read, num = [], [], [], 0.0, 0.0, 0
     step, size = recipe.evaluation.batch_size, task.size("validation")
     model.eval()
     for start in range(0, size, step):
@@ -123,14 +124,14 @@ def scores(recipe, model, task, iterations=None):
         right.append(logits.argmax(-1) == wanted)
         real = torch.ones_like(scored) if batch.real is None else batch.real
         executed.append(float(out.executed[real].max()))
-        ran.append((out.executed if out.halting.num_updates is None else out.halting.num_updates)[real])
-        read.append(out.halting.depth_read()[real])
+        ran += float((out.executed if out.halting.num_updates is None else out.halting.num_updates)[real].sum())
+        read, num = read + float(out.halting.depth_read()[real].sum()), num + int(real.sum())
     return {
         "val/loss": float(torch.cat(losses).mean()),
         "val/accuracy": float(torch.cat(right).double().mean()),
         "loops/executed": sum(executed) / len(executed),
-        "halting/mean_loops": float(torch.cat(ran).double().mean()),
-        "halting/depth_read": float(torch.cat(read).double().mean()),
+        "halting/mean_loops": ran / num,
+        "halting/depth_read": read / num,
     }
 
 
