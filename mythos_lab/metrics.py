@@ -37,12 +37,8 @@ METRICS: dict[str, Metric] = {
     "train/num_loops": Metric(
         "loops", "Iterations of the training step, as sampled, the mean over positions that are no padding."
     ),
-    "train/mean_loops": Metric(
-        "loops", "As halting/mean_loops, of the training step at its sampled loop counts."
-    ),
-    "train/depth_read": Metric(
-        "loops", "As halting/depth_read, of the training step at its sampled loop counts."
-    ),
+    "train/mean_loops": Metric("loops", "As halting/mean_loops, of the training step at its sampled loop counts."),
+    "train/depth_read": Metric("loops", "As halting/depth_read, of the training step at its sampled loop counts."),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
     "val/loss": Metric(

@@ -20,7 +20,7 @@ from mythos_lab.training.data import TrainingBatches
 class LoopedModule(L.LightningModule):
     """A recipe's model and task, with the step, the batches and the loop counts with which ``run`` trains.
 
-    Clipping, precision and schedule are the recipe's, and part of the step; the Trainer adds none. It says how many steps
+    Clipping, precision and schedule are the recipe's; the Trainer adds none of its own. It says how many steps
     are run, on which device. Validation, checkpoints and logging are for its callbacks and loggers.
 
     Args:

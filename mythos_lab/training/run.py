@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
-from mythos_lab.recipe.step import optimizer_of
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
@@ -213,20 +211,8 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
                 f"{recipe.name}: evaluation.ood: the model cannot read samples of {sample.tokens.shape[1]} positions "
                 f"({error}); set task.ood_range=0 or evaluation.ood=false"
             ) from None
-    _, scheduler = optimizer_of(recipe, model)
-    first = scheduler.get_last_lr()[0]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of a schedule that is asked ahead of its optimiser
-        scheduler.step(recipe.training.max_steps)
-    assembly = Assembly(
-        recipe,
-        model,
-        task,
-        task.batch("train", range(_NUM_CHECKED)),
-        (first, scheduler.get_last_lr()[0]),
-    )
     try:
-        return check(assembly)
+        return check(Assembly(recipe, model, task, task.batch("train", range(_NUM_CHECKED))))
     except ValueError as error:  # a component of another package, which says so when it reads
         raise RecipeError(f"{recipe.name}: {error}") from None
 
@@ -243,7 +229,7 @@ def _train(training: Training, lead: Lead, folder: Path, progress: bool) -> None
             training.whole.to(training.rank.device)
         return
     load_trained(checkpoint, training)
-    unsent = training.unsent
+    unsent, training.unsent = training.unsent, []
     training.validate()
     training.unsent = unsent  # which has that validation already
     training.check_scores()

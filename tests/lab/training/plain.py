@@ -95,7 +95,10 @@ def train(recipe, num_steps):
         loads = [m.load.float() for m in model.modules() if isinstance(m, mb.RoutedExperts)]
         if loads:
             shown["experts/load_cv"] = torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()
-        shown |= {"train/gradient_norm": norm, "train/learning_rate": torch.tensor(learning_rate(recipe, index), dtype=torch.double)}
+        shown |= {
+            "train/gradient_norm": norm,
+            "train/learning_rate": torch.tensor(learning_rate(recipe, index), dtype=torch.double),
+        }
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, index)
         optimizer.step()

@@ -85,11 +85,15 @@ def same(some, others):
 
 @pytest.mark.parametrize("name, overrides", CASES.values(), ids=CASES)
 def test_the_first_steps_are_those_of_the_plain_loop(name, overrides, tmp_path):
-    recipe = load_recipe(name, [*FEW, *([] if any("task=" in o for o in overrides) else SIZES.get(name, [])), *overrides])
+    recipe = load_recipe(
+        name, [*FEW, *([] if any("task=" in o for o in overrides) else SIZES.get(name, [])), *overrides]
+    )
     training, sent, seen = ours(recipe, tmp_path)
     task = training.task
     for index, (shown, gradients, model) in enumerate(plain.train(recipe, NUM_STEPS)):
-        measured = {n: sent[index][n] for n in sent[index] if n.startswith(("train/", "auxiliary/", "penalty/", "experts/"))}
+        measured = {
+            n: sent[index][n] for n in sent[index] if n.startswith(("train/", "auxiliary/", "penalty/", "experts/"))
+        }
         assert measured == shown, index
         assert same(seen[index][0], gradients), index
         assert same(seen[index][1], model.state_dict()), index
