@@ -21,6 +21,7 @@ from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
+from mythos_lab.recipe.shared_task import task_shared
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
@@ -58,6 +59,7 @@ from mythos_lab.training.state import Training
 _NUM_CHECKED = 4  # samples of the effect check
 
 
+@task_shared()
 def run(
     recipe: Recipe,
     *,
