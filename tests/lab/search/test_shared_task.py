@@ -8,11 +8,7 @@ from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.worker import run_one
 from tests.lab.search.tiny import write
 
-HOLD = {
-    "budgets": {"cost/params": "recipe", "cost/training_flops": 1e9},
-    "by": "model.core.layer.feedforward.hidden",
-    "tolerance": 0.9,
-}
+HOLD = {"budgets": {"cost/params": "recipe"}, "by": "model.core.layer.feedforward.hidden", "tolerance": 0.5}
 
 
 def test_a_trial_with_hold_builds_its_task_once_and_no_trial_s_task_outlives_it(here, monkeypatch):
@@ -30,7 +26,7 @@ def test_a_trial_with_hold_builds_its_task_once_and_no_trial_s_task_outlives_it(
     num_built = []
     while run_one(space, study, space.num_trials(), lambda: False):
         num_built.append(len(made) - sum(num_built))
-    assert [t.user_attrs["outcome"] for t in study.get_trials()] == ["complete"] * 2
+    assert [t.user_attrs.get("reason") for t in study.get_trials()] == [None, None]
     assert [n for n in num_built if n] == [1, 1]
     gc.collect()
     assert [task() for task in made] == [None, None]
