@@ -3,8 +3,8 @@
     python -m benchmarks.check_cost              # a minute
     python -m benchmarks.check_cost --quick      # whether it runs
 
-Prints seconds of the effect check, and of each of its checks, on recipes at their loops and on Huginn at the published ones
-(a mean of 32, arXiv 2502.05171); then how often trials that hold a budget build their task, and the memory that is in use
+Prints seconds of the effect check, and of its slowest parts, on recipes at their loops and on Huginn at the published
+ones (a mean of 32, arXiv 2502.05171); then how often trials that hold a budget build their task, and the memory in use
 after each: a text that fills it is held by one trial at a time.
 """
 

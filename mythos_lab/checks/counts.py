@@ -18,8 +18,8 @@ from mythos_lab.recipe.mask import surroundings
 def states_by_count(assembly: Assembly, exit: Exit | None = None) -> Iterator[LoopState]:
     """The loop as passes of 1, 2, ... iterations leave it, without end: one pass, of which each count is a prefix.
 
-    All counts start from one initial state, also where that is drawn. Without a halting rule, the readout is that of the
-    count, and the weights are not.
+    All counts start from one initial state, also where that is drawn. Without a halting rule, the readout is that of
+    the count, and the weights are not.
 
     Args:
         assembly: The model, in the mode in which it is to run outside training, and the batch.
