@@ -37,6 +37,8 @@ METRICS: dict[str, Metric] = {
     "train/num_loops": Metric(
         "loops", "Iterations of the training step, as sampled, the mean over positions that are no padding."
     ),
+    "train/mean_loops": Metric("loops", "As halting/mean_loops, of the training step at its sampled loop counts."),
+    "train/depth_read": Metric("loops", "As halting/depth_read, of the training step at its sampled loop counts."),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
     "val/loss": Metric(
@@ -65,10 +67,13 @@ METRICS: dict[str, Metric] = {
     "penalty/gate_improvement": Metric("nats/token", "Cross-entropy of going on against what the next loop gains."),
     "auxiliary/halting": Metric("1", "What the halting rule adds to the loss."),
     "halting/mean_loops": Metric(
-        "loops", "Mean over positions that are no padding of the iterations run before halting."
+        "loops",
+        "Iterations run before halting on the validation split, at the evaluated loop count, the mean over positions "
+        "that are no padding.",
     ),
     "halting/depth_read": Metric(
-        "loops", "Mean iteration that the readout weighs, over positions that are no padding."
+        "loops",
+        "Iteration that the readout weighs on the validation split, the mean over positions that are no padding.",
     ),
     "loops/executed": Metric("loops", "Iterations that evaluation executed, those of the longest position of a batch."),
     "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop.", "higher"),

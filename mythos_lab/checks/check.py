@@ -10,8 +10,10 @@ from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.checks.gradient import parameters_learn
 from mythos_lab.checks.growth import state_stays_bounded
 from mythos_lab.checks.halting import mass_sums_to_one
-from mythos_lab.checks.sampling import loops_have_declared_mean, schedule_is_held
+from mythos_lab.checks.sampling import loops_have_declared_mean, seeds_act
+from mythos_lab.checks.splits import splits_share_nothing
 from mythos_lab.checks.stability import rho_stays_below_one
+from mythos_lab.checks.step import gradient_is_clipped, schedule_is_held, terms_are_minimised
 from mythos_lab.checks.task import no_shortcut_solves_it
 
 CHECKS: list[Callable[[Assembly], list[Finding]]] = [
@@ -24,6 +26,10 @@ CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     state_stays_bounded,
     no_shortcut_solves_it,
     schedule_is_held,
+    gradient_is_clipped,
+    terms_are_minimised,
+    seeds_act,
+    splits_share_nothing,
 ]
 
 

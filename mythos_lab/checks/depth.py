@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from mythos_blocks import NoExit
+from mythos_lab.checks.counts import states_by_count
 from mythos_lab.checks.findings import Assembly, Finding
 
 
@@ -14,15 +14,13 @@ def depth_has_effect(assembly: Assembly) -> list[Finding]:
     model = assembly.model.eval()
     model.core.halting.train()  # a rule that stops positions outside training only is not one without effect
     last = model.core.loops.max_loops
-    if last == 1:
-        return []
-    stay = NoExit(model.core.state_width)
-    logits = []
-    for n in range(1, last + 1):
-        out = assembly.forward(n, exit=stay)
+    effective, before = 1, None
+    for n, state in zip(range(1, last + 1), states_by_count(assembly), strict=False):
         # Read without rounding: where a loop settles, bfloat16 logits stand still long before its state does.
-        logits.append(assembly.batch.real_values(model.read(out.halting.readout, out.frame)))
-    effective = max((n for n in range(2, last + 1) if not torch.equal(logits[n - 1], logits[n - 2])), default=1)
+        logits = assembly.batch.real_values(model.read(state.halting.readout, state.frame))
+        if before is not None and not torch.equal(logits, before):
+            effective = n
+        before = logits
     if effective == last:
         return []
     return [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from mythos_blocks import LoopedTransformer, ModelOutput
-from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.step import Learner
 from mythos_lab.tasks.base import Batch, Task
 
 
@@ -39,28 +40,25 @@ class Assembly:
         model: The model at its initial weights.
         task: The task.
         batch: A few samples of the training split.
-        learning_rates: The learning rate that the optimiser will hold at the first and after the last step.
     """
 
     recipe: Recipe
     model: LoopedTransformer
     task: Task
     batch: Batch
-    learning_rates: tuple[float, float]
 
-    @property
-    def losses(self) -> Losses:
-        """What a training step minimises."""
-        return Losses.of(self.recipe)
+    def rehearsed(self) -> Learner:
+        """A copy of the model that can be trained, in training mode."""
+        return Learner.of(self.recipe, copy.deepcopy(self.model).train())
 
     def precision(self) -> torch.autocast:
         """The span in which the model runs as it does in training."""
         return autocast_for(self.recipe, self.batch.tokens.device)
 
-    def forward(self, num_loops: int, **options: Any) -> ModelOutput:
-        """The model's output for the batch at a loop count, in the recipe's precision."""
+    def forward(self, num_loops: int, *, model: LoopedTransformer | None = None, **options: Any) -> ModelOutput:
+        """The output for the batch at a loop count, in the recipe's precision, of the model or another one like it."""
         with self.precision():
-            out: ModelOutput = self.model(
+            out: ModelOutput = (model or self.model)(
                 self.batch.tokens, iterations=num_loops, **surroundings(self.recipe, self.batch), **options
             )
         return out

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from mythos_blocks import Fixed, RoutedExperts, Window
+from mythos_blocks import Fixed, Window
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.recipe.loads import forget_loads
+from mythos_lab.recipe.step import Learner, differentiate
 
 
 def parameters_learn(assembly: Assembly) -> list[Finding]:
@@ -48,14 +50,8 @@ def parameters_learn(assembly: Assembly) -> list[Finding]:
 def _silent_after_a_pass(assembly: Assembly, num_loops: int) -> list[str]:
     """The parameters that a forward and backward pass leaves without gradient."""
     model = assembly.model
-    model.zero_grad(set_to_none=True)
-    out = assembly.forward(num_loops, record=assembly.losses.every_step)
-    with assembly.precision():
-        total = assembly.losses(model, out, assembly.batch.targets)[0]
-    total.backward()
-    for module in model.modules():
-        if isinstance(module, RoutedExperts):
-            module.load.zero_()  # the pass must not count as one of training
+    differentiate(Learner.of(assembly.recipe, model), assembly.batch, num_loops)
+    forget_loads(model)
     return [name for name, p in model.named_parameters() if p.requires_grad and not _learns(p)]
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from itertools import islice
 
 import torch
 
-from mythos_blocks import NoExit
+from mythos_blocks.core.state import LoopState
+from mythos_lab.checks.counts import states_by_count
 from mythos_lab.checks.findings import Assembly, Finding
 
 # What twice as many iterations may multiply the state by: a sum of bounded steps doubles it, and one of steps that grow
@@ -29,13 +32,14 @@ def state_stays_bounded(assembly: Assembly) -> list[Finding]:
     if most < _FEWEST:
         return []
     half = most // 2
+    states = states_by_count(assembly)
     try:
-        before, now = _norm(assembly, half), _norm(assembly, most)
+        before, now = _norm_after(states, assembly, half), _norm_after(states, assembly, most - half)
     except ValueError as error:
         return [Finding("tables.reach", f"the depth curve runs {most} loops, and the model refuses that: {error}")]
     if not math.isfinite(now):
         return [Finding("stability.growth", f"the state is not finite after {most} loops, as evaluated; {_REMEDY}")]
-    if now <= _MOST * before or _settles(assembly, most, now):
+    if now <= _MOST * before or _settles(states, assembly, most, now):
         return []
     factor = (now / before) ** (1 / (most - half))
     return [
@@ -47,15 +51,15 @@ def state_stays_bounded(assembly: Assembly) -> list[Finding]:
     ]
 
 
-def _settles(assembly: Assembly, most: int, now: float) -> bool:
+def _settles(states: Iterator[LoopState], assembly: Assembly, num_more: int, now: float) -> bool:
     try:
-        return _norm(assembly, 2 * most) <= _MOST * now
+        return _norm_after(states, assembly, num_more) <= _MOST * now
     except ValueError:  # further than the model goes
         return False
 
 
-def _norm(assembly: Assembly, num_loops: int) -> float:
-    """The state's norm after so many loops, no less than float32's smallest number; infinite where it is not finite."""
-    stay = NoExit(assembly.model.core.state_width)
-    norm = float(assembly.batch.real_values(assembly.forward(num_loops, exit=stay).state.h).double().norm())
+def _norm_after(states: Iterator[LoopState], assembly: Assembly, num_more: int) -> float:
+    """The state's norm after so many more loops, no less than float32's smallest number; infinite where not finite."""
+    state = next(islice(states, num_more - 1, None))
+    norm = float(assembly.batch.real_values(state.h).double().norm())
     return max(norm, torch.finfo(torch.float32).tiny) if math.isfinite(norm) else math.inf

@@ -1,16 +1,19 @@
-"""What is drawn and held must be what was declared."""
+"""Loop counts must be drawn as they are declared, and by the recipe's seed."""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from torch import Tensor
 
-from mythos_blocks import build
-from mythos_blocks.declaring.spec import as_spec
 from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.recipe.step import Learner, begin
+from mythos_lab.tasks.base import Batch
 
 _NUM_DRAWS = 4000
+_NUM_STEPS = 64  # of which the draws of two seeds are compared
+_BY_CHANCE = 1e-9
 
 
 def loops_have_declared_mean(assembly: Assembly) -> list[Finding]:
@@ -30,17 +33,35 @@ def loops_have_declared_mean(assembly: Assembly) -> list[Finding]:
     ]
 
 
-def schedule_is_held(assembly: Assembly) -> list[Finding]:
-    """The learning rates that the optimiser holds against those of the declared schedule."""
-    recipe = assembly.recipe
-    schedule = build(recipe.training.schedule, recipe.training.max_steps)
-    peak = dict(as_spec(recipe.training.optimizer))["lr"]
-    wanted = (peak * schedule.share(0), peak * schedule.share(recipe.training.max_steps))
-    if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(assembly.learning_rates, wanted, strict=True)):
-        return []
+def seeds_act(assembly: Assembly) -> list[Finding]:
+    """Initial weights, loop counts and noise of the recipe's seed against those of the next one."""
+    learner, seed = assembly.rehearsed(), assembly.recipe.seed
+    drawn, weights = [], []
+    with torch.random.fork_rng(devices=[]):
+        for each in (seed, (seed + 1) % 2**31):
+            learner.recipe = assembly.recipe.model_copy(update={"seed": each})
+            drawn.append(_draws(learner, assembly.batch))
+            learner.model.initialize(each)
+            weights.append([parameter.detach().clone() for parameter in learner.model.parameters()])
+    (counts, noise, chance), (other_counts, other_noise, _) = drawn
+    same = {
+        "initial weights": all(map(torch.equal, *weights)),
+        "noise": noise == other_noise,
+        "loop counts": chance < _BY_CHANCE and all(map(torch.equal, counts, other_counts)),
+    }
     return [
-        Finding(
-            "schedule.length",
-            f"the optimiser holds learning rates {assembly.learning_rates} at start and end, and {wanted} are declared",
-        )
+        Finding("seed.no_effect", f"{what} are the same with seed={seed} and the next seed")
+        for what in same
+        if same[what]
     ]
+
+
+def _draws(learner: Learner, batch: Batch) -> tuple[list[Tensor], list[int], float]:
+    """Loop counts and noise of steps spread over training, and how likely two draws of the counts are the same."""
+    max_steps, loops = learner.recipe.training.max_steps, learner.model.core.loops
+    counts, noise, chance = [], [], 1.0
+    for index in range(0, max_steps, max(1, max_steps // _NUM_STEPS)):
+        counts.append(torch.as_tensor(begin(learner, index, batch)))
+        noise.append(torch.initial_seed())
+        chance *= float((loops.pmf_now().double() ** 2).sum())
+    return counts, noise, chance

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mythos_blocks import LoopedTransformer, LoopSampler, ModelOutput
+from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.step import updates_of
 from mythos_lab.tasks.base import IGNORE, HeldOut, Task
 
 _DIFFICULTY = "difficulty"
@@ -163,11 +164,6 @@ def quality_gain(scores: Scores, other: Scores, task: Task) -> Interval | None:
     """Interval of the quality of some scores less that of others on the same samples."""
     gain = Tally.loss_gain if task.chance is None else Tally.accuracy_gain
     return gain(scores.tally, other.tally)
-
-
-def updates_of(out: ModelOutput) -> Tensor:
-    """Iterations that each position ran before it halted, ``(batch, positions)``."""
-    return (out.executed if out.halting.num_updates is None else out.halting.num_updates).detach().float()
 
 
 def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks import LoopedTransformer, RoutedExperts
+from mythos_blocks import LoopedTransformer
 from mythos_blocks.layer.base import Branch
 from mythos_blocks.tensors.matrices import matrices, operator_bounds
 
@@ -33,14 +33,6 @@ def layer_scale(model: LoopedTransformer) -> Tensor | None:
         m.scale.detach().abs() for m in model.core.layers.modules() if isinstance(m, Branch) and m.scale is not None
     ]
     return torch.cat(scales).mean() if scales else None
-
-
-def load_cv(model: nn.Module) -> Tensor | None:
-    """Coefficient of variation of the experts' load since the last step, the mean over MoE layers."""
-    loads = [m.load.float() for m in model.modules() if isinstance(m, RoutedExperts) and bool(m.load.any())]
-    if not loads:
-        return None
-    return torch.stack([load.std(correction=0) / load.mean() for load in loads]).mean()
 
 
 STABILITY: dict[str, Callable[[LoopedTransformer], Tensor | None]] = {

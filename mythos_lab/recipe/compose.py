@@ -19,6 +19,7 @@ from mythos_lab.recipe.files import data_dir, find, read_mapping
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.shared_task import task_of
 from mythos_lab.tasks.base import Task
 
 
@@ -85,7 +86,7 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     """The model on the meta device, and the task; ``ValueError`` where they do not fit each other."""
     import torch
 
-    task = build(recipe.task)
+    task = task_of(recipe)
     if recipe.mask == "task" and not task.has_mask:
         raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
     if recipe.mask == "full" and task.causal:

@@ -16,7 +16,7 @@ from mythos_lab.recipe.draws import Draws, heaviest_counts
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import Task
+from mythos_lab.recipe.shared_task import task_of
 
 COUNTS = (
     "params",
@@ -72,7 +72,7 @@ _APART_IN_TRAINING = {"max_steps", "schedule", "validate_every", "log_every", "n
 
 
 class _Subject:
-    """A recipe's model on the meta device, its task, and their rehearsal, each made when it is first asked for.
+    """A recipe's model on the meta device, and its rehearsal, each made when it is first asked for.
 
     Recipes that differ in nothing that a step depends on are equal as subjects.
     """
@@ -89,23 +89,25 @@ class _Subject:
         return isinstance(other, _Subject) and other._written == self._written
 
     @cached_property
-    def _built(self) -> tuple[LoopedTransformer, Task]:
-        return build_on_meta(self._recipe)
+    def _built(self) -> tuple[LoopedTransformer, int]:
+        model, task = build_on_meta(self._recipe)
+        return model, task.positions
 
     @property
     def model(self) -> LoopedTransformer:
         return self._built[0]
 
     @property
-    def task(self) -> Task:
+    def positions(self) -> int:
         return self._built[1]
 
     @cached_property
     def rehearsal(self) -> Rehearsal:
-        return Rehearsal(self._recipe, *self._built)
+        # The task is asked for again and not kept: subjects outlive their candidate, and its text may fill the memory.
+        return Rehearsal(self._recipe, self.model, task_of(self._recipe))
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=8)
 def _kept(subject: _Subject) -> _Subject:
     """The subject that was equal to this one, with what was rehearsed of it."""
     return subject
@@ -163,7 +165,7 @@ class Cost:
     def training_tokens(self) -> int:
         """Positions of all training steps."""
         training = self.recipe.training
-        return training.batch_size * self._subject.task.positions * training.max_steps
+        return training.batch_size * self._subject.positions * training.max_steps
 
     @cached_property
     def training_flops(self) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from mythos_blocks import Cache, Decoder, Iterations, KVPolicy, LoopedTransformer, build
+from mythos_blocks import Cache, Decoder, Iterations, KVPolicy, LoopedTransformer
 from mythos_blocks.frame.memory import Path, Tensors
 from mythos_lab.recipe.dry_run import DryRun, Numberless
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.flops import FlopCount
-from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.memory import LiveBytes
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.step import Learner, step
 from mythos_lab.tasks.base import IGNORE, Batch, Task
 
 _NOT_PASSED_ON = {"weights", "scores", "real"}
@@ -76,8 +75,7 @@ class Decoding:
 class Rehearsal:
     """A recipe's model, optimiser and first batch, of which only the batch has numbers.
 
-    The training step is the one that Lightning runs with our module: the gradients of the step before are alive until
-    the forward pass is over.
+    The training step is the one that trains (:mod:`mythos_lab.recipe.step`).
 
     Args:
         recipe: The recipe.
@@ -92,19 +90,18 @@ class Rehearsal:
         self.recipe, self.model = recipe, model
         training = recipe.training
         self.batch: Batch = task.batch("train", range(training.batch_size // training.num_devices))
-        self._losses = Losses.of(recipe)
         self._done: dict[Any, Any] = {}
         self._dry = DryRun()
         self._dry.adopt(self.model)
 
     @cached_property
-    def _optimizer(self) -> torch.optim.Optimizer:
-        """The optimiser after a step, so that its state and all gradients are there."""
-        optimizer: torch.optim.Optimizer = build(self.recipe.training.optimizer, self.model.parameters()).torch
+    def _learner(self) -> Learner:
+        """The learner after a step, so that its optimiser's state and all gradients are there."""
+        learner = Learner.of(self.recipe, self.model)
         for parameter in self.model.parameters():
             parameter.grad = torch.zeros_like(parameter)
-        optimizer.step()
-        return optimizer
+        learner.optimizer.step()
+        return learner
 
     def training_step(self, iterations: Iterations) -> TrainingStep:
         """One optimiser step at these loop counts."""
@@ -146,29 +143,12 @@ class Rehearsal:
     def _training_step(self, iterations: Iterations) -> TrainingStep:
         with self._running():
             self.model.train()
-            optimizer, live = self._optimizer, LiveBytes()
-            live.follow(_alive_between_steps(self.model, optimizer, self.batch))
+            learner, live = self._learner, LiveBytes()
+            live.follow(_alive_between_steps(self.model, learner.optimizer, self.batch))
             before = live.now
             with live, FlopCount() as counter:
-                self._step(optimizer, iterations)
+                step(learner, self.batch, iterations)
         return TrainingStep(counter.total, before, live.most)
-
-    def _step(self, optimizer: torch.optim.Optimizer, iterations: Iterations) -> None:
-        training, batch = self.recipe.training, self.batch
-        with self._precision():
-            out = self.model(
-                batch.tokens,
-                iterations=iterations,
-                record=self._losses.every_step,
-                logits_at=batch.targets != IGNORE,
-                **surroundings(self.recipe, batch),
-            )
-            total, _ = self._losses(self.model, out, batch.targets)
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), training.gradient_clip or math.inf)
-        optimizer.step()
-        self.model.after_optimizer_step()
 
     def _forward(self, num_loops: int) -> ForwardPass:
         batch = self.batch

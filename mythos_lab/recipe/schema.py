@@ -21,6 +21,10 @@ CODES = (
     "tables.reach",
     "task.shortcut",
     "schedule.length",
+    "gradient.clip",
+    "loss.terms",
+    "seed.no_effect",
+    "splits.shared",
 )
 """The codes of the effect check's findings, which a recipe may waive."""
 

@@ -17,6 +17,7 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.shared_task import task_shared
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
@@ -31,6 +32,7 @@ MLFLOW_RUN = "mlflow_run"
 _KEPT = ("cost/params", "loops/useful_depth", "val/accuracy")
 
 
+@task_shared()
 def run_trial(
     space: Space, study: optuna.Study, trial: optuna.Trial, should_stop: Callable[[], bool] = lambda: False
 ) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from mythos_blocks import LoopedTransformer, build
+from mythos_blocks import LoopedTransformer
 from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.shared_task import task_of
 from mythos_lab.tasks.base import Task
 
 
 def assemble(recipe: Recipe) -> tuple[LoopedTransformer, Task]:
     """The model at the recipe's initial weights, and the task."""
-    task: Task = build(recipe.task)
+    task = task_of(recipe)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     model.initialize(recipe.seed)
     return model, task

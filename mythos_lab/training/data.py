@@ -5,31 +5,33 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
-import torch
 from torch.utils.data import IterableDataset
 
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.tasks.base import Batch, Task
-from mythos_lab.training.ranks import Rank
 
 _NUM_ORDERED = 64
 
 
-class TrainingBatches(IterableDataset[Batch]):
-    """A rank's part of the batches of the steps ``first_step`` to ``max_steps``.
+def training_batch(task: Task, batch_size: int, index: int, rank: Rank) -> Batch:
+    """A rank's part of the batch of step ``index`` (0-based).
 
-    Step s reads samples ``s * batch_size`` and on, of which every rank takes as many.
+    The step reads samples ``index * batch_size`` and on, of which every rank takes as many.
     """
+    return task.batch("train", rank.share(range(index * batch_size, (index + 1) * batch_size)))
+
+
+class TrainingBatches(IterableDataset[Batch]):
+    """A rank's part of the batches of the steps ``first_step`` to ``max_steps``, one after the other."""
 
     def __init__(self, task: Task, batch_size: int, max_steps: int, first_step: int, rank: Rank) -> None:
         self.task, self.batch_size, self.max_steps, self.first_step = task, batch_size, max_steps, first_step
         self.rank = rank
 
     def __iter__(self) -> Iterator[Batch]:
-        for step in range(self.first_step, self.max_steps):
-            batch = range(step * self.batch_size, (step + 1) * self.batch_size)
-            yield self.task.batch("train", self.rank.share(batch))
+        for index in range(self.first_step, self.max_steps):
+            yield training_batch(self.task, self.batch_size, index, self.rank)
 
 
 def order_of(task: Task, batch_size: int) -> str:
@@ -38,15 +40,10 @@ def order_of(task: Task, batch_size: int) -> str:
     The batch size is no part of it, nor is the number of steps: runs that read the same samples one after the other
     have the same order.
     """
-    batches = TrainingBatches(task, batch_size, math.ceil(_NUM_ORDERED / batch_size), 0, Rank())
     digest, left = hashlib.sha256(), _NUM_ORDERED
-    for batch in batches:
+    for index in range(math.ceil(_NUM_ORDERED / batch_size)):
+        batch = training_batch(task, batch_size, index, Rank())
         for tokens, targets in zip(batch.tokens[:left], batch.targets[:left], strict=True):
             digest.update(tokens.numpy().tobytes() + targets.numpy().tobytes())
         left -= min(left, len(batch.tokens))
     return digest.hexdigest()
-
-
-def first_step_of(checkpoint: Path) -> int:
-    """The step that follows a checkpoint."""
-    return int(torch.load(checkpoint, weights_only=True, mmap=True)["global_step"])

@@ -16,9 +16,10 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.training.devices import Meeting, declared, device_of, device_type
 from mythos_lab.training.endings import Diverged, RankDied
-from mythos_lab.training.ranks import Meeting, Rank, declared, device_of, device_type
 
 # The others wait while rank 0 validates; that a rank has died is not found out by waiting.
 _TIMEOUT = timedelta(hours=6)
@@ -143,7 +144,7 @@ class _Other:
         self.index, self.log, self._dead = index, folder / f"rank-{index}.log", dead
         self._ending, self._watcher = False, threading.Thread(target=self._watch, daemon=True)
         self._ready, write = os.pipe()
-        command = [sys.executable, "-m", "mythos_lab.training.rank", str(folder.absolute()), str(index)]
+        command = [sys.executable, "-m", "mythos_lab.training.follower", str(folder.absolute()), str(index)]
         command += [str(port), str(write), "resumed" if resumed else "new"]
         # What this process can import it can import too; and two spinning thread pools on the same cores are slow.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_WAIT_POLICY": "PASSIVE"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 import uuid
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +21,23 @@ from mythos_lab.recipe.cost import Cost, cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
+from mythos_lab.recipe.shared_task import task_shared
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
-from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
-from mythos_lab.training.data import first_step_of, order_of
+from mythos_lab.training.checkpoint import load_trained, num_steps_of
+from mythos_lab.training.data import order_of
+from mythos_lab.training.devices import check_devices, declared, device_of
 from mythos_lab.training.endings import Diverged as Diverged
 from mythos_lab.training.endings import Pruned as Pruned
 from mythos_lab.training.endings import RankDied as RankDied
 from mythos_lab.training.endings import Stopped as Stopped
-from mythos_lab.training.fit import fit
+from mythos_lab.training.follower import follow_declared
 from mythos_lab.training.launch import joined
-from mythos_lab.training.module import TrainingModule
-from mythos_lab.training.rank import follow_declared
-from mythos_lab.training.ranks import check_devices, declared, device_of
+from mythos_lab.training.lead import Lead, OnValidation, ShouldStop
+from mythos_lab.training.loop import fit
 from mythos_lab.training.result import (
     CHECKPOINT,
     DATA,
@@ -54,10 +54,12 @@ from mythos_lab.training.result import (
     write_whole,
 )
 from mythos_lab.training.sharding import check_shards
+from mythos_lab.training.state import Training
 
 _NUM_CHECKED = 4  # samples of the effect check
 
 
+@task_shared()
 def run(
     recipe: Recipe,
     *,
@@ -106,16 +108,16 @@ def run(
 
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     tracker = _begin(recipe, task, total, folder, parent, tags or {})
-    module = TrainingModule(recipe, model, task)
-    milestones = Milestones(folder / CHECKPOINT, tracker, on_validation, should_stop)
+    training = Training(recipe, model, task)
+    lead = Lead(tracker, on_validation, should_stop)
     status, reason = "finished", ""
     try:
         try:
-            _train(module, milestones, folder, progress)
+            _train(training, lead, folder, progress)
         except (Diverged, Pruned) as error:
             status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
-        milestones.send(module)
-        result = _measure(module, total, findings, tracker, folder, status, reason)
+        lead.send(training)
+        result = _measure(training, total, findings, tracker, folder, status, reason)
         numbers = numbers_of(result)
         tracker.artifact(save_weights(model, folder))
         tracker.text(RESULT, numbers)
@@ -130,7 +132,7 @@ def run(
 
 
 def _measure(
-    module: TrainingModule,
+    training: Training,
     total: Cost,
     findings: list[Finding],
     tracker: Tracker,
@@ -139,22 +141,22 @@ def _measure(
     reason: str,
 ) -> RunResult:
     """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
-    recipe, model, task = module.recipe, module.model, module.task
-    metrics = {**total.metrics(), **module.metrics}
+    recipe, model, task = training.recipe, training.whole, training.task
+    metrics = {**total.metrics(), **training.metrics}
     intervals: dict[str, Interval | None] = {}
-    if module.scores is not None:
-        metrics |= module.scores.metrics()
-        intervals |= module.scores.intervals()
+    if training.scores is not None:
+        metrics |= training.scores.metrics()
+        intervals |= training.scores.intervals()
     curve, ood = None, None
     if status == "finished":
-        assert module.scores is not None
+        assert training.scores is not None
         at = (folder / CHECKPOINT).stat().st_mtime  # the same where a killed run is measured again
         curve = depth_curve(model, task, recipe)
         metrics |= curve.metrics()
         intervals["loops/gain"] = curve.gain_interval()
         for slot, without in knockouts(model, task, recipe).items() if recipe.evaluation.knockouts else ():
-            metrics[f"knockout/{slot}"] = quality(module.scores, task) - quality(without, task)
-            intervals[f"knockout/{slot}"] = quality_gain(module.scores, without, task)
+            metrics[f"knockout/{slot}"] = quality(training.scores, task) - quality(without, task)
+            intervals[f"knockout/{slot}"] = quality_gain(training.scores, without, task)
         ood = depth_curve(model, task, recipe, "ood") if recipe.evaluation.ood and task.size("ood") else None
         if ood is not None:
             beyond = ood.scores[ood.eval_loops]
@@ -172,14 +174,14 @@ def _measure(
                     int(row["loops"]),
                     at,
                 )
-        sent = module.scores.metrics()
+        sent = training.scores.metrics()
         tracker.metrics(
             {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/")) and k not in sent},
             recipe.training.max_steps,
             at,
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
-        tracker.artifact(halting_figure(module.scores, folder / "halting.png"))
+        tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
     return RunResult(
         status,  # type: ignore[arg-type]
         folder,
@@ -190,7 +192,7 @@ def _measure(
         findings,
         curve,
         ood,
-        module.scores.by_slice if module.scores is not None else {},
+        training.scores.by_slice if training.scores is not None else {},
         reason,
     )
 
@@ -211,42 +213,28 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
                 f"{recipe.name}: evaluation.ood: the model cannot read samples of {sample.tokens.shape[1]} positions "
                 f"({error}); set task.ood_range=0 or evaluation.ood=false"
             ) from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch warns of a schedule that is asked ahead of its optimiser
-        held = TrainingModule(recipe, model, task).configure_optimizers()
-        scheduler = held["lr_scheduler"]["scheduler"]
-        first = scheduler.get_last_lr()[0]
-        scheduler.step(recipe.training.max_steps)
-    assembly = Assembly(
-        recipe,
-        model,
-        task,
-        task.batch("train", range(_NUM_CHECKED)),
-        (first, scheduler.get_last_lr()[0]),
-    )
     try:
-        return check(assembly)
+        return check(Assembly(recipe, model, task, task.batch("train", range(_NUM_CHECKED))))
     except ValueError as error:  # a component of another package, which says so when it reads
         raise RecipeError(f"{recipe.name}: {error}") from None
 
 
-def _train(module: TrainingModule, milestones: Milestones, folder: Path, progress: bool) -> None:
+def _train(training: Training, lead: Lead, folder: Path, progress: bool) -> None:
     """Train to the last step, with the other ranks where the recipe declares some."""
-    resumed = (folder / CHECKPOINT).is_file()
-    checkpoint = folder / CHECKPOINT if resumed else None
-    if checkpoint is None or first_step_of(checkpoint) < module.recipe.training.max_steps:
+    recipe, checkpoint = training.recipe, folder / CHECKPOINT
+    resumed = checkpoint.is_file()
+    if not resumed or num_steps_of(checkpoint) < recipe.training.max_steps:
         try:
-            with joined(module.recipe, folder, resumed) as module.rank:
-                fit(module, [milestones, *([Progress()] if progress else [])], checkpoint)
+            with joined(recipe, folder, resumed) as training.rank:
+                fit(training, checkpoint, resumed=resumed, lead=lead, progress=progress)
         finally:
-            module.model = module.whole
-            module.to(module.rank.device)  # from where Lightning moves it away
+            training.whole.to(training.rank.device)
         return
-    state = torch.load(checkpoint, weights_only=True)
-    module.load_state_dict(state["state_dict"])
-    module.validate_now()
-    module.on_load_checkpoint(state)  # after the validation, which the checkpoint has among what was not sent
-    module.check_scores()
+    load_trained(checkpoint, training)
+    unsent, training.unsent = training.unsent, []
+    training.validate()
+    training.unsent = unsent  # which has that validation already
+    training.check_scores()
 
 
 def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | None, tags: dict[str, str]) -> Tracker:

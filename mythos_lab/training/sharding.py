@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-from torch import Tensor
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.recipe.errors import RecipeError
@@ -66,8 +63,3 @@ def copy_whole(model: LoopedTransformer, whole: LoopedTransformer) -> None:
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if state:  # which the others do not get
         whole.load_state_dict(state)
-
-
-def whole_tensor(value: Tensor) -> Tensor:
-    """A tensor that is spread, gathered; another as it is."""
-    return value.full_tensor() if isinstance(value, DTensor) else torch.as_tensor(value)

@@ -34,8 +34,8 @@ from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
 from mythos_lab.recipe.schema import CODES, Recipe
+from mythos_lab.recipe.step import Learner, begin, step
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.run import effects
 
 WIDTH = 16
@@ -214,15 +214,10 @@ def tried(config: dict[str, Any], costs: bool = False) -> str:
 
 
 def _train(recipe: Recipe, model: LoopedTransformer, task: Any) -> None:
-    module = TrainingModule(recipe, model.train(), task)
-    optimizer = module.configure_optimizers()["optimizer"]
-    with torch.autocast("cpu", torch.bfloat16, enabled=recipe.training.precision == "bfloat16"):
-        total = module.training_step(task.batch("train", range(recipe.training.batch_size)), 0)
-    total.backward()
-    module.on_before_optimizer_step(optimizer)
-    optimizer.step()
-    model.after_optimizer_step()
-    assert all(isinstance(float(value), float) for value in module._pending.values())
+    learner = Learner.of(recipe, model.train())
+    batch = task.batch("train", range(recipe.training.batch_size))
+    numbers = step(learner, batch, begin(learner, 0, batch), shows=True)
+    assert all(isinstance(float(value), float) for value in numbers.values())
 
 
 def kinds_in(config: Any, slot: str = "") -> set[str]:

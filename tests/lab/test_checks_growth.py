@@ -31,7 +31,7 @@ def found(name, *overrides, change=None):
     if change is not None:
         change(model)
     batch = task.batch("train", range(2))
-    return state_stays_bounded(Assembly(recipe, model, task, batch, (0.0, 0.0)))
+    return state_stays_bounded(Assembly(recipe, model, task, batch))
 
 
 @pytest.mark.parametrize("seed", [0, 3])

@@ -1,9 +1,7 @@
 """Counts against what runs: torch's own counter, real caches, the profiler's memory events of real steps."""
 
-import lightning as L
 import pytest
 import torch
-from torch.utils.data import DataLoader
 from typer.testing import CliRunner
 
 import mythos_blocks as mb
@@ -16,7 +14,7 @@ from mythos_lab.recipe import cost as cost_module
 from mythos_lab.recipe.cost import COUNTS, cost, cost_metric
 from mythos_lab.recipe.draws import spread_counts
 from mythos_lab.recipe.files import names
-from mythos_lab.training.module import TrainingModule
+from mythos_lab.recipe.step import Learner, begin, step
 from tests.lab.counting import (
     TEXT,
     Real,
@@ -72,20 +70,15 @@ def test_peak_memory_of_bfloat16_training(name):
     assert counted.activation_bytes < 0.9 * cost(recipe_of(name)).at(3).activation_bytes
 
 
-def test_peak_memory_is_that_of_lightning_with_the_counts_that_it_draws():
-    recipe = recipe_of("parcae", "training.log_every=1000")
+def test_peak_memory_is_that_of_training_with_the_counts_that_it_draws():
+    recipe = recipe_of("parcae")
     model, task = assemble(recipe)
     weights = bytes_of([*model.parameters(), *model.buffers()])
-    batches = DataLoader([task.batch("train", range(4 * i, 4 * i + 4)) for i in range(4)], batch_size=None)
-    quiet = {
-        "logger": False,
-        "enable_checkpointing": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-    }
-    trainer = L.Trainer(max_steps=4, accelerator="cpu", **quiet)
+    batches = [task.batch("train", range(4 * i, 4 * i + 4)) for i in range(4)]
+    learner = Learner.of(recipe, model.train())
     with torch.profiler.profile(profile_memory=True) as profile:
-        trainer.fit(TrainingModule(recipe, model, task).train(), batches)
+        for index, batch in enumerate(batches):
+            step(learner, batch, begin(learner, index, batch))
     assert cost(recipe).peak_memory_bytes == pytest.approx(weights + most_alive(profile), rel=0.15)
 
 

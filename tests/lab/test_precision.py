@@ -11,8 +11,8 @@ from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.cost import cost
+from mythos_lab.recipe.step import Learner, step
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import effects, run
 from tests.lab.training.runs import SMALL
@@ -49,8 +49,8 @@ def recipe_in(precision, *overrides):
 
 
 RUNNING = {
-    "training": lambda recipe, model, task: TrainingModule(recipe, model, task).training_step(
-        task.batch("train", range(recipe.training.batch_size)), 0
+    "training": lambda recipe, model, task: step(
+        Learner.of(recipe, model.train()), task.batch("train", range(recipe.training.batch_size)), 2
     ),
     "the effect check": effects,
     "evaluation": lambda recipe, model, task: evaluate(model, task, recipe),

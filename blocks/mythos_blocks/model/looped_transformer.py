@@ -129,10 +129,7 @@ class LoopedTransformer(Module):
             tape={} if record else None,
             logits_at=logits_at,
         )
-        embedded = self.embedding(tokens)
-        if self.embedding_scale != 1:
-            embedded = embedded * self.embedding_scale
-        e = self.prelude(embedded, frame.at("prelude"))
+        e = self.encode(tokens, frame)
 
         def read(h: Tensor, frame: Frame) -> Tensor:
             return self.read(h, replace(frame, statistics=None, tape=None, logits_at=None))
@@ -157,6 +154,17 @@ class LoopedTransformer(Module):
             state=state,
             frame=replace(frame, tape=None, statistics=None),
         )
+
+    def encode(self, tokens: Tensor, frame: Frame | None = None) -> Tensor:
+        """What the loop reads of tokens: its input e.
+
+        Shapes: ``(batch, positions) -> (batch, positions, width)``.
+        """
+        embedded = self.embedding(tokens)
+        if self.embedding_scale != 1:
+            embedded = embedded * self.embedding_scale
+        e: Tensor = self.prelude(embedded, (frame or Frame()).at("prelude"))
+        return e
 
     def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:
         """The logits that the model reads from a state of its loop.

@@ -16,9 +16,9 @@ from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.files import names
+from mythos_lab.recipe.step import Learner, begin, step
 from mythos_lab.tasks import IGNORE
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.module import TrainingModule
 from tests.blocks.parts import NEEDED, kinds
 
 load_plugins()
@@ -105,10 +105,8 @@ def trained(recipe, num):
     """What a training step logs, with so many more columns of padding."""
     model, task = randomised(recipe)
     task = Wider(task, num)
-    module = TrainingModule(recipe, model.train(), task)
-    module.training_step(task.batch("train", range(8)), 0).backward()
-    module.on_before_optimizer_step(module.configure_optimizers()["optimizer"])
-    return {name: float(value) for name, value in module._pending.items()}
+    learner, batch = Learner.of(recipe, model.train()), task.batch("train", range(8))
+    return {name: float(x) for name, x in step(learner, batch, begin(learner, 0, batch), shows=True).items()}
 
 
 def evaluated(recipe, num):
@@ -153,11 +151,10 @@ def test_loops_run_are_loops_read_where_nothing_halts(name):
     if declared.model.core.halting.kind != "none":
         return
     model, task = assemble(declared)
-    module = TrainingModule(declared, model.train(), task)
-    module.training_step(task.batch("train", range(4)), 0)
-    shown = {name: float(value) for name, value in module._pending.items()}
-    assert shown["halting/depth_read"] == pytest.approx(shown["train/num_loops"])
-    assert shown["halting/mean_loops"] == pytest.approx(shown["train/num_loops"])
+    learner, batch = Learner.of(declared, model.train()), task.batch("train", range(4))
+    shown = step(learner, batch, begin(learner, 0, batch), shows=True)
+    assert float(shown["train/depth_read"]) == pytest.approx(float(shown["train/num_loops"]))
+    assert float(shown["train/mean_loops"]) == pytest.approx(float(shown["train/num_loops"]))
     scores = evaluate(model, task, declared.model_copy(update={"evaluation": declared.evaluation}), iterations=2)
     assert scores.depth_read == pytest.approx(scores.num_loops) == pytest.approx(scores.mean_loops)
 

@@ -14,8 +14,8 @@ import optuna
 from mlflow import MlflowClient
 
 from mythos_lab.search import trial_queue
-from mythos_lab.training import run
-from mythos_lab.training.callbacks import Checkpoints, Milestones
+from mythos_lab.training import loop, run
+from mythos_lab.training.lead import Lead
 
 DONE = Path("mishaps")
 """Where each leaves a file of its name."""
@@ -76,8 +76,8 @@ def _fill_at(name):
 
 if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts them
     _wrap(MlflowClient, "create_run", after=_kill_at("killed after MLflow made the run"))
-    _wrap(Checkpoints, "keep", before=_fill_at("disk full under a checkpoint"))
-    _wrap(Milestones, "send", before=_kill_at("killed between a checkpoint and the metrics that it covers"))
+    _wrap(loop, "save_checkpoint", before=_fill_at("disk full under a checkpoint"))
+    _wrap(Lead, "send", before=_kill_at("killed between a checkpoint and the metrics that it covers"))
     _wrap(run, "save_weights", before=_fill_at("disk full under the weights"))
     _wrap(
         run,

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.training.module import TrainingModule
+from mythos_lab.training import loop
 from mythos_lab.training.run import Pruned, RankDied, Stopped, run
 from tests.lab.training.runs import assert_same, history
 
@@ -46,7 +46,7 @@ SYSTEMS = {
 
 def others():
     """The ranks that this process has started and that are still there."""
-    return [p for p in psutil.Process().children() if "mythos_lab.training.rank" in p.cmdline()]
+    return [p for p in psutil.Process().children() if "mythos_lab.training.follower" in p.cmdline()]
 
 
 @pytest.fixture(autouse=True)
@@ -145,14 +145,14 @@ run(recipe(2), on_validation=die)
 def test_fsdp2_spreads_weights_and_optimiser_state(monkeypatch):
     held = {}
 
-    def count(module):
-        held["weights"] = sum(p.to_local().numel() for p in module.parameters())
-        held["whole"] = sum(p.numel() for p in module.parameters())
-        states = module.optimizers().optimizer.state.values()
+    def count(fabric, path, training, learner):
+        held["weights"] = sum(p.to_local().numel() for p in learner.model.parameters())
+        held["whole"] = sum(p.numel() for p in learner.model.parameters())
+        states = learner.optimizer.state.values()
         held["moments"] = sum(state["exp_avg"].to_local().numel() for state in states)
         raise Pruned
 
-    monkeypatch.setattr(TrainingModule, "validate_now", count)
+    monkeypatch.setattr(loop, "save_checkpoint", count)
     assert run(recipe(2, overrides=["training.strategy=fsdp2"])).status == "pruned"
     assert held["weights"] == held["moments"] and 0.5 <= held["weights"] / held["whole"] < 0.51
 

@@ -7,7 +7,7 @@ from mlflow import MlflowClient
 
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training import run as running
-from mythos_lab.training.callbacks import Milestones
+from mythos_lab.training.lead import Lead
 from mythos_lab.training.run import run
 from tests.lab.training.runs import SMALL, assert_same
 
@@ -41,7 +41,7 @@ def strike(monkeypatch, owner, name, after=False, only=lambda *arguments: True):
 POINTS = {
     "after MLflow made the run": (MlflowClient, "create_run", True),
     "before the folder knows of MLflow's run": (MlflowClient, "log_artifact"),
-    "between a checkpoint and its metrics": (Milestones, "send"),
+    "between a checkpoint and its metrics": (Lead, "send"),
     "before the weights": (running, "save_weights"),
     "between MLflow's end of it and the folder's": (
         running,

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mythos_lab.recipe import load_recipe
-from mythos_lab.training.data import TrainingBatches
-from mythos_lab.training.ranks import Place, Rank, declared
+from mythos_lab.recipe.rank import Rank
+from mythos_lab.training.data import training_batch
+from mythos_lab.training.devices import Place, declared
 
 TASK = ["training.batch_size=8", "task.validation_size=8", "task.test_size=8"]
 
@@ -21,8 +22,8 @@ def test_shares_are_equal_and_together_the_batch(num, size, step):
 
 def test_ranks_read_the_rows_of_the_batch_that_one_would_read():
     task = load_recipe("gated_loop", TASK).task.build()
-    (whole,) = TrainingBatches(task, 8, 4, 3, Rank())
-    parts = [next(iter(TrainingBatches(task, 8, 4, 3, Rank(index, 4)))) for index in range(4)]
+    whole = training_batch(task, 8, 3, Rank())
+    parts = [training_batch(task, 8, 3, Rank(index, 4)) for index in range(4)]
     for index, part in enumerate(parts):
         rows = slice(2 * index, 2 * index + 2)
         assert (part.tokens == whole.tokens[rows]).all() and (part.targets == whole.targets[rows]).all()

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
-from mythos_lab.training.module import TrainingModule
+from mythos_lab.training import loop
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, assert_same, history
 
@@ -65,20 +65,20 @@ def test_pruning_comes_before_stopping(tmp_path):
     [(signal.SIGTERM, 143, 1), (signal.SIGINT, 130, 1), pytest.param(signal.SIGTERM, 143, 2, marks=pytest.mark.slow)],
 )
 def test_train_stops_on_signals_and_prints_what_goes_on(number, status, num_devices, monkeypatch):
-    step_of, before = TrainingModule.training_step, [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    begin, before = loop.begin, [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
 
-    def interrupted(self, batch, batch_idx):
-        if self.global_step == 6:
+    def interrupted(learner, index, batch):
+        if index == 6:
             os.kill(os.getpid(), number)
-        return step_of(self, batch, batch_idx)
+        return begin(learner, index, batch)
 
-    monkeypatch.setattr(TrainingModule, "training_step", interrupted)
+    monkeypatch.setattr(loop, "begin", interrupted)
     overrides = [*SMALL, "training.schedule={kind: constant, warmup_steps: 0}", f"training.num_devices={num_devices}"]
     result = CliRunner().invoke(app, ["train", "gated_loop", *overrides])
     assert result.exit_code == status and "stopped after step 7" in result.output, result.output
     assert before == [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
 
-    monkeypatch.setattr(TrainingModule, "training_step", step_of)
+    monkeypatch.setattr(loop, "begin", begin)
     command = shlex.split(re.search(r"mythos train .*", result.output)[0])
     resumed = CliRunner().invoke(app, command[1:])
     assert resumed.exit_code == 0 and "finished" in resumed.output, resumed.output

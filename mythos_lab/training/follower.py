@@ -1,6 +1,6 @@
 """One of the ranks that rank 0 starts: it trains its share of every batch, and leaves all else to rank 0.
 
-``python -m mythos_lab.training.rank FOLDER INDEX PORT READY resumed|new``, all of which rank 0 says.
+``python -m mythos_lab.training.follower FOLDER INDEX PORT READY resumed|new``, all of which rank 0 says.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ from typing import NoReturn
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.callbacks import Following
+from mythos_lab.training.devices import Meeting
 from mythos_lab.training.endings import Diverged, Stopped
-from mythos_lab.training.fit import fit
 from mythos_lab.training.launch import follows, follows_declared
-from mythos_lab.training.module import TrainingModule
-from mythos_lab.training.ranks import Meeting, Rank
+from mythos_lab.training.loop import fit
 from mythos_lab.training.result import CHECKPOINT, read_recipe
+from mythos_lab.training.state import Training
 
 
-def follow(module: TrainingModule, rank: Rank, folder: Path, resumed: bool) -> None:
+def follow(training: Training, rank: Rank, folder: Path, resumed: bool) -> None:
     """Train with rank 0 until it is done."""
-    module.rank = rank
-    checkpoint = folder / CHECKPOINT
+    training.rank = rank
     try:
-        fit(module, [Following(checkpoint)], checkpoint if resumed else None)
+        fit(training, folder / CHECKPOINT, resumed=resumed, lead=None)
     except (Diverged, Stopped):  # of which rank 0 tells
         pass
 
 
 def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
     """The same for a process that torchrun or srun has started; then it exits."""
-    module = TrainingModule(recipe, *assemble(recipe))
+    training = Training(recipe, *assemble(recipe))
     with follows_declared(recipe, meeting) as (folder, resumed):
-        follow(module, meeting.rank, folder, resumed)
+        follow(training, meeting.rank, folder, resumed)
     sys.exit(0)
 
 
@@ -44,9 +43,9 @@ def main(folder: Path, index: int, port: int, descriptor: int, resumed: bool) ->
     """Train as rank ``index`` of the run in a folder."""
     load_plugins()
     recipe = read_recipe(folder)
-    module = TrainingModule(recipe, *assemble(recipe))
+    training = Training(recipe, *assemble(recipe))
     with follows(recipe, index, port, descriptor) as rank:
-        follow(module, rank, folder, resumed)
+        follow(training, rank, folder, resumed)
 
 
 if __name__ == "__main__":

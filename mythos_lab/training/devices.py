@@ -1,69 +1,21 @@
-"""The processes that train one model together: each one's place, and what they tell each other."""
+"""Where the processes that train one model together are, and on which devices."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
-from torch import Tensor
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 
 
-@dataclass(frozen=True)
-class Rank:
-    """The place of this process among those that train together.
-
-    Attributes:
-        index: Its number; 0 is the process that called ``run``.
-        num: How many there are.
-        local: Its number on this machine.
-        num_local: How many there are on this machine.
-        device: Where it computes.
-    """
-
-    index: int = 0
-    num: int = 1
-    local: int = 0
-    num_local: int = 1
-    device: torch.device = torch.device("cpu")
-
-    def share(self, batch: range) -> range:
-        """This rank's samples out of a batch's, whose number its own divides."""
-        size = len(batch) // self.num
-        return batch[self.index * size : (self.index + 1) * size]
-
-    def total(self, values: Tensor) -> Tensor:
-        """The sum of the ranks' values."""
-        if self.num > 1:
-            values = values.to(self.device, copy=True)
-            dist.all_reduce(values)
-        return values
-
-    def mean(self, values: Mapping[str, Tensor | float]) -> dict[str, Tensor | float]:
-        """The means of the ranks' numbers; the names are the same on all."""
-        if self.num == 1:
-            return dict(values)
-        stacked = torch.stack([torch.as_tensor(value, device=self.device).double() for value in values.values()])
-        return dict(zip(values, self.total(stacked) / self.num, strict=True))
-
-    def agree(self, value: int) -> int:
-        """What rank 0 says, on all ranks."""
-        if self.num == 1:
-            return value
-        said = torch.tensor(value, device=self.device)
-        dist.broadcast(said, src=0)
-        return int(said)
-
-
 class Place(ClusterEnvironment):
-    """A rank as Lightning wants to be told of it: the processes exist, and know each other."""
+    """A rank as Fabric wants to be told of it: the processes exist, and know each other."""
 
     def __init__(self, rank: Rank) -> None:
         self.rank = rank

@@ -1,0 +1,36 @@
+"""What is held out must not stand in training."""
+
+from __future__ import annotations
+
+from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.tasks.base import Batch, HeldOut, Task
+
+_NUM_TRAINED, _NUM_HELD_OUT = 512, 128
+_MAX_SHARE = 0.05  # short windows of text may coincide
+
+
+def splits_share_nothing(assembly: Assembly) -> list[Finding]:
+    """Samples of validation and test against the first that training reads."""
+    task = assembly.task
+    trained = set(_samples(task.batch("train", range(_NUM_TRAINED))))
+    splits: tuple[HeldOut, ...] = ("validation", "test")
+    found = []
+    for split in splits:
+        samples = _held_out(task, split)
+        num_shared = sum(sample in trained for sample in samples)
+        if num_shared > _MAX_SHARE * len(samples):
+            found.append(
+                f"{num_shared} of {len(samples)} samples of {split} stand among the first {_NUM_TRAINED} of train"
+            )
+    return [Finding("splits.shared", said) for said in found]
+
+
+def _held_out(task: Task, split: HeldOut) -> list[bytes]:
+    size = min(task.size(split), _NUM_HELD_OUT)
+    return _samples(task.batch(split, range(size))) if size else []
+
+
+def _samples(batch: Batch) -> list[bytes]:
+    """What a model sees of each sample and is to answer."""
+    parts = [part for part in (batch.tokens, batch.targets, batch.allowed) if part is not None]
+    return [b"".join(part[row].numpy().tobytes() for part in parts) for row in range(len(batch.tokens))]

@@ -1,0 +1,214 @@
+"""The training step: one for training, for the effect check and for the cost rehearsal."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, build
+from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_lab.recipe.loads import load_cv, share_loads
+from mythos_lab.recipe.losses import Losses, Weights, weighed
+from mythos_lab.recipe.mask import surroundings
+from mythos_lab.recipe.precision import autocast_for
+from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import IGNORE, Batch
+
+Numbers = dict[str, Tensor]
+"""What a step shows of itself, by metric name: scalars, still on the device."""
+
+
+class Given:
+    """What a step's loss is computed from.
+
+    No dataclass, since Fabric and DDP would take one apart to move its tensors, and loop counts stay on the host.
+
+    Attributes:
+        batch: The samples, on the model's device.
+        iterations: One loop count, or one for each sequence or position, of training; as the model takes them.
+        shows: Whether to compute what metrics need beside the loss.
+    """
+
+    def __init__(self, batch: Batch, iterations: Iterations, shows: bool) -> None:
+        self.batch, self.iterations, self.shows = batch, iterations, shows
+
+
+class Loss(nn.Module):
+    """From a batch to what is minimised: all that gradients come from, in the one forward pass that DDP follows.
+
+    Args:
+        recipe: What is declared.
+        model: The model, which is the only submodule.
+        rank: This process's place.
+    """
+
+    def __init__(self, recipe: Recipe, model: LoopedTransformer, rank: Rank) -> None:
+        super().__init__()
+        self.recipe, self.model, self.rank = recipe, model, rank
+        self.terms = Losses.of(recipe)
+
+    def forward(self, given: Given) -> tuple[Tensor, Numbers]:
+        """What is minimised, a scalar, and the numbers of it to show; none unless they are asked for."""
+        batch = given.batch
+        # Here and not in a trainer, so that the precision is what the recipe declares, whoever trains.
+        with autocast_for(self.recipe, batch.tokens.device):
+            out: ModelOutput = self.model(
+                batch.tokens,
+                iterations=given.iterations,
+                record=self.terms.every_step,
+                logits_at=batch.targets != IGNORE,
+                **surroundings(self.recipe, batch),
+            )
+            weights = _weights(batch, self.rank)
+            total, terms = self.terms(self.model, out, batch.targets, weights)
+            if not given.shows:
+                return total, {}
+            return total, {"train/total_loss": total.detach(), **terms, **self._shown(given, out, weights)}
+
+    @torch.no_grad()
+    def _shown(self, given: Given, out: ModelOutput, weights: Weights) -> Numbers:
+        batch = given.batch
+        loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
+        drawn = torch.as_tensor(given.iterations, device=batch.tokens.device).float()
+        counts = {
+            "train/num_loops": (drawn[:, None] if drawn.dim() == 1 else drawn).expand_as(batch.tokens),
+            "train/mean_loops": updates_of(out),
+            "train/depth_read": out.halting.depth_read(),
+        }
+        means = {name: weighed(batch.real_values(x).mean(), weights.real) for name, x in counts.items()}
+        return {"train/loss": loss, **means}
+
+
+@dataclass
+class Learner:
+    """A model that learns, and all that a step changes.
+
+    Attributes:
+        recipe: What is declared.
+        model: The model.
+        loss: Its :class:`Loss`, or what wraps that.
+        optimizer: The optimiser of its parameters, or what wraps that.
+        schedule: What sets the optimiser's learning rate.
+        rank: This process's place.
+    """
+
+    recipe: Recipe
+    model: LoopedTransformer
+    loss: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    rank: Rank
+
+    @classmethod
+    def of(cls, recipe: Recipe, model: LoopedTransformer) -> Learner:
+        """One that learns in this process alone."""
+        rank = Rank()
+        return cls(recipe, model, Loss(recipe, model, rank), *optimizer_of(recipe, model), rank)
+
+
+def optimizer_of(
+    recipe: Recipe, model: LoopedTransformer
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """The optimiser and the schedule that a recipe declares, before their first step."""
+    optimizer: torch.optim.Optimizer = build(recipe.training.optimizer, model.parameters()).torch
+    schedule = build(recipe.training.schedule, recipe.training.max_steps)
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
+
+
+def begin(learner: Learner, index: int, batch: Batch) -> int | Tensor:
+    """Bring a learner to step ``index`` (0-based): its noise, its place in training; returns its loop counts.
+
+    All are functions of the seed and the step, so that a resumed run repeats them. Loop counts are drawn for the whole
+    batch, whatever the number of ranks, and position by position, whatever pads it.
+    """
+    recipe, rank, core = learner.recipe, learner.rank, learner.model.core
+    # For components that draw from the global generator: other noise on every rank.
+    own = [rank.index] if rank.index else []
+    torch.manual_seed(keyed_generator(recipe.seed, "step", index, *own).initial_seed())
+    core.loops.progress = index / recipe.training.max_steps
+    generator, samples = keyed_generator(recipe.seed, "loops", index), range(recipe.training.batch_size)
+    if core.loops_per == "token":
+        each = core.draw(generator, torch.Size((batch.tokens.shape[1], len(samples))))
+        assert isinstance(each, Tensor)
+        drawn: int | Tensor = each.T
+    else:
+        drawn = core.draw(generator, torch.Size((len(samples), batch.tokens.shape[1])))
+    return drawn[list(rank.share(samples))] if isinstance(drawn, Tensor) else drawn
+
+
+def step(
+    learner: Learner,
+    batch: Batch,
+    iterations: Iterations,
+    *,
+    shows: bool = False,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> Numbers:
+    """One training step.
+
+    Args:
+        learner: What learns.
+        batch: This rank's samples, on its device.
+        iterations: This rank's loop counts.
+        shows: Whether to return the step's numbers; ``{}`` without.
+        backward: From the loss to gradients, where somebody else wants to do that.
+    """
+    numbers = differentiate(learner, batch, iterations, shows=shows, backward=backward)
+    return numbers | update(learner, shows=shows)
+
+
+def differentiate(
+    learner: Learner,
+    batch: Batch,
+    iterations: Iterations,
+    *,
+    shows: bool = False,
+    backward: Callable[[Tensor], None] = Tensor.backward,
+) -> Numbers:
+    """The first half of a step: forward, losses, backward. The gradients of the step before live until the second."""
+    loss, numbers = learner.loss(Given(batch, iterations, shows))
+    learner.optimizer.zero_grad()
+    backward(loss)
+    return learner.rank.mean(numbers)
+
+
+def update(learner: Learner, *, shows: bool = False) -> Numbers:
+    """The second half of a step: from gradients to weights, and to the next step's learning rate."""
+    model, optimizer = learner.model, learner.optimizer
+    share_loads(model, learner.rank)
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), learner.recipe.training.gradient_clip or math.inf)
+    numbers = _watched(model, optimizer, norm) if shows else {}
+    optimizer.step()
+    model.after_optimizer_step()
+    learner.schedule.step()
+    return numbers
+
+
+def updates_of(out: ModelOutput) -> Tensor:
+    """Iterations that each position ran before it halted, ``(batch, positions)``."""
+    return (out.executed if out.halting.num_updates is None else out.halting.num_updates).detach().float()
+
+
+def _watched(model: LoopedTransformer, optimizer: torch.optim.Optimizer, norm: Tensor) -> Numbers:
+    numbers = {
+        "train/gradient_norm": norm.full_tensor() if isinstance(norm, DTensor) else norm,
+        "train/learning_rate": torch.tensor(optimizer.param_groups[0]["lr"], dtype=torch.float64),
+    }
+    if (cv := load_cv(model)) is not None:
+        numbers["experts/load_cv"] = cv
+    return numbers
+
+
+def _weights(batch: Batch, rank: Rank) -> Weights:
+    """What means over this rank's tokens weigh where gradients are the mean of the ranks'."""
+    if rank.num == 1:
+        return Weights()
+    counts = torch.stack(((batch.targets != IGNORE).sum(), torch.as_tensor(batch.num_real()).to(batch.tokens)))
+    scored, real = counts * rank.num / rank.total(counts)
+    return Weights(scored, real)

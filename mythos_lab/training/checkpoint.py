@@ -1,0 +1,65 @@
+"""The checkpoint of a training: everything with which it goes on to the same bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.step import Learner
+from mythos_lab.training.state import Training
+
+_FORMAT = 2  # 1 was what Lightning's Trainer writes
+_SEEN = "metrics", "unsent", "num_steps"
+
+
+def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
+    """Save it: written beside and moved, so that a kill leaves the last whole one; all ranks call it."""
+    partial = path.with_suffix(".partial")
+    fabric.save(partial, {"format": _FORMAT, **_parts(learner), **{name: getattr(training, name) for name in _SEEN}})
+    if training.rank.index == 0:
+        partial.replace(path)
+
+
+def load_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
+    """Go on from it; all ranks call it.
+
+    Raises:
+        Misplaced: It is no checkpoint of this version.
+    """
+    num_steps_of(path)
+    state: dict[str, Any] = {"format": _FORMAT, **_parts(learner), **dict.fromkeys(_SEEN)}
+    fabric.load(path, state, weights_only=True)
+    for name in _SEEN:
+        setattr(training, name, state[name])
+
+
+def load_trained(path: Path, training: Training) -> None:
+    """The weights and the record of a training that was at its last step, without an optimiser to go on with."""
+    state = torch.load(path, weights_only=True)
+    weights = {name.removeprefix("model."): tensor for name, tensor in state["loss"].items()}
+    training.whole.load_state_dict(weights)
+    for name in _SEEN:
+        setattr(training, name, state[name])
+
+
+def num_steps_of(path: Path) -> int:
+    """Steps that a checkpoint covers.
+
+    Raises:
+        Misplaced: It is no checkpoint of this version.
+    """
+    state = torch.load(path, weights_only=True, mmap=True)
+    if state.get("format") != _FORMAT:
+        raise Misplaced(
+            f"{path}: a checkpoint of another version of mythos-lab, which this one cannot go on from; "
+            "go on with that version, or train again in another folder"
+        )
+    return int(state["num_steps"])
+
+
+def _parts(learner: Learner) -> dict[str, Any]:
+    return {"loss": learner.loss, "optimizer": learner.optimizer, "schedule": learner.schedule}

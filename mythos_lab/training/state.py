@@ -1,0 +1,115 @@
+"""A model in training, and what has come of it so far."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+
+from torch import Tensor
+
+from mythos_blocks import LoopedTransformer
+from mythos_lab.measures.evaluate import Scores, evaluate_gain
+from mythos_lab.measures.monitor import STABILITY, rho_A
+from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.step import Numbers
+from mythos_lab.tasks.base import Batch, Task
+from mythos_lab.training.endings import Diverged
+from mythos_lab.training.sharding import copy_whole, gathered
+
+
+class Training:
+    """A model in training, and what has come of it so far.
+
+    Attributes:
+        recipe: What is declared.
+        task: What is learned.
+        whole: The model that is evaluated and saved: the one that learns, or, where training spreads that over ranks,
+            what :meth:`gather` has last made of it.
+        model: The model that learns.
+        rank: This process's place among those that train it together.
+        num_steps: Steps done.
+        scores: The last validation's; ``None`` before.
+        metrics: The last logging step's.
+        unsent: Metrics not yet sent: ``(step, seconds since the epoch, metrics)``. Checkpoints hold them: sent twice,
+            with the time that they bear, they stay one entry.
+    """
+
+    def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
+        self.recipe, self.task, self.rank = recipe, task, Rank()
+        self.whole = self.model = model
+        self.num_steps = 0
+        self.scores: Scores | None = None
+        self.metrics: dict[str, float] = {}
+        self.unsent: list[tuple[int, float, dict[str, float]]] = []
+        self._since = time.perf_counter()
+        self._tokens: Tensor | int = 0
+
+    def spread(self) -> None:
+        """Make the model that learns another than the one that is evaluated, since training will spread it."""
+        self.model = copy.deepcopy(self.whole)
+        if self.rank.index == 0:  # which evaluates it
+            self.whole.to(self.rank.device)
+
+    def gather(self) -> None:
+        """Bring :attr:`whole` up to date, on rank 0; all ranks call it."""
+        if self.model is not self.whole:
+            copy_whole(self.model, self.whole)
+
+    def logs(self, index: int) -> bool:
+        """Whether the metrics of step ``index`` (0-based) are logged."""
+        training = self.recipe.training
+        return index % training.log_every == 0 or index == training.max_steps - 1
+
+    def is_due(self) -> bool:
+        """Whether a validation and a checkpoint are due after the steps done."""
+        training = self.recipe.training
+        return self.num_steps % training.validate_every == 0 or self.num_steps == training.max_steps
+
+    def count(self, batch: Batch) -> None:
+        """Count a step's tokens, of which speed is measured."""
+        self._tokens = self._tokens + batch.num_real() * self.rank.num
+
+    def record(self, index: int, numbers: Numbers) -> None:
+        """Bring the numbers of step ``index`` to the host.
+
+        Raises:
+            Diverged: The loss is not finite, or rho(A) is at its limit.
+        """
+        metrics = {name: float(value) for name, value in numbers.items()}
+        with gathered(self.model):
+            rho = rho_A(self.model)
+            if rho is not None:
+                metrics["stability/rho_A"] = float(rho)
+            for name, monitor in STABILITY.items():
+                if (value := monitor(self.model)) is not None:
+                    metrics[name] = float(value)
+        metrics["speed/tokens_per_second"] = float(self._tokens) / (time.perf_counter() - self._since)
+        self._restart_clock()
+        self.metrics = metrics
+        self.unsent.append((index, time.time(), metrics))
+        if not math.isfinite(metrics["train/total_loss"]):
+            raise Diverged(f"the loss is {metrics['train/total_loss']} at step {index}")
+        limit = self.recipe.stability.max_spectral_radius
+        if rho is not None and float(rho) >= limit and self.recipe.stability.on_violation == "stop":
+            raise Diverged(f"rho(A) is {float(rho):g} at step {index}, and must stay below {limit:g}")
+
+    def validate(self) -> Scores:
+        """Score the validation split, with what the loops gain there, and record it."""
+        self.scores = evaluate_gain(self.whole, self.task, self.recipe)
+        self.unsent.append((self.num_steps, time.time(), self.scores.metrics()))
+        self._restart_clock()
+        return self.scores
+
+    def check_scores(self) -> None:
+        """Refuse a model whose validation is no number: its accuracy would be one all the same.
+
+        Raises:
+            Diverged: It is.
+        """
+        if self.scores is not None and not math.isfinite(self.scores.loss):
+            raise Diverged(f"the validation loss is {self.scores.loss} at step {self.num_steps}")
+
+    def _restart_clock(self) -> None:
+        self._since, self._tokens = time.perf_counter(), 0

@@ -1,0 +1,61 @@
+"""The training step under a Trainer that somebody else brings: the weights of ``run``, to the bit."""
+
+import lightning as L
+import pytest
+import torch
+
+from mythos_lab.measures.evaluate import evaluate
+from mythos_lab.recipe import load_recipe
+from mythos_lab.training.assembly import assemble
+from mythos_lab.training.endings import Stopped
+from mythos_lab.training.lead import Lead
+from mythos_lab.training.loop import fit
+from mythos_lab.training.module import LoopedModule
+from mythos_lab.training.state import Training
+from tests.lab.training.test_plain import FEW, SIZES, Kept
+
+QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+
+
+class Validate(L.Callback):
+    """A callback as people write it: the recipe's validation, every so many steps."""
+
+    def __init__(self, every):
+        self.every, self.losses = every, {}
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        if trainer.global_step % self.every == 0:
+            self.losses[trainer.global_step] = evaluate(module.model, module.task, module.recipe).loss
+
+
+def by_fit(recipe, folder, num_steps):
+    training, tracker, asked = Training(recipe, *assemble(recipe)), Kept(), iter(range(1, 100))
+    with pytest.raises(Stopped):
+        fit(
+            training,
+            folder / "last.ckpt",
+            resumed=False,
+            lead=Lead(tracker, should_stop=lambda: next(asked) == num_steps),
+        )
+    return training, tracker.sent
+
+
+@pytest.mark.parametrize("name", ["openmythos", "gated_loop", "parcae"])
+def test_a_plain_trainer_reaches_the_same_weights_and_validations_also_from_its_own_checkpoint(name, tmp_path):
+    recipe = load_recipe(name, [*FEW, *SIZES.get(name, [])])
+    ours, sent = by_fit(recipe, tmp_path, 4)
+    validate = Validate(2)
+    for max_steps, start in ((2, None), (4, tmp_path / "theirs.ckpt")):
+        module = LoopedModule(recipe)
+        trainer = L.Trainer(max_steps=max_steps, callbacks=[validate], enable_checkpointing=False, **QUIET)
+        trainer.fit(module, ckpt_path=start, weights_only=True)
+        trainer.save_checkpoint(tmp_path / "theirs.ckpt")
+    theirs = module.model.state_dict()
+    assert all(torch.equal(x, theirs[key]) for key, x in ours.whole.state_dict().items())
+    assert validate.losses == {step: sent[step]["val/loss"] for step in (2, 4)}
+    assert float(trainer.callback_metrics["train/loss"]) == sent[3]["train/loss"]
+
+
+def test_a_recipe_of_several_devices_is_refused_in_one_line():
+    with pytest.raises(ValueError, match="training.num_devices=2: a Trainer's module trains on 1 device"):
+        LoopedModule(load_recipe("gated_loop", ["training.num_devices=2"]))
