@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import alembic.util
+import sqlalchemy.exc
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
@@ -36,16 +38,7 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     Raises:
         Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again.
     """
-    place = uri or default_uri()
-    for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every migration of a fresh store
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        with _turn(place):
-            client = MlflowClient(place)
-            found = client.get_experiment_by_name(experiment)
-    except MlflowException as error:
-        reason = " ".join(str(error).replace(place, without_password(place)).split())[:200]
-        raise Misplaced(f"tracking: {without_password(place)}: {reason}") from error
+    client, found = _opened(uri or default_uri(), experiment)
     if found is not None:
         return client, str(found.experiment_id)
     try:
@@ -54,6 +47,32 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
         found = client.get_experiment_by_name(experiment)
         assert found is not None
         return client, str(found.experiment_id)
+
+
+def check_store(uri: str) -> None:
+    """Open a store and close it.
+
+    Raises:
+        Misplaced: It cannot be opened.
+    """
+    _opened(uri, "Default")
+
+
+def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
+    """A client, and the experiment of that name or ``None``."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # it tells of every migration, and of every try with a traceback
+    try:
+        with _turn(place):
+            client = MlflowClient(place)
+            return client, client.get_experiment_by_name(experiment)
+    except (MlflowException, OSError, ImportError, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+        reason = " ".join(str(error).replace(place, without_password(place)).split())
+        raise Misplaced(
+            f"tracking: {without_password(place)}: {reason.partition(' (Background on')[0][:200]}"
+        ) from error
+    finally:
+        logging.disable(before)
 
 
 def _turn(uri: str) -> AbstractContextManager[object]:

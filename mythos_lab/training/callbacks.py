@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import RichProgressBar
 from mythos_lab.measures.evaluate import Scores
 from mythos_lab.training.endings import Stopped
 from mythos_lab.training.module import TrainingModule
+from mythos_lab.training.result import seal_checkpoint
 
 if TYPE_CHECKING:
     from mythos_lab.tracking.mlflow import Tracker
@@ -55,7 +56,7 @@ class Checkpoints(L.Callback):
         partial = self.checkpoint.with_suffix(".partial")
         trainer.save_checkpoint(partial, weights_only=False)
         if trainer.is_global_zero:
-            partial.replace(self.checkpoint)
+            seal_checkpoint(partial, self.checkpoint)
 
 
 class Milestones(Checkpoints):
