@@ -113,7 +113,9 @@ def ablate(
         from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
+        from mythos_lab.training.sealed import check_writable
 
+        check_writable(Path("studies"))
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
             name or f"{composed.name}-{'ablation' if design == 'leave-one-out' else design}",
@@ -178,14 +180,17 @@ def worth(
     with telling(as_json) as tell, one_line_errors():
         from mythos_lab.comparison.worth import check_counted, measure, plan, plan_report, save, worth_report
         from mythos_lab.recipe import RecipeError
+        from mythos_lab.training.sealed import check_writable
 
         counted = check_counted(count)
         if fit_only is not None:
+            check_writable(fit_only)
             found = measure(fit_only, counted)
             tell(worth_report(found, save(found, fit_only)))
             return
         if recipe is None:
             raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
+        check_writable(Path("studies"))
         sweep = plan(
             recipe,
             overrides or [],

@@ -37,11 +37,13 @@ def train(
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
+        from mythos_lab.training.sealed import check_writable
 
         if resume is not None and not (resume / STATE).is_file():
             raise RecipeError(
                 f"--resume {resume}: holds no run; expected a folder that `mythos train` made under runs/"
             )
+        check_writable(resume or Path("runs"))
 
         with stop_on_signals() as request:
             try:

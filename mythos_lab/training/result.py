@@ -117,13 +117,19 @@ def seal_checkpoint(partial: Path, checkpoint: Path) -> None:
     sync_folder(checkpoint.parent)
 
 
-def verify_checkpoint(checkpoint: Path) -> None:
-    """Hold a checkpoint against its seal before anything goes on from it.
+def check_resumable(folder: Path) -> None:
+    """Hold what a run goes on from against what was written, before anything else is done.
 
     Raises:
-        Damaged: It is not as it was written, or another run's.
+        RecipeError: The folder holds no run.
+        Damaged: A file is not as it was written, or another run's.
     """
-    if (key := key_of(checkpoint.parent)) is not None:
+    key, checkpoint = key_of(folder), folder / CHECKPOINT
+    read_recipe(folder)
+    for name in (ENVIRONMENT, DATA):
+        if "run_id" in read_json(folder / STATE):  # else it was killed before all of them were written
+            read_values(folder, name)
+    if key is not None and checkpoint.exists():
         verify(checkpoint, key)
 
 
@@ -220,6 +226,6 @@ def _dumped(recipe: Recipe) -> str:
 
 def _file(folder: Path, name: str) -> Path:
     if not (folder / name).is_file():
-        of = "a run" if name in (RECIPE, STATE) else "a finished run"
+        of = "a run" if name == STATE else "a finished run"
         raise RecipeError(f"{folder}: not the folder of {of}: it has no {name}")
     return folder / name

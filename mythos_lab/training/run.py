@@ -47,12 +47,12 @@ from mythos_lab.training.result import (
     RESUMED,
     STATE,
     RunResult,
+    check_resumable,
     read_recipe,
     read_state,
     read_values,
     result_values,
     save_weights,
-    verify_checkpoint,
     write_recipe,
     write_state,
     write_values,
@@ -95,6 +95,8 @@ def run(
         RankDied: A process that trained together with this one ended before its time.
         Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
+    if folder is not None and (folder / STATE).is_file():
+        check_resumable(folder)
     check_devices(recipe)
     if (meeting := declared(recipe)) is not None and meeting.rank.index > 0:
         follow_declared(recipe, meeting)
@@ -236,8 +238,7 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
 
 def _train(module: TrainingModule, milestones: Milestones, folder: Path, progress: bool) -> None:
     """Train to the last step, with the other ranks where the recipe declares some."""
-    if resumed := (folder / CHECKPOINT).is_file():
-        verify_checkpoint(folder / CHECKPOINT)
+    resumed = (folder / CHECKPOINT).is_file()
     checkpoint = folder / CHECKPOINT if resumed else None
     if checkpoint is None or first_step_of(checkpoint) < module.recipe.training.max_steps:
         try:
