@@ -17,7 +17,7 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.differences import differences
-from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, read_recipe, read_result, read_values
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, STATE, read_recipe, read_result, read_values
 
 _MAY_DIFFER = {"name", "description", "seed", "tracking", "waive", "model"}
 
@@ -56,8 +56,7 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
     left_out: dict[Path, str] = {}
     first: tuple[Path, dict[str, Any]] | None = None
     met: list[dict[str, Any]] = []
-    for path in sorted(folder.rglob(RECIPE)):
-        run = path.parent
+    for run in sorted({path.parent for name in (STATE, RECIPE, RESULT) for path in folder.rglob(name)}):
         reason = _unfinished(run)
         if reason is not None:
             left_out[run] = reason
