@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -39,7 +40,10 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
 
 
 def never_refuse_characters() -> None:
-    """Have standard output and error write what their encoding has not as ``?``, whoever writes to them."""
+    """Have standard output and error write what their encoding has not as ``?``, here and in processes started here."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    told = os.environ.get("PYTHONIOENCODING", "")
+    if ":" not in told:
+        os.environ["PYTHONIOENCODING"] = f"{told}:replace"

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given, settings
@@ -107,7 +109,10 @@ def test_a_terminal_that_has_not_the_character_shows_another_whoever_writes(monk
 
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     never_refuse_characters()
     print("0.5 ± 0.1 ━━━")
     terminal.flush()
     assert terminal.buffer.getvalue() == b"0.5 ? 0.1 ???\n"
+    said = subprocess.run([sys.executable, "-c", "print('0.5 ± 0.1')"], capture_output=True, check=True)
+    assert said.stdout == b"0.5 ? 0.1\n"
