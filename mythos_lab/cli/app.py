@@ -45,7 +45,7 @@ def one_line_errors() -> Iterator[None]:
     except RecipeError as error:
         for line in error.lines:
             print(line, file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise typer.Exit(error.status) from None
     except WorkersLost as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None

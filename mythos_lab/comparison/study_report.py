@@ -14,6 +14,7 @@ from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.table import called, near, trials_table, verdict_table
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
+from mythos_lab.report.result import ui_command
 from mythos_lab.report.table import Table, name, number
 from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
@@ -82,7 +83,7 @@ def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: 
     elif seed := next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None):
         report.say(f"best:   mythos depth {near(seed)}", {"best": seed}, whole=True)
     report.say(f"card:   {near(space.folder / 'card.md')}", whole=True)
-    report.say("more:   mythos ui", whole=True)
+    report.say(f"more:   {ui_command((space.base.get('tracking') or {}).get('uri'))}", whole=True)
     if _takes_more(space, len(trials)):
         report.say(f"again:  mythos study {called(space.source)} --trials {len(trials) + _NUM_MORE}", whole=True)
 

@@ -10,6 +10,7 @@ from mythos_lab.checks import Finding
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.cost import Cost
+from mythos_lab.recipe.urls import without_password
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Table, interval, name, nothing, number
 
@@ -82,8 +83,13 @@ def run_report(result: RunResult) -> Report:
         {"status": result.status, "reason": result.reason},
     )
     report.say(f"folder: {result.folder}", {"folder": result.folder, "mlflow_run": result.run_id}, whole=True)
-    report.say(f"more:   mythos depth {result.folder}   mythos ui", whole=True)
+    report.say(f"more:   mythos depth {result.folder}   {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
     return report
+
+
+def ui_command(store: str | None) -> str:
+    """The command that shows the runs of a store; ``None`` is the default one."""
+    return "mythos ui" if store is None else f"mythos ui --store {without_password(store)}"
 
 
 def curve_table(curve: DepthCurve, title: str = "depth curve") -> Table:

@@ -23,6 +23,7 @@ from mythos_lab.recipe.urls import without_password
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
 _KEY = "mythos.key"
+_SERVERS = ("http", "postgresql", "mysql", "mssql", "databricks")
 
 
 def default_uri() -> str:
