@@ -68,10 +68,9 @@ def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
             client = MlflowClient(place)
             return client, client.get_experiment_by_name(experiment)
     except (MlflowException, OSError, ImportError, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError) as error:
-        reason = " ".join(str(error).replace(place, without_password(place)).split())
-        raise Misplaced(
-            f"tracking: {without_password(place)}: {reason.partition(' (Background on')[0][:200]}"
-        ) from error
+        said = " ".join(str(error).replace(place, without_password(place)).split()).partition(" (Background on")[0]
+        kind = Unreachable if place.startswith(_SERVERS) and not isinstance(error, ImportError) else Misplaced
+        raise kind(f"tracking: {without_password(place)}: {said[:200]}") from error
     finally:
         logging.disable(before)
 
