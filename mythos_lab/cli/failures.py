@@ -27,6 +27,7 @@ _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, e
 # How libraries say what the machine refused them, without its error's number.
 _DISK = re.compile(r"No space left on device|disk is full|Disk quota exceeded|PytorchStreamWriter failed writing file")
 _LONGEST = 300
+_OURS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
 class Failure(NamedTuple):
@@ -39,8 +40,10 @@ class Failure(NamedTuple):
 def failure(error: BaseException) -> Failure | None:
     """The line of an error that is none of ours; ``None`` where only a traceback says what is wrong.
 
-    A pipe that its reader has closed is left to typer.
+    A pipe that its reader has closed is left to typer. What Python raises of wrong code is ours, whatever went before.
     """
+    if isinstance(error, _OURS):
+        return None
     for each in _chain(error):
         if isinstance(each, BrokenPipeError):
             return None

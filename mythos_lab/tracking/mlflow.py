@@ -17,7 +17,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.urls import without_password
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.

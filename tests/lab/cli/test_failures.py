@@ -46,4 +46,5 @@ def test_a_line_and_a_status(error, said, status):
     "error", [KeyError("x"), AssertionError("x"), TypeError("x"), BrokenPipeError(32, "Broken pipe")]
 )
 def test_what_is_no_failure_of_others_is_none(error):
+    error.__context__ = FULL
     assert failure(error) is None
