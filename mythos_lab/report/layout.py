@@ -15,11 +15,13 @@ from rich.cells import cell_len
 from mythos_lab.report.table import NAMES_THE_ROW, Column, Table, one_line
 
 _GAP = 2
-_LEAST = 12  # columns that a text keeps where it has as many: below, folding makes it unreadable
+_LEAST_NAME, _LEAST_TEXT = 12, 24  # columns that they keep where they have as many: below, folding is unreadable
 _EMPTY = "-"  # so that what is piped has as many fields in every row
 
 # After a space, and after what joins words; within 1.5, 1,000 and 1e-3, which digits stand around, there is no break.
 _BREAK = re.compile(r"(?<=[\s/_=:;)\]])|(?<=[^\d\s][,.+-])(?=[^\d\s])|(?<=\d[,-])(?=[^\d\s])")
+
+_NUMBER = re.compile(r"(?<![^\W_])[-+]?\d[\d.,]*(?:e[-+]?\d+)?(?![^\W_])")
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def _pieces(text: str, width: int) -> list[str]:
     pieces: list[str] = []
     for piece in _BREAK.split(text):
         # A hash, or a word that is no number, may be longer than the terminal is wide.
-        while cell_len(piece.rstrip()) > width and not re.search(r"\d[.,\d]*\d", piece):
+        while cell_len(piece.rstrip()) > width and not _NUMBER.search(piece):
             pieces.append(piece[:width])
             piece = piece[width:]
         pieces.append(piece)
@@ -94,8 +96,10 @@ def _least(column: Column, cells: Sequence[str]) -> int:
     if not column.folds:
         head = max((cell_len(piece.strip()) for piece in _BREAK.split(texts[0])), default=0)
         return max(head, *map(cell_len, cells), 1)
-    longest = max((cell_len(piece.strip()) for text in texts for piece in _BREAK.split(text)), default=1)
-    return max(longest, min(_LEAST, _natural(column, cells)), 1)
+    wish = _LEAST_NAME if column.importance == NAMES_THE_ROW else _LEAST_TEXT
+    pieces = [piece.strip() for text in texts for piece in _BREAK.split(text)]
+    longest = max(cell_len(piece) if _NUMBER.search(piece) else min(cell_len(piece), _LEAST_TEXT) for piece in pieces)
+    return max(longest, min(wish, _natural(column, cells)), 1)
 
 
 def _parts(columns: Sequence[Column], least: Sequence[int], width: int) -> list[list[int]] | None:
