@@ -21,11 +21,19 @@ Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAM
 Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
 
 
+@app.callback()
+def _before_every_verb() -> None:
+    from mythos_lab.cli.output import never_refuse_characters
+
+    never_refuse_characters()
+
+
 @contextmanager
 def one_line_errors() -> Iterator[None]:
     """A user's mistake ends with one line each and status 2; what was stopped, with how to go on and its signal's.
 
-    A study whose workers keep dying ends with status 1 and the place where they say why; so does what MLflow refuses.
+    A study whose workers keep dying ends with status 1 and the place where they say why; so does what a service or the
+    machine refuses (:mod:`mythos_lab.cli.failures`).
     """
     from mythos_lab.recipe.errors import Interrupted, RecipeError, WorkersLost
 
@@ -37,12 +45,14 @@ def one_line_errors() -> Iterator[None]:
     except RecipeError as error:
         for line in error.lines:
             print(line, file=sys.stderr)
-        raise typer.Exit(2) from None
+        raise typer.Exit(error.status) from None
     except WorkersLost as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
     except Exception as error:
-        if type(error).__module__.split(".")[0] != "mlflow":  # which takes long to import
+        from mythos_lab.cli.failures import failure
+
+        if (failed := failure(error)) is None:
             raise
-        print(f"tracking: {' '.join(str(error).split())[:300]}", file=sys.stderr)
-        raise typer.Exit(1) from None
+        print(failed.line, file=sys.stderr)
+        raise typer.Exit(failed.status) from None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
@@ -24,29 +25,31 @@ def match(
     vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
     loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
     write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
 
     Example: `mythos match openmythos --hold training_flops --write layers.yaml`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from rich.console import Console
 
         from mythos_lab.comparison.match import match as matched
+        from mythos_lab.comparison.table import match_report
         from mythos_lab.recipe import RecipeError, load_recipe
+        from mythos_lab.training.result import dump_recipe
+        from mythos_lab.training.sealed import check_writable
 
         if write is not None and not write.absolute().parent.is_dir():
             raise RecipeError(f"--write {write}: there is no folder {write.parent}")
+        if write is not None:
+            check_writable(write.absolute().parent, write)
         composed = load_recipe(recipe, overrides or [])
         with Console(stderr=True).status("solving for sizes"):
             found = matched(composed, hold.split(","), vary.split(",") if vary else [], loops)
-    from mythos_lab.comparison.table import print_match
-
-    if write is not None:
-        from mythos_lab.training.result import dump_recipe
-
-        dump_recipe(found.recipe, write)
-    print_match(found, write)
+        if write is not None:
+            dump_recipe(found.recipe, write)
+        tell(match_report(found, write))
 
 
 @app.command()
@@ -58,19 +61,18 @@ def compare(
         list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
     ] = None,
     matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    as_json: Json = False,
 ) -> None:
     """Say what differs between two runs, or two sets of seeds, and what follows from it.
 
     Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.comparison.compare import compare as compared
+        from mythos_lab.comparison.table import comparison_report
 
         arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
-        found = compared(arms[0], arms[1], metric, declare or [], matters)
-    from mythos_lab.comparison.table import print_comparison
-
-    print_comparison(found)
+        tell(comparison_report(compared(arms[0], arms[1], metric, declare or [], matters)))
 
 
 @app.command()
@@ -101,16 +103,19 @@ def ablate(
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trials that run at once.")] = 1,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Measure what each part of a recipe is worth: the same without it, at equal budgets, over paired seeds.
 
     The same command again goes on. Example: `mythos ablate openmythos task=reachability mask=task --workers 2`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
+        from mythos_lab.training.sealed import check_writable
 
+        check_writable(Path("studies"))
         composed = load_recipe(recipe, overrides or [])
         file = ablation(
             name or f"{composed.name}-{'ablation' if design == 'leave-one-out' else design}",
@@ -130,18 +135,20 @@ def ablate(
         if rates:
             check_begun(file, rates_to_come=True)
         space = write(retuned(file, composed, rates) if rates else file)
-        from mythos_lab.comparison.table import print_arms
+        from mythos_lab.comparison.table import arms_report
 
         if dry_run:
-            print_arms(space)
+            tell(arms_report(space))
             return
-        from mythos_lab.comparison.conclude import conclude
+        from mythos_lab.comparison.conclude import concluding
         from mythos_lab.search.study import run_study
+
+        conclude = concluding(tell)
 
         if rates:
             tried = run_study(space, num_workers=workers, conclude=conclude)
             space = write(with_best_rates(file, composed, rates, values_by_arm(tried)))
-            print_arms(space)
+            tell(arms_report(space))
         run_study(space, num_workers=workers, conclude=conclude)
 
 
@@ -161,6 +168,7 @@ def worth(
         bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
     ] = False,
     fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
 
@@ -169,17 +177,20 @@ def worth(
 
     Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
     """
-    with one_line_errors():
-        from mythos_lab.comparison.worth import check_counted, measure, plan, print_plan, print_worth, save
+    with telling(as_json) as tell, one_line_errors():
+        from mythos_lab.comparison.worth import check_counted, measure, plan, plan_report, save, worth_report
         from mythos_lab.recipe import RecipeError
+        from mythos_lab.training.sealed import check_writable
 
         counted = check_counted(count)
         if fit_only is not None:
+            check_writable(fit_only)
             found = measure(fit_only, counted)
-            print_worth(found, save(found, fit_only))
+            tell(worth_report(found, save(found, fit_only)))
             return
         if recipe is None:
             raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
+        check_writable(Path("studies"))
         sweep = plan(
             recipe,
             overrides or [],
@@ -192,7 +203,7 @@ def worth(
             counted=counted,
         )
         path = sweep.write()
-        print_plan(sweep, path)
+        tell(plan_report(sweep, path))
         if dry_run:
             return
         from mythos_lab.comparison.conclude import recorded
@@ -202,7 +213,7 @@ def worth(
         space = load_space(str(path))
         run_study(space, num_workers=workers, conclude=recorded)
         found = measure(space.folder, counted)
-        print_worth(found, save(found, space.folder))
+        tell(worth_report(found, save(found, space.folder)))
 
 
 def _whole_numbers(option: str, text: str | None) -> list[int]:

@@ -7,26 +7,25 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
-def check(recipe: Name, overrides: Overrides = None) -> None:
+def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> None:
     """Show what a recipe declares without effect. Exits with 1 where a finding is not waived.
 
     Example: `mythos check openmythos_as_published`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.recipe import load_recipe
 
         composed = load_recipe(recipe, overrides or [])
+        from mythos_lab.report.lists import findings_report
         from mythos_lab.training.run import assemble, effects
 
         model, task = assemble(composed)
         findings = effects(composed, model, task)
-    for finding in findings:
-        print(f"{'waived' if finding.waived else 'error '}  {finding.code:<18} {finding.message}")
-    if not findings:
-        print(f"{composed.name}: clean")
+        tell(findings_report(composed.name, findings))
     if any(not finding.waived for finding in findings):
         raise typer.Exit(1)
 
@@ -36,31 +35,34 @@ def cost(
     recipe: Name,
     overrides: Overrides = None,
     loops: Annotated[str | None, typer.Option(help="Loop counts to compare, joined by commas.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Count parameters, FLOPs and bytes, without training anything.
 
     Example: `mythos cost openmythos model.width=256 --loops 1,4,16`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.recipe import load_recipe
         from mythos_lab.recipe.cost import cost as counted
         from mythos_lab.recipe.cost import loop_counts
-        from mythos_lab.report.terminal import print_cost, print_costs_at
+        from mythos_lab.report.costs import cost_report, costs_at_report
 
         found = counted(load_recipe(recipe, overrides or []))
-        print_cost(found) if loops is None else print_costs_at(found, loop_counts(loops))
+        tell(cost_report(found) if loops is None else costs_at_report(found, loop_counts(loops)))
 
 
 @app.command()
-def recipes() -> None:
+def recipes(as_json: Json = False) -> None:
     """List the recipes.
 
     Example: `mythos recipes`
     """
-    from mythos_lab.recipe.files import data_dir, names
-    from mythos_lab.report.terminal import print_recipes
+    with telling(as_json) as tell, one_line_errors():
+        from mythos_lab.recipe.files import data_dir, names, read_mapping
+        from mythos_lab.report.lists import recipes_report
 
-    print_recipes({name: data_dir("recipes") / f"{name}.yaml" for name in names("recipes")})
+        files = {name: read_mapping(data_dir("recipes") / f"{name}.yaml", "recipe") for name in names("recipes")}
+        tell(recipes_report({name: str(content.get("description", "")) for name, content in files.items()}))
 
 
 @app.command()
@@ -69,39 +71,40 @@ def task(
     overrides: Annotated[list[str] | None, typer.Argument(help="field=value, in Hydra's grammar.")] = None,
     samples: Annotated[int, typer.Option(min=0, help="Samples to show.")] = 3,
     markdown: Annotated[bool, typer.Option("--markdown", help="List all tasks as docs/tasks.md does.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show a task: samples, sizes, chance, oracle, audit and speed. Without a name, list all with what audits found.
 
     Example: `mythos task reachability max_hops=5`
     """
-    from mythos_lab.report.task import overview, overview_markdown, survey
-    from mythos_lab.report.terminal import print_task, print_tasks
-
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.recipe.compose import load_task
+        from mythos_lab.report.task import overview, survey
+        from mythos_lab.report.task_tables import overview_report, overview_table, task_report
 
-        if name is None:
-            lines = overview()
-            typer.echo(overview_markdown(lines)) if markdown else print_tasks(lines)
-            return
-        found = survey(load_task(name, overrides or []), samples)
-    print_task(found)
+        if name is not None:
+            tell(task_report(survey(load_task(name, overrides or []), samples)))
+        elif markdown:
+            typer.echo(overview_table(overview()).markdown())
+        else:
+            tell(overview_report(overview()))
 
 
 @app.command()
 def components(
     slot: Annotated[str | None, typer.Argument(help="One slot only.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the page of docs/components.md.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List the components of every slot: fields, sources, cost, and the recipes that use them.
 
     Example: `mythos components halting`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_blocks.declaring.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
         from mythos_lab.report import catalogue
-        from mythos_lab.report.terminal import print_components
+        from mythos_lab.report.lists import components_report
 
         load_plugins()
         try:
@@ -113,7 +116,7 @@ def components(
         if markdown:
             typer.echo(catalogue.markdown(entries), nl=False)
         else:
-            print_components(entries)
+            tell(components_report(entries))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
@@ -20,6 +21,7 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Train a recipe and measure what its loops do.
 
@@ -29,17 +31,19 @@ def train(
     """
     from mythos_lab.cli.stopping import stop_on_signals
 
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.recipe import RecipeError, load_recipe
 
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
+        from mythos_lab.training.sealed import check_writable
 
         if resume is not None and not (resume / STATE).is_file():
             raise RecipeError(
                 f"--resume {resume}: holds no run; expected a folder that `mythos train` made under runs/"
             )
+        check_writable(resume or Path("runs"))
 
         with stop_on_signals() as request:
             try:
@@ -48,43 +52,56 @@ def train(
                 command = ["mythos", "train", recipe, *(overrides or []), "--resume", str(stopped.folder)]
                 print(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
-        from mythos_lab.report.terminal import print_result
+        from mythos_lab.report.result import run_report
 
-        print_result(result)
+        tell(run_report(result))
     if result.status != "finished":
         raise typer.Exit(1)
 
 
 @app.command()
-def depth(run: Annotated[Path, typer.Argument(help="Folder of a finished run.")]) -> None:
+def depth(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    as_json: Json = False,
+) -> None:
     """Measure the depth curve of a finished run again, and print it.
 
     Example: `mythos depth runs/gated_loop-20260101-120000-ab12`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.measures.depth_curve import depth_curve
         from mythos_lab.report.depth_figures import depth_figure
-        from mythos_lab.report.terminal import print_curve
+        from mythos_lab.report.report import Report
+        from mythos_lab.report.result import curve_table
         from mythos_lab.training.result import load_run
+        from mythos_lab.training.sealed import check_writable
 
         recipe, model, task = load_run(run)
+        check_writable(run)
         curve = depth_curve(model, task, recipe)
-    print_curve(curve)
-    print(f"figure: {depth_figure(curve, run / 'depth_curve.png')}")
+        report = Report()
+        report.show("depth_curve", curve_table(curve))
+        figure = depth_figure(curve, run / "depth_curve.png")
+        report.say(f"figure: {figure}", {"figure": figure}, whole=True)
+        tell(report)
 
 
 @app.command()
 def ui(
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+    store: Annotated[
+        str | None, typer.Option(help="MLflow's store, for runs of which the recipe sets tracking.uri.")
+    ] = None,
 ) -> None:
-    """Open MLflow on the default store.
+    """Open MLflow on what has been run: the default store, or the one that recipes name.
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.mlflow import default_uri
+    with one_line_errors():
+        from mythos_lab.tracking.viewing import server_arguments
 
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    arguments = ["--backend-store-uri", default_uri(), "--port", str(port), "--workers", "1"]
-    # MLflow's job runner starts eight more processes that nothing here uses.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+        arguments = server_arguments(store, port)
+        print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+        # MLflow's job runner starts eight more processes that nothing here uses.
+        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

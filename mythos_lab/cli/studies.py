@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import app, one_line_errors
+from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
@@ -26,17 +27,20 @@ def study(
     slurm: Annotated[
         list[str] | None, typer.Option(help="key=value for SLURM, such as partition=gpu or timeout_min=240; repeat.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Search with Optuna; the same command again goes on with the study, and on another machine takes part in it.
 
     Examples: `mythos study quickstart --trials 12 --workers 2`,
     `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.search.spaces.space import load_space
+        from mythos_lab.training.sealed import check_writable
 
         loaded = load_space(space, storage=storage)
-        from mythos_lab.comparison.conclude import conclude
+        check_writable(loaded.folder)
+        from mythos_lab.comparison.conclude import concluding
         from mythos_lab.search.study import run_study
 
         options = {
@@ -45,6 +49,7 @@ def study(
             "gpus_per_trial": gpus_per_trial,
             "slurm": slurm,
         }
+        conclude = concluding(tell)
         run_study(loaded, num_trials=trials, num_workers=workers, engine=engine, options=options, conclude=conclude)
 
 
@@ -71,18 +76,17 @@ def proxy(
 def holdout(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Evaluate what a finished study chose on the test split, once; the study then takes no further trials.
 
     Example: `mythos holdout studies/openmythos-ablation.yaml`
     """
-    with one_line_errors():
+    with telling(as_json) as tell, one_line_errors():
         from mythos_lab.comparison.holdout import open_holdout
+        from mythos_lab.comparison.table import holdout_report
         from mythos_lab.search.opening import find_study
         from mythos_lab.search.spaces.space import load_space
 
         loaded = load_space(space, storage=storage)
-        found = open_holdout(loaded, find_study(loaded))
-    from mythos_lab.comparison.table import print_holdout
-
-    print_holdout(loaded, found)
+        tell(holdout_report(loaded, open_holdout(loaded, find_study(loaded))))

@@ -18,6 +18,7 @@ from mythos_lab.recipe.paths import get_path
 from mythos_lab.search.opening import DEFINING
 from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.space import Space, load_space
+from mythos_lab.training.result import write_whole
 
 RATE = "training.optimizer.lr"
 _TUNING_SEED = 1_000_003  # none of those that verdicts are made from
@@ -182,7 +183,7 @@ def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
     path = folder / f"{file['name']}.yaml"
     before = path.read_bytes() if path.is_file() else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(dict(file), sort_keys=False, width=120), encoding="utf-8")
+    write_whole(path, yaml.safe_dump(dict(file), sort_keys=False, width=120))
     try:
         return load_space(str(path))
     except RecipeError:

@@ -1,22 +1,35 @@
-"""What a settled study came to: verdicts, the table on the terminal, the card."""
+"""What a settled study came to: verdicts, what is said of it, the card."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
 
 from mythos_lab.comparison.arms import verdicts
 from mythos_lab.comparison.card import write_card
-from mythos_lab.comparison.table import print_study
+from mythos_lab.comparison.study_report import study_report
+from mythos_lab.report.report import Report
+from mythos_lab.report.terminal import show
 from mythos_lab.search.spaces.space import Space
+from mythos_lab.search.study import Conclude
 
 
-def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
-    """Print what came out and write the study's card; returns the files written."""
-    found = verdicts(space, study)
-    print_study(space, study, found, seconds)
-    return write_card(space, study, found)
+def concluding(tell: Callable[[Report], None]) -> Conclude:
+    """What tells what came out, and writes the study's card and returns the files written."""
+
+    def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
+        found = verdicts(space, study)
+        files = write_card(space, study, found)  # first: whatever becomes of the output, it is kept
+        tell(study_report(space, study, found, seconds))
+        return files
+
+    return conclude
+
+
+conclude = concluding(show)
+"""Prints it."""
 
 
 def recorded(space: Space, study: optuna.Study, seconds: float) -> list[Path]:

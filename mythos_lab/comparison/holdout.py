@@ -7,7 +7,7 @@ split tells by how much, as long as nothing is chosen by it; so a study that has
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,6 @@ from optuna.trial import FrozenTrial, TrialState
 from mythos_lab.comparison.arms import arm_of, declared, objective
 from mythos_lab.comparison.compare import Comparison, compare_arms, corrected
 from mythos_lab.comparison.inputs import Arm
-from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
@@ -153,15 +152,3 @@ def _verdicts(
     ]
     family = len(space.file.arms) - 1
     return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters, family), strict=True)}
-
-
-def as_rows(holdout: Holdout) -> Iterator[tuple[str, str, str]]:
-    """Name, metric and what it came to, for tables: a mean over seeds, or one seed with its interval over samples."""
-    for number, seeds in holdout.metrics.items():
-        intervals = next(iter(holdout.intervals[number].values()))
-        for metric in next(iter(seeds.values())):
-            shown = shown_mean([values[metric] for values in seeds.values()])
-            if len(seeds) == 1 and metric in intervals:
-                low, high = intervals[metric]
-                shown += f" ({low:.4g} to {high:.4g})"
-            yield holdout.names[number], metric, shown

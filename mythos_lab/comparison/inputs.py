@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mythos_blocks import build, load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.differences import differences
-from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, RESUMED
+from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, read_recipe, read_result, read_values
 from mythos_lab.training.run import assemble
 
 TOLERANCE = 0.01
@@ -61,8 +57,7 @@ def read_arm(folders: list[Path]) -> Arm:
     recipes: dict[int, Recipe] = {}
     metrics: dict[int, dict[str, float]] = {}
     for folder in folders:
-        recipe = validate(_yaml(folder / RECIPE), folder / RECIPE)
-        written = _json(folder / RESULT)
+        recipe, written = read_recipe(folder), read_result(folder)
         if written["status"] != "finished":
             raise RecipeError(f"{folder}: the run is {written['status']}; only finished ones can be compared")
         if recipe.seed in by_seed:
@@ -76,7 +71,7 @@ def read_arm(folders: list[Path]) -> Arm:
                 f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
             )
     inputs = {
-        seed: _inputs(recipes[seed], metrics[seed], _json(folder / DATA), _json(folder / ENVIRONMENT))
+        seed: _inputs(recipes[seed], metrics[seed], read_values(folder, DATA), read_values(folder, ENVIRONMENT))
         for seed, folder in by_seed.items()
     }
     return Arm(by_seed, first, metrics, inputs)
@@ -179,18 +174,3 @@ def _content(recipe: Recipe) -> dict[str, Any]:
 
 def _dumped(spec: Any) -> Any:
     return spec.model_dump(mode="json")
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    _exists(path)
-    return dict(yaml.safe_load(path.read_text(encoding="utf-8")))
-
-
-def _json(path: Path) -> dict[str, Any]:
-    _exists(path)
-    return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _exists(path: Path) -> None:
-    if not path.is_file():
-        raise RecipeError(f"{path.parent}: not the folder of a finished run: it has no {path.name}")

@@ -166,7 +166,7 @@ def _split(overrides: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
     parser = OverridesParser.create()
     groups, values = [], []
     for text in overrides:
-        if text[:1] in "+~":
+        if text[:1] in ("+", "~"):
             raise RecipeError(
                 f"override {text!r}: '{text[0]}' adds or deletes fields, and the schema fixes them; write path=value"
             )

@@ -17,7 +17,10 @@ class RecipeError(ValueError):
 
     Attributes:
         lines: One line for each mistake.
+        status: The exit status of a command that it ends.
     """
+
+    status = 2
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(lines))
@@ -26,6 +29,12 @@ class RecipeError(ValueError):
 
 class Misplaced(RecipeError):
     """The recipe may be sound; where this process runs, no other would fare better."""
+
+
+class Unreachable(Misplaced):
+    """A server does not answer, which is nobody's mistake here."""
+
+    status = 1
 
 
 class Interrupted(Exception):

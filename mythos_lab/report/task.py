@@ -80,25 +80,6 @@ def overview() -> list[Line]:
     return lines
 
 
-def overview_markdown(lines: list[Line]) -> str:
-    """The overview as a Markdown table; a star marks tasks that are called compositional."""
-    rows = [
-        "| task | difficulty / beyond training | chance | furthest shortcut | leads | stated |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for line in lines:
-        cells = (
-            f"`{line.kind}`{' *' if line.claim else ''}",
-            line.difficulty,
-            "" if line.chance is None else f"{line.chance:.3g}",
-            line.shortcut,
-            "" if line.explained is None else f"{line.explained:.0%}",
-            "" if line.bound is None else f"{line.bound:.0%}",
-        )
-        rows.append("| " + " | ".join(cells) + " |")
-    return "\n".join(rows)
-
-
 def survey(task: Task, num_samples: int) -> Survey:
     """Draw, solve, audit and time a task."""
     start = time.perf_counter()

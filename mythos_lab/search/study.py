@@ -29,6 +29,7 @@ from mythos_lab.search.standing import best_first
 from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.search.trial_queue import clear_doubles, is_settled
 from mythos_lab.tracking.mlflow import Tracker, default_uri
+from mythos_lab.training.sealed import write_yaml
 
 _POLL_SECONDS = 1.0
 
@@ -131,7 +132,7 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
         space.folder.mkdir(parents=True, exist_ok=True)
         copy = space.folder / "space.yaml"
         written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
-        copy.write_text(yaml.safe_dump(written, sort_keys=False), encoding="utf-8")
+        write_yaml(copy, yaml.safe_dump(written, sort_keys=False), space.file.name)
         tracker.artifact(copy)
     return tracker
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPO
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.trial_queue import FOLDER, settle
-from mythos_lab.training.result import RESULT, read_recipe
+from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
 
 VALUES, RUNS = "values_by_seed", "mlflow_runs"
@@ -131,8 +130,7 @@ def _ended(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """The result of a run that an earlier attempt at the trial brought to its end, a bad one included."""
     if not (folder / RESULT).is_file() or read_recipe(folder) != recipe:
         return None
-    written: dict[str, Any] = json.loads((folder / RESULT).read_text(encoding="utf-8"))
-    return written
+    return read_result(folder)
 
 
 def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: bool) -> Callable[[int, Scores], None]:

@@ -9,18 +9,21 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import alembic.util
+import sqlalchemy.exc
 from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.urls import without_password
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
 _KEY = "mythos.key"
+_SERVERS = ("http", "postgresql", "mysql", "mssql", "databricks")
 
 
 def default_uri() -> str:
@@ -36,16 +39,7 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     Raises:
         Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again.
     """
-    place = uri or default_uri()
-    for name in ("mlflow.store.db.utils", "alembic"):  # which tell of every migration of a fresh store
-        logging.getLogger(name).setLevel(logging.WARNING)
-    try:
-        with _turn(place):
-            client = MlflowClient(place)
-            found = client.get_experiment_by_name(experiment)
-    except MlflowException as error:
-        reason = " ".join(str(error).replace(place, without_password(place)).split())[:200]
-        raise Misplaced(f"tracking: {without_password(place)}: {reason}") from error
+    client, found = _opened(uri or default_uri(), experiment)
     if found is not None:
         return client, str(found.experiment_id)
     try:
@@ -54,6 +48,31 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
         found = client.get_experiment_by_name(experiment)
         assert found is not None
         return client, str(found.experiment_id)
+
+
+def check_store(uri: str) -> None:
+    """Open a store and close it.
+
+    Raises:
+        Misplaced: It cannot be opened.
+    """
+    _opened(uri, "Default")
+
+
+def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
+    """A client, and the experiment of that name or ``None``."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # it tells of every migration, and of every try with a traceback
+    try:
+        with _turn(place):
+            client = MlflowClient(place)
+            return client, client.get_experiment_by_name(experiment)
+    except (MlflowException, OSError, ImportError, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError) as error:
+        said = " ".join(str(error).replace(place, without_password(place)).split()).partition(" (Background on")[0]
+        kind = Unreachable if place.startswith(_SERVERS) and not isinstance(error, ImportError) else Misplaced
+        raise kind(f"tracking: {without_password(place)}: {said[:200]}") from error
+    finally:
+        logging.disable(before)
 
 
 def _turn(uri: str) -> AbstractContextManager[object]:

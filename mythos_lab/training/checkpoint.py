@@ -10,6 +10,7 @@ from lightning.fabric import Fabric
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.step import Learner
+from mythos_lab.training.result import seal_checkpoint
 from mythos_lab.training.state import Training
 
 _FORMAT = 2  # 1 was what Lightning's Trainer writes
@@ -21,7 +22,7 @@ def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
     partial = path.with_suffix(".partial")
     fabric.save(partial, {"format": _FORMAT, **_parts(learner), **{name: getattr(training, name) for name in _SEEN}})
     if training.rank.index == 0:
-        partial.replace(path)
+        seal_checkpoint(partial, path)
 
 
 def load_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:

@@ -1,71 +1,95 @@
-"""The result of a run, and the files that repeat it."""
+"""The files of a run's folder: what repeats it, and what it came to."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+import torch
 import yaml
 
 from mythos_blocks import LoopedTransformer, build, load_plugins
-from mythos_blocks.checkpoints import load_into, save
-from mythos_lab.checks import Finding
-from mythos_lab.measures.depth_curve import DepthCurve
-from mythos_lab.measures.tally import Interval, Tally
+from mythos_blocks.checkpoints import copy_into, load, load_into, save
+from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.cost import Cost
+from mythos_lab.report.result import RunResult as RunResult
+from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
+from mythos_lab.training.sealed import (
+    Damaged,
+    cannot_verify,
+    is_sealed,
+    read_json,
+    read_yaml,
+    seal,
+    sync_folder,
+    verify,
+    write_json,
+    write_yaml,
+)
+from mythos_lab.training.sealed import write_whole as write_whole
 
 ENVIRONMENT, DATA = "environment.json", "data.json"
 RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
+_RUN = "run"  # the note in the weights that names it
+_STATUSES = ("finished", "diverged", "pruned")
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """What a run left.
+def key_of(folder: Path) -> str | None:
+    """The key that the files of a run's folder have to name; ``None`` where they are from before there were checksums.
 
-    Attributes:
-        status: ``finished``, ``diverged`` or ``pruned``.
-        reason: Why it did not finish.
-        folder: The run's directory.
-        run_id: The MLflow run.
-        metrics: The last value of every metric.
-        cost: What it cost.
-        intervals: 95 % intervals of metrics that samples were counted for. They are of other samples that might have
-            been drawn, not of other seeds that might have been trained.
-        findings: What the effect check found, all waived.
-        curve: The depth curve of a finished run.
-        ood: The same out of distribution, for tasks that have such samples.
-        slices: What each value of each slice of the validation split came to.
+    Raises:
+        RecipeError: The folder holds no run.
+        Damaged: The file that says so is not as it was written.
     """
-
-    status: Literal["finished", "diverged", "pruned"]
-    folder: Path
-    run_id: str
-    metrics: dict[str, float]
-    cost: Cost
-    intervals: dict[str, Interval] = field(default_factory=dict)
-    findings: list[Finding] = field(default_factory=list)
-    curve: DepthCurve | None = None
-    ood: DepthCurve | None = None
-    slices: dict[str, dict[int, Tally]] = field(default_factory=dict)
-    reason: str = ""
+    state = _file(folder, STATE)
+    key = read_json(state).get("key")
+    if not isinstance(key, str):
+        raise Damaged(f"{state}: names no run")
+    if is_sealed(state):
+        read_json(state, key)  # which another run's file is not, and a renamed one
+        return key
+    cannot_verify(folder)
+    return None
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file beside and move it: a kill or a full disk leaves what was there before, or all of the new one."""
-    partial = path.with_suffix(".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def write_state(folder: Path, state: dict[str, str]) -> None:
+    """Write down the run's key, and its MLflow id once it has one."""
+    write_json(folder / STATE, state, state["key"])
+
+
+def read_state(folder: Path) -> dict[str, str]:
+    """What :func:`write_state` wrote."""
+    key_of(folder)
+    return read_json(folder / STATE)
+
+
+def write_values(folder: Path, name: str, values: dict[str, Any]) -> None:
+    """Write one of the run's JSON files."""
+    write_json(folder / name, values, _owner(folder))
+
+
+def read_values(folder: Path, name: str) -> dict[str, Any]:
+    """What :func:`write_values` wrote.
+
+    Raises:
+        RecipeError: The folder has no such file.
+        Damaged: It is not as it was written, or another run's.
+    """
+    return read_json(_file(folder, name), key_of(folder))
 
 
 def dump_recipe(recipe: Recipe, path: Path) -> None:
-    """Write the composed recipe."""
-    write_whole(path, yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False))
+    """Write a composed recipe for its reader to change."""
+    write_whole(path, _dumped(recipe))
+
+
+def write_recipe(recipe: Recipe, folder: Path, key: str) -> None:
+    """Write the composed recipe of the run of that key, which need not be written down yet."""
+    write_yaml(folder / RECIPE, _dumped(recipe), key)
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -73,22 +97,51 @@ def read_recipe(folder: Path) -> Recipe:
 
     Raises:
         RecipeError: The folder holds no run.
+        Damaged: The file is not as it was written, or another run's.
     """
     load_plugins()
-    if not (folder / RECIPE).is_file():
-        raise RecipeError(f"{folder}: not the folder of a run: it has no {RECIPE}")
-    return validate(yaml.safe_load((folder / RECIPE).read_text(encoding="utf-8")), folder / RECIPE)
+    path = _file(folder, RECIPE)
+    try:
+        content = yaml.safe_load(read_yaml(path, key_of(folder)))
+    except yaml.YAMLError as error:
+        raise Damaged(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+    if not isinstance(content, dict):
+        raise Damaged(f"{path}: holds no recipe")
+    return validate(content, path)
+
+
+def seal_checkpoint(partial: Path, checkpoint: Path) -> None:
+    """Seal a checkpoint that was written beside, and move it to its place."""
+    seal(partial, checkpoint.name, _owner(checkpoint.parent))
+    partial.replace(checkpoint)
+    sync_folder(checkpoint.parent)
+
+
+def check_resumable(folder: Path) -> None:
+    """Hold what a run goes on from against what was written, before anything else is done.
+
+    Raises:
+        RecipeError: The folder holds no run.
+        Damaged: A file is not as it was written, or another run's.
+    """
+    key, checkpoint = key_of(folder), folder / CHECKPOINT
+    read_recipe(folder)
+    for name in (ENVIRONMENT, DATA):
+        if "run_id" in read_json(folder / STATE):  # else it was killed before all of them were written
+            read_values(folder, name)
+    if key is not None and checkpoint.exists():
+        verify(checkpoint, key)
 
 
 def save_weights(model: LoopedTransformer, folder: Path) -> Path:
     """Write the model of a run that has ended, for ``mythos_blocks.checkpoints.load_model``; returns its file."""
-    save(model, folder / WEIGHTS)
+    save(model, folder / WEIGHTS, {_RUN: _owner(folder)})
     return folder / WEIGHTS
 
 
-def numbers_of(result: RunResult) -> str:
-    """What ``result.json`` says of a run that has ended."""
-    numbers: dict[str, Any] = {
+def result_values(result: RunResult) -> dict[str, Any]:
+    """What ``result.json`` says of a run that has ended; a number that is none is ``null``, as JSON has no other."""
+    values = {
         "status": result.status,
         "precision": result.cost.recipe.training.precision,
         "reason": result.reason,
@@ -105,7 +158,27 @@ def numbers_of(result: RunResult) -> str:
             for name, values in result.slices.items()
         },
     }
-    return json.dumps(numbers, indent=1)
+    return dict(plain(values))
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What ``result.json`` says; a metric that is ``null`` there is ``nan`` here.
+
+    Raises:
+        RecipeError: The folder has none: the run has not ended.
+        Damaged: It is not as it was written, another run's, or says what no run can say.
+    """
+    path, written = _file(folder, RESULT), read_values(folder, RESULT)
+    metrics = written.get("metrics")
+    if written.get("status") not in _STATUSES or not isinstance(metrics, dict):
+        raise Damaged(f"{path}: says nothing that a run ends with; expected a status and metrics")
+    for name, value in metrics.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise Damaged(f"{path}: metrics.{name}: expected a number, found {value!r}"[:300])
+        unit = METRICS[name].unit if name in METRICS else ""
+        if value is not None and unit == "share" and math.isfinite(value) and not 0 <= value <= 1:
+            raise Damaged(f"{path}: metrics.{name}: expected a share from 0 to 1, found {value}")
+    return {**written, "metrics": {name: math.nan if value is None else value for name, value in metrics.items()}}
 
 
 def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
@@ -113,15 +186,46 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
 
     Raises:
         RecipeError: The folder holds no finished run, or the weights are not of its recipe's model.
+        Damaged: A file is not as it was written, or another run's, or the weights are not all numbers.
     """
-    for name in (RECIPE, WEIGHTS):
-        if not (folder / name).is_file():
-            raise RecipeError(f"{folder}: not the folder of a finished run: it has no {name}")
-    recipe = read_recipe(folder)
+    for name in (RECIPE, WEIGHTS, RESULT):
+        _file(folder, name)
+    key, recipe, status = key_of(folder), read_recipe(folder), read_result(folder)["status"]
+    if status != "finished":
+        raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
     task: Task = build(recipe.task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
+    path = folder / WEIGHTS
     try:
-        load_into(model, folder / WEIGHTS)  # whether or not the file has the declaration, which older ones have not
+        if key is None:
+            load_into(model, path)  # whether or not the file has the declaration, which older ones have not
+        else:
+            written = load(path)
+            if (of := written.notes.get(_RUN, "unknown")) != key:
+                raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
+            copy_into(model, written.tensors)
     except ValueError as error:
-        raise RecipeError(str(error)) from error
+        raise Damaged(str(error)) from error
+    if odd := [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]:
+        raise Damaged(f"{path}: {odd[0]!r} holds values that are no numbers")
     return recipe, model, task
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    return not tensor.is_floating_point() or bool(tensor.isfinite().all())
+
+
+def _owner(folder: Path) -> str:
+    """The key that a file of the folder is to name."""
+    return str(read_json(folder / STATE)["key"])
+
+
+def _dumped(recipe: Recipe) -> str:
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
+
+
+def _file(folder: Path, name: str) -> Path:
+    if not (folder / name).is_file():
+        of = "a run" if name == STATE else "a finished run"
+        raise RecipeError(f"{folder}: not the folder of {of}: it has no {name}")
+    return folder / name

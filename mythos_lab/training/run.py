@@ -47,11 +47,15 @@ from mythos_lab.training.result import (
     RESUMED,
     STATE,
     RunResult,
-    dump_recipe,
-    numbers_of,
+    check_resumable,
     read_recipe,
+    read_state,
+    read_values,
+    result_values,
     save_weights,
-    write_whole,
+    write_recipe,
+    write_state,
+    write_values,
 )
 from mythos_lab.training.sharding import check_shards
 from mythos_lab.training.state import Training
@@ -93,6 +97,8 @@ def run(
         RankDied: A process that trained together with this one ended before its time.
         Stopped: ``should_stop`` said so. Another call with the same folder goes on.
     """
+    if folder is not None and (folder / STATE).is_file():
+        check_resumable(folder)
     check_devices(recipe)
     if (meeting := declared(recipe)) is not None and meeting.rank.index > 0:
         follow_declared(recipe, meeting)
@@ -118,16 +124,16 @@ def run(
             status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
         lead.send(training)
         result = _measure(training, total, findings, tracker, folder, status, reason)
-        numbers = numbers_of(result)
+        values = result_values(result)
         tracker.artifact(save_weights(model, folder))
-        tracker.text(RESULT, numbers)
+        tracker.text(RESULT, json.dumps(values, indent=1))
         if reason:
             tracker.tag("mythos.reason", reason)
     except BaseException as error:
         tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
         raise
     tracker.finish("FINISHED" if status == "finished" else "FAILED" if status == "diverged" else "KILLED")
-    write_whole(folder / RESULT, numbers)  # last: who finds it need not go on with the run
+    write_values(folder, RESULT, values)  # last: who finds it need not go on with the run
     return result
 
 
@@ -247,20 +253,20 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
-        _note_machine(folder / ENVIRONMENT, environment(device_of(recipe, 0)), tracker)
+        _note_machine(folder, environment(device_of(recipe, 0)), tracker)
         return tracker
     prepare(*where)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     run_id = find_run(*where, state["key"]) if state else None
     if not state:
         state = {"key": uuid.uuid4().hex}
-        dump_recipe(recipe, folder / RECIPE)
-        write_whole(folder / STATE, json.dumps(state))
+        write_recipe(recipe, folder, state["key"])
+        write_state(folder, state)
     order = order_of(task, recipe.training.batch_size)
     machine = environment(device_of(recipe, 0))
     data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
-    write_whole(folder / ENVIRONMENT, json.dumps(machine, indent=1))
-    write_whole(folder / DATA, json.dumps(data, indent=1))
+    write_values(folder, ENVIRONMENT, machine)
+    write_values(folder, DATA, data)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
@@ -273,17 +279,17 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA):
         tracker.artifact(folder / name)
-    write_whole(folder / STATE, json.dumps({**state, "run_id": tracker.run_id}))
+    write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker
 
 
-def _note_machine(path: Path, machine: dict[str, Any], tracker: Tracker) -> None:
+def _note_machine(folder: Path, machine: dict[str, Any], tracker: Tracker) -> None:
     """Write down where a run goes on, if that is not where it was last."""
-    written = json.loads(path.read_text(encoding="utf-8"))
+    written = read_values(folder, ENVIRONMENT)
     places = [{key: value for key, value in written.items() if key != RESUMED}, *written.get(RESUMED, [])]
     if places[-1] != json.loads(json.dumps(machine)):
-        write_whole(path, json.dumps({**places[0], RESUMED: [*places[1:], machine]}, indent=1))
-        tracker.artifact(path)
+        write_values(folder, ENVIRONMENT, {**places[0], RESUMED: [*places[1:], machine]})
+        tracker.artifact(folder / ENVIRONMENT)
 
 
 def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
@@ -293,5 +299,4 @@ def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
     stored = read_recipe(folder)
     if stored != recipe:
         raise Misplaced(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
-    written: dict[str, str] = json.loads((folder / STATE).read_text(encoding="utf-8"))
-    return written
+    return read_state(folder)

@@ -14,6 +14,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
+from mythos_blocks.checkpoints.digest import DIGEST, digest_of
 from mythos_blocks.checkpoints.reading import read, safetensors
 from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model, matched, unshared
 from mythos_blocks.checkpoints.wrappers import plain_name, unwrapped
@@ -82,7 +83,8 @@ _DTYPES = {str(x).removeprefix("torch."): x for x in vars(torch).values() if isi
 def save(model: nn.Module, path: str | Path, notes: Mapping[str, str] | None = None) -> None:
     """Write a model's weights and its declaration; :func:`load_model` needs nothing else.
 
-    The file is an ordinary safetensors file. It appears whole or not at all.
+    The file is an ordinary safetensors file, with a checksum of what it holds in its metadata, which reading verifies.
+    It appears whole or not at all.
 
     Args:
         model: A looped transformer, also inside of ``torch.compile``, a data-parallel wrapper or an averaged model;
@@ -99,6 +101,8 @@ def save(model: nn.Module, path: str | Path, notes: Mapping[str, str] | None = N
     partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         write(model, saved_tensors(model), partial, notes or {})
+        with partial.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
@@ -113,7 +117,9 @@ def write(model: LoopedTransformer, tensors: Mapping[str, Tensor], path: Path, n
         notes=dict(notes),
         buffers=_computed_buffers(model),
     )
-    safetensors().save_file(dict(tensors), path, {"format": "pt", _KEY: declared.model_dump_json()})
+    metadata = {"format": "pt", _KEY: declared.model_dump_json()}
+    metadata[DIGEST] = digest_of(tensors, metadata)
+    safetensors().save_file(dict(tensors), path, metadata)
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
@@ -126,8 +132,8 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
     Raises:
         FileNotFoundError: There is nothing at that path.
         ImportError: safetensors is not installed.
-        ValueError: The file is no whole safetensors file, or holds no declaration, or one of components that are not
-            installed.
+        ValueError: The file is no whole safetensors file, does not hold what was written, or holds no declaration, or
+            one of components that are not installed.
     """
     tensors, metadata = read(path, device)
     if _KEY not in metadata:

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mythos_blocks.checkpoints.digest import DIGEST, digest_of
+
 _SUFFIX, _INDEX = ".safetensors", ".safetensors.index.json"
 _MAX_HEADER = 100_000_000  # bytes, as the format allows
 
@@ -111,9 +113,12 @@ def _read_file(path: Path, device: torch.device | str) -> tuple[dict[str, Tensor
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
             # Copies are aligned in memory, which kernels, and so the last bits of what they compute, depend on.
-            return {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}
+            tensors, metadata = {name: file.get_tensor(name).clone() for name in file.keys()}, file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is not a safetensors file: {_one_line(error)}") from error
+    if DIGEST in metadata and metadata[DIGEST] != digest_of(tensors, metadata):
+        raise ValueError(f"{path} does not hold what was written to it: its checksum is another")
+    return tensors, metadata
 
 
 def _check(path: Path) -> None:

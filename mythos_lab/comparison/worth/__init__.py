@@ -6,7 +6,7 @@ from mythos_lab.comparison.worth.fit import Estimate, Fit, fit_law
 from mythos_lab.comparison.worth.judgement import Judgement, judge
 from mythos_lab.comparison.worth.read import Gathered, gather
 from mythos_lab.comparison.worth.sweep import Sweep, plan
-from mythos_lab.comparison.worth.table import print_plan, print_worth
+from mythos_lab.comparison.worth.table import plan_report, worth_report
 from mythos_lab.comparison.worth.worth import Worth, measure, save
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
     "measure",
     "once_and_recurrent",
     "plan",
-    "print_plan",
-    "print_worth",
+    "plan_report",
+    "worth_report",
     "save",
 ]

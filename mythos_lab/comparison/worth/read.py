@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mythos_blocks import load_plugins
 from mythos_lab.comparison.inputs import surroundings
@@ -17,10 +14,10 @@ from mythos_lab.comparison.worth.cells import Cell
 from mythos_lab.comparison.worth.counts import Counted, once_and_recurrent
 from mythos_lab.comparison.worth.sweep import METRIC
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import build_on_meta, validate
+from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.differences import differences
-from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT
+from mythos_lab.training.result import DATA, ENVIRONMENT, RECIPE, RESULT, STATE, read_recipe, read_result, read_values
 
 _MAY_DIFFER = {"name", "description", "seed", "tracking", "waive", "model"}
 
@@ -59,13 +56,12 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
     left_out: dict[Path, str] = {}
     first: tuple[Path, dict[str, Any]] | None = None
     met: list[dict[str, Any]] = []
-    for path in sorted(folder.rglob(RECIPE)):
-        run = path.parent
+    for run in sorted({path.parent for name in (STATE, RECIPE, RESULT) for path in folder.rglob(name)}):
         reason = _unfinished(run)
         if reason is not None:
             left_out[run] = reason
             continue
-        recipe = validate(dict(yaml.safe_load(path.read_text(encoding="utf-8"))), path)
+        recipe = read_recipe(run)
         content = _shared(recipe)
         if first is None:
             first = run, content
@@ -74,7 +70,7 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
             raise RecipeError(
                 f"{run}: differs from {first[0]} in {', '.join(changed)}, not in model, steps and seed alone"
             )
-        metrics = json.loads((run / RESULT).read_text(encoding="utf-8"))["metrics"]
+        metrics = read_result(run)["metrics"]
         if metric not in metrics:
             raise RecipeError(f"{run}: the run has no metric {metric}")
         cell = losses[_place(recipe, counted)]
@@ -90,7 +86,7 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
 
 
 def _surroundings(run: Path) -> dict[str, Any]:
-    return surroundings(*(json.loads((run / name).read_text(encoding="utf-8")) for name in (DATA, ENVIRONMENT)))
+    return surroundings(*(read_values(run, name) for name in (DATA, ENVIRONMENT)))
 
 
 def _place(recipe: Recipe, counted: Counted) -> tuple[int, int, float, int]:
@@ -116,5 +112,5 @@ def _shared(recipe: Recipe) -> dict[str, Any]:
 def _unfinished(run: Path) -> str | None:
     if not (run / RESULT).is_file():
         return "unfinished"
-    status = json.loads((run / RESULT).read_text(encoding="utf-8"))["status"]
+    status = read_result(run)["status"]
     return None if status == "finished" else str(status)

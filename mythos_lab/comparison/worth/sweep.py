@@ -20,6 +20,7 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, compose, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.files import find
+from mythos_lab.training.result import write_whole
 
 METRIC = "val/loss"
 
@@ -122,7 +123,7 @@ class Sweep:
         if path.is_file() and (folder / self.name).is_dir():
             raise RecipeError(f"{folder / self.name}: holds runs of another sweep; give this one another --name")
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(yaml.dump(self.study(), Dumper=_Plain, sort_keys=False, width=120), encoding="utf-8")
+        write_whole(path, yaml.dump(self.study(), Dumper=_Plain, sort_keys=False, width=120))
         return path
 
 

@@ -15,6 +15,7 @@ from mythos_lab.comparison.worth.judgement import Judgement, judge
 from mythos_lab.comparison.worth.read import Gathered, gather
 from mythos_lab.recipe import RecipeError
 from mythos_lab.report.worth import worth_figure
+from mythos_lab.training.result import write_whole
 
 NUMBERS, FIGURE = "worth.json", "worth.png"
 
@@ -56,7 +57,7 @@ def measure(folder: Path, counted: Counted = "non_embedding", delta: float | Non
 def save(worth: Worth, folder: Path) -> tuple[Path, Path]:
     """Write the numbers and the figure; returns both paths."""
     numbers = folder / NUMBERS
-    numbers.write_text(json.dumps(_numbers(worth), indent=1), encoding="utf-8")
+    write_whole(numbers, json.dumps(_numbers(worth), indent=1, allow_nan=False))
     fit = worth.fit
     phi = 0.0 if fit.phi is None else fit.phi.value
     figure = worth_figure(

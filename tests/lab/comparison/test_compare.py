@@ -5,7 +5,6 @@ import shutil
 
 import pytest
 import torch
-import yaml
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from typer.testing import CliRunner
 
@@ -15,9 +14,11 @@ from mythos_lab.comparison.compare import compare, compare_arms
 from mythos_lab.comparison.inputs import differences, read_arm, unequal
 from mythos_lab.input_names import INPUTS
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.report.table import plain
 from mythos_lab.tracking.environment import environment
 from mythos_lab.training.data import order_of
 from mythos_lab.training.run import run
+from tests.lab.training.sealing import edit
 
 SMALL = [
     "training.max_steps=4", "training.validate_every=4", "training.batch_size=8", "task.validation_size=32",
@@ -58,9 +59,7 @@ def rewritten(folders, root, values, metric="val/accuracy"):
     for folder, value in zip(folders, values, strict=True):
         copy = root / f"copy-{len(list(root.iterdir()))}-{folder.name}"
         shutil.copytree(folder, copy)
-        written = json.loads((copy / "result.json").read_text())
-        written["metrics"][metric] = value
-        (copy / "result.json").write_text(json.dumps(written))
+        edit(copy, "result.json", lambda written, value=value: written["metrics"].update({metric: plain(value)}))
         copies.append(copy)
     return copies
 
@@ -84,15 +83,16 @@ def changed(folder, root, file, **values):
     """A copy of a run of which a file says something else."""
     copy = root / f"{folder.name}-{len(list(root.iterdir()))}"
     shutil.copytree(folder, copy)
-    read, write = (yaml.safe_load, yaml.safe_dump) if file.endswith("yaml") else (json.loads, json.dumps)
-    written = read((copy / file).read_text())
-    for name, value in values.items():
-        *parents, last = name.removeprefix("/").split(".")
-        inner = written["training"] if file == "recipe.yaml" and not name.startswith("/") else written
-        for parent in parents:
-            inner = inner[parent]
-        inner[last] = value
-    (copy / file).write_text(write(written))
+
+    def change(written):
+        for name, value in values.items():
+            *parents, last = name.removeprefix("/").split(".")
+            inner = written["training"] if file == "recipe.yaml" and not name.startswith("/") else written
+            for parent in parents:
+                inner = inner[parent]
+            inner[last] = value
+
+    edit(copy, file, change)
     return copy
 
 

@@ -118,7 +118,8 @@ def test_samples_are_counted_as_one_reads_them(kind):
 def test_a_run_shows_and_keeps_its_intervals(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    from mythos_lab.report.terminal import print_result
+    from mythos_lab.report.result import run_report
+    from mythos_lab.report.terminal import show
 
     # What highway keeps of the state and what lti carries of it add up to more than all of it.
     result = run(load_recipe("gated_loop", [*SMALL, "model.core.injection=lti", "waive=[stability.growth]"]))
@@ -130,6 +131,6 @@ def test_a_run_shows_and_keeps_its_intervals(tmp_path, monkeypatch, capsys):
     assert {name: tuple(bounds) for name, bounds in written["intervals"].items()} == result.intervals
     row = written["depth_curve"][0]
     assert row["accuracy_low"] < row["accuracy"] < row["accuracy_high"]
-    print_result(result)
+    show(run_report(result))
     low, high = result.intervals["val/accuracy"]
     assert f"{low:.4g} to {high:.4g}" in capsys.readouterr().out

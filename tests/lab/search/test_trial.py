@@ -10,10 +10,12 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
-from mythos_lab.comparison.holdout import as_rows, open_holdout
-from mythos_lab.comparison.table import print_study
+from mythos_lab.comparison.holdout import open_holdout
+from mythos_lab.comparison.study_report import study_report
+from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
@@ -132,7 +134,7 @@ def test_an_arm_that_lost_a_seed_has_no_verdict_is_named_and_counts_among_those_
     assert least.p_adjusted == min(1.0, 3 * least.p), "three, not two"
     ((name, what),) = without_verdict(space, found).items()
     assert name == "wild" and what.startswith("diverged: the ")
-    print_study(space, found, judged, 1.0)
+    show(study_report(space, found, judged, 1.0))
     assert "wild: no verdict; diverged: the" in " ".join(capsys.readouterr().out.split())
     write_card(space, found, judged)
     page = (space.folder / "card.md").read_text()
@@ -145,8 +147,8 @@ def test_one_trial_of_one_seed_is_held_out_with_its_interval(here):
     (seeds,), (intervals,) = opened.metrics.values(), opened.intervals.values()
     low, high = intervals[0]["test/accuracy"]
     assert low < seeds[0]["test/accuracy"] < high and set(intervals[0]) == {"test/accuracy", "test/loss"}
-    rows = {metric: shown for _, metric, shown in as_rows(opened)}
-    assert rows["test/accuracy"] == f"{seeds[0]['test/accuracy']:.4g} ({low:.4g} to {high:.4g})"
+    (row,) = holdout_report(space, opened).facts["test"]
+    assert row["test/accuracy"] == seeds[0]["test/accuracy"] and row["test/accuracy_interval"] == [low, high]
     assert open_holdout(space, open_study(space)).metrics == opened.metrics
 
 
@@ -195,7 +197,7 @@ def test_a_loop_aware_study_says_how_well_its_rungs_told_the_end(here, capsys):
     looped = {t.params["model.core.loops"] for t in found.get_trials() if "loop_gain" in t.user_attrs}
     assert looped == {"uniform"}, "what has no loops is not waited for"
     assert all(t.user_attrs["flops_per_step"] > 0 for t in found.get_trials())
-    print_study(file, found, {}, 1.0)
+    show(study_report(file, found, {}, 1.0))
     assert "to tell (2 of 8)" in " ".join(capsys.readouterr().out.split())
 
 
@@ -223,7 +225,7 @@ def test_a_constraint_that_a_result_cannot_be_held_against_is_violated_and_nobod
     found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=[constraint]))
     assert outcomes(found) == {0: "complete"} and not complete(found)
     space = write(here, space={"model.core.depth": {"int": [1, 1]}}, constraints=[constraint])
-    print_study(space, found, {}, 1.0)
+    show(study_report(space, found, {}, 1.0))
     said = capsys.readouterr().out
     assert f"trial 0 trained, but violates {constraint}" in said and "no trial was trained to its end and meets" in said
     write_card(space, found, {})
@@ -241,14 +243,14 @@ def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monk
     objectives = {"val/accuracy": "maximize", "cost/params": "minimize"}
     space = write(here, space={"model.core.depth": {"int": [1, 3]}}, sampler="grid", objectives=objectives)
     found = work_off(space)
-    print_study(space, found, {}, 1.0)
+    show(study_report(space, found, {}, 1.0))
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["trial", "val/accuracy", "cost/params", "depth"] in rows
     assert [row[0] for row in rows if len(row) == 4 and row[0].rstrip("*").isdigit()] == ["1*", "2", "0*"]
     write_card(space, found, {})
     page = (space.folder / "card.md").read_text()
-    assert "| trial | model.core.depth | val/accuracy | cost/params |" in page and "* is on the front" in page
-    assert "| 1* | 2 | 0.6 | 950 |" in page and "| 2 | 3 |" in page
+    assert "| trial | val/accuracy | cost/params | depth |" in page and "* is on the front" in page
+    assert "| 1* | 0.6 | 950 | 2 |" in page and "| 2 | 0.55 |" in page
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

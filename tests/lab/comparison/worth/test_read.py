@@ -11,6 +11,8 @@ from mythos_lab.cli import app
 from mythos_lab.comparison.worth import gather, measure, plan
 from mythos_lab.comparison.worth.arms import applied
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.training.result import write_recipe, write_state, write_values
+from tests.lab.training.sealing import edit as change
 
 PHI = 0.46
 
@@ -28,20 +30,15 @@ def runs(tmp_path):
             folder = tmp_path / f"trials/{number:04d}/seed-{seed}"
             folder.mkdir(parents=True)
             recipe = applied(base, {**arm.changes, "seed": seed, "name": f"{name}-{seed}"}, name)
-            (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe.model_dump(mode="json")))
+            key = f"{number}-{seed}"
+            write_state(folder, {"key": key})
+            write_recipe(recipe, folder, key)
             result = {"status": "finished", "metrics": {"val/loss": loss * np.exp(0.003 * rng.normal())}}
-            (folder / "result.json").write_text(json.dumps(result))
+            write_values(folder, "result.json", result)
             where = {"device": "cpu", "packages": {}, "git_commit": None, "git_changes": None, "source": "ab12"}
-            (folder / "environment.json").write_text(json.dumps(where))
-            (folder / "data.json").write_text(json.dumps({"fingerprint": "cd34"}))
+            write_values(folder, "environment.json", where)
+            write_values(folder, "data.json", {"fingerprint": "cd34"})
     return tmp_path
-
-
-def change(folder, name, edit):
-    path = folder / name
-    loaded = yaml.safe_load(path.read_text())
-    edit(loaded)
-    path.write_text(yaml.safe_dump(loaded) if path.suffix == ".yaml" else json.dumps(loaded))
 
 
 def test_runs_become_cells(runs):

@@ -1,0 +1,49 @@
+"""Where a verb's result goes: to people, or to a program as one JSON document."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from mythos_lab.report.report import Report
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print the result as one JSON document; all else goes to standard error.")
+]
+
+
+@contextmanager
+def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
+    """Within it, a function that takes reports as they come.
+
+    As JSON they are one document, written at the end if the verb got there; whatever prints meanwhile, progress bars
+    and libraries included, writes to standard error.
+    """
+    from mythos_lab.report.report import Report
+    from mythos_lab.report.terminal import as_json as document_of
+    from mythos_lab.report.terminal import show
+
+    if not as_json:
+        yield show
+        return
+    whole = Report()
+    with redirect_stdout(sys.stderr):
+        yield lambda report: whole.know(report.facts)
+    if whole.facts:
+        print(document_of(whole))
+
+
+def never_refuse_characters() -> None:
+    """Have standard output and error write what their encoding has not as ``?``, here and in processes started here."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    told = os.environ.get("PYTHONIOENCODING", "")
+    if ":" not in told:
+        os.environ["PYTHONIOENCODING"] = f"{told}:replace"

@@ -1,0 +1,121 @@
+"""What a study came to, for whoever ran it."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from mythos_lab.comparison.arms import without_verdict
+from mythos_lab.comparison.compare import Comparison
+from mythos_lab.comparison.table import called, near, trials_table, verdict_table
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.report.report import Report
+from mythos_lab.report.result import ui_command
+from mythos_lab.report.table import Table, name, number
+from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
+from mythos_lab.search.pruners.guard import guarded
+from mythos_lab.search.spaces.space import Space
+from mythos_lab.search.standing import best_first, violated
+from mythos_lab.search.trial_queue import FOLDER, LEFT_OUT, OUTCOME, REASON, is_settled
+
+_NUM_SHOWN, _NUM_MORE = 8, 10
+
+
+def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparison], seconds: float) -> Report:
+    """Best trials or arms, importances, failures and vetoes, and the commands that show more."""
+    report, file = Report(), space.file
+    trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
+    done = best_first(space, study)
+    report.know({"study": file.name, "folder": space.folder})
+    if done:
+        shown = done if file.arms else done[:_NUM_SHOWN]
+        best = f"best trials by {next(iter(file.objectives))}" + "; * on the front" * (len(file.objectives) > 1)
+        report.show("trials", trials_table(space, study, shown, "arms" if file.arms else best))
+    if found:
+        report.show("verdicts", verdict_table(space, found))
+        report.know({"findings": {arm: comparison.sentence for arm, comparison in found.items()}})
+    for arm, comparison in found.items():
+        report.say(f"{arm}: {comparison.sentence}", indent=2)
+    missing = without_verdict(space, study)
+    report.know({"without_verdict": missing})
+    for arm, what in missing.items():
+        report.say(f"{arm}: no verdict; {what}", indent=2)
+    if not found and len(file.objectives) == 1 and len(done) > 3 and not file.arms:
+        report.show("importances", _importances(study))
+    for line in _rungs(space, trials):
+        report.say(line)
+    outcomes = Counter(str(t.user_attrs.get(OUTCOME, t.state.name.lower())) for t in trials)
+    report.say(
+        f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items()),
+        {"num_trials": len(trials), "seconds": round(seconds), "outcomes": outcomes},
+    )
+    ends = [*left_out(trials, together=True), *_violations(study)]
+    report.know({"left_out": ends})
+    for line in ends:
+        report.say(line, indent=2)
+    if file.space and file.arms:
+        report.say("no verdicts: arms beside a space are one more field that varies")
+    _ways_on(report, space, trials, done)
+    return report
+
+
+def left_out(trials: Sequence[FrozenTrial], *, together: bool = False) -> list[str]:
+    """What was not trained to its end, and why; ``together`` says a reason once, with the trials that share it."""
+    reasons: dict[tuple[str, str, int], list[int]] = {}
+    for trial in trials:
+        if trial.user_attrs.get(OUTCOME) in LEFT_OUT:
+            said = "".join(str(trial.user_attrs.get(REASON, "")).splitlines()[:1]).partition(f"trial {trial.number}: ")
+            key = str(trial.user_attrs[OUTCOME]), said[2] or said[0], 0 if together else trial.number
+            reasons.setdefault(key, []).append(trial.number)
+    return [
+        f"trial{'s' * (len(numbers) > 1)} {', '.join(map(str, numbers))} {outcome}: {reason}"
+        for (outcome, reason, _), numbers in reasons.items()
+    ]
+
+
+def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> None:
+    if not done:
+        report.say("no trial was trained to its end and meets its constraints")
+    elif seed := next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None):
+        report.say(f"best:   mythos depth {near(seed)}", {"best": seed}, whole=True)
+    report.say(f"card:   {near(space.folder / 'card.md')}", whole=True)
+    report.say(f"more:   {ui_command((space.base.get('tracking') or {}).get('uri'))}", whole=True)
+    if _takes_more(space, len(trials)):
+        report.say(f"again:  mythos study {called(space.source)} --trials {len(trials) + _NUM_MORE}", whole=True)
+
+
+def _importances(study: optuna.Study) -> Table:
+    with warnings.catch_warnings(record=True) as doubts:
+        warnings.simplefilter("always")
+        importances = optuna.importance.get_param_importances(study)
+    title = "parameter importances (PED-ANOVA" + (", from too few trials to trust)" if doubts else ")")
+    return Table((name("field"), number("importance", form=".2f")), list(importances.items()), title)
+
+
+def _takes_more(space: Space, num_trials: int) -> bool:
+    """Whether the same study can go on to more trials."""
+    try:
+        return space.num_trials(num_trials + _NUM_MORE) > num_trials
+    except RecipeError:
+        return False
+
+
+def _rungs(space: Space, trials: list[FrozenTrial]) -> list[str]:
+    """How well the rungs of ``loop_aware`` told the end."""
+    pruner = make_pruner(space.pruner)
+    if not isinstance(pruner, LoopAwarePruner):
+        return []
+    return [str(rank) for rank in pruner.ranks(guarded(trials) if space.file.guard is not None else trials)]
+
+
+def _violations(study: optuna.Study) -> Iterator[str]:
+    """What was trained to its end and is no candidate all the same; trials that violate the same in one line."""
+    numbers: dict[str, list[int]] = {}
+    for trial, broken in violated(study).items():
+        numbers.setdefault(", ".join(broken), []).append(trial)
+    for texts, n in numbers.items():
+        yield f"trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} trained, but violate{'s' * (len(n) == 1)} {texts}"

@@ -1,0 +1,119 @@
+"""The result of a run, and how it reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from mythos_lab.checks import Finding
+from mythos_lab.measures.depth_curve import DepthCurve
+from mythos_lab.measures.tally import Interval, Tally
+from mythos_lab.recipe.cost import Cost
+from mythos_lab.recipe.urls import without_password
+from mythos_lab.report.report import Report
+from mythos_lab.report.table import Table, interval, name, nothing, number
+
+_SHOWN = (
+    "val/accuracy",
+    "val/loss",
+    "val/bits_per_byte",
+    "ood/accuracy",
+    "halting/depth_read",
+    "loops/executed",
+    "loops/gain",
+    "loops/useful_depth",
+    "loops/overthinking",
+    "stability/rho_A",
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left.
+
+    Attributes:
+        status: ``finished``, ``diverged`` or ``pruned``.
+        reason: Why it did not finish.
+        folder: The run's directory.
+        run_id: The MLflow run.
+        metrics: The last value of every metric.
+        cost: What it cost.
+        intervals: 95 % intervals of metrics that samples were counted for. They are of other samples that might have
+            been drawn, not of other seeds that might have been trained.
+        findings: What the effect check found, all waived.
+        curve: The depth curve of a finished run.
+        ood: The same out of distribution, for tasks that have such samples.
+        slices: What each value of each slice of the validation split came to.
+    """
+
+    status: Literal["finished", "diverged", "pruned"]
+    folder: Path
+    run_id: str
+    metrics: dict[str, float]
+    cost: Cost
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    curve: DepthCurve | None = None
+    ood: DepthCurve | None = None
+    slices: dict[str, dict[int, Tally]] = field(default_factory=dict)
+    reason: str = ""
+
+
+def run_report(result: RunResult) -> Report:
+    """What a run came to, and where to look further."""
+    report = Report()
+    report.know({"waived": [{"code": f.code, "message": f.message} for f in result.findings]})
+    for finding in result.findings:
+        report.say(f"waived  {finding.code}: {finding.message}")
+    if result.curve is not None:
+        report.show("depth_curve", curve_table(result.curve))
+    if result.ood is not None:
+        report.show("ood_depth_curve", curve_table(result.ood, "out of distribution"))
+    rows = []
+    for metric in (*_SHOWN, *(n for n in result.metrics if n.startswith("knockout/"))):
+        if metric in result.metrics:
+            between = result.intervals.get(metric)
+            rows.append((metric, result.metrics[metric], nothing() if between is None else interval(*between)))
+    report.show("metrics", Table((name("metric"), number("value"), number("interval", "95 % interval")), rows))
+    if result.intervals:
+        report.say("intervals: over the samples of the split; other seeds are not in them")
+    report.say(
+        f"{result.status}{': ' + result.reason if result.reason else ''}",
+        {"status": result.status, "reason": result.reason},
+    )
+    report.say(f"folder: {result.folder}", {"folder": result.folder, "mlflow_run": result.run_id}, whole=True)
+    report.say(f"more:   mythos depth {result.folder}   {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
+    return report
+
+
+def ui_command(store: str | None) -> str:
+    """The command that shows the runs of a store; ``None`` is the default one."""
+    return "mythos ui" if store is None else f"mythos ui --store {without_password(store)}"
+
+
+def curve_table(curve: DepthCurve, title: str = "depth curve") -> Table:
+    """The depth curve, a row for each loop count."""
+    rows, quality = curve.rows(), curve.quality_name
+    low, high = f"{quality}_low", f"{quality}_high"
+    # Difficulties are named once, above: their columns would not fit a terminal otherwise.
+    prefix = f"{curve.task.difficulty_name}="
+    levels = [key for key in rows[0] if key.startswith(prefix)]
+    note = f"; accuracy by {curve.task.difficulty_name}" if levels else ""
+    columns = [name("loops"), number("loss", form=".3f"), number("accuracy", form=".3f")]
+    columns += [number(f"{quality}_interval", f"95 % of {quality}")] if low in rows[0] else []
+    columns += [number(key, key.removeprefix(prefix), ".3f", importance=2) for key in levels]
+    return Table(
+        columns,
+        [
+            [
+                int(row["loops"]),
+                row["loss"],
+                row["accuracy"],
+                *([interval(row[low], row[high], ".3f")] if low in row else []),
+                *(row[key] for key in levels),
+            ]
+            for row in rows
+        ],
+        title + note,
+    )

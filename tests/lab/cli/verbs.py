@@ -1,0 +1,93 @@
+"""All verbs: how each is called, what it reads and where it writes. A verb that is missing here fails the tests."""
+
+from mythos_lab.cli import app
+from mythos_lab.training.result import CHECKPOINT, DATA, ENVIRONMENT, RECIPE, RESULT, STATE, WEIGHTS
+from tests.lab.cli.conftest import STOPPED
+
+FULL, DEEP = "studies/tiny/trials/0000", "studies/tiny/trials/0001"
+ARMS = [f"{FULL}/seed-0,{FULL}/seed-1", f"{DEEP}/seed-0,{DEEP}/seed-1"]
+COMPARED = (STATE, RECIPE, RESULT, DATA, ENVIRONMENT)
+
+RESULTS = {
+    "check": ["openmythos_as_published"],
+    "cost": ["gated_loop", "training.batch_size=2", "--loops", "1,4"],
+    "recipes": [],
+    "task": ["reachability", "validation_size=64", "--samples", "1"],
+    "components": ["injection"],
+    "train": ["gated_loop", *STOPPED],
+    "depth": [f"{FULL}/seed-0"],
+    "study": ["tiny.yaml"],
+    "holdout": ["tiny.yaml"],
+    "match": ["looped", "training.batch_size=2"],
+    "compare": [*ARMS, "--declare", "model"],
+    "ablate": ["gated_loop", "--hold", "none", "--dry-run"],
+    "worth": ["--fit-only", "studies/tiny"],
+}
+"""Verbs that print a result, and arguments with which they do."""
+
+NO_RESULT = {
+    "ui": "becomes MLflow's server",
+    "proxy": "serves until it is ended",
+    "schema": "prints JSON and nothing else, with or without being asked",
+}
+
+READS = {
+    "check": None,
+    "cost": None,
+    "recipes": None,
+    "task": None,
+    "components": None,
+    "schema": None,
+    "match": None,
+    "ablate": None,
+    "proxy": None,
+    "ui": None,
+    "study": (f"{FULL}/seed-0", COMPARED),
+    "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
+    "depth": (f"{FULL}/seed-0", (STATE, RECIPE, RESULT, WEIGHTS)),
+    "holdout": (f"{DEEP}/seed-1", (*COMPARED, WEIGHTS)),
+    "compare": (f"{DEEP}/seed-1", COMPARED),
+    "worth": (f"{DEEP}/seed-0", COMPARED),
+}
+"""The folder of a run that a verb reads, and the files of it; ``None`` where it reads no run."""
+
+LEFT_ALONE = {
+    CHECKPOINT: "of a run that has ended: nothing goes on from it",
+    "depth_curve.png": "a figure, which only people read",
+    "halting.png": "a figure, which only people read",
+}
+"""Files of a finished run that no verb reads."""
+
+WITHOUT = {
+    ("train", CHECKPOINT): "a run that was killed before its first checkpoint has none, and begins again",
+    ("worth", RESULT): "a run without it has not ended, and is left out by name",
+}
+"""Files that may be gone."""
+
+WRITES = {
+    "check": (),
+    "cost": (),
+    "recipes": (),
+    "task": (),
+    "components": (),
+    "schema": (),
+    "proxy": (),
+    "compare": (),
+    "holdout": (),
+    "ui": (),
+    "train": (("runs", ["gated_loop", *STOPPED]),),
+    "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
+    "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
+    "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
+    "worth": (
+        ("studies", ["gated_loop", "--widths", "48,96", "--steps", "60,120", "--dry-run"]),
+        ("refused", ["--fit-only", "refused"]),
+    ),
+    "study": (("studies", ["tiny.yaml"]),),
+}
+"""Places that a verb writes to, and arguments with which it would."""
+
+
+def names():
+    """The names of all verbs."""
+    return {command.name or command.callback.__name__ for command in app.registered_commands}
