@@ -71,7 +71,7 @@ def passage(rng: Rng, num_bytes: int) -> Corpus:
 
 
 def paragraphs(rng: Rng, num_bytes: int) -> Corpus:
-    """Rows, each what stands between blank lines of the standard library; the truth is the loss on all such."""
+    """Rows of up to 4 kB, what stands between blank lines of the standard library; the truth is the loss on all such."""
     pieces, means, lengths = _pieces()
     order = rng.permutation(len(pieces))
     num = int(np.searchsorted(lengths[order].cumsum(), num_bytes)) + 1
@@ -133,7 +133,7 @@ def _table() -> Table:
 @cache
 def _pieces() -> tuple[list[bytes], NDArray[Any], NDArray[Any]]:
     """Pieces of the library, each piece once, with the mean loss and the number of the bytes that follow another."""
-    pieces = list(dict.fromkeys(p for data in _library() for p in data.split(b"\n\n") if len(p.strip()) > 40))
+    pieces = list(dict.fromkeys(p for data in _library() for p in data.split(b"\n\n") if 40 < len(p.strip()) < 4000))
     sums = [_losses(piece) for piece in pieces]
     return pieces, np.array([s.mean() for s in sums]), np.array([len(s) for s in sums], dtype=float)
 
