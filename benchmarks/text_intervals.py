@@ -71,7 +71,7 @@ def passage(rng: Rng, num_bytes: int) -> Corpus:
 
 
 def paragraphs(rng: Rng, num_bytes: int) -> Corpus:
-    """Rows of up to 4 kB, what stands between blank lines of the standard library; the truth is the loss on all such."""
+    """Rows of up to 4 kB, each between blank lines of the standard library; the truth is the loss on all such."""
     pieces, means, lengths = _pieces()
     order = rng.permutation(len(pieces))
     num = int(np.searchsorted(lengths[order].cumsum(), num_bytes)) + 1

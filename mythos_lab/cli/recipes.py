@@ -25,6 +25,8 @@ def check(recipe: Name, overrides: Overrides = None) -> None:
         findings = effects(composed, model, task)
     for finding in findings:
         print(f"{'waived' if finding.waived else 'error '}  {finding.code:<18} {finding.message}")
+    for remark in task.remarks():
+        print(f"note    data               {remark}")
     if not findings:
         print(f"{composed.name}: clean")
     if any(not finding.waived for finding in findings):

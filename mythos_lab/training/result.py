@@ -18,8 +18,10 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.cost import Cost
 from mythos_lab.tasks.base import Task
+from mythos_lab.training.held import DATA as DATA
+from mythos_lab.training.held import ENVIRONMENT as ENVIRONMENT
+from mythos_lab.training.held import hold
 
-ENVIRONMENT, DATA = "environment.json", "data.json"
 RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
 
@@ -112,13 +114,15 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     """The recipe, the trained model and the task of a finished run.
 
     Raises:
-        RecipeError: The folder holds no finished run, or the weights are not of its recipe's model.
+        RecipeError: The folder holds no finished run, the weights are not of its recipe's model, or the data or the
+            code that the recipe imports has changed since.
     """
-    for name in (RECIPE, WEIGHTS):
+    for name in (RECIPE, WEIGHTS, DATA, ENVIRONMENT):
         if not (folder / name).is_file():
             raise RecipeError(f"{folder}: not the folder of a finished run: it has no {name}")
     recipe = read_recipe(folder)
     task: Task = build(recipe.task)
+    hold(folder, recipe, task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     try:
         load_into(model, folder / WEIGHTS)  # whether or not the file has the declaration, which older ones have not

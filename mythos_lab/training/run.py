@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 import warnings
@@ -28,12 +29,13 @@ from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.callbacks import Milestones, OnValidation, Progress, ShouldStop
-from mythos_lab.training.data import first_step_of, order_of
+from mythos_lab.training.data import first_step_of
 from mythos_lab.training.endings import Diverged as Diverged
 from mythos_lab.training.endings import Pruned as Pruned
 from mythos_lab.training.endings import RankDied as RankDied
 from mythos_lab.training.endings import Stopped as Stopped
 from mythos_lab.training.fit import fit
+from mythos_lab.training.held import data_of, hold
 from mythos_lab.training.launch import joined
 from mythos_lab.training.module import TrainingModule
 from mythos_lab.training.rank import follow_declared
@@ -103,6 +105,8 @@ def run(
     if standing:
         raise RecipeError(*(f"{recipe.name}: {f.code}: {f.message}" for f in standing))
     total = cost(recipe)
+    for remark in task.remarks() if progress else ():
+        print(f"data: {remark}", file=sys.stderr)
 
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     tracker = _begin(recipe, task, total, folder, parent, tags or {})
@@ -258,8 +262,9 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     state = _state(folder, recipe)
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
+        hold(folder, recipe, task)
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
-        _note_machine(folder / ENVIRONMENT, environment(device_of(recipe, 0)), tracker)
+        _note_machine(folder / ENVIRONMENT, environment(device_of(recipe, 0), recipe.imports), tracker)
         return tracker
     prepare(*where)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
@@ -268,9 +273,8 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         state = {"key": uuid.uuid4().hex}
         dump_recipe(recipe, folder / RECIPE)
         write_whole(folder / STATE, json.dumps(state))
-    order = order_of(task, recipe.training.batch_size)
-    machine = environment(device_of(recipe, 0))
-    data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
+    machine = environment(device_of(recipe, 0), recipe.imports)
+    data = data_of(recipe, task)
     write_whole(folder / ENVIRONMENT, json.dumps(machine, indent=1))
     write_whole(folder / DATA, json.dumps(data, indent=1))
     tags = {
