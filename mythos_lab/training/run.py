@@ -105,11 +105,11 @@ def run(
     if standing:
         raise RecipeError(*(f"{recipe.name}: {f.code}: {f.message}" for f in standing))
     total = cost(recipe)
-    for remark in task.remarks() if progress else ():
-        print(f"data: {remark}", file=sys.stderr)
 
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     tracker = _begin(recipe, task, total, folder, parent, tags or {})
+    for remark in task.remarks() if progress else ():
+        print(f"data: {remark}", file=sys.stderr)
     module = TrainingModule(recipe, model, task)
     milestones = Milestones(folder / CHECKPOINT, tracker, on_validation, should_stop)
     status, reason = "finished", ""
