@@ -25,7 +25,7 @@ def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> N
 
         model, task = assemble(composed)
         findings = effects(composed, model, task)
-        tell(findings_report(composed.name, findings))
+        tell(findings_report(composed.name, findings, task.remarks()))
     if any(not finding.waived for finding in findings):
         raise typer.Exit(1)
 

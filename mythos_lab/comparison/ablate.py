@@ -70,7 +70,7 @@ def ablation(
     task = build(recipe.task)
     if metric is None:
         metric = "val/accuracy" if task.chance is not None else "val/loss"
-        metric = "val/bits_per_byte" if task.bits_per_byte is not None else metric
+        metric = "val/bits_per_byte" if task.bits_per_byte("validation") is not None else metric
     try:
         better = METRICS[known(metric)].better
     except ValueError as error:

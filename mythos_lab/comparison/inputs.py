@@ -145,6 +145,7 @@ def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str,
         "kernel path": {"state update": where.get("kernels"), "attention": where.get("attention")},
         "versions": {name: where["packages"].get(name) for name in _DECIDING},
         "source": where.get("source"),
+        "imported code": where.get("code", {}),
         "git commit": (where["git_commit"], where.get("git_changes")),
         "resumed elsewhere": where.get(RESUMED, []),
     }

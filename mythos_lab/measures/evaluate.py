@@ -15,7 +15,7 @@ from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import updates_of
-from mythos_lab.tasks.base import IGNORE, HeldOut, Task
+from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Task
 
 _DIFFICULTY = "difficulty"
 
@@ -25,7 +25,7 @@ class Scores:
     """Quality on one split.
 
     Attributes:
-        tally: What each sample came to.
+        tally: What each sample came to, or each unit of a task that has such.
         by_difficulty: The same for each difficulty.
         by_slice: The same for each value of each slice that the task reports apart.
         num_loops: Iterations executed, the most of any position, the mean over batches.
@@ -118,7 +118,7 @@ def evaluate(
         losses = F.cross_entropy(out.logits.float(), wanted, reduction="none").cpu()
         right = (_predicted(out.logits, task) == wanted).cpu()
         rows, num_rows = is_scored.nonzero()[:, 0].cpu(), len(batch.tokens)
-        tallies.append(Tally.of(rows, right, losses, num_rows))
+        tallies.append(by_unit(batch, is_scored, right, losses))
         axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
         for name, values in {**axes, **batch.slices}.items():
             by_value = buckets.setdefault(name, {})
@@ -143,7 +143,7 @@ def evaluate(
         mean_loops=running / positions,
         depth_read=read / positions,
         histogram=(counts[1:] / positions).tolist(),
-        bits_per_nat=task.bits_per_byte,
+        bits_per_nat=task.bits_per_byte(split),
     )
 
 
@@ -164,6 +164,21 @@ def quality_gain(scores: Scores, other: Scores, task: Task) -> Interval | None:
     """Interval of the quality of some scores less that of others on the same samples."""
     gain = Tally.loss_gain if task.chance is None else Tally.accuracy_gain
     return gain(scores.tally, other.tally)
+
+
+def by_unit(batch: Batch, is_scored: Tensor, right: Tensor, losses: Tensor) -> Tally:
+    """What the scored tokens of a batch came to, by the units that were drawn (``Batch.units``).
+
+    Args:
+        batch: The samples.
+        is_scored: Which targets count, ``(batch, positions)``.
+        right: Whether each is predicted right, ``(scored,)``.
+        losses: Its cross-entropy, ``(scored,)``.
+    """
+    if batch.units is None:
+        return Tally.of(is_scored.nonzero()[:, 0].cpu(), right, losses, len(batch.tokens))
+    units, place = batch.units[is_scored].cpu().unique(return_inverse=True)
+    return replace(Tally.of(place, right, losses, len(units)), units=units)
 
 
 def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """What the samples of a split came to, and how far their number lets a figure be known.
 
-A sample is right or wrong as a whole far more often than token by token, so intervals count samples, not tokens. They
-are of the samples that might have been drawn; that another seed of training comes to something else is not in them.
+A sample is right or wrong as a whole far more often than token by token, so intervals count samples, not tokens; of a
+text they count documents. They are of the samples that might have been drawn; that another seed of training comes to
+something else is not in them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from mythos_lab.tasks.base import FEWEST_UNITS
+
 Interval = tuple[float, float]
 
 LEVEL = 0.95
@@ -20,17 +23,19 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Tally:
-    """Scored tokens of each sample.
+    """Scored tokens of each unit: of each sample, or of what else was drawn as a whole (``Batch.units``).
 
     Attributes:
-        totals: How many there are, ``(samples,)``.
-        hits: How many of them are right, ``(samples,)``.
-        losses: Their summed cross-entropy in nats, ``(samples,)``.
+        totals: How many there are, ``(units,)``.
+        hits: How many of them are right, ``(units,)``.
+        losses: Their summed cross-entropy in nats, ``(units,)``.
+        units: Which units they are, ``(units,)`` integers; ``None`` where each row is one of its own.
     """
 
     totals: Tensor
     hits: Tensor
     losses: Tensor
+    units: Tensor | None = None
 
     @classmethod
     def of(cls, rows: Tensor, right: Tensor, losses: Tensor, num_rows: int) -> Tally:
@@ -50,8 +55,14 @@ class Tally:
 
     @classmethod
     def joined(cls, tallies: list[Tally]) -> Tally:
-        """The tallies of several batches as one."""
-        return cls(*(torch.cat([getattr(t, name) for t in tallies]) for name in ("totals", "hits", "losses")))
+        """The tallies of several batches as one; what they have of one unit is one row."""
+        rows = [torch.cat([getattr(t, name) for t in tallies]) for name in ("totals", "hits", "losses")]
+        units = [t.units for t in tallies if t.units is not None]
+        if not units:
+            return cls(*rows)
+        found, place = torch.cat(units).unique(return_inverse=True)
+        totals, hits, losses = (torch.bincount(place, weights=values) for values in rows)
+        return cls(totals, hits, losses, found)
 
     @property
     def num_scored(self) -> int:
@@ -69,23 +80,24 @@ class Tally:
         return float(self.losses.sum() / self.totals.sum())
 
     def accuracy_interval(self) -> Interval | None:
-        """Wilson's interval of as many independent tokens as would scatter like these samples (Korn, Graubard 1998).
+        """Wilson's interval of as many independent tokens as would scatter like these units (Korn, Graubard 1998).
 
-        Where all tokens are right, or none, nothing scatters, and a sample counts once.
+        Where all tokens are right, or none, nothing scatters, and a unit counts once. ``None`` of fewer than
+        ``FEWEST_UNITS``, as all other intervals.
         """
-        p, num_samples = self.accuracy, len(self.totals)
-        variance = _variance(self.hits, self.totals)
-        if variance is None:
+        p, num_units = self.accuracy, _effective(self.totals)
+        if num_units < FEWEST_UNITS:
             return None
+        variance = _variance(self.hits, self.totals)
         z = float(stats.norm.ppf((1 + LEVEL) / 2))
-        effective = min(p * (1 - p) / variance, self.num_scored) if variance > 0 else num_samples
-        effective *= (z / _quantile(num_samples)) ** 2  # the variance is known from so many samples only
+        effective = min(p * (1 - p) / variance, self.num_scored) if variance > 0 else num_units
+        effective *= (z / _quantile(num_units)) ** 2  # the variance is known from so many units only
         centre = (p + z * z / (2 * effective)) / (1 + z * z / effective)
         half = z / (1 + z * z / effective) * (p * (1 - p) / effective + z * z / (4 * effective**2)) ** 0.5
         return max(0.0, centre - half), min(1.0, centre + half)
 
     def loss_interval(self) -> Interval | None:
-        """Student's interval of a ratio of sums over samples.
+        """Student's interval of a ratio of sums over units.
 
         It is too narrow where a few samples carry most of the loss, as confident errors do: one that comes once in a
         hundred samples is held by 41 % of intervals of 64 samples.
@@ -95,10 +107,10 @@ class Tally:
     def accuracy_gain(self, other: Tally) -> Interval | None:
         """Student's interval of this accuracy less another one on the same samples.
 
-        It is that of two more samples, one for either side, in the manner of Agresti and Coull (1998): where none was
+        It is that of two more units, one for either side, in the manner of Agresti and Coull (1998): where none was
         seen to differ, the next one may.
         """
-        if len(self.totals) < 2:
+        if _effective(self.totals) < FEWEST_UNITS:
             return None
         size = self.totals.mean().repeat(2)
         sides = size * torch.tensor([1.0, -1.0])
@@ -109,22 +121,29 @@ class Tally:
         return _students(other.losses - self.losses, self.totals)
 
 
-def _variance(sums: Tensor, totals: Tensor) -> float | None:
-    """Variance of ``sums.sum() / totals.sum()`` over samples, ``(samples,)`` each; ``None`` of fewer than two."""
-    num_samples = len(totals)
-    if num_samples < 2:
-        return None
-    rest = sums - totals * (sums.sum() / totals.sum())
-    return float(num_samples / (num_samples - 1) * rest.square().sum() / totals.sum().square())
+def _variance(sums: Tensor, totals: Tensor) -> float:
+    """Variance of ``sums.sum() / totals.sum()`` over units, ``(units,)`` each, by the jackknife.
+
+    Where units are of unequal size, the linearised variance is too small, the jackknife's not (Efron, Stein 1981);
+    of equal units they are one.
+    """
+    num_units = len(totals)
+    without = (sums.sum() - sums) / (totals.sum() - totals)
+    return float((num_units - 1) / num_units * (without - sums.sum() / totals.sum()).square().sum())
+
+
+def _effective(totals: Tensor) -> float:
+    """Units of equal size that would weigh like these (Kish 1965)."""
+    return float(totals.sum().square() / totals.square().sum()) if len(totals) else 0.0
 
 
 def _students(sums: Tensor, totals: Tensor) -> Interval | None:
-    variance = _variance(sums, totals)
-    if variance is None:
+    num_units = _effective(totals)
+    if num_units < FEWEST_UNITS:
         return None
-    centre, half = float(sums.sum() / totals.sum()), _quantile(len(totals)) * variance**0.5
+    centre, half = float(sums.sum() / totals.sum()), _quantile(num_units) * _variance(sums, totals) ** 0.5
     return centre - half, centre + half
 
 
-def _quantile(num_samples: int) -> float:
-    return float(stats.t.ppf((1 + LEVEL) / 2, num_samples - 1))
+def _quantile(num_units: float) -> float:
+    return float(stats.t.ppf((1 + LEVEL) / 2, num_units - 1))

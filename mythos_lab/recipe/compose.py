@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
+from mythos_lab.recipe.code import imported_code
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import data_dir, find, read_mapping
 from mythos_lab.recipe.losses import Losses
@@ -149,6 +150,7 @@ def _import(config: dict[str, Any], source: str | Path) -> None:
         return  # validation names it
     try:
         load_imports(modules)
+        imported_code(modules)  # as it is now that it was imported
     except ValueError as error:
         raise RecipeError(f"{source}: imports: {error}") from None
 

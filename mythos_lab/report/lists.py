@@ -19,13 +19,15 @@ def recipes_report(descriptions: Mapping[str, str]) -> Report:
     return report
 
 
-def findings_report(recipe: str, findings: Sequence[Finding]) -> Report:
-    """What a recipe declares without effect, and which of it is waived."""
+def findings_report(recipe: str, findings: Sequence[Finding], remarks: Sequence[str] = ()) -> Report:
+    """What a recipe declares without effect, which of it is waived, and what is to be said of its data."""
     report = Report()
     report.know({"recipe": recipe, "clean": not findings})
-    report.know({"findings": [asdict(finding) for finding in findings]})
+    report.know({"findings": [asdict(finding) for finding in findings], "data": list(remarks)})
     for f in findings:
         report.say(f"{'waived' if f.waived else 'error '}  {f.code:<18} {f.message}", whole=True)
+    for remark in remarks:
+        report.say(f"note    {'data':<18} {remark}", whole=True)
     if not findings:
         report.say(f"{recipe}: clean")
     return report

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mythos_lab.recipe.differences import differences
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.named import Named
+from mythos_lab.search.origin import check_origin
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
 from mythos_lab.search.samplers import make_sampler, sampler_settings
 from mythos_lab.search.samplers.queue_only import QueueOnly
@@ -44,7 +45,8 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
         worker: Which worker asks; each samples from a seed of its own.
 
     Raises:
-        RecipeError: The storage cannot be opened, or holds a study of that name that was made from another space.
+        RecipeError: The storage cannot be opened, or holds a study of that name that was made from another space, on
+            other data or with other code.
     """
     _quiet()
     num_trials = num_trials or space.num_trials()
@@ -59,6 +61,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     )
     trials = study.get_trials(deepcopy=False)
     _check_definition(study, trials, space)
+    check_origin(study, space)
     study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr("pruner", space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)

@@ -23,6 +23,11 @@ MAX_SHORTCUT = 0.1
 """How far a shortcut may lead from chance (0) to every answer right (1) in a task that is called compositional."""
 
 
+FEWEST_UNITS = 5
+"""Units (samples, documents), by their effective number, of which there is an interval: fewer do not show how they
+scatter."""
+
+
 @dataclass(frozen=True)
 class Batch:
     """Samples, ready for a model.
@@ -38,6 +43,8 @@ class Batch:
         records: What probes need to know of a sample and a model never sees, ``(batch, ...)``.
         real: ``(batch, positions)`` booleans, true where there is no padding; ``None`` where nothing is padded. Padding
             fills samples at their end to equal length, and is neither scored nor read, nor does it count in any mean.
+        units: ``(batch, positions)`` integers, equal for targets that were drawn as a whole (a document's), over all
+            batches of a split; ``None`` where a sample is such a unit. Intervals count units.
     """
 
     tokens: Tensor
@@ -47,6 +54,7 @@ class Batch:
     slices: Mapping[str, Tensor] = field(default_factory=dict)
     records: Mapping[str, Tensor] = field(default_factory=dict)
     real: Tensor | None = None
+    units: Tensor | None = None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The batch with every tensor changed."""
@@ -58,6 +66,7 @@ class Batch:
             {name: change(tensor) for name, tensor in self.slices.items()},
             {name: change(tensor) for name, tensor in self.records.items()},
             None if self.real is None else change(self.real),
+            None if self.units is None else change(self.units),
         )
 
     def num_real(self) -> int | Tensor:
@@ -122,7 +131,6 @@ class Task(Component):
         causal: Whether the targets make sense only for a model that cannot see later positions.
         bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
         compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
-        bits_per_byte: Factor from a loss in nats per token to bits per byte; ``None`` for tasks that are not text.
     """
 
     vocab_size: int
@@ -136,7 +144,6 @@ class Task(Component):
     causal: bool = False
     bidirectional: bool = False
     compositional: bool = False
-    bits_per_byte: float | None = None
 
     @property
     def chance(self) -> float | None:
@@ -154,6 +161,10 @@ class Task(Component):
     def size(self, split: HeldOut) -> int:
         """Samples in a split that is evaluated; 0 for one that the task does not have."""
         raise NotImplementedError
+
+    def bits_per_byte(self, split: HeldOut) -> float | None:
+        """Factor from a split's loss in nats per token to bits per byte; ``None`` for tasks that are not text."""
+        return None
 
     def fingerprint(self) -> str:
         """A hash of everything that determines the data, hexadecimal; equal data have equal fingerprints."""
@@ -174,3 +185,7 @@ class Task(Component):
     def identity(self) -> dict[str, str]:
         """What a run records of the data beside their fingerprint (a tokenizer's name and hash, ...)."""
         return {}
+
+    def remarks(self) -> list[str]:
+        """What whoever trains on the data should know of them (what was left out, ...), a line each; empty if fine."""
+        return []

@@ -6,7 +6,7 @@ import hashlib
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,6 +18,7 @@ import mythos_blocks
 import mythos_kernels
 import mythos_lab
 from mythos_kernels.dispatch import backend
+from mythos_lab.recipe.code import imported_code
 
 _PACKAGES = (
     "torch",
@@ -41,11 +42,12 @@ _ATTENTION: dict[str, Callable[[], bool]] = {
 }
 
 
-def environment(device: torch.device) -> dict[str, Any]:
+def environment(device: torch.device, imports: Sequence[str] = ()) -> dict[str, Any]:
     """Versions, platform, a digest of this laboratory's own source, and the working directory's commit and changes.
 
     Args:
         device: Where the run computes.
+        imports: The modules that its recipe imports.
     """
     return {
         "python": sys.version.split()[0],
@@ -57,6 +59,7 @@ def environment(device: torch.device) -> dict[str, Any]:
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changes": _changes(),
         "source": _source(),
+        "code": imported_code(imports),
     }
 
 

@@ -17,6 +17,9 @@ from mythos_lab.recipe.compose import validate
 from mythos_lab.report.result import RunResult as RunResult
 from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
+from mythos_lab.training.held import DATA as DATA
+from mythos_lab.training.held import ENVIRONMENT as ENVIRONMENT
+from mythos_lab.training.held import hold
 from mythos_lab.training.sealed import (
     Damaged,
     cannot_verify,
@@ -31,7 +34,6 @@ from mythos_lab.training.sealed import (
 )
 from mythos_lab.training.sealed import write_whole as write_whole
 
-ENVIRONMENT, DATA = "environment.json", "data.json"
 RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
 _RUN = "run"  # the note in the weights that names it
@@ -185,15 +187,17 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     """The recipe, the trained model and the task of a finished run.
 
     Raises:
-        RecipeError: The folder holds no finished run, or the weights are not of its recipe's model.
+        RecipeError: The folder holds no finished run, the weights are not of its recipe's model, or the data or the
+            code that the recipe imports has changed since.
         Damaged: A file is not as it was written, or another run's, or the weights are not all numbers.
     """
-    for name in (RECIPE, WEIGHTS, RESULT):
+    for name in (RECIPE, WEIGHTS, RESULT, DATA, ENVIRONMENT):
         _file(folder, name)
     key, recipe, status = key_of(folder), read_recipe(folder), read_result(folder)["status"]
     if status != "finished":
         raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
     task: Task = build(recipe.task)
+    hold(folder, recipe, task, key)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     path = folder / WEIGHTS
     try:

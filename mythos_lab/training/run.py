@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import uuid
 from pathlib import Path
@@ -28,13 +29,13 @@ from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.checkpoint import load_trained, num_steps_of
-from mythos_lab.training.data import order_of
 from mythos_lab.training.devices import check_devices, declared, device_of
 from mythos_lab.training.endings import Diverged as Diverged
 from mythos_lab.training.endings import Pruned as Pruned
 from mythos_lab.training.endings import RankDied as RankDied
 from mythos_lab.training.endings import Stopped as Stopped
 from mythos_lab.training.follower import follow_declared
+from mythos_lab.training.held import data_of, hold
 from mythos_lab.training.launch import joined
 from mythos_lab.training.lead import Lead, OnValidation, ShouldStop
 from mythos_lab.training.loop import fit
@@ -48,6 +49,7 @@ from mythos_lab.training.result import (
     STATE,
     RunResult,
     check_resumable,
+    key_of,
     read_recipe,
     read_state,
     read_values,
@@ -114,6 +116,8 @@ def run(
 
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     tracker = _begin(recipe, task, total, folder, parent, tags or {})
+    for remark in task.remarks() if progress else ():
+        print(f"data: {remark}", file=sys.stderr)
     training = Training(recipe, model, task)
     lead = Lead(tracker, on_validation, should_stop)
     status, reason = "finished", ""
@@ -252,8 +256,9 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
     state = _state(folder, recipe)
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
+        hold(folder, recipe, task, key_of(folder))
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
-        _note_machine(folder, environment(device_of(recipe, 0)), tracker)
+        _note_machine(folder, environment(device_of(recipe, 0), recipe.imports), tracker)
         return tracker
     prepare(*where)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
@@ -262,9 +267,8 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         state = {"key": uuid.uuid4().hex}
         write_recipe(recipe, folder, state["key"])
         write_state(folder, state)
-    order = order_of(task, recipe.training.batch_size)
-    machine = environment(device_of(recipe, 0))
-    data = {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
+    machine = environment(device_of(recipe, 0), recipe.imports)
+    data = data_of(recipe, task)
     write_values(folder, ENVIRONMENT, machine)
     write_values(folder, DATA, data)
     tags = {

@@ -123,7 +123,7 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], recipe: 
             known(name)
         except ValueError as error:
             raise RecipeError(f"{source}: {where}: {error}") from None
-        if name == "val/bits_per_byte" and task.bits_per_byte is None:
+        if name == "val/bits_per_byte" and task.bits_per_byte("validation") is None:
             raise RecipeError(f"{source}: {where}: the task {task.kind!r} is no text and has no val/bits_per_byte")
         if reason := _never_measured(name, file, recipe, task):
             raise RecipeError(f"{source}: {where}: {reason}")

@@ -2,8 +2,8 @@
 
 An entry is a folder named by the hash of what its tokens are a function of: the documents, their division into
 splits, the tokenizer. It holds the token ids of each split (``train.bin``, ...), where documents end
-(``train.ends``, ...) and ``meta.json``, which is written last and carries a hash of itself and the size of every
-file. An entry that does not agree with its ``meta.json`` is made again.
+(``train.ends``, ...) and ``meta.json``, which is written last and carries a hash of itself and of every
+file. An entry that does not agree with its ``meta.json``, to the bit, is made again.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ import numpy as np
 from filelock import FileLock
 
 from mythos_lab.tasks.base import Split
-from mythos_lab.tasks.text.corpus import SPLITS, Corpus, Division, Source, gather
+from mythos_lab.tasks.text.corpus import Census, Corpus, Source, gather
+from mythos_lab.tasks.text.division import SPLITS, Division
+from mythos_lab.tasks.text.skips import Skips
 from mythos_lab.tasks.text.tokenizer import Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, encode
 
 VARIABLE = "MYTHOS_CACHE"
-_FORMAT = 1  # counted up when the same key would mean other bytes
+_FORMAT = 2  # counted up when the same key would mean other bytes
 
 
 def cache_folder() -> Path:
@@ -44,54 +47,70 @@ def cache_folder() -> Path:
     return folder
 
 
-def prepare(source: Source, tokenizer: Tokenizer, division: Division) -> Prepared:
+def prepare(source: Source, tokenizer: Tokenizer, division: Division, max_skipped: float) -> Prepared:
     """The tokens of a source, from the cache or made now; fits or restores the tokenizer.
 
     Raises:
-        ValueError: The source has no usable text, or not enough for the tokenizer.
+        ValueError: The source has no usable text, not enough for the tokenizer, or too much that cannot be used.
     """
     key = _key(source, tokenizer, division)
     root = cache_folder()
-    entry = root / key
     with FileLock(str(root / f"{key}.lock")):
-        found = _opened(entry, tokenizer)
+        found = _found(root, key, tokenizer, division)
         if found is None:
-            _make(entry, source, tokenizer, division)
+            entry = _make(root, key, source, tokenizer, division, max_skipped)
             if _key(source, tokenizer, division) != key:
                 shutil.rmtree(entry)
                 raise ValueError(f"{source.field}: {source.place!r} was changed while it was read")
             found = _opened(entry, tokenizer)
     assert found is not None, "an entry just made is whole"
+    # It may have been made where more was allowed to be left out.
+    found.skips.check(sum(len(tokens.ends) for tokens in found.splits.values()), source.place, max_skipped)
     return found
 
 
 def _key(source: Source, tokenizer: Tokenizer, division: Division) -> str:
-    return _digest([_FORMAT, source.key(), asdict(division), tokenizer.key(), tokenizer.end is not None])
+    """What an entry is named after; the least length of stretches aside, which only a text that is cut depends on."""
+    divided = {name: value for name, value in asdict(division).items() if name != "stretch"}
+    return _digest([_FORMAT, source.key(), divided, tokenizer.key(), tokenizer.end is not None])
 
 
-def _make(entry: Path, source: Source, tokenizer: Tokenizer, division: Division) -> None:
-    for left in entry.parent.glob(f"{entry.name}*.part"):  # of a process that was killed; the lock is ours
+def _cut_name(key: str, division: Division) -> str:
+    """The entry of a text that is cut into stretches."""
+    return f"{key}-{division.stretch}"
+
+
+def _found(root: Path, key: str, tokenizer: Tokenizer, division: Division) -> Prepared | None:
+    whole = _opened(root / key, tokenizer)
+    return _opened(root / _cut_name(key, division), tokenizer) if whole is None else whole
+
+
+def _make(root: Path, key: str, source: Source, tokenizer: Tokenizer, division: Division, max_skipped: float) -> Path:
+    """Make an entry, and say which."""
+    for left in root.glob(f"{key}*.part"):  # of a process that was killed; the lock is ours
         shutil.rmtree(left)
-    folder = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".part", dir=entry.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".part", dir=root))
     try:
         spool = folder / "spool"
-        corpus = gather(source, division, spool)
+        corpus = gather(source, division, max_skipped, spool)
         tokenizer.fit(bytes(part.data) for part in corpus.parts["train"])
         splits = {split: _write(folder, split, corpus, tokenizer) for split in SPLITS}
         (folder / "tokenizer.json").write_text(tokenizer.state(), encoding="utf-8")
         body = {
             "splits": splits,
             "fingerprint": corpus.fingerprint(),
-            "skipped": corpus.skipped,
-            "num_files": corpus.num_files,
+            "skips": corpus.skips.as_json(),
+            "census": asdict(corpus.census),
             "tokenizer": hashlib.sha256(tokenizer.state().encode()).hexdigest(),
         }
+        entry = root / (_cut_name(key, division) if corpus.census.stretches else key)
         del corpus  # it maps the spool
         spool.unlink()
         (folder / "meta.json").write_text(json.dumps({"sha256": _digest(body), "body": body}), encoding="utf-8")
         if entry.exists():
             shutil.rmtree(entry)
         os.replace(folder, entry)
+        return entry
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -104,7 +123,7 @@ def _write(folder: Path, split: Split, corpus: Corpus, tokenizer: Tokenizer) -> 
     stored = np.array(ends, dtype="<i8").tobytes()
     (folder / f"{split}.ends").write_bytes(stored)
     return {
-        "bytes_on_disk": path.stat().st_size,
+        "tokens": _file_digest(path),
         "ends": hashlib.sha256(stored).hexdigest(),
         "num_bytes": num_bytes,
         "exact": exact,
@@ -125,17 +144,29 @@ def _opened(entry: Path, tokenizer: Tokenizer) -> Prepared | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     tokenizer.restore(state.decode("utf-8"))
-    return Prepared(splits, body["fingerprint"], body["skipped"], body["num_files"])
+    return Prepared(splits, body["fingerprint"], Census(**body["census"]), Skips(**body["skips"]))
 
 
 def _mapped(entry: Path, split: Split, said: dict[str, Any], dtype: str) -> Tokens:
     """One split; ``ValueError`` where its files are not those of which ``meta.json`` speaks."""
     path, stored = entry / f"{split}.bin", (entry / f"{split}.ends").read_bytes()
-    if path.stat().st_size != said["bytes_on_disk"] or hashlib.sha256(stored).hexdigest() != said["ends"]:
+    if _file_digest(path) != said["tokens"] or hashlib.sha256(stored).hexdigest() != said["ends"]:
         raise ValueError(f"{path} is not whole")
     # numpy cannot map a file of no bytes.
-    ids = np.memmap(path, dtype, "r") if said["bytes_on_disk"] else np.zeros(0, dtype)
+    ids = np.memmap(path, dtype, "r") if path.stat().st_size else np.zeros(0, dtype)
     return Tokens(ids, np.frombuffer(stored, "<i8"), said["num_bytes"], said["exact"])
+
+
+def _file_digest(path: Path) -> str:
+    """Hash of a file of tokens, which this process reads once for as long as nobody writes it."""
+    seen = path.stat()
+    return _digest_of(path, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _digest_of(path: Path, *_: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dtype(tokenizer: Tokenizer) -> str:

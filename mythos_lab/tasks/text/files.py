@@ -1,9 +1,10 @@
-"""Documents from a file or a folder: a text file is one document, a row of JSON Lines or Parquet another."""
+"""Documents from a file or a folder: a text file is one document, a row of a table or of JSON another."""
 
 from __future__ import annotations
 
 import difflib
 import hashlib
+import io
 import json
 import os
 import sysconfig
@@ -11,15 +12,16 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
-from mythos_blocks.declaring.registry import suggest
-from mythos_lab.tasks.text.corpus import text_or_reason
+from mythos_lab.tasks.text.formats import BROKEN, ROWS, Format, named, opened
+from mythos_lab.tasks.text.rows import READERS, Broken, looks_like_rows
+from mythos_lab.tasks.text.skips import VOID, Item
 
 NOT_LIBRARY = frozenset({"test", "tests", "idlelib", "site-packages", "dist-packages", "lib2to3", "__pycache__"})
 """Folders beside the standard library's source that are left out of it: tests, applications, what others wrote."""
 
-_JSON_LINES, _PARQUET = (".jsonl", ".ndjson"), (".parquet",)
+_NO_FIELD = "text"  # the field that need not be named
 
 
 class Files:
@@ -29,26 +31,30 @@ class Files:
 
     Args:
         path: File or folder; ``None`` is the standard library's source.
-        suffixes: What counts as text in a folder.
-        text_field: The field of a JSON line, or the column of a Parquet file, that holds the text.
+        suffixes: What counts as text in a folder, in whatever case, and compressed or not.
+        text_field: The field of JSON rows, or the column of a table, that holds the text.
+        format: What the files hold; ``auto`` goes by their endings.
 
     Raises:
-        ValueError: There is nothing at the path; from ``documents``, no row of a file has the field.
+        ValueError: There is nothing at the path; from ``documents``, a file is not what it is said to be, or no row
+            of it has the field.
     """
 
     field = "path"
 
-    def __init__(self, path: str | None, suffixes: tuple[str, ...], text_field: str) -> None:
+    def __init__(
+        self, path: str | None, suffixes: tuple[str, ...], text_field: str, format: Format | Literal["auto"] = "auto"
+    ) -> None:
         self.root = Path(sysconfig.get_paths()["stdlib"]) if path is None else locate(path)
         self.place = str(self.root)
         # Folders that are no source of the library may be a user's own text.
         self.leave_out = NOT_LIBRARY if path is None else frozenset[str]()
-        self.suffixes, self.text_field = suffixes, text_field
-        self.skipped: dict[str, str] = {}
+        self.suffixes = tuple(suffix.lower() for suffix in suffixes)
+        self.text_field, self.format = text_field, format
         self.num_files: int | None = 0
 
     def key(self) -> str:
-        digest = hashlib.sha256(json.dumps(["files", self.text_field]).encode())
+        digest = hashlib.sha256(json.dumps(["files", self.text_field, self.format]).encode())
         for name, path in self._candidates[0]:
             try:
                 with path.open("rb") as file:
@@ -58,17 +64,19 @@ class Files:
             digest.update(json.dumps([name, content]).encode())
         return digest.hexdigest()
 
-    def documents(self) -> Iterator[tuple[str, bytes]]:
-        self.skipped.clear()
+    def documents(self) -> Iterator[Item]:
         self.num_files = 0
+        formats = {self._format(name) for name, _ in self._candidates[0]}
+        if self.text_field != _NO_FIELD and formats <= {"text"}:
+            raise ValueError(
+                f"text_field: {self.text_field!r} is a field of rows, and {self.place!r} has no file of rows "
+                f"(by the endings {', '.join(ROWS)}, or task.format)"
+            )
         for name, path in self._candidates[0]:
             used = False
-            for document, data, reason in self._read(name, path):
-                if reason:
-                    self.skipped[document] = reason
-                else:
-                    used = True
-                    yield document, data
+            for item in self._read(name, path):
+                used |= not item.reason
+                yield item
             self.num_files += used
 
     def hint(self) -> str:
@@ -76,75 +84,76 @@ class Files:
         most = f"; most end in {others[0][0]}, which suffixes could name" if others else ""
         return f"none ends in {', '.join(self.suffixes)}{most}"
 
+    def unread(self) -> str:
+        """``40 files end in .jsonl, which suffixes do not name`` where a folder has rows that are not read."""
+        rows = [f"{num} end in {suffix}" for suffix, num in self._candidates[1].most_common() if suffix in ROWS]
+        return f"files of rows are not read ({', '.join(rows)}, which suffixes do not name)" if rows else ""
+
     @cached_property
     def _candidates(self) -> tuple[list[tuple[str, Path]], Counter[str]]:
         """Files by their path within the corpus, in its order, and how many have which other suffix."""
         if not self.root.is_dir():
             return [(self.root.name, self.root)], Counter()
-        found, others = [], Counter[str]()
+        found: list[tuple[str, Path]] = []
+        others = Counter[str]()
         for folder, subfolders, names in os.walk(self.root, onerror=_refuse):
             # Folders left out are not entered: site-packages alone may hold a hundred times the library's files.
             subfolders[:] = [name for name in subfolders if name not in self.leave_out]
-            paths = [Path(folder, name) for name in names if name.endswith(self.suffixes)]
-            found += [(path.relative_to(self.root).as_posix(), path) for path in paths]
-            others.update(s for name in names if not name.endswith(self.suffixes) and (s := Path(name).suffix))
+            for name in names:
+                says = named(name)
+                if name.lower().removesuffix(says.packing).endswith(self.suffixes) or name.lower().endswith(
+                    self.suffixes
+                ):
+                    path = Path(folder, name)
+                    found.append((path.relative_to(self.root).as_posix(), path))
+                elif says.ending:
+                    others[says.ending] += 1
         return sorted(found), others
 
-    def _read(self, name: str, path: Path) -> Iterator[tuple[str, bytes, str]]:
-        """Documents of a file: name, bytes, and why they cannot be used, if so."""
+    def _format(self, name: str) -> Format:
+        return named(name).format if self.format == "auto" else self.format
+
+    def _read(self, name: str, path: Path) -> Iterator[Item]:
+        """The items of a file."""
         if not path.is_file():
-            yield name, b"", "not a file"
-        elif path.suffix in _JSON_LINES:
-            yield from self._json_lines(name, path)
-        elif path.suffix in _PARQUET:
-            yield from self._parquet(name, path)
-        else:
-            yield name, *_text(path)
-
-    def _json_lines(self, name: str, path: Path) -> Iterator[tuple[str, bytes, str]]:
-        known: set[str] = set()
-        has_field = num_lines = 0
-        try:
-            with path.open("rb") as file:
-                for num_lines, line in enumerate(file, 1):
-                    row, reason = _json_row(line)
-                    if reason:
-                        yield f"{name}:{num_lines}", b"", reason
-                    elif self.text_field not in row:
-                        known.update(row)
-                        yield f"{name}:{num_lines}", b"", f"no field {self.text_field!r}"
-                    else:
-                        has_field += 1
-                        yield f"{name}:{num_lines}", *text_or_reason(row[self.text_field])
-        except OSError as error:
-            yield name, b"", f"unreadable: {error.strerror}"
+            yield Item(name, b"", "not a file")
             return
-        if known and not has_field:
+        format, packing, place = self._format(name), named(name).packing, name
+        try:
+            with opened(path, packing) as file:
+                stream = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+                if format == "text":
+                    yield self._text(name, stream.read())
+                    return
+                if format == "parquet" and packing:
+                    stream = io.BytesIO(stream.read())  # type: ignore[assignment]
+                for item in READERS[format](stream, name, self.text_field):
+                    place = item.place
+                    yield item
+        except Broken as error:
+            raise ValueError(f"path: {str(path)!r} cannot be read as {format}: {error}") from None
+        except BROKEN as error:
+            if format == "text" and not packing:
+                yield Item(name, b"", "unreadable", getattr(error, "strerror", None) or str(error))
+                return
+            said = getattr(error, "strerror", None) or str(error)
+            after = f" after {place}" if place != name else ""
+            raise ValueError(f"path: {str(path)!r} cannot be read as {packing}{format}{after}: {said}") from None
+
+    def _text(self, name: str, data: bytes) -> Item:
+        if not data:
+            return Item(name, b"", VOID)
+        try:
+            data.decode("utf-8")
+        except UnicodeDecodeError as error:
+            return Item(name, b"", "not UTF-8", f"at byte {error.start}")
+        if (zero := data.find(b"\0")) >= 0:
+            return Item(name, b"", "binary", f"a zero at byte {zero}")
+        if self.format == "auto" and looks_like_rows(data):
             raise ValueError(
-                f"text_field: no line of {str(path)!r} has a field {self.text_field!r}; "
-                f"{suggest(self.text_field, known)}"
+                f"format: {name!r} holds rows of JSON; name it .jsonl or .json, or say which: text, jsonl, json"
             )
-        if not num_lines:
-            yield name, b"", "empty"
-
-    def _parquet(self, name: str, path: Path) -> Iterator[tuple[str, bytes, str]]:
-        parquet, broken = _pyarrow()
-        row = 0
-        try:
-            with parquet.ParquetFile(path) as file:
-                check_column(self.text_field, file.schema_arrow, str(path))
-                # A batch that reaches over groups of rows would lose the whole ones with a broken one.
-                for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(row_groups=[group], columns=[self.text_field]):
-                        for value in batch.column(0).to_pylist():
-                            row += 1
-                            yield f"{name}:{row}", *text_or_reason(value)
-        except broken as error:
-            reason = str(error).splitlines()[0]
-            yield name, b"", f"corrupt Parquet after row {row}: {reason}" if row else f"corrupt Parquet: {reason}"
-            return
-        if not row:
-            yield name, b"", "empty"
+        return Item(name, data)
 
 
 def locate(path: str, field: str = "path") -> Path:
@@ -159,52 +168,5 @@ def locate(path: str, field: str = "path") -> Path:
     raise ValueError(f"{field}: no such file or folder {path!r}; {hint}")
 
 
-def check_column(text_field: str, schema: Any, place: str) -> None:
-    """``ValueError`` where an Arrow schema has no column of that name, or one that is not text."""
-    import pyarrow
-
-    if text_field not in schema.names:
-        raise ValueError(f"text_field: no column {text_field!r} in {place!r}; {suggest(text_field, schema.names)}")
-    kind = schema.field(text_field).type
-    held = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
-    # A column of nulls alone has no other type; its rows are named one by one.
-    types = pyarrow.types
-    is_text = (types.is_string, types.is_large_string, types.is_string_view, types.is_null)
-    if not any(is_kind(held) for is_kind in is_text):
-        raise ValueError(f"text_field: column {text_field!r} of {place!r} holds {kind}, not text")
-
-
-def _pyarrow() -> tuple[Any, tuple[type[Exception], ...]]:
-    """The Parquet reader, and what it raises on a broken file; imported only where there is one."""
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError("path: Parquet files need pyarrow; install mythos-lab[text]") from error
-    return pyarrow.parquet, (pyarrow.ArrowException, OSError)
-
-
 def _refuse(error: OSError) -> None:
     raise ValueError(f"path: cannot list {error.filename!r}: {error.strerror}") from error
-
-
-def _json_row(line: bytes) -> tuple[dict[str, Any], str]:
-    try:
-        row = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return {}, f"not UTF-8 at byte {error.start}"
-    except (ValueError, RecursionError) as error:
-        return {}, "blank" if not line.strip() else f"not JSON: {error}"
-    return (row, "") if isinstance(row, dict) else ({}, f"not an object but {type(row).__name__}")
-
-
-def _text(path: Path) -> tuple[bytes, str]:
-    """A file's bytes, and why they cannot be used, if so."""
-    try:
-        data = path.read_bytes()
-        data.decode("utf-8")
-    except OSError as error:
-        return b"", f"unreadable: {error.strerror}"
-    except UnicodeDecodeError as error:
-        return b"", f"not UTF-8 at byte {error.start}"
-    return data, "" if data else "empty"

@@ -15,8 +15,9 @@ from pydantic import Field
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.declaring.types import Count
-from mythos_lab.tasks.text.corpus import text_or_reason
 from mythos_lab.tasks.text.files import locate
+from mythos_lab.tasks.text.formats import named
+from mythos_lab.tasks.text.skips import Item, text_or_reason
 
 declare_slot("dataset", "A data set whose rows are the documents of a text.", default="hub")
 
@@ -66,7 +67,6 @@ class HubDataset(Component):
     ) -> None:
         self.place, self.config, self.split, self.text_field = name, config, split, text_field
         self.streaming, self.max_documents, self.revision = streaming, max_documents, revision
-        self.skipped: dict[str, str] = {}
         found = Path(name).expanduser()
         self.path = locate(name, "name") if found.exists() or name[0] in "./~" else None
         if self.path is not None and revision is not None:
@@ -77,8 +77,7 @@ class HubDataset(Component):
         said += [self.place, self._commit()] if self.path is None else [_contents(self.path)]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
-    def documents(self) -> Iterator[tuple[str, bytes]]:
-        self.skipped.clear()
+    def documents(self) -> Iterator[Item]:
         rows = self._rows()
         number = 0
         while True:
@@ -89,14 +88,13 @@ class HubDataset(Component):
             if row is None:
                 return
             number += 1
-            data, reason = text_or_reason(row[self.text_field])
-            if reason:
-                self.skipped[f"row {number}"] = reason
-            else:
-                yield f"row {number}", data
+            yield text_or_reason(f"row {number}", row.get(self.text_field))
 
     def hint(self) -> str:
         return f"its split {self.split!r} has no row"
+
+    def unread(self) -> str:
+        return ""
 
     def _rows(self) -> Iterator[Any]:
         """Rows with the one column, from the data set opened now."""
@@ -127,7 +125,7 @@ class HubDataset(Component):
         elif self.path.is_dir():
             where |= {"path": str(self.path), "name": self.config}
         else:
-            reader = _READERS.get(self.path.suffix)
+            reader = _READERS.get(named(self.path.name).ending)
             if reader is None:
                 raise ValueError(f"{self._said('name')} is of no known format; one of: {', '.join(sorted(_READERS))}")
             where |= {"path": reader, "name": self.config, "data_files": str(self.path)}

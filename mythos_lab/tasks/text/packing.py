@@ -1,4 +1,4 @@
-"""Where windows begin: anywhere over the tokens, or one after the other in an order of each epoch's own.
+"""Where windows begin: training windows anywhere or in an order of each epoch's own, others one after the other.
 
 A window is ``positions`` tokens and, as the last target, the one after them.
 """
@@ -17,7 +17,7 @@ Starts = NDArray[np.int64]
 
 
 class Packing(Protocol):
-    """Where the windows of one split begin.
+    """Where the training windows begin.
 
     Attributes:
         num_windows: Different windows that it can give.
@@ -29,13 +29,25 @@ class Packing(Protocol):
         """First tokens of the training windows with these indices, ``(indices,)``."""
         ...
 
-    def spread(self, indices: range, size: int) -> Starts:
-        """First tokens of windows ``indices`` out of ``size`` that are evenly spaced, ``(indices,)``."""
-        ...
 
-    def most(self, size: int) -> int:
-        """How many windows are evaluated where ``size`` are asked for."""
-        ...
+def num_apart(num_tokens: int, positions: int) -> int:
+    """Windows without overlap that some tokens hold."""
+    return (num_tokens - 1) // positions
+
+
+def spread(num_tokens: int, positions: int, indices: range, size: int) -> Starts:
+    """First tokens of windows ``indices`` out of ``size`` that are evenly spaced and share no token, ``(indices,)``.
+
+    They begin at multiples of ``positions``, so that each of ``num_apart`` windows is read once where all are.
+
+    Args:
+        num_tokens: Tokens of the split.
+        positions: Tokens of a window.
+        indices: Which of the windows.
+        size: How many windows there are to be, at most ``num_apart``.
+    """
+    last = num_apart(num_tokens, positions) - 1
+    return np.array([i * last // max(1, size - 1) for i in indices], dtype=np.int64) * positions
 
 
 class Stream:
@@ -54,13 +66,6 @@ class Stream:
     def drawn(self, indices: range) -> Starts:
         return np.array([self._chunk(i // CHUNK)[i % CHUNK] for i in indices], dtype=np.int64)
 
-    def spread(self, indices: range, size: int) -> Starts:
-        last = self.num_windows - 1
-        return np.array([i * last // max(1, size - 1) for i in indices], dtype=np.int64)
-
-    def most(self, size: int) -> int:
-        return size
-
     def _draw(self, chunk: int) -> Starts:
         return generator(self.seed, "train", chunk).integers(0, self.num_windows, CHUNK)
 
@@ -78,20 +83,13 @@ class Packed:
     """
 
     def __init__(self, num_tokens: int, positions: int, seed: int) -> None:
-        self.num_windows, self.positions, self.seed = (num_tokens - 1) // positions, positions, seed
+        self.num_windows, self.positions, self.seed = num_apart(num_tokens, positions), positions, seed
         # An order takes 8 bytes a window; a batch may reach from one epoch into the next.
         self._order = lru_cache(maxsize=2)(self._shuffle)
 
     def drawn(self, indices: range) -> Starts:
         chosen = [self._order(i // self.num_windows)[i % self.num_windows] for i in indices]
         return np.array(chosen, dtype=np.int64) * self.positions
-
-    def spread(self, indices: range, size: int) -> Starts:
-        last = self.num_windows - 1
-        return np.array([i * last // max(1, size - 1) for i in indices], dtype=np.int64) * self.positions
-
-    def most(self, size: int) -> int:
-        return min(size, self.num_windows)
 
     def _shuffle(self, epoch: int) -> Starts:
         return generator(self.seed, "order", epoch).permutation(self.num_windows)

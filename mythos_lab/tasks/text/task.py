@@ -18,16 +18,21 @@ from mythos_blocks import Slot, SpecLike, build, component
 from mythos_blocks.declaring.spec import as_spec
 from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Split, Task
+from mythos_lab.tasks.text.account import how_split, remarks
 from mythos_lab.tasks.text.cache import prepare
-from mythos_lab.tasks.text.corpus import SPLITS, Corpus, Division, Source, gather, summarised
+from mythos_lab.tasks.text.corpus import Corpus, Source, gather
+from mythos_lab.tasks.text.division import SPLITS, Division
 from mythos_lab.tasks.text.files import Files
 from mythos_lab.tasks.text.hub import HubDataset as HubDataset
-from mythos_lab.tasks.text.packing import Packed, Packing, Stream
+from mythos_lab.tasks.text.packing import Packed, Packing, Stream, num_apart, spread
+from mythos_lab.tasks.text.skips import Skips
 from mythos_lab.tasks.text.tokenizer import Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, as_bytes
 
 _SUFFIXES = [".txt", ".md", ".rst", ".py"]
-_ELSEWHERE = {"path", "dataset", "tokenizer", "text_field"}  # fields whose effect the hashes of the text hold
+# Fields whose effect the hashes of the text hold.
+_ELSEWHERE = {"path", "dataset", "tokenizer", "text_field", "format", "max_skipped"}
+_BYTES_A_TOKEN = 4  # of most text in a learned vocabulary; decides how long the stretches of one text are
 _SHOWN = 160  # characters of a rendered sample
 
 
@@ -38,39 +43,52 @@ class Text(Task):
     Without a path or a data set, the text is the Python standard library's own source, which every machine has; it
     differs between Python versions, so numbers compare only where the fingerprint is the same.
 
-    Documents are text files, or rows of JSON Lines, Parquet and data sets. Those of a split stand one after the other
-    in the order of their paths and rows, and a window may run from one into the next, unless ``document_mask`` keeps
-    attention and targets within a document. What cannot be read is left out and named by ``describe``.
+    Documents are text files, or rows of JSON Lines, JSON, CSV, TSV, Parquet and data sets, all but Parquet also
+    compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``). Endings say which, in whatever case. What is not what its ending
+    says is refused; single documents that cannot be read are left out and counted (``describe``), up to a share.
+
+    A document's content decides its split, so that copies of one (but for case and white space) are in one split, and
+    a held-out split has each once. Fewer than three different documents are cut into stretches, of which each
+    goes to one split likewise; a held-out split has some sixteen of them, from all over the text. ``split_by:
+    position`` holds out the end instead, as the published splits of enwik8 and text8 do.
+
+    Documents of a split stand one after the other in the order of their paths and rows, and a window may run from one
+    into the next, unless ``document_mask`` keeps attention and targets within a document. Windows that are evaluated
+    share no token. Intervals take documents (or stretches) as what was drawn; of fewer than five there are none.
 
     Tokens other than the plain bytes of files are made when the task is built, and kept in a cache (the folder
     ``$MYTHOS_CACHE``, or ``~/.cache/mythos_lab``).
 
-    ``bits_per_byte`` makes a mean loss over the scored tokens of the validation split into bits per byte: nats per
-    token / ln 2 * tokens / bytes. Where the bytes behind every token are known and add up to the text (bytes, bpe,
-    and files of byte-level vocabularies that change nothing), tokens and bytes are those of the scored targets, so
-    the number is exact; otherwise they are those of the whole validation split. Ends of documents are tokens of no
-    bytes: what they cost is borne by the text. A tokenizer that maps text to an unknown token loses what the number
-    cannot show.
+    ``bits_per_byte`` makes a mean loss over the scored tokens of a split into bits per byte: nats per token / ln 2 *
+    tokens / bytes. Where the bytes behind every token are known and add up to the text (bytes, bpe, and files of
+    byte-level vocabularies that change nothing), tokens and bytes are those of the split's scored targets, so the
+    number is exact; otherwise they are those of the whole split. Ends of documents are tokens of no bytes: what they
+    cost is borne by the text. A tokenizer that maps text to an unknown token loses what the number cannot show.
 
     Args:
-        path: A text, JSON Lines or Parquet file, or a folder that is read recursively. ``null`` takes the standard
-            library's source.
+        path: A file of text or rows, or a folder that is read recursively. ``null`` takes the standard library's
+            source.
         suffixes: Files of a folder that count as text; not for the standard library, of which ``.py`` is read.
-        text_field: The field or column of JSON Lines (``.jsonl``) and Parquet files at the path that holds the text.
+        text_field: The field or column of the rows at the path that holds the text.
+        format: What the files at the path hold; ``auto`` goes by their endings, and takes what has none of JSON Lines
+            (``.jsonl``, ``.ndjson``), JSON, CSV, TSV and Parquet for text.
         dataset: A data set to read in place of a path.
+        max_skipped: Largest share of the documents that may be unreadable; above it the text is refused. Blank lines
+            and empty files are none.
         tokenizer: How text becomes tokens.
         packing: Where windows begin. ``stream`` draws each on its own, anywhere; ``packed`` closes documents with an
             end token and cuts them into windows without overlap, all of which every epoch visits once, shuffled.
         document_mask: Whether attention stays within a document (with the recipe's ``mask: task``) and a target in
             another document is not scored. Documents then have an end token.
         length: Positions of a sample.
-        held_out: Share of the documents in the validation split, and as many again in the test split. Fewer than
-            three documents are split by position.
+        held_out: Share of the different documents (or stretches) in the validation split, and as many again in the
+            test split.
+        split_by: ``content``: a hash of the content decides. ``position``: the last documents are held out, of fewer
+            than three the last bytes; copies are left out.
         max_bytes: Most bytes of the training split that are used, the first ones; ``null`` takes all.
-        validation_size: Windows of the validation split, evenly spaced over it; they overlap where a stream is
-            short, and are fewer where packed windows are.
+        validation_size: Windows of the validation split, evenly spaced over it; fewer where it has not so many.
         test_size: Windows of the test split, likewise.
-        seed: Seed of the split by document and of the training windows.
+        seed: Seed of the split by content and of the training windows.
 
     Raises:
         ValueError: There is nothing at the path, no usable text in it, or less than a window of it.
@@ -84,12 +102,15 @@ class Text(Task):
         path: Annotated[str, Field(min_length=1)] | None = None,
         suffixes: Annotated[list[str], Field(min_length=1)] = _SUFFIXES,
         text_field: Annotated[str, Field(min_length=1)] = "text",
+        format: Literal["auto", "text", "jsonl", "json", "csv", "tsv", "parquet"] = "auto",
         dataset: Annotated[SpecLike, Slot("dataset")] | None = None,
+        max_skipped: Annotated[float, Field(ge=0, le=1)] = 0.05,
         tokenizer: Annotated[SpecLike, Slot("tokenizer")] = "bytes",
         packing: Literal["stream", "packed"] = "stream",
         document_mask: bool = False,
         length: Count = 128,
         held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.05,
+        split_by: Literal["content", "position"] = "content",
         max_bytes: Count | None = None,
         validation_size: Count = 256,
         test_size: Count = 256,
@@ -99,18 +120,21 @@ class Text(Task):
             raise ValueError("dataset: there is a path too; the text comes from one of them")
         if path is None and suffixes != _SUFFIXES:
             raise ValueError("suffixes are those of the files at path, and there is no path; the default text is .py")
-        if text_field != "text" and path is None:
-            raise ValueError("text_field is that of the files at path, and there is no path")
+        for field, value, usual in (("text_field", text_field, "text"), ("format", format, "auto")):
+            if value != usual and path is None:
+                raise ValueError(f"{field} is that of the files at path, and there is no path")
         if max_bytes is not None and max_bytes < length + 2:
             raise ValueError(f"max_bytes={max_bytes} must be at least length + 2 = {length + 2}")
         if document_mask and length < 2:
             raise ValueError("document_mask: length=1 leaves windows in which nothing is scored; at least 2")
         self.path, self.packing, self.document_mask = path, packing, document_mask
         self.positions, self.seed, self.has_mask = length, seed, document_mask
-        self.division = Division(held_out, seed, max_bytes)
+        self.max_skipped = max_skipped
+        a_token = 1 if as_spec(tokenizer).kind == "bytes" else _BYTES_A_TOKEN
+        self.division = Division(held_out, seed, max_bytes, split_by, length * a_token)
         self._sizes = {"validation": validation_size, "test": test_size, "ood": 0}
         found = (".py",) if path is None else tuple(suffixes)
-        self.source: Source = Files(path, found, text_field) if dataset is None else build(dataset)
+        self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
         with_end = packing == "packed" or document_mask
         self.tokenizer: Tokenizer = build(tokenizer, with_end)
         self.vocab_size = self.tokenizer.vocab_size
@@ -118,32 +142,35 @@ class Text(Task):
         if path is not None or not self._in_memory:
             # The standard library is always there; a user's text may be too little.
             for split in SPLITS:
-                self._windows(split)
-        self.bits_per_byte = 1 / math.log(2) if self._in_memory else self._tokens_per_byte() / math.log(2)
+                self._enough(split)
 
     @cached_property
     def corpus(self) -> Corpus:
         """The text, read from its source into memory; without the documents that have no token."""
-        return gather(self.source, self.division)
+        return gather(self.source, self.division, self.max_skipped)
 
     @cached_property
     def prepared(self) -> Prepared:
         """The tokens; made, or found in the cache, when first needed."""
         if self._in_memory:
             return as_bytes(self.corpus)
-        return prepare(self.source, self.tokenizer, self.division)
+        return prepare(self.source, self.tokenizer, self.division, self.max_skipped)
 
     def size(self, split: HeldOut) -> int:
-        # The standard library's windows are known to be enough without reading it.
-        return self._sizes[split] if self.packing == "stream" or split == "ood" else self._most(split)
+        if split == "ood":
+            return 0
+        return min(self._sizes[split], num_apart(len(self._enough(split).ids), self.positions))
 
     def batch(self, split: Split, indices: range) -> Batch:
         if split == "train":
-            return self._cut(split, self._windows(split).drawn(indices))
+            return self._cut(split, self._windows.drawn(indices))
         size = self.size(split)
         if len(indices) and max(indices) >= size:
             raise IndexError(f"sample {max(indices)} of {size} in {split}")
-        return self._cut(split, self._windows(split).spread(indices, size))
+        return self._cut(split, spread(len(self._enough(split).ids), self.positions, indices, size))
+
+    def bits_per_byte(self, split: HeldOut) -> float | None:
+        return self._bits_per_byte[split]
 
     def fingerprint(self) -> str:
         fields = json.dumps(self.spec.model_dump(exclude=_ELSEWHERE), sort_keys=True)
@@ -151,36 +178,40 @@ class Text(Task):
         return hashlib.sha256(f"{fields}/{json.dumps(tokens)}".encode()).hexdigest()
 
     @property
-    def skipped(self) -> dict[str, str]:
-        """What was left out, and why, by file, line or row."""
-        return self.prepared.skipped
+    def skips(self) -> Skips:
+        """What was left out, by reason."""
+        return self.prepared.skips
 
     def identity(self) -> dict[str, str]:
-        text = self.prepared
-        said = self.tokenizer.identity()
-        documents = sum(len(text.splits[split].ends) for split in SPLITS)
-        files = {} if text.num_files is None else {"text_files": str(text.num_files)}
-        return {
+        text, said = self.prepared, self.tokenizer.identity()
+        census = text.census
+        found = {
             "tokenizer": said["name"],
             "tokenizer_sha256": said["sha256"],
             "text_sha256": text.fingerprint,
-            "text_documents": str(documents),
-            **files,
+            "text_documents": str(sum(len(text.splits[split].ends) for split in SPLITS)),
+            "text_copies": str(census.num_copies),
+            "text_skipped": f"{self.skips.num}{f': {self.skips.reasons()}' if self.skips.num else ''}",
         }
+        return found if census.num_files is None else {**found, "text_files": str(census.num_files)}
 
     def describe(self) -> str:
         """Which text it is, in a few lines: what is in each split, what reads it, and what was left out of it."""
         text, said = self.prepared, self.tokenizer.identity()
         name = "the standard library" if isinstance(self.source, Files) and self.path is None else "text"
-        files = "" if text.num_files is None else f", {text.num_files} files"
+        files = "" if text.census.num_files is None else f", {text.census.num_files} files"
         return "\n".join(
             [
                 f"{name} at {self.source.place} (Python {platform.python_version()}){files}",
                 "; ".join(self._counts(split) for split in SPLITS),
+                how_split(text.census, self.division),
                 f"tokenizer {said['name']} {said['sha256'][:12]}, {self.vocab_size} tokens, packing {self.packing}",
-                summarised(self.skipped) or "none skipped",
+                str(self.skips) or "none skipped",
             ]
         )
+
+    def remarks(self) -> list[str]:
+        return remarks(self.prepared, self.source.place)
 
     def render(self, batch: Batch, row: int) -> str:
         """The text of a window, an arrow, and the token that comes after it."""
@@ -195,43 +226,47 @@ class Text(Task):
         tokens = self.prepared.splits[split]
         windows = torch.from_numpy(tokens.ids[at].astype(np.int64))
         inputs, targets = windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
-        if not self.document_mask:
+        if split == "train" and not self.document_mask:
             return Batch(inputs, targets)
         document = torch.from_numpy(np.searchsorted(tokens.ends, at, side="right"))
+        units = None if split == "train" else document[:, 1:].contiguous()
+        if not self.document_mask:
+            return Batch(inputs, targets, units=units)
         here, there = document[:, :-1], document[:, 1:]
         causal = torch.ones(self.positions, self.positions, dtype=torch.bool).tril()
         allowed = (here[:, :, None] == here[:, None, :]) & causal
-        return Batch(inputs, targets.masked_fill(here != there, IGNORE), allowed)
-
-    def _windows(self, split: Split) -> Packing:
-        return self._packings[split]
+        return Batch(inputs, targets.masked_fill(here != there, IGNORE), allowed, units=units)
 
     @cached_property
-    def _packings(self) -> dict[Split, Packing]:
+    def _windows(self) -> Packing:
         kind = Packed if self.packing == "packed" else Stream
-        return {s: kind(len(self._enough(s).ids), self.positions, self.seed) for s in SPLITS}
+        return kind(len(self._enough("train").ids), self.positions, self.seed)
 
     def _enough(self, split: Split) -> Tokens:
         tokens = self.prepared.splits[split]
         if len(tokens.ids) < self.positions + 2:
             raise ValueError(
                 f"length={self.positions} needs {self.positions + 2} {self._unit} in every split, "
-                f"and {split} has {len(tokens.ids)} of {self.source.place!r}"
+                f"and {split} has {len(tokens.ids)} of {self.source.place!r}{'; ' * bool(self.skips.num)}{self.skips}"
             )
         return tokens
 
-    def _most(self, split: Split) -> int:
-        return self._windows(split).most(self._sizes[split])
+    @cached_property
+    def _bits_per_byte(self) -> dict[HeldOut, float]:
+        splits: tuple[HeldOut, ...] = ("validation", "test")
+        return {split: self._tokens_per_byte(split) / math.log(2) for split in splits}
 
-    def _tokens_per_byte(self) -> float:
-        """Of the validation split: of the targets that are scored where the tokenizer says, else of all of it."""
-        tokens, lengths = self.prepared.splits["validation"], self.tokenizer.num_bytes()
+    def _tokens_per_byte(self, split: HeldOut) -> float:
+        """Of the targets of a split that are scored where the tokenizer says, else of all of it."""
+        if self._in_memory:
+            return 1.0
+        tokens, lengths = self.prepared.splits[split], self.tokenizer.num_bytes()
         if lengths is None or not tokens.exact:
             return len(tokens.ids) / tokens.num_bytes
         num_tokens = num_bytes = 0
-        size = self.size("validation")
+        size = self.size(split)
         for start in range(0, size, 64):
-            targets = self.batch("validation", range(start, min(size, start + 64))).targets.numpy()
+            targets = self.batch(split, range(start, min(size, start + 64))).targets.numpy()
             scored = targets[targets != IGNORE]
             num_tokens += len(scored)
             num_bytes += int(lengths[scored].sum())
@@ -241,7 +276,7 @@ class Text(Task):
     def _counts(self, split: Split) -> str:
         tokens = self.prepared.splits[split]
         counted = "" if self._in_memory else f"{len(tokens.ids)} tokens, "
-        windows = f", {self._windows(split).num_windows} windows" if self.packing == "packed" else ""
+        windows = f", {num_apart(len(tokens.ids), self.positions)} windows" if self.packing == "packed" else ""
         return f"{split} {len(tokens.ends)} documents, {counted}{tokens.num_bytes} bytes{windows}"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mythos_lab.tasks.base import Split
-from mythos_lab.tasks.text.corpus import SPLITS, Corpus, Part
+from mythos_lab.tasks.text.corpus import Census, Corpus, Part
+from mythos_lab.tasks.text.division import SPLITS
+from mythos_lab.tasks.text.skips import Item, Skips
 from mythos_lab.tasks.text.tokenizer import Tokenizer
 
 _TOGETHER = 256  # documents that are encoded at once, by as many threads as there are
@@ -41,14 +43,14 @@ class Prepared:
     Attributes:
         splits: Tokens by split.
         fingerprint: Hash of the bytes of the corpus and of the split each went to.
-        skipped: What was left out, with the reason.
-        num_files: Files with at least one document; ``None`` where rows have no files.
+        census: What reading the corpus met.
+        skips: What was left out.
     """
 
     splits: dict[Split, Tokens]
     fingerprint: str
-    skipped: dict[str, str] = field(default_factory=dict)
-    num_files: int | None = None
+    census: Census
+    skips: Skips
 
 
 def as_bytes(corpus: Corpus) -> Prepared:
@@ -58,7 +60,7 @@ def as_bytes(corpus: Corpus) -> Prepared:
         text = corpus.text[split]
         ends = np.cumsum([len(part.data) for part in corpus.parts[split]], dtype=np.int64)
         splits[split] = Tokens(np.frombuffer(text, np.uint8), ends, len(text), True)
-    return Prepared(splits, corpus.fingerprint(), corpus.skipped, corpus.num_files)
+    return Prepared(splits, corpus.fingerprint(), corpus.census, corpus.skips)
 
 
 def encode(
@@ -66,7 +68,7 @@ def encode(
 ) -> tuple[list[int], int, bool]:
     """Write the tokens of a split, and say where documents end, how many bytes they hold, and whether exactly.
 
-    A document without a token is left out and named in ``corpus.skipped``.
+    A document without a token is left out and counted in ``corpus.skips``.
     """
     lengths, ends, num_bytes, counted = tokenizer.num_bytes(), [], 0, 0
     end = np.array([] if tokenizer.end is None else [tokenizer.end], dtype=np.int64)
@@ -74,7 +76,7 @@ def encode(
     for parts in _batches(corpus.parts[split]):
         for part, ids in zip(parts, tokenizer.encode([bytes(part.data) for part in parts]), strict=True):
             if not len(ids):
-                corpus.skipped[part.name] = "no token"
+                corpus.skips.add(Item(part.name, b"", "no token"))
                 continue
             counted += 0 if lengths is None else int(lengths[ids].sum())
             num_bytes += len(part.data)

@@ -1,5 +1,6 @@
 """The weights that a run leaves: a model for whoever has the blocks, whatever version of the lab wrote them."""
 
+import json
 import pickle
 from pathlib import Path
 
@@ -14,18 +15,21 @@ from mythos_lab.recipe.compose import load_recipe
 from mythos_lab.search.feasibility import Infeasible
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.endings import RankDied, Stopped
+from mythos_lab.training.held import DATA, ENVIRONMENT, data_of
 from mythos_lab.training.result import WEIGHTS, dump_recipe, load_run, save_weights
 
 
 def ended(folder):
     """The folder of a run, as far as its readers look at it; and the model that it trained."""
     recipe = load_recipe("openmythos", ["model.width=32", "task.length=8"])
-    model, _ = assemble(recipe)
+    model, task = assemble(recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.add_(0.1 if name.endswith("weight") else 0.01)
         model.core.layers[0].feedforward.bias.add_(torch.arange(8))
     dump_recipe(recipe, folder / "recipe.yaml")
+    (folder / DATA).write_text(json.dumps(data_of(recipe, task)))
+    (folder / ENVIRONMENT).write_text("{}")
     return model.eval()
 
 

@@ -15,9 +15,10 @@ def made(monkeypatch):
     names = []
     make = module._make
 
-    def counted(entry, *rest):
+    def counted(*arguments):
+        entry = make(*arguments)
         names.append(entry.name)
-        make(entry, *rest)
+        return entry
 
     monkeypatch.setattr(module, "_make", counted)
     return names
@@ -41,7 +42,7 @@ def test_an_entry_is_made_once_and_mapped(folder, made, cache):
     assert len(made) == 1 and tokens(first) == tokens(second)
     assert isinstance(second.prepared.splits["train"].ids, np.memmap)
     assert second.prepared.splits["train"].ids.dtype == np.uint16
-    assert (first.skipped, first.describe()) == (second.skipped, second.describe())
+    assert (first.skips, first.describe(), first.identity()) == (second.skips, second.describe(), second.identity())
     assert sorted(p.name for p in entry_of(cache).iterdir()) == sorted(
         [
             "meta.json",
@@ -62,7 +63,7 @@ def test_the_trained_tokenizer_is_kept(folder, made, monkeypatch):
     monkeypatch.setattr("mythos_lab.tasks.text.tokenizer.BPE.fit", None)
     second = packed(folder, **fields)
     assert len(made) == 1 and second.identity() == first.identity() and second.fingerprint() == first.fingerprint()
-    assert second.bits_per_byte == first.bits_per_byte
+    assert second.bits_per_byte("test") == first.bits_per_byte("test")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +86,13 @@ def test_what_does_not_decide_the_tokens_shares_the_entry(folder, made):
     assert len(made) == 1
 
 
+def test_a_text_that_is_cut_has_an_entry_for_each_length_of_its_stretches(folder, made):
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted(folder.iterdir()))
+    (folder.parent / "one.txt").write_text(text, encoding="utf-8")
+    lengths = {length: packed(folder.parent / "one.txt", length=length) for length in (8, 64, 8)}
+    assert len(made) == 2 and tokens(lengths[8]) != tokens(lengths[64])
+
+
 def test_a_changed_corpus_gets_another_entry(folder, made):
     before = packed(folder)
     (folder / "f03.txt").write_text("something else " * 20)
@@ -99,6 +107,13 @@ def _cut(entry):
     path.write_bytes(path.read_bytes()[:-2])
 
 
+def _flip(entry):
+    path = entry / "validation.bin"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
 def _lie(entry):
     meta = json.loads((entry / "meta.json").read_text())
     meta["body"]["splits"]["train"]["num_bytes"] += 1
@@ -107,6 +122,8 @@ def _lie(entry):
 
 BROKEN = {
     "tokens cut short": _cut,
+    "a bit of the tokens flipped": _flip,
+    "tokens of another split": lambda entry: (entry / "train.bin").write_bytes((entry / "test.bin").read_bytes()),
     "tokens gone": lambda entry: (entry / "validation.bin").unlink(),
     "ends changed": lambda entry: (entry / "test.ends").write_bytes(bytes(8)),
     "meta gone": lambda entry: (entry / "meta.json").unlink(),

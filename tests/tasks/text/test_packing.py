@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from mythos_lab.tasks import IGNORE, Text
-from mythos_lab.tasks.text.packing import Packed, Stream
+from mythos_lab.tasks.text.packing import Packed, Stream, num_apart, spread
 
 FIELDS = [
     {},
@@ -70,6 +70,15 @@ def test_an_order_does_not_depend_on_what_was_asked_before():
         assert np.array_equal(asked.drawn(range(k, k + 9)), Packed(1000, 16, 0).drawn(range(k, k + 9)))
 
 
+@pytest.mark.parametrize("num_tokens", [17, 18, 100, 1000])
+def test_windows_that_are_evaluated_share_no_token_and_reach_over_the_split(num_tokens):
+    most = num_apart(num_tokens, 16)
+    for size in {1, 2, most // 2, most - 1, most} & set(range(1, most + 1)):
+        starts = spread(num_tokens, 16, range(size), size)
+        assert (np.diff(starts) >= 16).all() and starts[0] == 0 and starts[-1] + 16 < num_tokens
+        assert size == 1 or starts[-1] == 16 * (most - 1)
+
+
 def test_stream_windows_may_begin_anywhere():
     assert set(Stream(30, 16, 0).drawn(range(2000)).tolist()) == set(range(14))
 
@@ -87,10 +96,11 @@ def test_packed_windows_are_the_documents_with_their_ends(folder):
     assert task.vocab_size == 257 and batch.allowed is None and not task.has_mask
 
 
-def test_evaluation_has_no_more_windows_than_there_are(folder):
-    task = make(folder, packing="packed", test_size=10_000)
+@pytest.mark.parametrize("packing", ["stream", "packed"])
+def test_evaluation_has_no_more_windows_than_there_are(folder, packing):
+    task = make(folder, packing=packing, test_size=10_000)
     num = (len(task.prepared.splits["test"].ids) - 1) // 16
-    assert task.size("validation") == 7 and task.size("test") == num and task.size("ood") == 0
+    assert num < 10_000 and task.size("validation") == 7 and task.size("test") == num and task.size("ood") == 0
     assert len({tuple(row) for row in task.batch("test", range(num)).tokens.tolist()}) > num // 2
     with pytest.raises(IndexError, match=f"{num} of {num} in test"):
         task.batch("test", range(num + 1))

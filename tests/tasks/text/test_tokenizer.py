@@ -102,9 +102,9 @@ def test_the_text_task_takes_any_tokenizer_and_records_it(folder, tmp_path):
     assert bpe.identity()["text_files"] == bpe.identity()["text_documents"] == "40"
 
 
-def scored_text(task):
-    """Number of scored targets of the validation split, and the bytes that they are decoded to."""
-    targets = task.batch("validation", range(task.size("validation"))).targets
+def scored_text(task, split):
+    """Number of scored targets of a split, and the bytes that they are decoded to."""
+    targets = task.batch(split, range(task.size(split))).targets
     rows = [row[row != IGNORE].tolist() for row in targets]
     return sum(map(len, rows)), sum(len(_bytes(task, row)) for row in rows)
 
@@ -125,13 +125,17 @@ def _byte_level():
 @pytest.mark.parametrize("fields", [{}, {"packing": "packed"}, {"packing": "packed", "document_mask": True}])
 def test_bits_per_byte_of_a_uniform_model_are_those_counted_by_hand(folder, fields):
     task = Text(path=str(folder), length=16, validation_size=11, tokenizer={"kind": "bpe", "vocab_size": 300}, **fields)
-    num_tokens, num_bytes = scored_text(task)
     loss = torch.nn.functional.cross_entropy(torch.zeros(1, 300), torch.tensor([5])).item()
-    assert loss * task.bits_per_byte == pytest.approx(math.log2(300) * num_tokens / num_bytes, rel=1e-6)
+    found = {}
+    for split in ("validation", "test"):
+        num_tokens, num_bytes = scored_text(task, split)
+        found[split] = loss * task.bits_per_byte(split)
+        assert found[split] == pytest.approx(math.log2(300) * num_tokens / num_bytes, rel=1e-6)
+    assert found["validation"] != found["test"]
 
 
 def test_bits_per_byte_of_bytes():
-    assert Text().bits_per_byte == 1 / math.log(2)
+    assert Text().bits_per_byte("validation") == Text().bits_per_byte("test") == 1 / math.log(2)
 
 
 def test_tokens_that_do_not_add_up_to_the_text_are_counted_over_the_split(folder, tmp_path):
@@ -139,7 +143,8 @@ def test_tokens_that_do_not_add_up_to_the_text_are_counted_over_the_split(folder
         path.write_text(path.read_text(encoding="utf-8").replace("naïve", "İİİ"), encoding="utf-8")
     path = saved(tmp_path / "t.json", normalizer=True)
     task = Text(path=str(folder), length=16, validation_size=3, tokenizer={"kind": "file", "path": path})
-    tokens = task.prepared.splits["validation"]
-    text = sum(len(part.data) for part in task.corpus.parts["validation"])
-    assert not tokens.exact and tokens.num_bytes == text
-    assert task.bits_per_byte == pytest.approx(len(tokens.ids) / text / math.log(2))
+    for split in ("validation", "test"):
+        tokens = task.prepared.splits[split]
+        text = sum(len(part.data) for part in task.corpus.parts[split])
+        assert not tokens.exact and tokens.num_bytes == text
+        assert task.bits_per_byte(split) == pytest.approx(len(tokens.ids) / text / math.log(2))

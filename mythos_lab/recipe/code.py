@@ -1,0 +1,101 @@
+"""The code that a recipe brings, modules under ``imports:`` and installed plug-ins, by hashes of its source."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from weakref import WeakKeyDictionary
+
+from mythos_blocks.declaring.registry import PLUGIN_GROUP
+
+_OURS = ("mythos_lab", "mythos_blocks", "mythos_kernels")  # whose source has a hash of its own
+_digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
+
+
+def imported_code(imports: Iterable[str]) -> dict[str, str]:
+    """A hash of the source behind each module that a recipe imports, and behind each installed plug-in, by its name.
+
+    What counts is all of the package that a module is in, and whatever either imports that is not installed: a file
+    beside it, for example. A module has the hash that its source had when this was first asked of it, which is
+    soon after it was imported; what is edited later is not what this process runs.
+
+    Args:
+        imports: Names of modules that have been imported.
+    """
+    plugins = {entry.module for entry in entry_points(group=PLUGIN_GROUP) if _top(entry.module) not in _OURS}
+    names = sorted({*imports, *plugins})
+    return {name: _digest(sys.modules[name]) for name in names if name in sys.modules and _top(name) not in _OURS}
+
+
+def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """Which imported modules have other source than they had, a line each."""
+    return [
+        f"imports: the source of {name!r} has changed since: was {was.get(name, 'not there')}, "
+        f"is {now.get(name, 'not there')}"
+        for name in sorted({*was, *now})
+        if was.get(name) != now.get(name)
+    ]
+
+
+def _digest(module: ModuleType) -> str:
+    if module not in _digests:
+        digest = hashlib.sha256()
+        for name, path in sorted(_sources(module.__name__)):
+            digest.update(f"{name}\n".encode())
+            digest.update(path.read_bytes())
+        _digests[module] = digest.hexdigest()[:16]
+    return _digests[module]
+
+
+def _sources(name: str) -> set[tuple[str, Path]]:
+    """The source files behind a module, with a name for each that does not depend on where they lie."""
+    found: set[tuple[str, Path]] = set()
+    waiting, seen = [_top(name)], set(_OURS)
+    while waiting:
+        top = waiting.pop()
+        if top in seen:
+            continue
+        seen.add(top)
+        files = set(_files(top))
+        # Of what is installed, only the module itself: what it requires has versions.
+        if not files or (found and _is_installed(next(iter(files))[1])):
+            continue
+        found |= files
+        waiting += [other for _, path in files for other in _imports(path) if other not in sys.stdlib_module_names]
+    return found
+
+
+def _files(top: str) -> Iterator[tuple[str, Path]]:
+    """The source files of a package, or of a module that is in none."""
+    spec = importlib.util.find_spec(top) if top not in sys.modules else sys.modules[top].__spec__
+    if spec is None:
+        return
+    for folder in map(Path, spec.submodule_search_locations or ()):
+        for path in folder.rglob("*.py"):
+            yield f"{top}/{path.relative_to(folder).as_posix()}", path
+    if not spec.submodule_search_locations and spec.origin is not None and spec.origin.endswith(".py"):
+        yield f"{top}.py", Path(spec.origin)
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """Top-level names of what a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (_top(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
+            yield _top(node.module)
+
+
+def _is_installed(path: Path) -> bool:
+    return any(path.is_relative_to(sysconfig.get_path(kind)) for kind in ("purelib", "platlib"))
+
+
+def _top(name: str) -> str:
+    return name.partition(".")[0]

@@ -1,0 +1,201 @@
+"""Which split each document belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from mythos_lab.tasks.base import Split
+
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+FEWEST_TO_SPLIT = 3  # documents; fewer would leave a split without any
+
+_NUM_STRETCHES = 16  # of a text in each held-out split: enough to tell how they scatter, and few places where it breaks
+
+
+@dataclass(frozen=True)
+class Division:
+    """How documents go to splits.
+
+    Attributes:
+        held_out: Share of the different documents in validation, and as many again in test.
+        seed: Decides which.
+        max_bytes: Most bytes of the training split, the first ones; ``None`` keeps all.
+        by: ``content``: the hash of a document's content decides, so that copies are in one split. ``position``: the
+            last documents are held out, of fewer than three the last bytes.
+        stretch: Fewest bytes of the stretches that fewer than three documents are cut into.
+    """
+
+    held_out: float
+    seed: int
+    max_bytes: int | None = None
+    by: Literal["content", "position"] = "content"
+    stretch: int = 1
+
+
+class Cut(NamedTuple):
+    """A document, or a stretch of one, by where its bytes begin and end among those of all documents."""
+
+    document: int
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Divided:
+    """Where the bytes of a corpus went.
+
+    Attributes:
+        cuts: What each split has, in the order of the corpus.
+        num_copies: Documents whose content another one before them has.
+        num_dropped: Of them, those in no split: held-out splits have a content once.
+        stretches: Stretches that a text of fewer than three documents was cut into; 0 where documents are whole.
+        stretch: Bytes of one of them.
+    """
+
+    cuts: dict[Split, list[Cut]]
+    num_copies: int
+    num_dropped: int
+    stretches: int = 0
+    stretch: int = 0
+
+
+def divide(view: memoryview, ends: Sequence[int], division: Division) -> Divided:
+    """Give each document to one split, and what repeats it to the same one.
+
+    Two documents are the same where nothing but case and white space tells them apart. Fewer than three different
+    ones are cut into stretches of equal length, of which each goes to one split as a document does, so that held-out
+    splits are a sample of the whole text.
+
+    Args:
+        view: The bytes of all documents, one after the other.
+        ends: Where each document ends.
+        division: How they go to splits.
+
+    Raises:
+        ValueError: A text of fewer than three documents has fewer than three different stretches.
+    """
+    whole = [Cut(i, begin, end) for i, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))]
+    contents = [_content(view[cut.begin : cut.end]) for cut in whole]
+    first = {content: i for i, content in reversed(list(enumerate(contents)))}
+    different = [whole[i] for i in sorted(first.values())]
+    num_copies = len(whole) - len(different)
+    if len(different) >= FEWEST_TO_SPLIT:
+        if division.by == "position":
+            cuts = _in_order(different, division)
+        else:
+            cuts = _by_content(whole, contents, division)
+        dropped = len(whole) - sum(map(len, cuts.values()))
+        return Divided(_capped(view, cuts, division), num_copies, dropped)
+    if division.by == "position":
+        cuts = _last_bytes(view, different, division)
+        return Divided(_capped(view, cuts, division), num_copies, num_copies)
+    pieces, size = _stretches(view, different, division)
+    kinds = [_content(view[cut.begin : cut.end]) for cut in pieces]
+    if len(set(kinds)) < FEWEST_TO_SPLIT:
+        raise ValueError(
+            f"held_out: a text of fewer than {FEWEST_TO_SPLIT} documents is split by stretches of {size} bytes, of "
+            f"which this one has {len(set(kinds))} different; splits that share none need {FEWEST_TO_SPLIT}"
+        )
+    cuts = _by_content(pieces, kinds, division)
+    cuts["train"] = _joined(cuts["train"])
+    return Divided(_capped(view, cuts, division), num_copies, num_copies, len(pieces), size)
+
+
+def _content(data: memoryview) -> bytes:
+    """A hash of what a document says, whatever its case and white space."""
+    text = bytes(data)
+    if text.isascii():
+        said = text.translate(_LOWER, _SPACE)
+    else:
+        said = "".join(unicodedata.normalize("NFC", text.decode("utf-8", "replace")).lower().split()).encode()
+    return hashlib.sha256(said).digest()
+
+
+_LOWER = bytes(range(256)).lower()
+_SPACE = bytes(c for c in range(128) if chr(c).isspace())
+
+
+def _by_content(cuts: list[Cut], contents: list[bytes], division: Division) -> dict[Split, list[Cut]]:
+    """Each content to one split; each held-out split gets its share of their number, at least one, each once."""
+    rank = {content: hashlib.sha256(f"{division.seed}/".encode() + content).digest() for content in contents}
+    order = sorted(rank, key=rank.__getitem__)
+    num_held = _num_held(len(order), division)
+    held: dict[bytes, Split] = dict.fromkeys(order[:num_held], "validation")
+    held |= dict.fromkeys(order[num_held : 2 * num_held], "test")
+    parts: dict[Split, list[Cut]] = {split: [] for split in SPLITS}
+    seen: set[bytes] = set()
+    for cut, content in zip(cuts, contents, strict=True):
+        if content not in held:
+            parts["train"].append(cut)
+        elif content not in seen:
+            seen.add(content)
+            parts[held[content]].append(cut)
+    return parts
+
+
+def _num_held(num: int, division: Division) -> int:
+    """How many of at least three are in each held-out split."""
+    return min(max(1, round(division.held_out * num)), (num - 1) // 2)
+
+
+def _in_order(cuts: list[Cut], division: Division) -> dict[Split, list[Cut]]:
+    held = _num_held(len(cuts), division)
+    return {"train": cuts[: -2 * held], "validation": cuts[-2 * held : -held], "test": cuts[-held:]}
+
+
+def _last_bytes(view: memoryview, cuts: list[Cut], division: Division) -> dict[Split, list[Cut]]:
+    parts: dict[Split, list[Cut]] = {split: [] for split in SPLITS}
+    for document, begin, end in cuts:
+        held = int(division.held_out * (end - begin))
+        edges = (begin, *(_character(view, edge) for edge in (end - 2 * held, end - held)), end)
+        for split, first, last in zip(SPLITS, edges[:-1], edges[1:], strict=True):
+            parts[split].append(Cut(document, first, last))
+    return parts
+
+
+def _stretches(view: memoryview, cuts: list[Cut], division: Division) -> tuple[list[Cut], int]:
+    """Documents in stretches of one length, their last ones longer, and that length: so many ``division.stretch``."""
+    held = division.held_out * sum(cut.end - cut.begin for cut in cuts)
+    size = division.stretch * max(1, round(held / _NUM_STRETCHES / division.stretch))
+    pieces = []
+    for document, begin, end in cuts:
+        # What is left at the end is too short for a stretch of its own.
+        edges = [*(_character(view, begin + i * size) for i in range(max(1, (end - begin) // size))), end]
+        pieces += [Cut(document, a, b) for a, b in zip(edges[:-1], edges[1:], strict=True) if a < b]
+    return pieces, size
+
+
+def _joined(cuts: list[Cut]) -> list[Cut]:
+    """Stretches that follow each other as one."""
+    joined: list[Cut] = []
+    for cut in cuts:
+        if joined and joined[-1].document == cut.document and joined[-1].end == cut.begin:
+            joined[-1] = joined[-1]._replace(end=cut.end)
+        else:
+            joined.append(cut)
+    return joined
+
+
+def _capped(view: memoryview, cuts: dict[Split, list[Cut]], division: Division) -> dict[Split, list[Cut]]:
+    """The cuts, those of training within ``max_bytes``."""
+    if division.max_bytes is None:
+        return cuts
+    kept, left = [], division.max_bytes
+    for cut in cuts["train"]:
+        if left <= 0:
+            break
+        fits = cut.end - cut.begin <= left
+        kept.append(cut if fits else cut._replace(end=_character(view, cut.begin + left)))
+        left -= cut.end - cut.begin
+    return {**cuts, "train": [cut for cut in kept if cut.begin < cut.end]}
+
+
+def _character(view: memoryview, cut: int) -> int:
+    """The place, moved back to where a character begins."""
+    while 0 < cut < len(view) and view[cut] & 0xC0 == 0x80:
+        cut -= 1
+    return cut

@@ -1,0 +1,63 @@
+"""What a run is made of beside its recipe, held against what is there now: its data, and the code that it imports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.code import changes, imported_code
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.tasks.base import Task
+from mythos_lab.training.data import order_of
+from mythos_lab.training.sealed import read_json
+
+ENVIRONMENT, DATA = "environment.json", "data.json"
+CODE = "code"
+"""Field of ``environment.json``: hashes of imported code, by module."""
+
+
+def data_of(recipe: Recipe, task: Task) -> dict[str, str]:
+    """What ``data.json`` says of a run's data."""
+    order = order_of(task, recipe.training.batch_size)
+    return {"fingerprint": task.fingerprint(), "order": order, **task.identity()}
+
+
+def hold(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> None:
+    """Refuse to go on with a run, or to measure it, on other data or with other code than it was begun with.
+
+    Args:
+        folder: The run's folder.
+        recipe: Its recipe.
+        task: The task as it is now.
+        owner: The run's key, which its files have to name; ``None`` where they are from before there were checksums.
+
+    Raises:
+        Misplaced: The task's data or an imported module has changed since, or what the run wrote down cannot be read.
+    """
+    data = read_json(folder / DATA, owner)
+    was, now = _text(data, "fingerprint", folder / DATA), task.fingerprint()
+    if was != now:
+        there = task.identity()
+        changed = [
+            f"{n} was {_short(data[n])}, is {_short(there[n])}" for n in there if n in data and data[n] != there[n]
+        ]
+        more = f" ({'; '.join(changed)})" if changed else ""
+        raise Misplaced(
+            f"{folder}: the data of the task {task.kind!r} has changed since the run: "
+            f"was {_short(was)}, is {_short(now)}{more}; put the old data back, or begin another run"
+        )
+    written = read_json(folder / ENVIRONMENT, owner).get(CODE, {})
+    if lines := changes(written, imported_code(recipe.imports)):
+        raise Misplaced(f"{folder}: {lines[0]}; put the old code back, or begin another run")
+
+
+def _text(found: Mapping[str, Any], name: str, path: Path) -> str:
+    if not isinstance(found.get(name), str):
+        raise Misplaced(f"{path}: has no {name!r}")
+    return str(found[name])
+
+
+def _short(value: str) -> str:
+    return value[:12]
