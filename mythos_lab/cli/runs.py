@@ -49,7 +49,8 @@ def train(
             try:
                 result = run(composed, folder=resume, progress=True, should_stop=request.asked)
             except Stopped as stopped:
-                command = ["mythos", "train", recipe, *(overrides or []), "--resume", str(stopped.folder)]
+                resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
+                command = ["mythos", "train", recipe, *(overrides or []), *resumed]
                 print(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report

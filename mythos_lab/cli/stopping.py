@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from mythos_lab.training.stopping import break_off, heeding
+
 
 @dataclass
 class StopRequest:
@@ -33,16 +35,10 @@ def stop_on_signals() -> Iterator[StopRequest]:
     """Within it, the first SIGTERM or Ctrl-C asks for a stop; a second one does what it did before."""
     request = StopRequest()
 
-    def ask(number: int, frame: object) -> None:
+    def ask(number: int) -> None:
         request.signal = number
-        restore()
+        give_back()
+        break_off()
 
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with heeding({signal.SIGINT: ask, signal.SIGTERM: ask}) as give_back:
         yield request
-    finally:
-        restore()

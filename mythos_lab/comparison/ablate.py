@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from mythos_lab.comparison.match import BUDGETS, budget_named
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.paths import get_path
-from mythos_lab.search.opening import DEFINING
-from mythos_lab.search.spaces.definition import StudyFile
+from mythos_lab.search.identity import changes as changes_of
+from mythos_lab.search.identity import meaning_of
 from mythos_lab.search.spaces.space import Space, load_space
+from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import write_whole
 
 RATE = "training.optimizer.lr"
+_PATIENCE_SECONDS = 60.0  # for another process that writes the same file
 _TUNING_SEED = 1_000_003  # none of those that verdicts are made from
 
 
@@ -162,13 +165,12 @@ def check_begun(file: Mapping[str, Any], folder: Path = Path("studies"), *, rate
     path = folder / f"{file['name']}.yaml"
     if not (path.is_file() and path.with_suffix("").is_dir()):
         return
-    begun, now = load_space(str(path)).file.model_dump(), StudyFile.model_validate(dict(file)).model_dump()
+    begun, now = meaning_of(load_space(str(path))), meaning_of(_loaded(file, path))
     if rates_to_come:
-        tuned = {arm: dict(changes) for arm, changes in begun["arms"].items() if RATE in changes}
-        begun["arms"] = {arm: {k: v for k, v in changes.items() if k != RATE} for arm, changes in tuned.items()}
-    if changed := [field for field in DEFINING if begun[field] != now[field]]:
+        begun["arms"] = {arm: {k: v for k, v in leaves.items() if k != RATE} for arm, leaves in begun["arms"].items()}
+    if changed := changes_of(begun, now):
         raise RecipeError(
-            f"{path}: was begun with other {', '.join(changed)}; give this study a --name of its own, or delete "
+            f"{path}: was begun with other {'; '.join(changed[:3])}; give this study a --name of its own, or delete "
             f"{path} and {path.with_suffix('')}"
         )
 
@@ -179,13 +181,26 @@ def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
     Raises:
         RecipeError: It is no valid study, or one of that name was begun with another file; what stood there stays.
     """
-    check_begun(file, folder)
     path = folder / f"{file['name']}.yaml"
-    before = path.read_bytes() if path.is_file() else None
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, yaml.safe_dump(dict(file), sort_keys=False, width=120))
+    with claimed(path.with_suffix(".lock"), _PATIENCE_SECONDS):
+        check_begun(file, folder)
+        _loaded(file, path)
+        write_whole(path, _text(file))
+    return load_space(str(path))
+
+
+def _loaded(file: Mapping[str, Any], path: Path) -> Space:
+    """A study's file, loaded as it would be from its path, where another one may stand."""
+    draft = path.with_name(f".{path.stem}-{os.getpid()}.yaml")
+    draft.write_text(_text(file), encoding="utf-8")
     try:
-        return load_space(str(path))
-    except RecipeError:
-        path.unlink() if before is None else path.write_bytes(before)
-        raise
+        return load_space(str(draft))
+    except RecipeError as error:
+        raise RecipeError(*(line.replace(str(draft), str(path)) for line in error.lines)) from None
+    finally:
+        draft.unlink()
+
+
+def _text(file: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(file), sort_keys=False, width=120)

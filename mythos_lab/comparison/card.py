@@ -12,7 +12,7 @@ import optuna
 
 from mythos_lab.comparison.arms import without_verdict
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.study_report import left_out
+from mythos_lab.comparison.study_report import left_out, repeated
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.report.table import one_line
@@ -67,4 +67,5 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     lines += [""] if missing else []
     lines += [f"- {line}" for line in left_out(trials)]
     lines += [f"- trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
+    lines += [f"- {line}" for line in repeated(trials)]
     return "\n".join(lines).rstrip() + "\n"

@@ -54,7 +54,7 @@ class Comparison:
                 f"not enough seeds to tell: {metric} differs by {v.difference:+.4g} in each of {seeds}, though their "
                 "losses do not; how it scatters is not seen, so take more seeds or more samples"
             )
-        size = f"{v.difference:+.4g}, 95 % interval {v.low:+.4g} to {v.high:+.4g}, p = {v.p_adjusted:.2g}"
+        size = f"{v.difference:+.4g}, {v.shown_level} interval {v.low:+.4g} to {v.high:+.4g}, p = {v.p_adjusted:.2g}"
         if v.outcome == "not enough seeds":
             found = f"a true difference of {v.detectable:.2g} would be found in 4 of 5 such comparisons"
             if metric in METRICS and METRICS[metric].unit == "share" and v.detectable > 1:

@@ -24,6 +24,7 @@ from mythos_lab.search.opening import NUM_TRIALS, OPENED
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, complete
 from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import load_run
 
 RESULTS = "holdout_results"
@@ -58,7 +59,13 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
 
     Raises:
         RecipeError: The study is not finished, nothing was trained to its end, or the task has no test split.
+        InUse: Another process is opening it.
     """
+    with claimed(space.folder / "holdout.lock"):
+        return _opened(space, study)
+
+
+def _opened(space: Space, study: optuna.Study) -> Holdout:
     before, trials = study.user_attrs.get(OPENED), study.get_trials(deepcopy=False)
     if before is None:
         _check_finished(space, study)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from mythos_lab.comparison.arms import without_verdict
 from mythos_lab.comparison.compare import Comparison
+from mythos_lab.comparison.importance import importances
 from mythos_lab.comparison.table import called, near, trials_table, verdict_table
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
@@ -20,6 +20,7 @@ from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, violated
+from mythos_lab.search.trial import REPEATS
 from mythos_lab.search.trial_queue import FOLDER, LEFT_OUT, OUTCOME, REASON, is_settled
 
 _NUM_SHOWN, _NUM_MORE = 8, 10
@@ -45,7 +46,7 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
     for arm, what in missing.items():
         report.say(f"{arm}: no verdict; {what}", indent=2)
     if not found and len(file.objectives) == 1 and len(done) > 3 and not file.arms:
-        report.show("importances", _importances(study))
+        _importances(report, study, len(done))
     for line in _rungs(space, trials):
         report.say(line)
     outcomes = Counter(str(t.user_attrs.get(OUTCOME, t.state.name.lower())) for t in trials)
@@ -53,7 +54,7 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items()),
         {"num_trials": len(trials), "seconds": round(seconds), "outcomes": outcomes},
     )
-    ends = [*left_out(trials, together=True), *_violations(study)]
+    ends = [*left_out(trials, together=True), *_violations(study), *repeated(trials)]
     report.know({"left_out": ends})
     for line in ends:
         report.say(line, indent=2)
@@ -77,6 +78,16 @@ def left_out(trials: Sequence[FrozenTrial], *, together: bool = False) -> list[s
     ]
 
 
+def repeated(trials: Sequence[FrozenTrial]) -> Iterator[str]:
+    """Candidates that were drawn again, and not trained again."""
+    numbers: dict[int, list[int]] = {}
+    for trial in trials:
+        if REPEATS in trial.user_attrs:
+            numbers.setdefault(trial.user_attrs[REPEATS], []).append(trial.number)
+    for first, n in numbers.items():
+        yield f"trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} drew what trial {first} was, and took its result"
+
+
 def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> None:
     if not done:
         report.say("no trial was trained to its end and meets its constraints")
@@ -88,12 +99,15 @@ def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: 
         report.say(f"again:  mythos study {called(space.source)} --trials {len(trials) + _NUM_MORE}", whole=True)
 
 
-def _importances(study: optuna.Study) -> Table:
-    with warnings.catch_warnings(record=True) as doubts:
-        warnings.simplefilter("always")
-        importances = optuna.importance.get_param_importances(study)
-    title = "parameter importances (PED-ANOVA" + (", from too few trials to trust)" if doubts else ")")
-    return Table((name("field"), number("importance", form=".2f")), list(importances.items()), title)
+def _importances(report: Report, study: optuna.Study, num_trials: int) -> None:
+    """The fields that can be told from noise; the others by name alone."""
+    fields = importances(study)
+    title = "parameter importances (PED-ANOVA; p against shuffled values)"
+    columns = (name("field"), number("importance", form=".2f"), number("p", form=".2f"))
+    report.show("importances", Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title))
+    if rest := [field.field for field in fields if not field.is_told]:
+        said = f"importance cannot be told from noise by {num_trials} trials: {', '.join(rest)}"
+        report.say(said, {"importances_not_told": rest})
 
 
 def _takes_more(space: Space, num_trials: int) -> bool:

@@ -169,7 +169,8 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
     columns = (
         name(ARM),
         number("difference", form="+.3g"),
-        number("interval", "95 % interval"),
+        number("interval"),
+        number("level", form=".4g"),
         number("p", "p (Holm)", ".2g"),
         prose("verdict", importance=1),
         prose("also", "also differs in", importance=2),
@@ -183,6 +184,7 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
                 arm,
                 v.difference,
                 interval(v.low, v.high, "+.3g"),
+                Cell(v.level, v.shown_level),
                 v.p_adjusted,
                 Cell(v.outcome, f"{v.outcome} (finds {v.detectable:.2g})" if few else v.outcome),
                 Cell(comparison.undeclared, ", ".join(comparison.undeclared) or "nothing undeclared"),

@@ -15,7 +15,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 def verdict_figure(
     intervals: Mapping[str, tuple[float, float, float]], matters: float, metric: str, against: str, path: Path
 ) -> Path:
-    """Draw each arm's difference from the first, with its 95 % interval and the band that does not matter.
+    """Draw each arm's difference from the first, with its interval and the band that does not matter.
 
     Args:
         intervals: Difference and both ends by arm.

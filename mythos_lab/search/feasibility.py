@@ -10,13 +10,14 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.search.budgets.hold import Vetoed, held
+from mythos_lab.search.measurable import lacking
 from mythos_lab.search.spaces.expression import Constraint
 from mythos_lab.search.spaces.names import known_values
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.training.run import assemble
 
 VALID = "valid recipe"
-"""The constraint that a candidate builds, keeps its budgets, and passes the effect check."""
+"""The constraint that a candidate builds, keeps its budgets, passes the effect check, and fits into memory."""
 
 _RHO = "stability/rho_A"
 _NOTHING_CARRIED = 0.0  # the rho of a loop without an injection that carries the state on: nothing to grow
@@ -49,6 +50,8 @@ def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, di
         config = _or_veto(held, config, space.hold, source)
     recipe: Recipe = _or_veto(validate, config, source)
     model = build_on_meta(recipe)[0]
+    if reason := lacking(recipe, space.file.objectives):
+        raise Infeasible(reason, {VALID: 1.0})
     known: dict[str, float] = {VALID: 0.0}
     early = [c for c in space.constraints if all(map(_known_before, c.metrics))]
     for constraint in sorted(early, key=_expense):

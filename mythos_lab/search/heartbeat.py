@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from typing import Any
 
 import optuna
-import psutil
 from optuna.trial import FrozenTrial, TrialState
 
+from mythos_lab.search.repeating import Repeating
 from mythos_lab.search.trial_queue import BEAT, WORKER, due, hand_back, queue_again
+from mythos_lab.tracking.process import is_alive
 
 _MISSED = 5  # signs of life before a worker on another machine is taken to be gone
 
@@ -51,8 +50,8 @@ class Watch:
 
     def _is_gone(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get(WORKER)
-        if worker is not None and worker.rsplit(":", 2)[0] == socket.gethostname():
-            return not _is_alive(worker)
+        if worker is not None and (alive := is_alive(worker)) is not None:
+            return not alive
         sign = (worker, trial.user_attrs.get(BEAT))
         seen, since = self._seen.get(trial.number, (None, 0.0))
         if seen != sign:
@@ -61,7 +60,7 @@ class Watch:
         return time.monotonic() - since > _MISSED * self.heartbeat
 
 
-class Heartbeat:
+class Heartbeat(Repeating):
     """Gives signs of life of a trial while a ``with`` block runs.
 
     Attributes:
@@ -69,34 +68,18 @@ class Heartbeat:
     """
 
     def __init__(self, study: optuna.Study, trial: optuna.Trial, seconds: float) -> None:
-        self._storage, self._id, self._seconds = study._storage, trial._trial_id, seconds
+        super().__init__(f"trial {trial.number}: its sign of life", seconds, self._beat)
+        self._storage, self._id, self._count = study._storage, trial._trial_id, 0
         self.is_lost = False
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, daemon=True)
 
-    def _beat(self) -> None:
-        count = 0
-        while not self._over.wait(self._seconds):
-            count += 1
-            try:
-                self._storage.set_trial_user_attr(self._id, BEAT, count)
-            except optuna.exceptions.UpdateFinishedTrialError:
-                self.is_lost = True
-                return
+    def _beat(self) -> bool:
+        self._count += 1
+        try:
+            self._storage.set_trial_user_attr(self._id, BEAT, self._count)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            self.is_lost = True
+        return not self.is_lost
 
     def __enter__(self) -> Heartbeat:
-        self._thread.start()
+        super().__enter__()
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
-def _is_alive(worker: str) -> bool:
-    _, pid, created = worker.rsplit(":", 2)
-    try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

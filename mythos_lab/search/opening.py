@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import uuid
 import warnings
 from collections.abc import Mapping
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.storages import BaseStorage
+from optuna.trial import TrialState
 
-from mythos_lab.recipe.differences import differences
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.identity import changes, has_more_choices, meaning_of
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
@@ -21,6 +25,9 @@ from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
 from mythos_lab.search.trial_queue import POINT, is_settled, is_surplus, params_of
+from mythos_lab.search.widening import current_name, widen
+from mythos_lab.tracking.claim import claimed
+from mythos_lab.training.result import write_whole
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
@@ -30,11 +37,13 @@ NUM_TRIALS = "num_trials"
 OPENED = "holdout_opened"
 """Study attribute: when its holdout was opened, after which it takes no further trials."""
 
-DEFINING = ("recipe", "overrides", "space", "arms", "constraints", "hold", "objectives", "seeds")
-"""Fields of a study's file without which a trial's numbers would mean something else."""
-
-DEFINITION = "definition"
+DEFINITION = "meaning"
 """Study attribute: everything that decides what a trial's numbers mean."""
+
+UID, MARK, LOCK = "uid", "study.json", "study.lock"
+"""Study attribute that no other study has; the file in the study's folder that repeats it; who begins a study."""
+
+_PATIENCE_SECONDS = 60.0  # for another process that begins the same study
 
 
 def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> optuna.Study:
@@ -51,16 +60,12 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     _quiet()
     num_trials = num_trials or space.num_trials()
     named, _ = space.sampler(num_trials)
-    study = optuna.create_study(
-        study_name=space.file.name,
-        storage=open_storage(space.storage, space.folder),
-        directions=list(space.file.objectives.values()),
-        # A guard's pruner is asked beside Optuna, and would keep trials from the sampler if it were the study's own.
-        pruner=make_pruner(Named(NO_PRUNER) if space.file.guard else space.pruner),
-        load_if_exists=True,
-    )
+    storage = open_storage(space.storage, space.folder)
+    _check_folder(space, storage)
+    study = _made(space, storage)
+    if _define(study, space):
+        study = _made(space, storage)
     trials = study.get_trials(deepcopy=False)
-    _check_definition(study, trials, space)
     check_origin(study, space)
     study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr("pruner", space.pruner.asdict())
@@ -76,6 +81,17 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     return study
 
 
+def _made(space: Space, storage: BaseStorage) -> optuna.Study:
+    return optuna.create_study(
+        study_name=current_name(storage, space.file.name),
+        storage=storage,
+        directions=list(space.file.objectives.values()),
+        # A guard's pruner is asked beside Optuna, and would keep trials from the sampler if it were the study's own.
+        pruner=make_pruner(Named(NO_PRUNER) if space.file.guard else space.pruner),
+        load_if_exists=True,
+    )
+
+
 def find_study(space: Space) -> optuna.Study:
     """The study of a space, as it stands: nothing is written, and no trial can be drawn.
 
@@ -87,12 +103,12 @@ def find_study(space: Space) -> optuna.Study:
     if space.storage is None and not space.folder.is_dir():
         raise missing
     try:
-        study = optuna.load_study(
-            study_name=space.file.name, storage=open_storage(space.storage, space.folder), sampler=QueueOnly()
-        )
+        storage = open_storage(space.storage, space.folder)
+        name = current_name(storage, space.file.name)
+        study = optuna.load_study(study_name=name, storage=storage, sampler=QueueOnly())
     except KeyError:
         raise missing from None
-    _check_definition(study, study.get_trials(deepcopy=False), space)
+    _check_definition(study, space)
     return study
 
 
@@ -140,19 +156,71 @@ def _key(params: Mapping[str, Any]) -> frozenset[tuple[str, Any]]:
     return frozenset((n, float(f"{v:.12g}") if isinstance(v, float) else (v, type(v))) for n, v in params.items())
 
 
-def _check_definition(study: optuna.Study, trials: list[FrozenTrial], space: Space) -> None:
-    now = {**space.file.model_dump(mode="json", include=set(DEFINING)), "composed": _plain(space.base)}
-    before = study.user_attrs.get(DEFINITION)
-    if before is None:
-        if trials:
-            raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
-        study.set_user_attr(DEFINITION, json.dumps(now))
-    elif changed := [path for path, _, _ in differences(json.loads(before), now)]:
+def _check_folder(space: Space, storage: BaseStorage) -> None:
+    """Refuse a folder that holds a study which is not in the storage."""
+    mark = _mark_in(space.folder)
+    if mark is None:
+        return
+    try:
+        study_id = storage.get_study_id_from_name(current_name(storage, space.file.name))
+    except KeyError:
+        found = None
+    else:
+        found = storage.get_study_user_attrs(study_id).get(UID)
+    if found != mark:
+        where = without_password(space.storage) if space.storage else "its journal"
         raise RecipeError(
-            f"{space.source}: the study {space.file.name!r} was begun with another {', '.join(changed[:3])}; "
-            "give it another name, or put that back"
+            f"{space.source}: {space.folder} holds the trials of a study {space.file.name!r} that is not in {where}; "
+            "name its --storage, give this study another name, or move that folder away"
         )
 
 
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value))
+def _mark_in(folder: Path) -> str | None:
+    try:
+        return str(json.loads((folder / MARK).read_text(encoding="utf-8"))[UID])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise RecipeError(
+            f"{folder / MARK}: damaged; it says which study the folder is of, and may be deleted"
+        ) from None
+
+
+def _define(study: optuna.Study, space: Space) -> bool:
+    """Write down what a new study means and whose its folder is; hold one that was begun against both.
+
+    Returns:
+        Whether it goes on elsewhere, with more choices.
+    """
+    now = json.dumps(meaning_of(space))
+    if _mark_in(space.folder) is not None and study.user_attrs.get(DEFINITION) == now:
+        return False
+    space.folder.mkdir(parents=True, exist_ok=True)
+    with claimed(space.folder / LOCK, _PATIENCE_SECONDS):
+        before, goes_on = study.user_attrs.get(DEFINITION), False
+        if before is None:
+            if study.get_trials(deepcopy=False):
+                raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
+            study.set_user_attr(UID, uuid.uuid4().hex)
+            study.set_user_attr(DEFINITION, now)
+        elif before != now:
+            _check_definition(study, space)
+            if goes_on := has_more_choices(json.loads(before), json.loads(now)):
+                widen(space, study, {DEFINITION: now})
+            else:
+                study.set_user_attr(DEFINITION, now)
+        if _mark_in(space.folder) is None:
+            write_whole(space.folder / MARK, json.dumps({UID: study.user_attrs[UID]}))
+    return goes_on
+
+
+def _check_definition(study: optuna.Study, space: Space) -> None:
+    """Refuse a study that was begun as another one, in a line that says what differs."""
+    if (before := study.user_attrs.get(DEFINITION)) is None:
+        raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
+    if changed := changes(json.loads(before), json.loads(json.dumps(meaning_of(space)))):
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        raise RecipeError(
+            f"{space.source}: the study {space.file.name!r} was begun with another {'; '.join(changed[:3])}{more}; "
+            "give it another name, or put that back"
+        )

@@ -10,10 +10,10 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
-from optuna.storages.journal import JournalFileBackend
 
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.journal import Journal
 
 _PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -53,10 +53,9 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
 def _open(url: str | None, folder: Path) -> BaseStorage:
     scheme, _, rest = (url or "").partition("://")
     if url is None or scheme == "journal":
-        # Absolute, or Optuna's lock could not tell that whoever held it is gone: it would look for the link's target.
         path = (Path(rest) if rest else folder / "journal.log").absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(JournalFileBackend(str(path)))
+        return JournalStorage(Journal(path))
     if scheme == "grpc":
         host, _, port = rest.partition(":")
         if not port.isdigit():

@@ -6,10 +6,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import optuna
@@ -23,15 +21,19 @@ from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
-from mythos_lab.search.opening import NUM_TRIALS, enqueue_grid, num_repeats, open_study, refuse_after_opening
+from mythos_lab.search.measurable import refuse_unmeasurable
+from mythos_lab.search.opening import NUM_TRIALS, UID, enqueue_grid, num_repeats, open_study, refuse_after_opening
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first
 from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.search.trial_queue import clear_doubles, is_settled
-from mythos_lab.tracking.mlflow import Tracker, default_uri
+from mythos_lab.tracking.claim import claimed
+from mythos_lab.tracking.mlflow import Tracker, default_uri, find_run, prepare
 from mythos_lab.training.sealed import write_yaml
+from mythos_lab.training.stopping import heeding
 
 _POLL_SECONDS = 1.0
+_PATIENCE_SECONDS = 60.0  # for another process that makes the study's MLflow run
 
 Conclude = Callable[[Space, optuna.Study, float], Iterable[Path]]
 """Says what a settled study came to, given the seconds that it took; returns the files that MLflow is to keep."""
@@ -65,6 +67,7 @@ def run_study(
     """
     make = make_engine(engine, options or {})
     num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers
+    refuse_unmeasurable(space)
     study = open_study(space, num_trials)
     if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
         refuse_after_opening(space, study)
@@ -78,6 +81,12 @@ def run_study(
     placed = make(Job(space, study, num_trials, num_workers))
     try:
         tracker = _parent_run(space, study)
+    except (RecipeError, MlflowException) as error:
+        if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
+            placed.close()
+            raise
+        print(f"MLflow is told nothing: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        tracker = None  # what the study came to is its own
     except BaseException:
         placed.close()
         raise
@@ -88,13 +97,18 @@ def run_study(
     try:
         _work_off(placed, watch)
         clear_doubles(study)
-        for page in conclude(space, study, time.monotonic() - started) if conclude is not None else ():
-            tracker.artifact(page)
-        _log(tracker, space, study)
+        pages = list(conclude(space, study, time.monotonic() - started)) if conclude is not None else []
+        if tracker is not None:
+            for page in pages:
+                tracker.artifact(page)
+            _log(tracker, space, study)
     except BaseException as error:
-        tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Interrupted) else "KILLED")
+        if tracker is not None:
+            is_failed = isinstance(error, Exception) and not isinstance(error, Interrupted)
+            tracker.abandon("FAILED" if is_failed else "KILLED")
         raise
-    tracker.finish("FINISHED")
+    if tracker is not None:
+        tracker.finish("FINISHED")
     return study
 
 
@@ -113,27 +127,32 @@ def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
 
 
 def _parent_run(space: Space, study: optuna.Study) -> Tracker:
+    """The study's own MLflow run: one, whoever begins it, and if they do so at once."""
     tracking = validate(dict(space.base), space.source).tracking
-    run_id = study.user_attrs.get(MLFLOW_RUN)
-    try:
-        tracker = Tracker(
-            tracking.uri, tracking.experiment, space.file.name, run_id=run_id, tags={"mythos.study": space.file.name}
-        )
-    except MlflowException as error:
-        if run_id is None or error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        store = without_password(tracking.uri or default_uri())
-        raise RecipeError(
-            f"{space.source}: the study's MLflow run {run_id} is not in {store}; MLFLOW_TRACKING_URI has to name the "
-            "store that the study was begun with"
-        ) from None
-    if run_id is None:
-        study.set_user_attr(MLFLOW_RUN, tracker.run_id)
-        space.folder.mkdir(parents=True, exist_ok=True)
-        copy = space.folder / "space.yaml"
-        written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
-        write_yaml(copy, yaml.safe_dump(written, sort_keys=False), space.file.name)
-        tracker.artifact(copy)
+    where = tracking.uri, tracking.experiment
+    prepare(*where)
+    space.folder.mkdir(parents=True, exist_ok=True)
+    with claimed(space.folder / "parent.lock", _PATIENCE_SECONDS):
+        key = f"study-{study.user_attrs[UID]}"
+        run_id = study.user_attrs.get(MLFLOW_RUN) or find_run(*where, key)
+        is_new = MLFLOW_RUN not in study.user_attrs
+        try:
+            tags = {"mythos.study": space.file.name}
+            tracker = Tracker(*where, space.file.name, run_id=run_id, tags=tags, key=key)
+        except MlflowException as error:
+            if run_id is None or error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            store = without_password(tracking.uri or default_uri())
+            raise RecipeError(
+                f"{space.source}: the study's MLflow run {run_id} is not in {store}; MLFLOW_TRACKING_URI has to name "
+                "the store that the study was begun with"
+            ) from None
+        if is_new:
+            study.set_user_attr(MLFLOW_RUN, tracker.run_id)
+            copy = space.folder / "space.yaml"
+            written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
+            write_yaml(copy, yaml.safe_dump(written, sort_keys=False), space.file.name)
+            tracker.artifact(copy)
     return tracker
 
 
@@ -147,7 +166,8 @@ def _work_off(engine: Engine, watch: Watch) -> None:
         TextColumn("{task.fields[best]}"),
     )
     try:
-        with Progress(*columns) as progress, _interruptions() as interruption:
+        interruption = _Interruption()
+        with Progress(*columns) as progress, heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM), interruption)):
             bar = progress.add_task(job.space.file.name, total=job.num_trials, best="")
             while True:
                 settled = sum(map(is_settled, job.study.get_trials(deepcopy=False)))
@@ -186,21 +206,10 @@ class _Interruption:
     def __init__(self) -> None:
         self.signum, self.finishing = 0, False
 
-    def __call__(self, signum: int, frame: FrameType | None) -> None:
+    def __call__(self, signum: int) -> None:
         if self.finishing:
             raise KeyboardInterrupt
         self.signum = signum
-
-
-@contextmanager
-def _interruptions() -> Iterator[_Interruption]:
-    interruption = _Interruption()
-    before = {signum: signal.signal(signum, interruption) for signum in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield interruption
-    finally:
-        for signum, handler in before.items():
-            signal.signal(signum, handler)
 
 
 def _wants_to_finish() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,16 +19,21 @@ from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.shared_task import task_shared
+from mythos_lab.search.faults import free_memory, is_disk_full, is_out_of_memory
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.trial_queue import FOLDER, settle
+from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, is_settled, settle
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
+from mythos_lab.training.stopping import interruptible
 
 VALUES, RUNS = "values_by_seed", "mlflow_runs"
 MLFLOW_RUN = "mlflow_run"
+
+CANDIDATE, REPEATS = "candidate", "repeats"
+"""Trial attributes: what tells a candidate from others, and the number of the trial that was the same one before."""
 
 _KEPT = ("cost/params", "loops/useful_depth", "val/accuracy")
 
@@ -45,9 +52,16 @@ def run_trial(
     trial.set_user_attr(FOLDER, folder)
     source = f"{space.source}: trial {trial.number}"
     constraints: dict[str, float] = {}
+    reason = ""
     try:
-        config = space.candidate(trial)
-        recipe, constraints = admit(space, config, source)
+        with interruptible(space.folder / folder):
+            config = space.candidate(trial)
+            recipe, constraints = admit(space, config, source)
+        candidate = _digest(recipe)
+        if (first := _first(study, trial, candidate)) is not None:
+            _answer(study, trial, first)
+            return
+        trial.set_user_attr(CANDIDATE, candidate)
         trial.set_user_attr(FLOPS_PER_STEP, cost_metric(recipe, "cost/training_flops") / recipe.training.max_steps)
         ended = _train(space, study, trial, recipe, space.folder / folder, should_stop)
     except Infeasible as error:
@@ -57,6 +71,14 @@ def run_trial(
         raise
     except RecipeError as error:  # what the effect check found
         _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints={**constraints, VALID: 1.0})
+        return
+    except Exception as error:
+        if is_disk_full(error) or not is_out_of_memory(error):
+            raise
+        reason = f"does not fit into memory: {' '.join(str(error).split())}"[:300]
+    if reason:  # no worker fares better with it
+        free_memory()
+        _end(study, trial, TrialState.PRUNED, "vetoed", reason, constraints={**constraints, VALID: 1.0})
         return
     if ended["status"] != "finished":
         state = TrialState.PRUNED if ended["status"] == "pruned" else TrialState.FAIL
@@ -77,6 +99,31 @@ def run_trial(
         return
     constraints |= afterwards(space, recipe, metrics)
     _end(study, trial, TrialState.COMPLETE, "complete", values=values, constraints=constraints)
+
+
+def _digest(recipe: Recipe) -> str:
+    content = recipe.model_dump(mode="json", exclude={"name", "description", "tracking"})
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _first(study: optuna.Study, trial: optuna.Trial, candidate: str) -> FrozenTrial | None:
+    """A trial that was the same candidate and came to an end that it would come to again; not one that was pruned."""
+    for other in study.get_trials(deepcopy=False):
+        same = other.number != trial.number and other.user_attrs.get(CANDIDATE) == candidate
+        if same and is_settled(other) and other.user_attrs.get(OUTCOME) in ("complete", "vetoed", "diverged"):
+            return other
+    return None
+
+
+def _answer(study: optuna.Study, trial: optuna.Trial, first: FrozenTrial) -> None:
+    """Tell the study what a candidate came to that it has had before: trained again, it would come to the same."""
+    attrs = first.user_attrs
+    for name in (FOLDER, FLOPS_PER_STEP, VALUES, RUNS, *_KEPT):
+        if name in attrs:
+            trial.set_user_attr(name, attrs[name])
+    trial.set_user_attr(REPEATS, first.number)
+    outcome, reason = str(attrs[OUTCOME]), str(attrs.get(REASON, ""))
+    _end(study, trial, first.state, outcome, reason, first.values, dict(first.constraints))
 
 
 def _train(

@@ -8,16 +8,14 @@ once, the later one is surplus: failed untrained, and counted nowhere.
 
 from __future__ import annotations
 
-import os
-import socket
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
-import psutil
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.search.samplers.queue_only import QueueOnly
+from mythos_lab.tracking.process import identity
 
 OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
 RETRY_OF, ATTEMPT, BLAMED, PLACE, POINT = "retry_of", "attempt", "blamed", "place", "point"
@@ -265,8 +263,3 @@ def _past(study: optuna.Study) -> _Past:
 
 
 _PASTS: WeakKeyDictionary[optuna.Study, _Past] = WeakKeyDictionary()
-
-
-def identity() -> str:
-    """This process, in words that another one cannot come to share."""
-    return f"{socket.gethostname()}:{os.getpid()}:{psutil.Process().create_time():.2f}"

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
+import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 
 import optuna
 from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
 from mythos_lab.search.trial_queue import hand_back, take
+from mythos_lab.tracking.claim import InUse
 from mythos_lab.training.run import Stopped
+from mythos_lab.training.stopping import break_off, heeding
 
 MISPLACED = 3
 """The exit status of a worker that would fare no better if it were started again; its last line says why."""
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_SIGNS_OF_IT = (*map(os.strerror, _DISK_FULL), "disk is full")  # the last one is SQLite's
 
 
 class Orders:
@@ -41,18 +41,22 @@ class Orders:
     def __init__(self) -> None:
         self.finish = self.stop = False
 
-    def listen(self) -> Orders:
-        """Heed signals from now on. Ctrl-C is left to the study, which asks what it is meant to do."""
-        signal.signal(signal.SIGUSR1, self._finish)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        return self
+    @contextmanager
+    def heeded(self) -> Iterator[Orders]:
+        """Heed signals while a ``with`` block runs. Ctrl-C is left to the study, which asks what it is meant to do."""
+        with heeding(
+            {signal.SIGUSR1: self.to_finish, signal.SIGTERM: self.to_stop, signal.SIGINT: signal.Handlers.SIG_IGN}
+        ):
+            yield self
 
-    def _finish(self, signum: int, frame: FrameType | None) -> None:
+    def to_finish(self, number: int) -> None:
+        """The handler of a signal to end with the trial in hand."""
         self.finish = True
 
-    def _stop(self, signum: int, frame: FrameType | None) -> None:
+    def to_stop(self, number: int) -> None:
+        """The handler of a signal to lay the trial down at once."""
         self.finish = self.stop = True
+        break_off()
 
 
 def work(space: Space, num_trials: int, worker: int, orders: Orders, alone: Callable[[], bool] = lambda: False) -> None:
@@ -86,23 +90,19 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
             run_trial(space, study, trial, lambda: heartbeat.is_lost or should_stop())
         except Stopped as stopped:
             hand_back(study, trial, str(stopped), lost=False)
+        except (
+            InUse
+        ) as in_use:  # by a worker that was taken to be gone, and is about to learn that it has lost the trial
+            hand_back(study, trial, str(in_use), lost=False)
+            time.sleep(space.file.heartbeat)
         except optuna.exceptions.UpdateFinishedTrialError:
             pass  # another machine took this one to be gone, and has the trial now
         except Exception as error:
             # A tracker that is away is no more the trial's doing than a full disk.
-            to_blame = not (isinstance(error, (Misplaced, MlflowException)) or is_disk_full(error))
+            to_blame = not (isinstance(error, (Misplaced, MlflowException)) or is_places(error))
             hand_back(study, trial, f"{type(error).__name__}: {error}", lost=to_blame)
             raise
     return True
-
-
-def is_disk_full(error: BaseException | None) -> bool:
-    """Whether a full disk is behind an error, which libraries wrap in errors of their own."""
-    while error is not None:
-        if getattr(error, "errno", None) in _DISK_FULL or any(sign in str(error) for sign in _SIGNS_OF_IT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def main(source: str, folder: str, num_trials: str, worker: str, parent: str) -> int:
@@ -110,7 +110,8 @@ def main(source: str, folder: str, num_trials: str, worker: str, parent: str) ->
     warnings.filterwarnings("ignore")
     try:
         space = load_space(source, Path(folder), os.environ.get(STORAGE_VARIABLE))
-        work(space, int(num_trials), int(worker), Orders().listen(), lambda: os.getppid() != int(parent))
+        with Orders().heeded() as orders:
+            work(space, int(num_trials), int(worker), orders, lambda: os.getppid() != int(parent))
     except Misplaced as misplaced:
         print(misplaced, file=sys.stderr)
         return MISPLACED

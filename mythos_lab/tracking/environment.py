@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
 import subprocess
 import sys
@@ -56,7 +57,7 @@ def environment(device: torch.device, imports: Sequence[str] = ()) -> dict[str, 
         "kernels": backend(torch.empty(0, device=device)),
         "attention": [name for name, enabled in _ATTENTION.items() if enabled()],
         "packages": {name: _version(name) for name in _PACKAGES},
-        "git_commit": _git("rev-parse", "HEAD"),
+        "git_commit": commit.decode() if (commit := _git("rev-parse", "HEAD")) is not None else None,
         "git_changes": _changes(),
         "source": _source(),
         "code": imported_code(imports),
@@ -70,16 +71,37 @@ def _source() -> str:
     for package in (mythos_kernels, mythos_blocks, mythos_lab):
         root = Path(str(package.__file__)).parent
         for path in sorted(root.rglob("*.py")):
-            digest.update(f"{package.__name__}/{path.relative_to(root)}".encode())
-            digest.update(path.read_bytes())
+            _add(digest, f"{package.__name__}/{path.relative_to(root)}", path)
     return digest.hexdigest()[:16]
 
 
 def _changes() -> str | None:
     """Digest of what the code in the working directory has that its commit has not; ``None`` where that is nothing."""
-    new = (_git("ls-files", "--others", "--exclude-standard", "--", "*.py") or "").splitlines()
-    changes = [_git("diff", "HEAD") or "", *(Path(name).read_text(encoding="utf-8", errors="replace") for name in new)]
-    return hashlib.sha256("\n".join([*new, *changes]).encode()).hexdigest()[:16] if any(changes) else None
+    changes = _git("diff", "HEAD") or b""
+    listed = _git("ls-files", "-z", "--others", "--exclude-standard", "--", "*.py") or b""
+    new = [Path(os.fsdecode(name)) for name in listed.split(b"\0") if name]
+    if not changes and not any(map(_is_code, new)):
+        return None
+    digest = hashlib.sha256(changes)
+    for path in sorted(new):
+        _add(digest, str(path), path)
+    return digest.hexdigest()[:16]
+
+
+def _add(digest: hashlib._Hash, name: str, path: Path) -> None:
+    """Add a file to a digest, if it is one: editors leave links beside it that lead nowhere (``.#mine.py``)."""
+    if not _is_code(path):
+        return
+    try:
+        content = path.read_bytes()
+    except OSError as error:  # it is gone meanwhile, or another user's
+        content = f"not readable: {error.strerror}".encode()
+    digest.update(os.fsencode(name))
+    digest.update(content)
+
+
+def _is_code(path: Path) -> bool:
+    return path.is_file() and not path.name.startswith(".")
 
 
 def _version(package: str) -> str | None:
@@ -89,9 +111,10 @@ def _version(package: str) -> str | None:
         return None
 
 
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str) -> bytes | None:
+    """What git says, in whatever encoding the repository's files are; ``None`` where it cannot."""
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10)
+        done = subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

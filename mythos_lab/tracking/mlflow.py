@@ -19,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
@@ -28,7 +29,12 @@ _SERVERS = ("http", "postgresql", "mysql", "mssql", "databricks")
 
 def default_uri() -> str:
     """MLFLOW_TRACKING_URI, or SQLite in the working directory, as MLflow itself does."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+        return named
+    path = str(Path.cwd() / "mlflow.db")
+    # A question mark begins the options of a URL, and MLflow decodes per cent signs once too often: such places have to
+    # go unnamed.
+    return "sqlite:///mlflow.db" if "?" in path or "%" in path else f"sqlite:///{path}"
 
 
 def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
@@ -39,11 +45,14 @@ def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
     Raises:
         Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again.
     """
-    client, found = _opened(uri or default_uri(), experiment)
+    place = uri or default_uri()
+    client, found = _opened(place, experiment)
     if found is not None:
         return client, str(found.experiment_id)
     try:
-        return client, str(client.create_experiment(experiment))
+        if (location := beside(place, experiment)) is None:
+            return client, str(client.create_experiment(experiment))
+        return client, str(client.create_experiment(experiment, location, {BESIDE: "yes"}))
     except MlflowException:  # another process was faster
         found = client.get_experiment_by_name(experiment)
         assert found is not None
@@ -66,7 +75,10 @@ def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
     try:
         with _turn(place):
             client = MlflowClient(place)
-            return client, client.get_experiment_by_name(experiment)
+            found = client.get_experiment_by_name(experiment)
+            if found is not None and follow(place, found):
+                found = client.get_experiment_by_name(experiment)
+            return client, found
     except (MlflowException, OSError, ImportError, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError) as error:
         said = " ".join(str(error).replace(place, without_password(place)).split()).partition(" (Background on")[0]
         kind = Unreachable if place.startswith(_SERVERS) and not isinstance(error, ImportError) else Misplaced
@@ -77,10 +89,10 @@ def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
 
 def _turn(uri: str) -> AbstractContextManager[object]:
     """A lock beside the file of a SQLite store; other stores are servers, which see to it themselves."""
-    path = uri.removeprefix("sqlite:///")
-    if path == uri or not path:
+    path = file_of(uri)
+    if path is None:
         return nullcontext()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(f"{path}.lock")
 
 

@@ -19,11 +19,12 @@ class Stopped(Exception):
 
     Attributes:
         folder: The run's directory.
-        step: Steps done, which the checkpoint there covers.
+        step: Steps done, which the checkpoint there covers; ``None`` where it was stopped before training began, or
+            went on.
     """
 
-    def __init__(self, folder: Path, step: int) -> None:
-        super().__init__(f"stopped after step {step}")
+    def __init__(self, folder: Path, step: int | None) -> None:
+        super().__init__("stopped before a step was trained" if step is None else f"stopped after step {step}")
         self.folder, self.step = folder, step
 
     def __reduce__(self) -> Any:

@@ -34,6 +34,7 @@ from mythos_lab.training.sealed import (
 )
 from mythos_lab.training.sealed import write_whole as write_whole
 
+LOCK = "run.lock"
 RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
 _RUN = "run"  # the note in the weights that names it

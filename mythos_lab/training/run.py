@@ -25,6 +25,7 @@ from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.shared_task import task_shared
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.tasks.base import Task
+from mythos_lab.tracking.claim import claimed
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
@@ -43,6 +44,7 @@ from mythos_lab.training.result import (
     CHECKPOINT,
     DATA,
     ENVIRONMENT,
+    LOCK,
     RECIPE,
     RESULT,
     RESUMED,
@@ -61,6 +63,7 @@ from mythos_lab.training.result import (
 )
 from mythos_lab.training.sharding import check_shards
 from mythos_lab.training.state import Training
+from mythos_lab.training.stopping import interruptible
 
 _NUM_CHECKED = 4  # samples of the effect check
 
@@ -97,7 +100,9 @@ def run(
         RecipeError: The effect check found an error that the recipe does not waive.
         Misplaced: The folder holds another recipe's run, or there are not the devices that the recipe declares.
         RankDied: A process that trained together with this one ended before its time.
-        Stopped: ``should_stop`` said so. Another call with the same folder goes on.
+        InUse: Another process works in the folder.
+        Stopped: ``should_stop`` said so, or a signal did while nothing was trained. Another call with the same folder
+            goes on.
     """
     if folder is not None and (folder / STATE).is_file():
         check_resumable(folder)
@@ -106,15 +111,34 @@ def run(
         follow_declared(recipe, meeting)
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
-    model, task = assemble(recipe)
-    check_shards(recipe, model)
-    findings = effects(recipe, model, task)
-    standing = [finding for finding in findings if not finding.waived]
-    if standing:
-        raise RecipeError(*(f"{recipe.name}: {f.code}: {f.message}" for f in standing))
-    total = cost(recipe)
-
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    with interruptible(folder):
+        model, task = assemble(recipe)
+        check_shards(recipe, model)
+        findings = effects(recipe, model, task)
+        standing = [finding for finding in findings if not finding.waived]
+        if standing:
+            raise RecipeError(*(f"{recipe.name}: {f.code}: {f.message}" for f in standing))
+        total = cost(recipe)
+        prepare(recipe.tracking.uri, recipe.tracking.experiment)  # before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    with claimed(folder / LOCK):
+        return _run(recipe, model, task, total, findings, folder, parent, tags, on_validation, should_stop, progress)
+
+
+def _run(
+    recipe: Recipe,
+    model: LoopedTransformer,
+    task: Task,
+    total: Cost,
+    findings: list[Finding],
+    folder: Path,
+    parent: str | None,
+    tags: dict[str, str] | None,
+    on_validation: OnValidation | None,
+    should_stop: ShouldStop | None,
+    progress: bool,
+) -> RunResult:
     tracker = _begin(recipe, task, total, folder, parent, tags or {})
     for remark in task.remarks() if progress else ():
         print(f"data: {remark}", file=sys.stderr)
@@ -127,7 +151,8 @@ def run(
         except (Diverged, Pruned) as error:
             status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
         lead.send(training)
-        result = _measure(training, total, findings, tracker, folder, status, reason)
+        with interruptible(folder, recipe.training.max_steps):
+            result = _measure(training, total, findings, tracker, folder, status, reason)
         values = result_values(result)
         tracker.artifact(save_weights(model, folder))
         tracker.text(RESULT, json.dumps(values, indent=1))
@@ -260,8 +285,6 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
         _note_machine(folder, environment(device_of(recipe, 0), recipe.imports), tracker)
         return tracker
-    prepare(*where)  # before anything is written
-    folder.mkdir(parents=True, exist_ok=True)
     run_id = find_run(*where, state["key"]) if state else None
     if not state:
         state = {"key": uuid.uuid4().hex}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mythos_lab.measures import student
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -39,13 +41,7 @@ class Cell:
 
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean loss, Student's; unbounded for one seed."""
-        from scipy import stats
-
-        values = np.array(list(self.losses.values()))
-        if len(values) < 2:
-            return -math.inf, math.inf
-        half = float(stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
-        return float(values.mean()) - half, float(values.mean()) + half
+        return student.interval(list(self.losses.values()))
 
 
 def seed_noise(cells: Sequence[Cell]) -> tuple[float, int]:

@@ -17,8 +17,9 @@ from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
-from mythos_lab.search.trial_queue import WORKER, hand_back, identity
+from mythos_lab.search.trial_queue import WORKER, hand_back
 from mythos_lab.search.worker import run_one
+from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import uuid
 import warnings
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.engines.base import Job
+from mythos_lab.search.repeating import Repeating
 from mythos_lab.search.spaces.space import Space, load_space
 from mythos_lab.search.worker import Orders
 
@@ -109,9 +109,8 @@ class Channel(Orders):
 
     def __init__(self, study: optuna.Study, name: str, heartbeat: float) -> None:
         super().__init__()
-        self._study, self._name, self._seconds = study, name, min(heartbeat, _LONGEST_POLL_SECONDS)
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._study, self._name = study, name
+        self._listening = Repeating("listening for orders", min(heartbeat, _LONGEST_POLL_SECONDS), self._listen)
 
     def read(self) -> None:
         """Take note of what has been ordered so far."""
@@ -119,18 +118,17 @@ class Channel(Orders):
         self.finish |= order is not None
         self.stop |= order == "stop"
 
-    def _listen(self) -> None:
-        while not self._over.wait(self._seconds):
-            self.read()
+    def _listen(self) -> bool:
+        self.read()
+        return True
 
     def __enter__(self) -> Channel:
         self.read()
-        self._thread.start()
+        self._listening.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+    def __exit__(self, *error: object) -> None:
+        self._listening.__exit__(*error)
 
 
 def give(job: Job, assignment: Assignment, order: Order) -> None:

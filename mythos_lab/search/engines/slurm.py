@@ -23,7 +23,9 @@ from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
+from mythos_lab.training.stopping import Handler, heeding
 
+_WARNING = int(getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}"))
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
 _RECALL_SECONDS = 30.0
 _TIMEOUT_MINUTES = 60  # of an element that the user sets no limit; it is queued again, and goes on
@@ -156,10 +158,14 @@ class Element:
             study = open_study(space, self.assignment.num_trials, self.index)
             with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
                 leave = _Leave(orders)
-                work(space, self.assignment.num_trials, self.index, orders)
+                with heeding(leave.handlers) as give_back:
+                    work(space, self.assignment.num_trials, self.index, orders)
+                    requeue = give_back()[_WARNING]
         except Misplaced as misplaced:
             return str(misplaced)
-        leave.requeue()
+        if leave.warning is not None:
+            assert callable(requeue), "submitit has set a handler"
+            requeue(leave.warning, None)  # which does not return
         return None
 
     def checkpoint(self) -> helpers.DelayedSubmission:
@@ -168,7 +174,7 @@ class Element:
 
 
 class _Leave:
-    """Heeds signals of SLURM: the trial is handed back first, and submitit queues the element again after that.
+    """What signals of SLURM do: the trial is handed back first, and submitit queues the element again after that.
 
     submitit itself would do so at once, in its signal handler, with the trial still on the stack. SIGTERM alone, which
     comes with ``scancel`` and before a preemption, ends the worker without queueing it again.
@@ -177,23 +183,16 @@ class _Leave:
     def __init__(self, orders: Orders) -> None:
         self.orders = orders
         self.warning: int | None = None
-        number = getattr(signal, f"SIG{submitit.JobEnvironment.USR_SIG}")
-        self._requeue = signal.signal(number, self._warned)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def requeue(self) -> None:
-        """Have submitit queue this element again, where it was warned of its end. Does not return then."""
-        if self.warning is not None:
-            assert callable(self._requeue), "submitit has set a handler"
-            self._requeue(self.warning, None)
+    @property
+    def handlers(self) -> dict[int, Handler]:
+        """By signal."""
+        ignored = signal.Handlers.SIG_IGN
+        return {_WARNING: self._warned, signal.SIGTERM: self.orders.to_stop, signal.SIGINT: ignored}
 
-    def _warned(self, number: int, frame: object) -> None:
+    def _warned(self, number: int) -> None:
         self.warning = number
-        self._stop(number, frame)
-
-    def _stop(self, number: int, frame: object) -> None:
-        self.orders.finish = self.orders.stop = True
+        self.orders.to_stop(number)
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mythos_lab.comparison.verdict import _detectable, _interval, paired, together
+from mythos_lab.comparison.verdict import ALPHA, _detectable, paired, together
+from mythos_lab.measures.student import interval
 
 
 def simulated(rng, num_seeds, effect, noise=1.0):
@@ -38,13 +39,39 @@ def test_an_effect_of_the_detectable_size_is_found_in_4_of_5(num_seeds, family):
     assert np.mean(turned) > 0.7
 
 
-@pytest.mark.parametrize("family", [1, 2, 4, 7, 20])
-@pytest.mark.parametrize("num_seeds", [3, 4, 5, 6, 7, 8, 9, 10, 12])
-def test_what_is_beyond_doubt_is_found_by_any_number_of_seeds(num_seeds, family):
-    """The sign-flip test has a smallest p-value, which must not stand in the way."""
+@pytest.mark.parametrize("num_seeds", range(3, 21))
+def test_effects_of_ten_sigma_are_found_whatever_the_number_of_seeds_and_arms(num_seeds):
+    """A test with a smallest p-value would stand in the way; of three seeds two degrees of freedom do, from 20 arms."""
     rng = np.random.default_rng(num_seeds)
-    verdicts = [paired(*simulated(rng, num_seeds, 1e4), matters=0.1) for _ in range(family)]
-    assert {v.outcome for v in together(verdicts, matters=0.1)} == {"higher"}
+    for num_arms in (2, 3, 5, 10, 20, 28, 40) if num_seeds > 3 else (2, 3, 5, 10):
+        verdicts = [paired(*simulated(rng, num_seeds, 10.0), matters=0.1) for _ in range(num_arms - 1)]
+        assert {v.outcome for v in together(verdicts, matters=0.1)} == {"higher"}, num_arms
+
+
+@pytest.mark.parametrize("family", [None, 9])
+def test_an_interval_excludes_zero_where_its_p_value_is_small_and_nowhere_else(family):
+    rng = np.random.default_rng(3)
+    told = 0
+    for _ in range(400):
+        num_seeds, num_arms = int(rng.integers(2, 21)), int(rng.integers(1, 8))
+        effects = rng.choice([0.0, 0.5, 2.0, 20.0], size=num_arms)
+        single = [paired(*simulated(rng, num_seeds, effect), matters=0.1) for effect in effects]
+        for v in single:
+            assert (v.p < ALPHA) == (v.low > 0 or v.high < 0) and v.level == 0.95
+        for v in together(single, matters=0.1, family=family):
+            excluded = v.low > 0 or v.high < 0
+            assert (v.p_adjusted < ALPHA) == excluded
+            assert (v.outcome in ("higher", "lower")) <= excluded
+            told += excluded
+    assert 200 < told < 1500
+
+
+def test_the_level_of_an_interval_is_that_at_which_holms_method_tests_it():
+    sizes = [100.0, 1e4, 0.0, 0.0]
+    rng = np.random.default_rng(1)
+    found = together([paired(*simulated(rng, 6, size), matters=0.1) for size in sizes], matters=0.1, family=5)
+    assert [v.level for v in found] == pytest.approx([1 - 0.05 / 4, 1 - 0.05 / 5, 1 - 0.05 / 3, 1 - 0.05 / 3])
+    assert found[1].interval.endswith("(99 %)")
 
 
 def test_the_detectable_size_grows_with_the_number_of_verdicts():
@@ -59,10 +86,10 @@ def test_the_interval_covers_the_truth(num_seeds):
     """So narrowly that a quantile of one degree of freedom more is seen: it covers 91 % at three seeds."""
     rng = np.random.default_rng(20 + num_seeds)
     differences = 2.0 + rng.normal(size=(20_000, num_seeds))
-    covered = np.mean([low <= 2.0 <= high for low, high in map(_interval, differences)])
+    covered = np.mean([low <= 2.0 <= high for low, high in map(interval, differences)])
     assert abs(covered - 0.95) <= 0.006
     v = paired(np.zeros(num_seeds), differences[0], matters=0.1)
-    assert (v.low, v.high) == pytest.approx(_interval(differences[0]))
+    assert (v.low, v.high) == pytest.approx(interval(differences[0]))
 
 
 def test_what_is_too_small_to_matter_is_said_as_such():

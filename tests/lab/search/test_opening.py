@@ -95,5 +95,5 @@ def test_finding_a_study_writes_nothing(tmp_path):
     before = (space.folder / "journal.log").read_bytes()
     found = find_study(space)
     assert len(found.get_trials()) == 1 and (space.folder / "journal.log").read_bytes() == before
-    with pytest.raises(RecipeError, match="was begun with another space.seed"):
-        find_study(write(tmp_path, space={**POINTS, "seed": {"int": [0, 2]}}))
+    with pytest.raises(RecipeError, match="was begun with another space.seed: 0 to 1, now 1 to 1;"):
+        find_study(write(tmp_path, space={**POINTS, "seed": {"int": [1, 1]}}))

@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
@@ -11,6 +13,7 @@ from mythos_lab.cli import app
 from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
 from mythos_lab.comparison.holdout import open_holdout
+from mythos_lab.comparison.importance import importances
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
@@ -19,7 +22,8 @@ from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
-from tests.lab.search.tiny import work_off, write
+from mythos_lab.search.study import run_study
+from tests.lab.search.tiny import OVERRIDES, work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
 
@@ -275,7 +279,8 @@ def test_a_folder_that_holds_another_recipes_run_ends_the_study_and_blames_no_tr
     space = write(here, arms={"full": {}}, name="other")
     work_off(space)
     (here / "studies" / "other").rename(here / "studies" / "tiny")
-    (here / "studies" / "tiny" / "journal.log").unlink()
+    for name in ("journal.log", "study.json"):
+        (here / "studies" / "tiny" / name).unlink()
     space = write(here, space={"training.optimizer.lr": {"choice": [1e-3, 2e-3]}}, sampler="grid")
     with pytest.raises(Misplaced, match="holds a run of another recipe"):
         work_off(space)
@@ -305,3 +310,97 @@ def test_the_holdout_opens_at_the_end_and_only_what_can_be_read(here, monkeypatc
     assert "holdout_opened" not in study.user_attrs
     (here / "elsewhere").rename(weights)
     assert not open_holdout(space, study).before
+
+
+def test_a_candidate_that_is_drawn_again_is_answered_from_the_first_and_said_so(here, monkeypatch, capsys):
+    trained, train = [], trials._train
+    monkeypatch.setattr(
+        trials, "_train", lambda s, study, t, *rest: trained.append(t.number) or train(s, study, t, *rest)
+    )
+    space = write(
+        here, space={"model.core.depth": {"int": [1, 2]}}, sampler="random", trials=6, constraints=["loops/gain > 9"]
+    )
+    found = work_off(space)
+    ended = found.get_trials()
+    assert len(trained) == len({t.params["model.core.depth"] for t in ended}) == 2 and len(ended) == 6
+    repeats = [t for t in ended if "repeats" in t.user_attrs]
+    assert len(repeats) == 4 and set(outcomes(found).values()) == {"complete"}
+    for t in repeats:
+        first = ended[t.user_attrs["repeats"]]
+        assert first.number in trained and t.params == first.params
+        assert (t.values, t.constraints) == (first.values, first.constraints)
+        assert {n: t.user_attrs[n] for n in ("folder", "values_by_seed", "mlflow_runs", "cost/params")} == {
+            n: first.user_attrs[n] for n in ("folder", "values_by_seed", "mlflow_runs", "cost/params")
+        }
+    show(study_report(space, found, {}, 1.0))
+    write_card(space, found, {})
+    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text()):
+        assert "drew what trial" in said and "took its result" in said
+
+
+def test_a_repeat_of_what_did_not_fit_is_vetoed_untrained(here, monkeypatch):
+    tried = []
+    monkeypatch.setattr(trials, "run", lambda *a, **k: tried.append(1) or (_ for _ in ()).throw(MemoryError()))
+    found = work_off(write(here, space={"model.core.depth": {"int": [1, 1]}}, sampler="random", trials=3))
+    assert len(tried) == 1 and set(outcomes(found).values()) == {"vetoed"}
+    assert all(t.state is TrialState.PRUNED and max(t.constraints.values()) > 0 for t in found.get_trials())
+
+
+UNMEASURED = {
+    "experts/load_cv": "the model has no experts",
+    "stability/rho_A": "the injection carries nothing on",
+    "stability/layer_scale": "the model has nothing of it",
+    "stability/rho_J": "no penalty measures it; expected jacobian_radius",
+    "penalty/z_loss": "no penalty measures it; expected z_loss",
+    "auxiliary/halting": "no component adds such a loss",
+    "cost/decode_flops_per_token": "with this mask nothing is decoded",
+}
+
+
+@pytest.mark.parametrize("metric, why", UNMEASURED.items(), ids=UNMEASURED)
+def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(here, metric, why):
+    space = write(here, space={"model.core.depth": {"int": [1, 2]}}, objectives={metric: "minimize"}, trials=2)
+    with pytest.raises(RecipeError, match=f"objectives: a run has no {metric}: {why}"):
+        run_study(space)
+    assert not (here / "studies").exists()
+
+
+def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):
+    feedforward = {"dense": {}, "moe": {"num_experts": 2, "top_k": 1}}
+    space = {"model.core.layer.feedforward": feedforward}
+    found = work_off(write(here, space=space, objectives={"experts/load_cv": "minimize"}, overrides=OVERRIDES[:-1]))
+    by_kind = {t.params["model.core.layer.feedforward"]: t for t in found.get_trials()}
+    assert by_kind["moe"].user_attrs["outcome"] == "complete"
+    assert by_kind["dense"].user_attrs["outcome"] == "vetoed" and "folder" in by_kind["dense"].user_attrs
+    assert "a run has no experts/load_cv: the model has no experts" in by_kind["dense"].user_attrs["reason"]
+
+
+def test_choices_are_shown_as_they_were_written(here, monkeypatch, capsys):
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended())
+    penalties = {"choice": [[], [{"kind": "z_loss"}]]}
+    space = write(here, space={"training.penalties": penalties, "training.num_threads": {"choice": [None, 1]}})
+    found = work_off(space)
+    show(study_report(space, found, {}, 1.0))
+    write_card(space, found, {})
+    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text()):
+        assert "null" in said and "[]" in said and '{"kind": "z_loss"}' in said
+
+
+def test_the_importance_of_noise_is_not_shown(here):
+    """In a third of such studies the most important of four fields has a share above .8."""
+    false, loud = 0, 0
+    for seed in range(40):
+        fields = importances(noise(seed, effect=0))
+        assert sum(f.share for f in fields) == pytest.approx(1.0)
+        false += any(f.is_told for f in fields)
+        loud += fields[0].share > 0.8
+    assert false <= 5 and loud >= 6
+
+
+def noise(seed, effect, num_trials=16):
+    study, rng = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed)), np.random.default_rng(seed)
+    for _ in range(num_trials):
+        trial = study.ask()
+        x = [trial.suggest_float(name, 0, 1) for name in "abcd"]
+        study.tell(trial, effect * x[0] + rng.normal())
+    return study

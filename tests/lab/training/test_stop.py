@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import time
 
 import pytest
 from mlflow import MlflowClient
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training import loop
+from mythos_lab.training import run as running
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, assert_same, history
 
@@ -80,5 +82,24 @@ def test_train_stops_on_signals_and_prints_what_goes_on(number, status, num_devi
 
     monkeypatch.setattr(loop, "begin", begin)
     command = shlex.split(re.search(r"mythos train .*", result.output)[0])
+    resumed = CliRunner().invoke(app, command[1:])
+    assert resumed.exit_code == 0 and "finished" in resumed.output, resumed.output
+
+
+@pytest.mark.parametrize("phase, resumes", [("effects", False), ("cost", False), ("depth_curve", True)])
+def test_a_signal_while_nothing_is_trained_is_heeded_at_once(phase, resumes, monkeypatch):
+    def takes_long(*arguments, **keywords):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(100)
+
+    overrides = [*SMALL, "training.max_steps=4", "training.validate_every=2", "training.schedule.warmup_steps=0"]
+    begun = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, phase, takes_long)
+        result = CliRunner().invoke(app, ["train", "gated_loop", *overrides])
+    assert time.monotonic() - begun < 90 and result.exit_code == 143, result.output
+    assert ("stopped after step 4" if resumes else "stopped before a step was trained") in result.output
+    command = shlex.split(re.search(r"mythos train .*", result.output)[0])
+    assert ("--resume" in command) == resumes == os.path.isdir("runs")
     resumed = CliRunner().invoke(app, command[1:])
     assert resumed.exit_code == 0 and "finished" in resumed.output, resumed.output

@@ -1,0 +1,92 @@
+"""A study's journal on disk: Optuna's, which goes on after a line of it was cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
+
+
+class Journal(JournalFileBackend):
+    """A journal whose last line may have been cut, by a full disk or a loss of power.
+
+    What was cut off is named, kept beside the journal, and the study goes on without it: it was written by somebody
+    who never learned that it was, so that whatever it said is done again.
+
+    Args:
+        path: The file; made where there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        lock = JournalFileSymlinkLock(str(path))
+        # The lock is a link. One to a name leads to the journal wherever the folder stands; one to a place that the
+        # folder has been moved from leads nowhere, and Optuna would wait for its holder for ever.
+        lock._lock_target_file = path.name
+        link = Path(lock._lock_file)
+        if link.is_symlink() and not link.exists():
+            link.unlink(missing_ok=True)
+        super().__init__(str(path), lock)
+        self._path = path
+        if _num_torn(path):
+            with get_lock_file(lock):  # or it may be a line that somebody is writing
+                self._mend()
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        with get_lock_file(self._lock):
+            self._mend()
+            size = self._path.stat().st_size
+            try:
+                with self._path.open("ab") as file:
+                    file.write(text.encode())
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                os.truncate(self._path, size)  # half of a line would spoil the next one
+                raise
+
+    def _mend(self) -> None:
+        if not (num_torn := _num_torn(self._path)):
+            return
+        whole = self._path.stat().st_size - num_torn
+        aside = self._path.with_name(f"{self._path.name}.torn-{time.strftime('%Y%m%d-%H%M%S')}")
+        with self._path.open("rb") as file:
+            file.seek(whole)
+            aside.write_bytes(file.read())
+        os.truncate(self._path, whole)
+        print(
+            f"{self._path}: its end was cut, by a full disk or a loss of power; the last {num_torn} bytes are kept in "
+            f"{aside.name}, and the study goes on without them",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _num_torn(path: Path) -> int:
+    """Bytes at the end that are no whole line of a journal."""
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        start, tail = size, b""
+        while start and tail.count(b"\n") < 2:
+            start = max(0, start - 4096)
+            file.seek(start)
+            tail = file.read(size - start)
+    lines = tail.splitlines(keepends=True)
+    if not lines or _is_whole(lines[-1]):
+        return 0
+    return len(lines[-1])
+
+
+def _is_whole(line: bytes) -> bool:
+    if not line.endswith(b"\n"):
+        return False
+    try:
+        return isinstance(json.loads(line), dict)
+    except ValueError:
+        return False
