@@ -107,6 +107,7 @@ def changed(folder, root, file, **values):
         ("environment.json", {"git_commit": "ab12"}, {"git commit"}),
         ("environment.json", {"git_changes": "ab12"}, {"git commit"}),
         ("environment.json", {"source": "ab12"}, {"source"}),
+        ("environment.json", {"code": {"mine": "ab12"}}, {"imported code"}),
         ("environment.json", {"resumed": [{"device": "NVIDIA H100"}]}, {"resumed elsewhere"}),
         ("environment.json", {"packages": {"torch": "1.0"}}, {"versions"}),
         ("data.json", {"fingerprint": "ab12"}, {"data"}),

@@ -1,13 +1,18 @@
 """A grid's points wait a few at a time, and each is taken once."""
 
+import json
+import sys
+
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
 from mythos_lab.search.trial_queue import is_settled, settle, take
 from tests.lab.search.tiny import write
+from tests.tasks.text.conftest import sentence
 
 POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}
 
@@ -49,6 +54,47 @@ def test_who_comes_too_late_for_the_last_point_that_waits_leaves_a_trial_that_co
     assert take(study, 200) is None
     assert [t.user_attrs.get("outcome") for t in study.get_trials()] == [None, "surplus"]
     assert take(study, 200) is None and len(study.get_trials()) == 2, "nothing waits"
+
+
+def rows(folder, texts):
+    (folder / "rows.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+
+
+def test_a_study_goes_on_with_the_data_and_the_code_that_it_was_begun_with(tmp_path, monkeypatch):
+    (tmp_path / "mine_to_search.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    texts = [sentence(i) for i in range(40)]
+    rows(tmp_path, texts)
+    said = [
+        f"task.path={tmp_path}/rows.jsonl",
+        "task.length=16",
+        "imports=[mine_to_search]",
+        "training.schedule.warmup_steps=0",
+    ]
+    fields = {
+        "recipe": "fixed_depth",
+        "overrides": said,
+        "objectives": {"val/loss": "minimize"},
+        "space": {"seed": {"int": [0, 9]}},
+    }
+    for _ in range(2):
+        open_study(write(tmp_path, **fields))
+    rows(tmp_path, texts[1:])
+    with pytest.raises(
+        Misplaced, match="the study 'tiny' cannot go on as it was begun: task: the data has changed"
+    ) as caught:
+        open_study(write(tmp_path, **fields))
+    assert "\n" not in str(caught.value)
+    rows(tmp_path, texts)
+    (tmp_path / "mine_to_search.py").write_text("# another")
+    open_study(write(tmp_path, **fields))  # this process runs what it imported
+    del sys.modules["mine_to_search"]
+    with pytest.raises(
+        Misplaced, match="cannot go on .*: imports: the source of 'mine_to_search' has changed since: was "
+    ):
+        open_study(write(tmp_path, **fields))
+    assert find_study(write(tmp_path, **fields)).trials == [], "what was found can be read"
+    del sys.modules["mine_to_search"]
 
 
 def test_arms_begin_with_the_first_and_come_once_whatever_number_is_asked_for(tmp_path):
