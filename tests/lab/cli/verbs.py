@@ -44,7 +44,7 @@ READS = {
     "ui": None,
     "study": (f"{FULL}/seed-0", COMPARED),
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
-    "depth": (f"{FULL}/seed-0", (STATE, RECIPE, RESULT, WEIGHTS)),
+    "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "holdout": (f"{DEEP}/seed-1", (*COMPARED, WEIGHTS)),
     "compare": (f"{DEEP}/seed-1", COMPARED),
     "worth": (f"{DEEP}/seed-0", COMPARED),
