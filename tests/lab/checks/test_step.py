@@ -69,12 +69,17 @@ DEFECTS = {
 }
 
 
+CLIPPED = ["training.gradient_clip=0.01", "training.penalties=[z_loss]"]
+
+
+def test_nothing_is_found_without_one():
+    assert codes("openmythos", *CLIPPED) == set()
+
+
 @pytest.mark.parametrize("plant, code", DEFECTS.values(), ids=DEFECTS)
 def test_a_planted_defect_is_found(plant, code, monkeypatch):
-    clip = ["training.gradient_clip=0.01", "training.schedule.warmup_steps=20"]
-    assert codes("openmythos", *clip) == set()
     plant(monkeypatch)
-    assert codes("openmythos", *clip) == {code}
+    assert codes("openmythos", *CLIPPED) == {code}
 
 
 def test_a_term_without_gradient_is_found(monkeypatch):

@@ -103,6 +103,7 @@ def test_the_first_steps_are_those_of_the_plain_loop(name, overrides, tmp_path):
             scores["loops/gain"] = plain.quality(task, scores) - plain.quality(task, once)
             validated = {n: sent[index + 1][n] for n in scores}
             assert validated == pytest.approx(scores, rel=1e-12, abs=1e-12), index
+            assert not shown.keys() & scores.keys(), "two quantities under one metric"
     assert any(shown["train/num_loops"] > 1 for shown in sent.values() if "train/num_loops" in shown) or name in (
         "fixed_depth", "mqar",
     )  # fmt: skip
