@@ -3,9 +3,9 @@
     python -m benchmarks.check_cost              # a minute
     python -m benchmarks.check_cost --quick      # whether it runs
 
-Prints seconds of the effect check, and of its slowest parts, on recipes at their loops and on Huginn at the published
-ones (a mean of 32, arXiv 2502.05171); then how often trials that hold a budget build their task, and the memory in use
-after each: a text that fills it is held by one trial at a time.
+Prints CPU seconds of the effect check on one thread, and of its slowest parts, on recipes at their loops and on Huginn
+at the published ones (a mean of 32, arXiv 2502.05171); then how often trials that hold a budget build their task, and
+the memory in use after each: a text that fills it is held by one trial at a time.
 """
 
 from __future__ import annotations
@@ -43,34 +43,34 @@ SUBJECTS = {
     "huginn, published loops": ("huginn", [PUBLISHED]),
 }
 LIMIT = 10.0
-"""Seconds that the effect check may take at Huginn's published loops."""
+"""CPU seconds that the effect check may take at Huginn's published loops."""
 
 
 def checked(name: str, overrides: list[str]) -> tuple[float, dict[str, float], int]:
-    """Seconds of the effect check, those of each check, and the iterations that the model's core ran."""
+    """CPU seconds of the effect check, those of each check, and the iterations that the model's core ran."""
     recipe = load_recipe(name, overrides)
     model, task = assemble(recipe)
     spent: dict[str, float] = {}
 
     def timed(check: Callable[..., list[Finding]]) -> Callable[..., list[Finding]]:
         def run(assembly: Any) -> list[Finding]:
-            begun = time.perf_counter()
+            begun = time.process_time()
             try:
                 return check(assembly)
             finally:
-                spent[check.__name__] = time.perf_counter() - begun
+                spent[check.__name__] = time.process_time() - begun
 
         return run
 
     plain = list(CHECKS)
     num_iterations = _counted(model)
     CHECKS[:] = [timed(check) for check in plain]
-    begun = time.perf_counter()
+    begun = time.process_time()
     try:
         effects(recipe, model, task)
     finally:
         CHECKS[:] = plain
-    return time.perf_counter() - begun, spent, num_iterations()
+    return time.process_time() - begun, spent, num_iterations()
 
 
 def _counted(model: LoopedTransformer) -> Callable[[], int]:

@@ -69,12 +69,17 @@ DEFECTS = {
 }
 
 
+CLIPPED = ["training.gradient_clip=0.01", "training.penalties=[z_loss]"]
+
+
+def test_nothing_is_found_without_one():
+    assert codes("openmythos", *CLIPPED) == set()
+
+
 @pytest.mark.parametrize("plant, code", DEFECTS.values(), ids=DEFECTS)
 def test_a_planted_defect_is_found(plant, code, monkeypatch):
-    clip = ["training.gradient_clip=0.01", "training.schedule.warmup_steps=20"]
-    assert codes("openmythos", *clip) == set()
     plant(monkeypatch)
-    assert codes("openmythos", *clip) == {code}
+    assert codes("openmythos", *CLIPPED) == {code}
 
 
 def test_a_term_without_gradient_is_found(monkeypatch):
@@ -88,7 +93,7 @@ def test_a_term_without_gradient_is_found(monkeypatch):
 def test_validation_that_stands_in_training_is_found(monkeypatch):
     batch = Reachability.batch
     monkeypatch.setattr(Reachability, "batch", lambda self, split, indices: batch(self, "train", indices))
-    assert codes("gated_loop", "task.ood_range=0") == {"splits.shared"}
+    assert codes("gated_loop", "task.ood_range=0", "task.seed=1234") == {"splits.shared"}
 
 
 def test_mythos_check_ends_with_1_where_it_finds_something_that_is_not_waived():

@@ -81,9 +81,9 @@ if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts
     _wrap(run, "save_weights", before=_fill_at("disk full under the weights"))
     _wrap(
         run,
-        "write_whole",
+        "write_values",
         before=_kill_at(
-            "killed between MLflow's end of a run and the folder's", lambda path, text: path.name == run.RESULT
+            "killed between MLflow's end of a run and the folder's", lambda folder, name, values: name == run.RESULT
         ),
     )
     _wrap(optuna.Study, "tell", before=_kill_at("killed between a run's end and the study's"))

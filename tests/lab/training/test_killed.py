@@ -45,9 +45,9 @@ POINTS = {
     "before the weights": (running, "save_weights"),
     "between MLflow's end of it and the folder's": (
         running,
-        "write_whole",
+        "write_values",
         False,
-        lambda p, _: p.name == running.RESULT,
+        lambda folder, name, _: name == running.RESULT,
     ),
 }
 

@@ -11,6 +11,7 @@ from mythos_lab.training.endings import Stopped
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.loop import fit
 from mythos_lab.training.module import LoopedModule
+from mythos_lab.training.result import write_state
 from mythos_lab.training.state import Training
 from tests.lab.training.test_plain import FEW, SIZES, Kept
 
@@ -30,6 +31,7 @@ class Validate(L.Callback):
 
 def by_fit(recipe, folder, num_steps):
     training, tracker, asked = Training(recipe, *assemble(recipe)), Kept(), iter(range(1, 100))
+    write_state(folder, {"key": "of this test"})
     with pytest.raises(Stopped):
         fit(
             training,
