@@ -366,13 +366,13 @@ def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(he
 
 
 def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):
-    feedforward = {"dense": {}, "moe": {"num_experts": 2, "top_k": 1}}
+    feedforward = {"swiglu": {"hidden": 8}, "moe": {"num_experts": 2, "top_k": 1}}
     space = {"model.core.layer.feedforward": feedforward}
     found = work_off(write(here, space=space, objectives={"experts/load_cv": "minimize"}, overrides=OVERRIDES[:-1]))
     by_kind = {t.params["model.core.layer.feedforward"]: t for t in found.get_trials()}
     assert by_kind["moe"].user_attrs["outcome"] == "complete"
-    assert by_kind["dense"].user_attrs["outcome"] == "vetoed" and "folder" in by_kind["dense"].user_attrs
-    assert "a run has no experts/load_cv: the model has no experts" in by_kind["dense"].user_attrs["reason"]
+    assert by_kind["swiglu"].user_attrs["outcome"] == "vetoed" and "folder" in by_kind["swiglu"].user_attrs
+    assert "a run has no experts/load_cv: the model has no experts" in by_kind["swiglu"].user_attrs["reason"]
 
 
 def test_choices_are_shown_as_they_were_written(here, monkeypatch, capsys):
@@ -389,12 +389,14 @@ def test_choices_are_shown_as_they_were_written(here, monkeypatch, capsys):
 def test_the_importance_of_noise_is_not_shown(here):
     """In a third of such studies the most important of four fields has a share above .8."""
     false, loud = 0, 0
-    for seed in range(40):
+    for seed in range(30):
         fields = importances(noise(seed, effect=0))
         assert sum(f.share for f in fields) == pytest.approx(1.0)
         false += any(f.is_told for f in fields)
         loud += fields[0].share > 0.8
-    assert false <= 5 and loud >= 6
+    assert false <= 5 and loud >= 4
+    strong = importances(noise(0, effect=12, num_trials=40))
+    assert [f.field for f in strong if f.is_told] == ["a"]
 
 
 def noise(seed, effect, num_trials=16):
