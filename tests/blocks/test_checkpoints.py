@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file, save_model
 
 import mythos_blocks as mb
 from mythos_blocks import checkpoints
+from mythos_blocks.checkpoints.digest import DIGEST, digest_of
 from mythos_blocks.checkpoints.weights import unshared
 from tests.blocks.parts import EVERYTHING, VOCAB, WIDTH, randomise, tokens
 from tests.blocks.test_contracts import CORE_SLOTS, IN_LAYER, kinds, mask_of, model_with
@@ -123,12 +124,12 @@ def test_weights_go_into_a_model_that_is_there_and_keep_its_dtype(tmp_path):
 
 
 def altered(path, change):
-    """The file with other tensors and the same metadata."""
+    """The file with other tensors and the same metadata, as whoever wrote it so would have."""
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
     change(tensors)
-    save_file(tensors, path, metadata)
+    save_file(tensors, path, {**metadata, DIGEST: digest_of(tensors, metadata)})
 
 
 @pytest.mark.parametrize("load", ["model", "into"])
