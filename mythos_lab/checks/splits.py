@@ -6,7 +6,7 @@ from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.tasks.base import Batch, HeldOut, Task
 
 _NUM_TRAINED, _NUM_HELD_OUT = 512, 128
-_MAX_SHARE = 0.05  # short windows of text may coincide
+_MAX_SHARE = 0.5  # short windows of text coincide, and lines of code do
 
 _looked_at: dict[str, list[str]] = {}  # a study trains hundreds of models on the same data
 
