@@ -12,6 +12,8 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 
+from mythos_lab.search.chain import chained, check_chain
+
 
 class Journal(JournalFileBackend):
     """A journal whose last line may have been cut, by a full disk or a loss of power.
@@ -21,6 +23,9 @@ class Journal(JournalFileBackend):
 
     Args:
         path: The file; made where there is none.
+
+    Raises:
+        Misplaced: A line does not follow from those before it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,15 +41,16 @@ class Journal(JournalFileBackend):
         if _num_torn(path):
             with get_lock_file(lock):  # or it may be a line that somebody is writing
                 self._mend()
+        check_chain(path)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        text = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+        lines = [json.dumps(log, separators=(",", ":")).encode() for log in logs]
         with get_lock_file(self._lock):
             self._mend()
             size = self._path.stat().st_size
             try:
                 with self._path.open("ab") as file:
-                    file.write(text.encode())
+                    file.write(chained(lines, self._path))
                     file.flush()
                     os.fsync(file.fileno())
             except OSError:
