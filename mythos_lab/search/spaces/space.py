@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe.compose import compose, validate
+from mythos_lab.recipe.documents import read_mapping
 from mythos_lab.recipe.errors import RecipeError, from_validation
-from mythos_lab.recipe.files import find, read_mapping
+from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.hold import Hold
@@ -171,7 +172,10 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
         file = StudyFile.model_validate(content)
     except ValidationError as error:
         raise from_validation(source, error) from None
-    base = compose(find("recipes", file.recipe), file.overrides)
+    try:
+        base = compose(find("recipes", file.recipe, beside=source.parent), file.overrides)
+    except RecipeError as error:
+        raise RecipeError(*(f"{source}: recipe: {line}" for line in error.lines)) from None
     recipe = validate(base, f"{source}: recipe {file.recipe}")
     labels: dict[str, Domain] = {}
     domains = {
