@@ -15,12 +15,14 @@ from pydantic import ValidationError
 
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
+from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.recipe.code import imported_code
 from mythos_lab.recipe.defaults import choices_for, with_defaults
-from mythos_lab.recipe.documents import read_mapping
+from mythos_lab.recipe.documents import read_mapping, to_yaml
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import find
-from mythos_lab.recipe.interpolation import resolved
+from mythos_lab.recipe.interpolation import escaped, resolved
+from mythos_lab.recipe.limits import MAX_APPLIED, check_batches, too_large
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
@@ -105,11 +107,26 @@ def validate(config: Mapping[str, Any], source: str | Path) -> Recipe:
     return recipe
 
 
+def written(recipe: Recipe) -> str:
+    """A recipe as YAML, all of it, which :func:`validate` reads back as the same."""
+    return to_yaml(escaped(recipe.model_dump(mode="json")))
+
+
 def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
-    """The model on the meta device, and the task; ``ValueError`` where they do not fit each other."""
+    """The model on the meta device, and the task; ``ValueError`` where they do not fit each other, or no machine."""
+    try:
+        return _built_on_meta(recipe)
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if (said := too_large(error)) is None:
+            raise
+        raise ValueError(f"sizes that no machine can hold ({said})") from None
+
+
+def _built_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     import torch
 
     task = task_of(recipe)
+    check_batches(recipe, task)
     if recipe.mask == "task" and not task.has_mask:
         raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
     if recipe.mask == "full" and task.causal:
@@ -137,6 +154,16 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
 def _check_loops(recipe: Recipe, model: Any) -> None:
     """Refuse a depth curve that ends beyond a table which does not say what is there, with ``ValueError``."""
     core, factor = model.core, recipe.evaluation.depth_factor
+    depth = sum(1 for module in core.modules() if isinstance(module, Module) and module.slot == "layer")
+    if depth * core.loops.max_loops > MAX_APPLIED:
+        raise ValueError(
+            f"model.core: {depth:,} layers and up to {core.loops.max_loops:,} loops apply more than the "
+            f"{MAX_APPLIED:,} layers that a pass may have"
+        )
+    if core.loops.eval_loops * factor > 4 * MAX_LOOPS:
+        raise ValueError(
+            f"evaluation.depth_factor={factor} runs {core.loops.eval_loops * factor:,} loops; at most {4 * MAX_LOOPS:,}"
+        )
     if core.last_index is None:
         return
     rows, loops = core.last_index + 1, core.loops.eval_loops

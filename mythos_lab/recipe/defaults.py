@@ -46,7 +46,9 @@ class Folder(ConfigSource):
         place = self._place(config_path)
         groups = [path.name for path in place.iterdir() if path.is_dir()]
         configs = [path.stem for path in place.glob("*.yaml")]
-        return sorted({ObjectType.GROUP: groups, ObjectType.CONFIG: configs}.get(results_filter, groups + configs))
+        if results_filter is not None:
+            return sorted(groups if results_filter is ObjectType.GROUP else configs)
+        return sorted({*groups, *configs})
 
     def load_config(self, config_path: str) -> ConfigResult:
         path = self._file(config_path)
@@ -69,7 +71,7 @@ _places: ContextVar[tuple[Path, ...]] = ContextVar("places", default=())
 
 
 class Places(SearchPathPlugin):
-    """Has Hydra look where the recipe that is being composed says. As an override the folders would have to be quoted."""
+    """Has Hydra look where the recipe that is composed says; an override could not name every folder."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for place in _places.get():

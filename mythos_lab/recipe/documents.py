@@ -1,8 +1,8 @@
 """YAML as recipes, config groups, search spaces and run folders are written: one reader and one writer.
 
 What stands without quotes means what it means in an override, by Hydra's grammar: ``1e-4``, ``3e3`` and ``1_000`` are
-numbers, ``on``, ``no`` and ``010`` are texts. What no recipe needs is refused, and before it costs anything: tags, keys that
-are written twice or are no names, nesting and aliases without measure. Overrides are held to the same bounds by
+numbers, ``on``, ``no`` and ``010`` are texts. What no recipe needs is refused, and before it costs anything: tags, keys
+that are written twice or are no names, nesting and aliases without measure. Overrides are held to the same bounds by
 :func:`plain`.
 """
 
@@ -145,7 +145,8 @@ class _Reader:
         self._num_values = self._num_documents = 0
 
     def take(self, event: yaml.Event) -> None:
-        where = f"{self._source}: line {event.start_mark.line + 1}"
+        line = event.start_mark.line + 1 if event.start_mark is not None else 0
+        where = f"{self._source}: line {line}"
         if isinstance(event, yaml.DocumentStartEvent):
             self._num_documents += 1
             if self._num_documents > 1:
@@ -166,7 +167,7 @@ class _Reader:
             if self._open and isinstance(self._open[-1].value, dict) and self._open[-1].key is None:
                 raise RecipeError(f"{where}: expected a name as key, found a list or a mapping")
             value = [] if isinstance(event, yaml.SequenceStartEvent) else {}
-            self._open.append(_Open(value, event.anchor, event.start_mark.line + 1))
+            self._open.append(_Open(value, event.anchor, line))
         elif isinstance(event, yaml.CollectionEndEvent):
             ended = self._open.pop()
             value = ended.value if ended.merged is None else {**ended.merged, **ended.value}  # type: ignore[dict-item]
@@ -206,7 +207,7 @@ class _Reader:
             raise RecipeError(f"{where}: more than {_MAX_VALUES:,} values, with what aliases stand for")
 
     @staticmethod
-    def _refuse_tag(event: yaml.NodeEvent, where: str) -> None:
+    def _refuse_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent, where: str) -> None:
         if event.tag not in (None, "!"):
             raise RecipeError(f"{where}: not YAML that is read here: the tag {event.tag}; expected plain values")
 
@@ -273,6 +274,4 @@ class _Dumper(yaml.SafeDumper):
 
 
 for _pattern in (_FLOAT, _NO_NUMBER, re.compile("null|true|false", re.IGNORECASE)):
-    _Dumper.add_implicit_resolver(  # type: ignore[no-untyped-call]
-        "mythos:quoted", re.compile(rf"^(?:{_pattern.pattern})$", _pattern.flags), None
-    )
+    _Dumper.add_implicit_resolver("mythos:quoted", re.compile(rf"^(?:{_pattern.pattern})$", _pattern.flags), None)

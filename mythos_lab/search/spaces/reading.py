@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from mythos_blocks.declaring.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
 from mythos_lab.search.samplers.prior import Prior
@@ -227,9 +228,9 @@ def _sub_space(slot: str, kind: str, fields: Any, where: str, labels: dict[str, 
 def _valid(field: FieldInfo, value: Any, where: str, strict: bool = True) -> Any:
     """The value, where the field takes it."""
     annotation: Any = field.annotation
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
+    holder: type[BaseModel] = create_model("Holder", __base__=Declaration, value=(annotation, field))
     try:
-        adapter.validate_python(value, strict=strict)
+        holder.model_validate({"value": value}, strict=strict)
     except ValidationError as error:
         raise RecipeError(f"{where}: {value!r} is outside the field: {error.errors()[0]['msg'].lower()}") from None
     return value

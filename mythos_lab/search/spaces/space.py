@@ -35,6 +35,7 @@ ARM = "arm"
 STORAGE_VARIABLE = "MYTHOS_STORAGE"
 """The variable that names Optuna's storage where neither the caller nor the file does."""
 
+_MAX_POINTS = 100_000  # of a grid, which are listed
 _TRIALS = 20  # where a space has no end of its own
 
 
@@ -125,9 +126,14 @@ class Space:
         if not self.file.space and read_sampler(self.file.sampler).kind == AUTO:
             return Named("grid"), "declared arms, in their order"
         try:
-            return resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
+            named, reason = resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
         except ValueError as error:
             raise RecipeError(f"{self.source}: sampler: {error}") from None
+        if named.kind == "grid" and self.num_points is not None and self.num_points > _MAX_POINTS:
+            raise RecipeError(
+                f"{self.source}: sampler: a grid of {self.num_points:,} candidates; at most {_MAX_POINTS:,} are listed"
+            )
+        return named, reason
 
     @cached_property
     def hold(self) -> Hold | None:

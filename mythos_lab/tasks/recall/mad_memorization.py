@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Many
 from mythos_lab.tasks.base import IGNORE, Batch, Split
 from mythos_lab.tasks.generated import Feature, filled
 from mythos_lab.tasks.randomness import generator
@@ -39,7 +39,7 @@ class Memorization(MAD):
         *,
         vocab_size: Annotated[int, Field(ge=5)] = 256,
         length: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
-        train_size: Count | None = 256,
+        train_size: Many | None = 256,
         **fields: Any,
     ) -> None:
         super().__init__(train_size=train_size, **fields)
