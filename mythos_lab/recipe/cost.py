@@ -14,8 +14,7 @@ from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_blocks.frame.memory import Path
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.draws import Draws, heaviest_counts
-from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.overrides import shortened
+from mythos_lab.recipe.errors import RecipeError, shortened
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.shared_task import task_of

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, shortened
 
 MAX_NESTING = 64
 """Lists and mappings within each other; the deepest recipe of ours has 9."""
@@ -233,7 +233,7 @@ def _scalar(text: str, bare: bool, where: str) -> Any:
         return _WORDS[text.lower()]
     if _INTEGER.fullmatch(text):
         if len(text) > 30:
-            raise RecipeError(f"{where}: {_shortened(text)} is beyond 64 bits")
+            raise RecipeError(f"{where}: {shortened(text)} is beyond 64 bits")
         return _check_integer(int(text), where)
     if _FLOAT.fullmatch(text):
         return float(text)
@@ -245,14 +245,14 @@ def _scalar(text: str, bare: bool, where: str) -> Any:
 def _check_key(key: Any, where: str) -> str:
     if not isinstance(key, str):
         raise RecipeError(
-            f"{where}: expected a name as key, found {_shortened(repr(key))}; quote it if it is meant as one"
+            f"{where}: expected a name as key, found {shortened(repr(key))}; quote it if it is meant as one"
         )
     return _check_text(key, where)
 
 
 def _check_text(text: str, where: str) -> str:
     if "\0" in text or not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise RecipeError(f"{where}: {_shortened(ascii(text))} holds a character that no file can")
+        raise RecipeError(f"{where}: {shortened(ascii(text))} holds a character that no file can")
     return text
 
 
@@ -260,10 +260,6 @@ def _check_integer(number: int, where: str) -> int:
     if abs(number) > _MAX_INTEGER:
         raise RecipeError(f"{where}: a whole number beyond 64 bits")
     return number
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class _Dumper(yaml.SafeDumper):

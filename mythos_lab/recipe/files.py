@@ -22,24 +22,26 @@ def names(folder: str) -> list[str]:
     return sorted(path.stem for path in data_dir(folder).glob("*.yaml"))
 
 
-def find(folder: str, name: str, beside: Path | None = None) -> Path:
+def find(folder: str, name: str, named_by: Path | None = None) -> Path:
     """The file that a name or a path means.
 
     Args:
         folder: One of our folders, for names.
         name: A path with a YAML suffix, or one of our names.
-        beside: A folder in which a relative path is looked for first; then in the working directory.
+        named_by: A file that names it. A relative path is looked for beside that file first, then in the working
+            directory; what is found is another file.
 
     Raises:
         RecipeError: There is none; names the nearest.
     """
     path = Path(name)
     if path.suffix in _SUFFIXES:
-        places = [path] if beside is None else [beside / path, path]
-        found = next((place for place in places if _is_file(place)), None)
+        places = [path] if named_by is None else [named_by.parent / path, path]
+        found = next((place for place in places if _is_file(place) and place != named_by), None)
         if found is None:
             siblings = [str(p) for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-            also = "" if beside is None or path.is_absolute() else f", neither in {beside} nor in the working directory"
+            several = named_by is not None and not path.is_absolute()
+            also = f", neither beside {named_by} nor in the working directory" if several else ""
             raise RecipeError(f"{name}: no such file{also}; {suggest(name, siblings)}")
         return found
     ours = data_dir(folder) / f"{name}.yaml"

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mythos_lab.recipe.documents import MAX_NESTING, plain
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, shortened
 
 _MAX_LENGTH = 10_000  # characters; Hydra's parser takes about a second for them
 
@@ -48,11 +48,6 @@ def split(
         else:
             values.append((path, plain(value, where)))
     return chosen, values
-
-
-def shortened(text: str) -> str:
-    """A text as an error shows it."""
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _check_bounds(text: str, where: str) -> None:

@@ -179,7 +179,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     except ValidationError as error:
         raise from_validation(source, error) from None
     try:
-        base = compose(find("recipes", file.recipe, beside=source.parent), file.overrides)
+        base = compose(find("recipes", file.recipe, named_by=source), file.overrides)
     except RecipeError as error:
         raise RecipeError(*(f"{source}: recipe: {line}" for line in error.lines)) from None
     recipe = validate(base, f"{source}: recipe {file.recipe}")
