@@ -16,7 +16,6 @@ import traceback
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 from unittest import mock
 
 import optuna
@@ -24,8 +23,6 @@ import yaml
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
-from mythos_blocks import load_plugins
-from mythos_blocks.declaring.registry import slots
 import mythos_lab.comparison.ablate  # here, as what is imported within a case counts as its time, and cannot be broken off
 import mythos_lab.comparison.compare
 import mythos_lab.comparison.conclude
@@ -34,6 +31,8 @@ import mythos_lab.comparison.match
 import mythos_lab.comparison.worth
 import mythos_lab.search.study
 import mythos_lab.training.run  # noqa: F401
+from mythos_blocks import load_plugins
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.cli import app
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError, limits
@@ -328,9 +327,10 @@ class Maker:
 
     def called(self):
         """A command line."""
-        text = lambda: str(
-            self.one(*TEXT, self.digits(self.one(*WHOLE)), *REAL, "1,2", ",", "1,,2", "1,9999999999")
-        ).replace("\0", "")
+
+        def text():
+            return str(self.one(*TEXT, self.digits(self.one(*WHOLE)), *REAL, "1,2", ",", "1,,2", "1,9999999999"))
+
         options = {
             "cost": ["--loops"], "check": [], "match": ["--hold", "--vary", "--loops", "--write"], "components": [], "task": ["--samples"],
             "ablate": ["--design", "--only", "--hold", "--vary", "--seeds", "--metric", "--matters", "--declare", "--retune", "--name", "--workers"],
@@ -363,6 +363,17 @@ class Maker:
 
 class TooLong(BaseException):
     """A case took longer than it may."""
+
+
+def refused(case):
+    """The lines with which the command refuses a case, within the limits; nothing is written."""
+    with tempfile.TemporaryDirectory() as folder, chdir(folder), _limits():
+        for name, text in case.files.items():
+            Path(name).write_text(text, encoding="utf-8")
+        lines = _run(case.arguments)
+        assert sorted(str(path) for path in Path().rglob("*")) == sorted(case.files)
+    assert lines is not None, "it was taken"
+    return lines
 
 
 def met(case):

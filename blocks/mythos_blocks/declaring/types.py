@@ -39,6 +39,9 @@ class AtMost:
 Count = Annotated[int, Field(ge=1), AtMost(2**20)]
 """A whole number of things in a model or in a sample, at least one."""
 
+NoneOrMore = Annotated[int, Field(ge=0), AtMost(2**20)]
+"""The same, or none."""
+
 Many = Annotated[int, Field(ge=1), AtMost(2**31 - 1)]
 """A whole number of steps, samples or the like, at least one."""
 

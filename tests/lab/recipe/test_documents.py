@@ -16,7 +16,9 @@ DEEPER = "".join(f"a{i}: &a{i} {'[' * 60}{f'*a{i - 1}' if i else 'x'}{']' * 60}\
 
 scalars = st.one_of(
     st.from_regex(r"[-+]?[0-9][0-9_.eE+-]{0,7}", fullmatch=True),
-    st.sampled_from("true True tRUE false null NULL on off yes no inf -inf nan y n 1e-4 3e3 010 0x1f 0o7 1_000".split()),
+    st.sampled_from(
+        "true True tRUE false null NULL on off yes no inf -inf nan y n 1e-4 3e3 010 0x1f 0o7 1_000".split()
+    ),
 )
 
 
@@ -82,7 +84,8 @@ def test_what_no_recipe_needs_is_refused_with_its_line_and_quickly(text, said):
 
 
 @pytest.mark.parametrize(
-    "content, said", [(b"\xff\xfe", "byte 0 is not UTF-8"), (b"# " + b"x" * 2**20, "larger than"), (b"", "found nothing")]
+    "content, said",
+    [(b"\xff\xfe", "byte 0 is not UTF-8"), (b"# " + b"x" * 2**20, "larger than"), (b"", "found nothing")],
 )
 def test_a_file_that_is_no_document_is_refused(tmp_path, content, said):
     (tmp_path / "f.yaml").write_bytes(content)
