@@ -8,11 +8,12 @@ from typing import Annotated
 from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
+from mythos_blocks.declaring.types import AtMost
 
 declare_slot("schedule", "The learning rate over the steps, as a share of its peak.")
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Warmup = Annotated[int, Field(ge=0)] | Annotated[float, Field(ge=0, lt=1)]
+Warmup = Annotated[int, Field(ge=0), AtMost(2**31 - 1)] | Annotated[float, Field(ge=0, lt=1)]
 """A number of steps, or a share of all of them."""
 
 

@@ -188,7 +188,11 @@ WARM = ["training.schedule.warmup_steps=50"]
         ("gated_loop", {"loops": [1, 3], "core_layers": 4}, "--loops 3: does not divide the 4 layers .* multiple of 3"),
         ("gated_loop", {"loops": [0]}, "--loops 0: expected a whole number of at least 1"),
         ("gated_loop", {"widths": [50]}, "--widths 50: .*; the nearest that builds: 52"),
-        ("gated_loop", {"overrides": WARM, "steps": [20]}, "width 24, 1 loops, 20 steps: .*warmup_steps=50 must be below max_steps=20"),
+        (
+            "gated_loop",
+            {"overrides": WARM, "steps": [20]},
+            "width 24, 1 loops, 20 steps: .*warmup_steps=50 must be below max_steps=20",
+        ),
         ("gated_lop", {}, "did you mean 'gated_loop'"),
     ],
 )
