@@ -354,7 +354,10 @@ class Maker:
         elif verb == "task" or (verb in ("cost", "match") and self.random.random() < 0.3):
             field_, value = self.path(slots()["task"].kinds[self.kind("task")].Spec)[0], self.typed(self.value())
             arguments += [f"{field_}={value}" if verb == "task" else self.override()]
-        for option in self.random.sample(options[verb], min(len(options[verb]), self.one(0, 1, 1, 2))):
+        num = (
+            self.one(1, 2) if verb in ("ablate", "worth") else self.one(0, 1, 1, 2)
+        )  # what is right is counted, which takes long
+        for option in self.random.sample(options[verb], min(len(options[verb]), num)):
             arguments += [option, text()]
         if verb in ("ablate", "worth"):
             arguments += ["--dry-run"]
