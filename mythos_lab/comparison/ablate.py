@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-
 from mythos_blocks import build
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.comparison.designs import DESIGNS, distinct, parts

@@ -11,7 +11,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-
 from mythos_blocks import LoopedTransformer, RoutedExperts, load_plugins
 from mythos_lab.comparison.worth.arms import applied, changes, grown, loops_note
 from mythos_lab.comparison.worth.counts import Counted, once_and_recurrent
