@@ -5,11 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class Guarded(TyperGroup):
+    """Every verb within :func:`one_line_errors`, whatever it does first or last."""
+
+    def invoke(self, ctx: Any) -> Any:
+        with one_line_errors():
+            return super().invoke(ctx)
+
 
 app = typer.Typer(
+    cls=Guarded,
     help="Declare a looped transformer, train it, search around it, and measure what its loops are worth.",
     no_args_is_help=True,
     add_completion=False,

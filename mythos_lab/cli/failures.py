@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from mythos_lab.recipe.limits import too_large
 from mythos_lab.recipe.urls import without_password
 
 # Packages by the module of their errors, and what they are to who reads the line.
@@ -23,6 +24,8 @@ _SERVICES = {
     "urllib3": "service",
     "filelock": "lock",
 }
+# Of what these say, another input would not be refused.
+_LANGUAGES = {"hydra", "omegaconf", "yaml"}
 _MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE}
 # How libraries say what the machine refused them, without its error's number.
 _DISK = re.compile(r"No space left on device|disk is full|Disk quota exceeded|PytorchStreamWriter failed writing file")
@@ -49,8 +52,12 @@ def failure(error: BaseException) -> Failure | None:
             return None
         if isinstance(each, OSError) and each.errno is not None and each.strerror:
             return _refused(each)
+        if (said := too_large(each)) is not None:
+            return Failure(f"memory: {said}", 2)
     for each in _chain(error):
         package = type(each).__module__.split(".")[0]
+        if package in _LANGUAGES:
+            return Failure(f"{package}: {_in_short(each)}", 2)
         if package in _SERVICES or isinstance(each, sqlite3.Error):
             return Failure(f"{_SERVICES.get(package, 'database')}: {_in_short(each)}", 1)
         if _DISK.search(str(each)):

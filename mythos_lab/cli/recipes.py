@@ -58,7 +58,8 @@ def recipes(as_json: Json = False) -> None:
     Example: `mythos recipes`
     """
     with telling(as_json) as tell, one_line_errors():
-        from mythos_lab.recipe.files import data_dir, names, read_mapping
+        from mythos_lab.recipe.documents import read_mapping
+        from mythos_lab.recipe.files import data_dir, names
         from mythos_lab.report.lists import recipes_report
 
         files = {name: read_mapping(data_dir("recipes") / f"{name}.yaml", "recipe") for name in names("recipes")}

@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mythos_blocks import build
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.comparison.designs import DESIGNS, distinct, parts
 from mythos_lab.comparison.match import BUDGETS, budget_named
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.paths import get_path
 from mythos_lab.search.identity import changes as changes_of
 from mythos_lab.search.identity import meaning_of
@@ -203,4 +202,4 @@ def _loaded(file: Mapping[str, Any], path: Path) -> Space:
 
 
 def _text(file: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(file), sort_keys=False, width=120)
+    return to_yaml(dict(file))

@@ -10,6 +10,7 @@ from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
+from mythos_lab.recipe.interpolation import escaped
 from mythos_lab.search.budgets.sized import Sized
 
 BUDGETS = {
@@ -116,7 +117,7 @@ def match(
 
 def _counterpart(recipe: Recipe, hold: Sequence[str], loops: int | None) -> dict[str, Any]:
     """The counterpart's configuration before sizes are solved for."""
-    config = recipe.model_dump(mode="json")
+    config: dict[str, Any] = escaped(recipe.model_dump(mode="json"))
     core = config["model"]["core"]
     if core.get("kind") != "loop":
         raise RecipeError(f"{recipe.name}: model.core: {core.get('kind')!r} has no counterpart; one of: loop")

@@ -1,12 +1,13 @@
 """From a recipe's name and overrides to a validated recipe.
 
 Hydra composes the file and its config groups and parses the overrides. Their paths are held against the
-schema before they are applied: Hydra's own message for a misspelt path teaches people to add the mistake.
+schema before they are applied: Hydra's own message for a misspelt path teaches people to add the mistake. References
+(``${model.width}``) are followed last, so that they see what was overridden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,16 @@ from pydantic import ValidationError
 
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
+from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.recipe.code import imported_code
+from mythos_lab.recipe.defaults import choices_for, with_defaults
+from mythos_lab.recipe.documents import read_mapping, to_yaml
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
-from mythos_lab.recipe.files import data_dir, find, read_mapping
+from mythos_lab.recipe.files import find
+from mythos_lab.recipe.interpolation import escaped, resolved
+from mythos_lab.recipe.limits import MAX_APPLIED, check_batches, too_large
 from mythos_lab.recipe.losses import Losses
+from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.shared_task import task_of
@@ -47,7 +54,7 @@ def load_task(kind: str, overrides: Sequence[str] = ()) -> Task:
     """
     load_plugins()
     config: dict[str, Any] = {"task": {"kind": kind}}
-    for key, value in _split(overrides)[1]:
+    for key, value in split(overrides)[1]:
         set_path(Recipe, config, f"task.{key}", value, source="override")
     try:
         return build(Slot("task").resolve(config["task"]))
@@ -58,22 +65,39 @@ def load_task(kind: str, overrides: Sequence[str] = ()) -> Task:
 
 
 def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """The composed mapping, before validation."""
-    groups, values = _split(overrides)
-    config = _hydra(path, groups)
-    _import(config, path)
+    """The composed mapping, before references are followed and before validation.
+
+    Modules under ``imports`` are loaded, so that paths of what they register can be overridden; they are found where
+    Python finds modules, beside the file, or in the working directory.
+    """
+    _check_top_level(path)
+    groups, values = split(overrides, choices_for(path))
+    config = with_defaults(path, groups)
+    for key, value in values:
+        if key == "imports":
+            set_path(Recipe, config, key, value, source="override")
+    _import(config, path, path.absolute().parent)
     for key, value in values:
         set_path(Recipe, config, key, value, source="override")
     return config
 
 
-def validate(config: dict[str, Any], source: str | Path) -> Recipe:
-    """The recipe of a composed mapping; its model and task are built once, on the meta device."""
-    _import(config, source)
+def declare(config: Mapping[str, Any], source: str | Path) -> Recipe:
+    """The recipe of a composed mapping, held against the schema alone: nothing is built.
+
+    Raises:
+        RecipeError: Anything that is wrong with it, one line a mistake.
+    """
     try:
-        recipe = Recipe.model_validate(config)
+        return Recipe.model_validate(resolved(Recipe, config, str(source)))
     except ValidationError as error:
         raise from_validation(source, error) from None
+
+
+def validate(config: Mapping[str, Any], source: str | Path) -> Recipe:
+    """The recipe of a composed mapping; its model and task are built once, on the meta device."""
+    _import(config, source)
+    recipe = declare(config, source)
     try:
         build_on_meta(recipe)
     except BuildError as error:
@@ -83,11 +107,26 @@ def validate(config: dict[str, Any], source: str | Path) -> Recipe:
     return recipe
 
 
+def written(recipe: Recipe) -> str:
+    """A recipe as YAML, all of it, which :func:`validate` reads back as the same."""
+    return to_yaml(escaped(recipe.model_dump(mode="json")))
+
+
 def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
-    """The model on the meta device, and the task; ``ValueError`` where they do not fit each other."""
+    """The model on the meta device, and the task; ``ValueError`` where they do not fit each other, or no machine."""
+    try:
+        return _built_on_meta(recipe)
+    except (MemoryError, RuntimeError, TypeError) as error:
+        if (said := too_large(error)) is None:
+            raise
+        raise ValueError(f"sizes that no machine can hold ({said})") from None
+
+
+def _built_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     import torch
 
     task = task_of(recipe)
+    check_batches(recipe, task)
     if recipe.mask == "task" and not task.has_mask:
         raise ValueError(f"mask: 'task', but the task {task.kind!r} gives no mask; one of: causal, full")
     if recipe.mask == "full" and task.causal:
@@ -115,6 +154,16 @@ def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
 def _check_loops(recipe: Recipe, model: Any) -> None:
     """Refuse a depth curve that ends beyond a table which does not say what is there, with ``ValueError``."""
     core, factor = model.core, recipe.evaluation.depth_factor
+    depth = sum(1 for module in core.modules() if isinstance(module, Module) and module.slot == "layer")
+    if depth * core.loops.max_loops > MAX_APPLIED:
+        raise ValueError(
+            f"model.core: {depth:,} layers and up to {core.loops.max_loops:,} loops apply more than the "
+            f"{MAX_APPLIED:,} layers that a pass may have"
+        )
+    if core.loops.eval_loops * factor > 4 * MAX_LOOPS:
+        raise ValueError(
+            f"evaluation.depth_factor={factor} runs {core.loops.eval_loops * factor:,} loops; at most {4 * MAX_LOOPS:,}"
+        )
     if core.last_index is None:
         return
     rows, loops = core.last_index + 1, core.loops.eval_loops
@@ -144,77 +193,20 @@ def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:
                 raise BuildError(said, module.spec) from None
 
 
-def _import(config: dict[str, Any], source: str | Path) -> None:
+def _import(config: Mapping[str, Any], source: str | Path, beside: Path | None = None) -> None:
     modules = config.get("imports") or []
     if not isinstance(modules, list) or not all(isinstance(m, str) for m in modules):
         return  # validation names it
     try:
-        load_imports(modules)
+        load_imports(modules, [*([beside] if beside is not None else []), Path.cwd()])
         imported_code(modules)  # as it is now that it was imported
     except ValueError as error:
         raise RecipeError(f"{source}: imports: {error}") from None
 
 
-def _groups() -> dict[str, list[str]]:
-    return {d.name: sorted(p.stem for p in d.glob("*.yaml")) for d in data_dir("recipes").iterdir() if d.is_dir()}
-
-
-def _split(overrides: Sequence[str]) -> tuple[list[str], list[tuple[str, Any]]]:
-    """Choices of config groups, and values for paths."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-
-    parser = OverridesParser.create()
-    groups, values = [], []
-    for text in overrides:
-        if text[:1] in ("+", "~"):
-            raise RecipeError(
-                f"override {text!r}: '{text[0]}' adds or deletes fields, and the schema fixes them; write path=value"
-            )
-        try:
-            override = parser.parse_override(text)
-        except HydraException as error:
-            raise RecipeError(
-                f"override {text!r}: expected path=value ({' '.join(str(error).split())[:120]})"
-            ) from None
-        if override.is_sweep_override():
-            raise RecipeError(f"override {text!r}: a sweep; one run takes one value, a search space takes many")
-        known = _groups()
-        value = override.value()
-        if override.key_or_group in known and isinstance(value, str):
-            if value in known[override.key_or_group]:
-                groups.append(text)
-                continue
-        plain = OmegaConf.to_container(OmegaConf.create({"value": value}), resolve=True)
-        assert isinstance(plain, dict)
-        values.append((override.key_or_group, plain["value"]))
-    return groups, values
-
-
-def _hydra(path: Path, groups: list[str]) -> dict[str, Any]:
-    from hydra import compose as hydra_compose
-    from hydra import initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    _check_top_level(path)
-    search = f"hydra.searchpath=[file://{data_dir('recipes')}]"
-    try:
-        with initialize_config_dir(version_base="1.3", config_dir=str(path.resolve().parent)):
-            config = hydra_compose(config_name=path.name, overrides=[search, *groups])
-            container = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise RecipeError(f"{path}: {' '.join(str(error).split())[:300]}") from None
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
 def _check_top_level(path: Path) -> None:
     content = read_mapping(path, "recipe")
     known = [*Recipe.model_fields, "defaults"]
-    unknown = [f"{path}: {key}: unknown field; {suggest(str(key), known)}" for key in content if key not in known]
+    unknown = [f"{path}: {key}: unknown field; {suggest(key, known)}" for key in content if key not in known]
     if unknown:
         raise RecipeError(*unknown)

@@ -10,10 +10,11 @@ from torch import nn
 
 from mythos_blocks import KVPolicy, LoopedTransformer, RoutedExperts
 from mythos_blocks.declaring.registry import slot_info, suggest
+from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_blocks.frame.memory import Path
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.draws import Draws, heaviest_counts
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, shortened
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.shared_task import task_of
@@ -286,11 +287,11 @@ def loop_counts(text: str) -> list[int]:
     """Loop counts from ``1,4,16``.
 
     Raises:
-        RecipeError: They are no whole numbers from 1 up.
+        RecipeError: They are no whole numbers from 1 to ``MAX_LOOPS``.
     """
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and int(part) for part in parts):
-        raise RecipeError(f"--loops {text}: expected whole numbers from 1 up, joined by commas")
+    if not all(part.isascii() and part.isdecimal() and len(part) < 6 and 0 < int(part) <= MAX_LOOPS for part in parts):
+        raise RecipeError(f"--loops {shortened(text)}: expected whole numbers from 1 to {MAX_LOOPS}, joined by commas")
     return [int(part) for part in parts]
 
 

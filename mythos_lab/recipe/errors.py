@@ -16,15 +16,30 @@ class RecipeError(ValueError):
     """What is wrong with a recipe, a search space or an override.
 
     Attributes:
-        lines: One line for each mistake.
+        lines: One line for each mistake, whatever a file or an argument had in it.
         status: The exit status of a command that it ends.
     """
 
     status = 2
 
     def __init__(self, *lines: str) -> None:
-        super().__init__("\n".join(lines))
-        self.lines = lines
+        self.lines = tuple(map(_one_line, lines))
+        super().__init__("\n".join(self.lines))
+
+
+_MOST_SHOWN = 1000  # characters of a line
+
+
+def _one_line(text: str) -> str:
+    """The text as a terminal can show it on one line."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+
+
+def shortened(text: str) -> str:
+    """What somebody wrote, as a line shows it."""
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 class Misplaced(RecipeError):
@@ -86,6 +101,8 @@ def _message(error: dict[str, Any]) -> str:
         return message.removeprefix("Value error, ")
     got = error.get("input")
     shown = (
-        f" (got {got!r})" if isinstance(got, (str, int, float, bool, type(None))) else f" (got a {type(got).__name__})"
+        f" (got {shortened(repr(got))})"
+        if isinstance(got, (str, int, float, bool, type(None)))
+        else f" (got a {type(got).__name__})"
     )
     return message[:1].lower() + message[1:] + shown

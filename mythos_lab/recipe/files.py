@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
+
+_SUFFIXES = (".yaml", ".yml")
 
 
 def data_dir(name: str) -> Path:
@@ -23,34 +22,47 @@ def names(folder: str) -> list[str]:
     return sorted(path.stem for path in data_dir(folder).glob("*.yaml"))
 
 
-def find(folder: str, name: str) -> Path:
+def find(folder: str, name: str, named_by: Path | None = None) -> Path:
     """The file that a name or a path means.
+
+    Args:
+        folder: One of our folders, for names.
+        name: A path with a YAML suffix, or one of our names.
+        named_by: A file that names it. A relative path is looked for beside that file first, then in the working
+            directory; what is found is another file.
 
     Raises:
         RecipeError: There is none; names the nearest.
     """
     path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
+    if path.suffix in _SUFFIXES:
+        places = [path] if named_by is None else [named_by.parent / path, path]
+        found = next((place for place in places if _is_file(place) and place != named_by), None)
+        if found is None:
             siblings = [str(p) for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-            raise RecipeError(f"{name}: no such file; {suggest(name, siblings)}")
-        return path
+            several = named_by is not None and not path.is_absolute()
+            also = f", neither beside {named_by} nor in the working directory" if several else ""
+            raise RecipeError(f"{name}: no such file{also}; {suggest(name, siblings)}")
+        return found
     ours = data_dir(folder) / f"{name}.yaml"
-    if not ours.is_file():
+    if not _is_file(ours):
         raise RecipeError(f"{name}: not in {folder}/; {suggest(name, names(folder))}")
     return ours
 
 
-def read_mapping(path: Path, what: str) -> dict[str, Any]:
-    """The mapping in a YAML file, loaded safely.
+def config_groups(folder: Path) -> dict[str, list[str]]:
+    """The config groups in a folder: its sub-folders that hold YAML files, each with its choices."""
+    found: dict[str, list[str]] = {}
+    if folder.is_dir():
+        for inner in sorted(folder.iterdir()):
+            choices = sorted(path.stem for path in inner.glob("*.yaml")) if inner.is_dir() else []
+            if choices:
+                found[inner.name] = choices
+    return found
 
-    Raises:
-        RecipeError: The file is not YAML, or holds no mapping; ``what`` names what its fields should be.
-    """
+
+def _is_file(path: Path) -> bool:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
-    if not isinstance(content, dict):
-        raise RecipeError(f"{path}: expected a mapping of a {what}'s fields, found a {type(content).__name__}")
-    return content
+        return path.is_file()
+    except (OSError, ValueError):  # a name that no file system takes
+        return False

@@ -32,12 +32,27 @@ def field_at(root: type[BaseModel], config: Mapping[str, Any], path: str, source
 
 
 def set_path(root: type[BaseModel], config: dict[str, Any], path: str, value: Any, source: str) -> None:
-    """Set the value at a path of a composed recipe in place, making mappings of names on the way."""
+    """Set the value at a path of a composed recipe in place, making mappings of names on the way.
+
+    Where the path is a component's kind, what was written for fields that only the earlier kind has goes with it.
+    """
     node = config
-    for name, field in _walk(root, config, path, source)[:-1]:
+    *above, (last, _) = _walk(root, config, path, source)
+    for name, field in above:
         node[name] = _expanded(field, node.get(name))
         node = node[name]
-    node[path.split(".")[-1]] = value
+    if last == "kind" and above and (slot := slot_of(above[-1][1])) is not None:
+        for name in _of_the_other_kind(slot, node.get("kind", slot_info(slot).default), value):
+            node.pop(name, None)
+    node[last] = value
+
+
+def _of_the_other_kind(slot: str, before: Any, now: Any) -> set[str]:
+    """The fields of a kind that another one of the slot does not have."""
+    kinds = slot_info(slot).kinds
+    if before not in kinds or not isinstance(now, str) or now not in kinds:
+        return set()  # validation names it
+    return set(kinds[before].Spec.model_fields) - set(kinds[now].Spec.model_fields)
 
 
 def get_path(config: Mapping[str, Any], path: str) -> Any:

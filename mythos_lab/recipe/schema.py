@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
-from mythos_blocks.declaring.types import Count, NonNegative
+from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
 
 CODES = (
     "depth.no_effect",
@@ -32,7 +32,7 @@ CODES = (
 class Training(Declaration):
     """How the model is trained."""
 
-    max_steps: Count = Field(1000, description="Optimiser steps.")
+    max_steps: Many = Field(1000, description="Optimiser steps.")
     batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
     optimizer: Annotated[SpecLike, Slot("optimizer")] = Field("adamw", description="The optimiser.")
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
@@ -44,13 +44,13 @@ class Training(Declaration):
         description="Dtype of the products (autocast) in training, validation and all measures; weights and the loop's "
         "state stay float32.",
     )
-    validate_every: Count = Field(100, description="Steps between validations; also between checkpoints.")
-    log_every: Count = Field(10, description="Steps between logged training metrics.")
-    num_threads: Count | None = Field(
+    validate_every: Many = Field(100, description="Steps between validations; also between checkpoints.")
+    log_every: Many = Field(10, description="Steps between logged training metrics.")
+    num_threads: Annotated[Count, AtMost(4096)] | None = Field(
         None, description="CPU threads of each process; null leaves torch's choice, or an equal share for each device."
     )
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = Field("auto", description="Lightning's accelerator.")
-    num_devices: Count = Field(
+    num_devices: Annotated[Count, AtMost(4096)] = Field(
         1,
         description="Devices that share every batch, a process each; on CPUs, processes. Divides batch_size. Each "
         "draws noise of its own, and has its own terms that are no means over tokens or sequences (experts' balance "
@@ -112,7 +112,7 @@ class Recipe(Declaration):
 
     version: Annotated[Literal[1], Field(description="Version of the recipe format.")] = 1
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the run.")
-    description: str = Field("", description="What the recipe is for.")
+    description: str = Field("", min_length=0, description="What the recipe is for.")
     imports: list[str] = Field([], description="Python modules to import, for the components that they register.")
     seed: int = Field(
         0,

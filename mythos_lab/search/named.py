@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from mythos_blocks.declaring.registry import suggest
+
+_MOST = 1_000_000
+"""The largest whole number that an option takes."""
 
 DEPRECATED = "Optuna deprecates it"
 
@@ -72,11 +76,13 @@ class Entry:
         make: The constructor; its signature says which options there are.
         presets: What is set where the user writes nothing, instead of the constructor's defaults.
         withheld: Options that are not offered, and why. Functions and objects, which YAML cannot say, need no mention.
+        least: The least whole number that an option takes, where that is not 0.
     """
 
     make: Callable[..., Any]
     presets: Mapping[str, Any] = field(default_factory=dict)
     withheld: Mapping[str, str] = field(default_factory=dict)
+    least: Mapping[str, int] = field(default_factory=dict)
 
     def options(self) -> dict[str, Option]:
         """The options that are offered, in the order of the signature."""
@@ -167,6 +173,11 @@ class Catalogue:
             except ValueError as error:
                 raise ValueError(f"{kind}: {name}: {error}") from None
         if type(value) in option.types or (type(value) is int and float in option.types):
+            least = entry.least.get(name, 0)
+            if type(value) is int and int in option.types and not least <= value <= _MOST:
+                raise ValueError(f"{kind}: {name}={value}: expected {least} to {_MOST:,}")
+            if type(value) is float and not math.isfinite(value):
+                raise ValueError(f"{kind}: {name}: expected a finite number, found {value}")
             return value
         raise ValueError(f"{kind}: {name}: expected {option.describe()}, found {value!r}")
 

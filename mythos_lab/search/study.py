@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-import yaml
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.engines import Engine, Job, make_engine
@@ -151,7 +151,7 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
             copy = space.folder / "space.yaml"
             written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
-            write_yaml(copy, yaml.safe_dump(written, sort_keys=False), space.file.name)
+            write_yaml(copy, to_yaml(written), space.file.name)
             tracker.artifact(copy)
     return tracker
 

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Many, NoneOrMore
 from mythos_lab.tasks.audit import bayes_accuracy, lower_end
 from mythos_lab.tasks.base import IGNORE, Array, Batch, HeldOut, Shortcut, Split, Task
 from mythos_lab.tasks.randomness import CHUNK, generator
@@ -70,11 +70,11 @@ class Generated(Task):
     def __init__(
         self,
         *,
-        validation_size: Count = 2048,
-        test_size: Count = 2048,
-        ood_size: Count = 2048,
-        ood_range: Annotated[int, Field(ge=0)] = 2,
-        train_size: Count | None = None,
+        validation_size: Many = 2048,
+        test_size: Many = 2048,
+        ood_size: Many = 2048,
+        ood_range: NoneOrMore = 2,
+        train_size: Many | None = None,
         seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         self._sizes = {"validation": validation_size, "test": test_size, "ood": ood_size}

@@ -7,8 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mythos_lab.recipe.documents import read_document
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.mlflow import check_store, default_uri
@@ -66,7 +65,7 @@ def _elsewhere(uri: str) -> str:
 
 def _store_in(path: Path) -> Any:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_document(path)
         return content["tracking"]["uri"]
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+    except (ValueError, TypeError, KeyError):
         return None

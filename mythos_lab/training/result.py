@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import copy_into, load, load_into, save
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.compose import validate, written
+from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.report.result import RunResult as RunResult
 from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
@@ -87,12 +87,12 @@ def read_values(folder: Path, name: str) -> dict[str, Any]:
 
 def dump_recipe(recipe: Recipe, path: Path) -> None:
     """Write a composed recipe for its reader to change."""
-    write_whole(path, _dumped(recipe))
+    write_whole(path, written(recipe))
 
 
 def write_recipe(recipe: Recipe, folder: Path, key: str) -> None:
     """Write the composed recipe of the run of that key, which need not be written down yet."""
-    write_yaml(folder / RECIPE, _dumped(recipe), key)
+    write_yaml(folder / RECIPE, written(recipe), key)
 
 
 def read_recipe(folder: Path) -> Recipe:
@@ -105,9 +105,11 @@ def read_recipe(folder: Path) -> Recipe:
     load_plugins()
     path = _file(folder, RECIPE)
     try:
-        content = yaml.safe_load(read_yaml(path, key_of(folder)))
-    except yaml.YAMLError as error:
-        raise Damaged(f"{path}: not YAML: {' '.join(str(error).split())[:200]}") from None
+        content = parse_yaml(read_yaml(path, key_of(folder)), path)
+    except Damaged:
+        raise
+    except RecipeError as error:
+        raise Damaged(*error.lines) from None
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
     return validate(content, path)
@@ -223,10 +225,6 @@ def _is_finite(tensor: torch.Tensor) -> bool:
 def _owner(folder: Path) -> str:
     """The key that a file of the folder is to name."""
     return str(read_json(folder / STATE)["key"])
-
-
-def _dumped(recipe: Recipe) -> str:
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False)
 
 
 def _file(folder: Path, name: str) -> Path:

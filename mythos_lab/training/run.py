@@ -298,8 +298,9 @@ def _begin(recipe: Recipe, task: Task, total: Cost, folder: Path, parent: str | 
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
         "mythos.folder": str(folder),
-        "mlflow.source.git.commit": str(machine["git_commit"]),
     }
+    if machine["git_commit"] is not None:
+        tags["mlflow.source.git.commit"] = machine["git_commit"]
     tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
     tracker.params(flatten(recipe.model_dump(mode="json")))
     tracker.metrics(total.metrics(), 0, (folder / STATE).stat().st_mtime)

@@ -8,11 +8,13 @@ from typing import Annotated
 from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
-from mythos_blocks.declaring.types import Depth
+from mythos_blocks.declaring.types import AtMost
 
 declare_slot("schedule", "The learning rate over the steps, as a share of its peak.")
 
 Share = Annotated[float, Field(ge=0, le=1)]
+Warmup = Annotated[int, Field(ge=0), AtMost(2**31 - 1)] | Annotated[float, Field(ge=0, lt=1)]
+"""A number of steps, or a share of all of them."""
 
 
 class Schedule(Component):
@@ -28,10 +30,10 @@ class Constant(Schedule):
     """The peak learning rate throughout, after a linear warm-up.
 
     Args:
-        warmup_steps: Steps of the warm-up.
+        warmup_steps: Steps of the warm-up; a number below 1 with a point is their share of all steps.
     """
 
-    def __init__(self, max_steps: int, *, warmup_steps: Depth = 0) -> None:
+    def __init__(self, max_steps: int, *, warmup_steps: Warmup = 0) -> None:
         self.warmup_steps = _within(warmup_steps, max_steps)
 
     def share(self, step: int) -> float:
@@ -43,11 +45,11 @@ class Cosine(Schedule):
     """Linear warm-up, then half a cosine that would be at ``final`` one step after the last (arXiv 1608.03983).
 
     Args:
-        warmup_steps: Steps of the warm-up.
+        warmup_steps: Steps of the warm-up; a number below 1 with a point is their share of all steps.
         final: Share of the peak learning rate at the end.
     """
 
-    def __init__(self, max_steps: int, *, warmup_steps: Depth = 0, final: Share = 0.1) -> None:
+    def __init__(self, max_steps: int, *, warmup_steps: Warmup = 0, final: Share = 0.1) -> None:
         self.max_steps, self.warmup_steps, self.final = max_steps, _within(warmup_steps, max_steps), final
 
     def share(self, step: int) -> float:
@@ -61,7 +63,9 @@ def _warmup(step: int, warmup_steps: int) -> float:
     return min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
 
 
-def _within(warmup_steps: int, max_steps: int) -> int:
+def _within(warmup_steps: float, max_steps: int) -> int:
+    if isinstance(warmup_steps, float):
+        return min(round(warmup_steps * max_steps), max_steps - 1)
     if warmup_steps >= max_steps:
         raise ValueError(f"warmup_steps={warmup_steps} must be below max_steps={max_steps}")
     return warmup_steps

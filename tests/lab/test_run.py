@@ -286,3 +286,20 @@ def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
     )
     bits = [value for _, value in history(result.run_id, "val/bits_per_byte")]
     assert len(bits) == 3 and bits[0] > bits[1] > bits[2] and bits[2] < 5
+
+
+@pytest.mark.parametrize("commit", [None, "abc"])
+def test_the_commit_is_told_to_mlflow_where_there_is_one(monkeypatch, commit):
+    class Taken(Exception):
+        pass
+
+    def take(*_, tags, **__):
+        raise Taken(tags)
+
+    monkeypatch.setattr("mythos_lab.training.run.effects", lambda *_: [])
+    monkeypatch.setattr("mythos_lab.training.run.environment", lambda *_: {"git_commit": commit})
+    monkeypatch.setattr("mythos_lab.training.run.Tracker", take)
+    with pytest.raises(Taken) as taken:
+        run(load_recipe("gated_loop", SMALL))
+    assert taken.value.args[0].get("mlflow.source.git.commit", None) == commit
+    assert ("mlflow.source.git.commit" in taken.value.args[0]) == (commit is not None)

@@ -25,7 +25,7 @@ from mythos_blocks.declaring.slots import (
     StabilizerSlot,
 )
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Layers, Loops
 from mythos_blocks.frame.frame import Frame
 
 
@@ -65,11 +65,11 @@ class HierarchicalLoop(Loop):
         self,
         width: int,
         *,
-        depth: Count = 2,
+        depth: Layers = 2,
         layer: LayerSlot = "post_norm",
         shared: bool = False,
-        num_high_cycles: Count = 2,
-        num_low_cycles: Count = 2,
+        num_high_cycles: Loops = 2,
+        num_low_cycles: Loops = 2,
         cycle_gradient: Literal["full", "last_cycle", "last_update"] = "last_cycle",
         loops: LoopsSlot = "fixed",
         loops_per: Literal["batch", "sequence", "token"] = "batch",

@@ -30,7 +30,7 @@ from mythos_blocks.declaring.slots import (
     UpdateSlot,
 )
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, Layers
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
@@ -78,7 +78,7 @@ class Loop(Stepping):
         self,
         width: int,
         *,
-        depth: Count = 1,
+        depth: Layers = 1,
         layer: LayerSlot = "pre_norm",
         alternate: LayerSlot | None = None,
         loops: LoopsSlot = "fixed",

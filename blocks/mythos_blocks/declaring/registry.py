@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -97,10 +101,42 @@ def load_plugins() -> None:
         entry.load()
 
 
-def load_imports(modules: Iterable[str]) -> None:
-    """Import the modules that a recipe names under ``imports:``; ``ValueError`` where one is not found."""
+def load_imports(modules: Iterable[str], folders: Sequence[Path] = ()) -> None:
+    """Import the modules that a recipe names under ``imports:``.
+
+    Args:
+        modules: Their names.
+        folders: Where to look for what Python does not find: such a folder is put behind its own places, so that what
+            lies in it hides nothing, and stays there for what the module imports later.
+
+    Raises:
+        ValueError: One is no name of a module, is not found, or fails; with the line that failed.
+    """
     for module in modules:
+        if not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"{module!r} is no module's name; expected one such as package.module")
+        _make_findable(module.split(".")[0], folders)
         try:
             importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            raise ValueError(f"cannot import {module!r}: {error}") from error
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == module:
+                raise ValueError(f"cannot import {module!r}: {error}") from error
+            raise ValueError(f"{module!r} fails: {_failure(error)}") from error
+
+
+def _make_findable(package: str, folders: Sequence[Path]) -> None:
+    if package in sys.modules or importlib.util.find_spec(package) is not None:
+        return
+    for folder in folders:
+        if (folder / f"{package}.py").is_file() or (folder / package).is_dir():
+            sys.path.append(str(folder))
+            importlib.invalidate_caches()
+            return
+
+
+def _failure(error: BaseException) -> str:
+    """An exception in one line, with the last line of the code that raised it."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    frames = traceback.extract_tb(error.__traceback__)
+    inner = [frame for frame in frames if "importlib" not in frame.filename and frame.filename != __file__]
+    return f"{said} ({inner[-1].filename}, line {inner[-1].lineno})" if inner else said

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
 class Declaration(BaseModel):
     """A frozen model that refuses what it does not know and names the nearest field that it does."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_default=True)
+    # Infinities, NaN and empty texts are refused unless a field declares them.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False, str_min_length=1
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -46,12 +49,12 @@ class Declaration(BaseModel):
         if not isinstance(value, Mapping):
             return value
         known = [name for name in cls.model_fields if name != "kind"]
-        unknown = [str(key) for key in value if key not in cls.model_fields]
+        unknown = [key for key in value if key not in cls.model_fields]
         if unknown:
             raise ValidationError.from_exception_data(
                 cls.__name__,
                 [
-                    _line_error("unknown_field", f"unknown field; {suggest(name, known)}", value[name], name)
+                    _line_error("unknown_field", f"unknown field; {suggest(name, known)}", value[name], str(name))
                     for name in unknown
                 ],
             )

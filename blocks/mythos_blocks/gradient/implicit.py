@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count, NonNegative
+from mythos_blocks.declaring.types import Loops, NonNegative
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
 
@@ -32,7 +32,7 @@ class Implicit(GradientPolicy):
 
     needs_last_state = True
 
-    def __init__(self, loops: LoopSampler, *, num_iterations: Count = 16, tolerance: NonNegative = 1e-4) -> None:
+    def __init__(self, loops: LoopSampler, *, num_iterations: Loops = 16, tolerance: NonNegative = 1e-4) -> None:
         super().__init__(loops)
         no_window_of_its_own(self, loops)
         self.num_iterations, self.tolerance = num_iterations, tolerance

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.declaring.types import Loops, Positive
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
 
@@ -30,7 +30,7 @@ class Choice(LoopSampler):
     def __init__(
         self,
         *,
-        counts: Annotated[list[Count], Field(min_length=1)] = [4, 8],
+        counts: Annotated[list[Loops], Field(min_length=1)] = [4, 8],
         weights: list[Positive] | None = None,
         gradient_window: GradientWindow = None,
     ) -> None:

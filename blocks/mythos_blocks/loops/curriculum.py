@@ -12,7 +12,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.slots import LoopsSlot
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Loops
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
 _STEPS = 64  # of training, over which its mean is taken
@@ -41,7 +41,7 @@ class Curriculum(LoopSampler):
         self,
         *,
         base: LoopsSlot = "poisson",
-        start: Count = 1,
+        start: Loops = 1,
         share: Annotated[float, Field(gt=0, le=1)] = 0.5,
         shape: Literal["linear", "one_minus_sqrt"] = "linear",
         on: Literal["forward", "backward", "both"] = "forward",

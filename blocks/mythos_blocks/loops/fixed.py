@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Loops
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
 
@@ -20,7 +20,7 @@ class Fixed(LoopSampler):
             the mean.
     """
 
-    def __init__(self, *, num_loops: Count = 1, gradient_window: GradientWindow = None) -> None:
+    def __init__(self, *, num_loops: Loops = 1, gradient_window: GradientWindow = None) -> None:
         self.num_loops, self.gradient_window = num_loops, gradient_window
 
     def pmf(self) -> Tensor:

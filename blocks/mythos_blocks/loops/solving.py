@@ -11,7 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import MAX_LOOPS, AtMost, Loops
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
 _SPAN = 60.0
@@ -38,14 +38,16 @@ class SolvedSampler(LoopSampler):
         self,
         own: Mapping[str, float | str],
         *,
-        mean: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 8.0,
-        maximum: Count | None = None,
-        eval_loops: Count | None = None,
+        mean: Annotated[float, Field(ge=1), AtMost(MAX_LOOPS)] = 8.0,
+        maximum: Loops | None = None,
+        eval_loops: Loops | None = None,
         gradient_window: GradientWindow = None,
     ) -> None:
         limit = maximum if maximum is not None else max(8, math.ceil(4 * mean))
         if limit < mean or (limit == mean and mean > 1):
             raise ValueError(f"maximum={limit} must exceed mean={mean:g}")
+        if limit > MAX_LOOPS:
+            raise ValueError(f"mean={mean:g} has its tail cut at {limit}, beyond {MAX_LOOPS} loops; set maximum")
         self.gradient_window, self._eval_loops = gradient_window, eval_loops
         self._pmf = _solved(type(self).family, self.kind, mean, limit, tuple(own.items()))
 

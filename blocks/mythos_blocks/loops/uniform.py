@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Loops
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
 
 
@@ -24,7 +24,7 @@ class Uniform(LoopSampler):
         ValueError: ``low`` exceeds ``high``.
     """
 
-    def __init__(self, *, low: Count = 1, high: Count = 8, gradient_window: GradientWindow = None) -> None:
+    def __init__(self, *, low: Loops = 1, high: Loops = 8, gradient_window: GradientWindow = None) -> None:
         if low > high:
             raise ValueError(f"low={low} exceeds high={high}")
         self.low, self.high, self.gradient_window = low, high, gradient_window

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.declaring.types import Loops, Positive
 from mythos_blocks.penalty.base import Penalty, check_one_more
 from mythos_blocks.tensors.precision import at_least_float32
 
@@ -33,7 +33,7 @@ class JacobianRadius(Penalty):
 
     metric = "stability/rho_J"
 
-    def __init__(self, *, weight: Positive = 0.1, limit: Positive = 1.0, num_iterations: Count = 3) -> None:
+    def __init__(self, *, weight: Positive = 0.1, limit: Positive = 1.0, num_iterations: Loops = 3) -> None:
         self.weight, self.limit, self.num_iterations = weight, limit, num_iterations
 
     def check(self, model: LoopedTransformer) -> None:

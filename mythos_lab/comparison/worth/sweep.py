@@ -11,14 +11,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mythos_blocks import LoopedTransformer, RoutedExperts, load_plugins
 from mythos_lab.comparison.worth.arms import applied, changes, grown, loops_note
 from mythos_lab.comparison.worth.counts import Counted, once_and_recurrent
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, compose, validate
 from mythos_lab.recipe.cost import cost
+from mythos_lab.recipe.documents import read_document, to_yaml
 from mythos_lab.recipe.files import find
 from mythos_lab.training.result import write_whole
 
@@ -118,12 +117,12 @@ class Sweep:
             RecipeError: The study has runs of another sweep.
         """
         path = folder / f"{self.name}.yaml"
-        if path.is_file() and yaml.safe_load(path.read_text(encoding="utf-8")) == self.study():
+        if path.is_file() and read_document(path) == self.study():
             return path
         if path.is_file() and (folder / self.name).is_dir():
             raise RecipeError(f"{folder / self.name}: holds runs of another sweep; give this one another --name")
         folder.mkdir(parents=True, exist_ok=True)
-        write_whole(path, yaml.dump(self.study(), Dumper=_Plain, sort_keys=False, width=120))
+        write_whole(path, to_yaml(self.study()))
         return path
 
 
@@ -289,10 +288,3 @@ class _Legal:
         except RecipeError as error:
             return error
         return None
-
-
-class _Plain(yaml.SafeDumper):
-    """Writes equal parts out each time, without anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True

@@ -7,11 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, get_args
 
-from pydantic import ValidationError
-
-from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.compose import build_on_meta, declare
 from mythos_lab.recipe.cost import cost_metric, count
-from mythos_lab.recipe.errors import RecipeError, from_validation
+from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.solve import NoEffect, Sizes, Solution, solve
@@ -38,10 +36,7 @@ class Sized:
         for path in self._paths:
             if not _is_whole(field_at(Recipe, self._config, path, source).annotation):
                 raise RecipeError(f"{source}: {path}: not a whole number")
-        try:
-            declared = Recipe.model_validate(self._config)
-        except ValidationError as error:
-            raise from_validation(source, error) from None
+        declared = declare(self._config, source)
         values = [_value_at(declared, path) for path in self._paths]
         self.start: Sizes = tuple(_UNSET if value is None else max(1, value) for value in values)
         self._recipe = lru_cache(maxsize=None)(self._built)
@@ -83,7 +78,7 @@ class Sized:
 
     def _built(self, sizes: Sizes) -> tuple[Recipe, int] | None:
         try:
-            recipe = Recipe.model_validate(self.config(sizes))
+            recipe = declare(self.config(sizes), self._source)
             return recipe, count(build_on_meta(recipe)[0])
         except ValueError:
             return None

@@ -60,6 +60,7 @@ SAMPLERS = Catalogue(
         "tpe": Entry(
             TPESampler,
             presets={"multivariate": True, "group": True, "constant_liar": True},
+            least={"n_ei_candidates": 1},
             withheld=_OURS
             | dict.fromkeys(
                 (

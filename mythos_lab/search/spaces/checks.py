@@ -58,8 +58,17 @@ def change(config: dict[str, Any], changes: dict[str, Any], source: str) -> None
         set_path(Recipe, config, path, copy.deepcopy(value), source)
 
 
+_APART = ("version", "name", "description", "imports", "tracking")
+"""Fields that say nothing of what is trained: what a run is called, where it is logged, what code there is."""
+
+
 def _check_paths(source: Path, file: StudyFile, domains: dict[str, Domain], labels: dict[str, Domain]) -> None:
     changed = {path: f"arms: {name}" for name, arm in file.arms.items() for path in arm}
+    for path, where in {**dict.fromkeys(domains, "space"), **changed}.items():
+        if path.split(".")[0] in _APART:
+            raise RecipeError(
+                f"{source}: {where}: {path}: says nothing of what is trained, so it cannot vary; write it in the recipe"
+            )
     for path in domains:
         for other in [*domains, *changed]:
             below = f"{path}.".startswith(f"{other}.")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from mythos_blocks.declaring.spec import Declaration
-from mythos_blocks.declaring.types import Count, Positive
+from mythos_blocks.declaring.types import AtMost, Count, Many, Positive
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.pruners.guard import Guard
 
@@ -21,7 +21,7 @@ class StudyFile(Declaration):
 
     version: Literal[1] = 1
     name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
-    description: str = Field("", description="The question that it asks.")
+    description: str = Field("", min_length=0, description="The question that it asks.")
     recipe: str = Field(description="The recipe that varies.")
     overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
     space: dict[str, Any] = Field({}, description="Fields that vary, by their path in the recipe.")
@@ -34,7 +34,9 @@ class StudyFile(Declaration):
     )
     hold: Hold | None = Field(None, description="Budgets that every candidate gets.")
     objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")
-    seeds: Count = Field(1, description="Paired seeds that each trial trains; objectives are their means.")
+    seeds: Annotated[Count, AtMost(4096)] = Field(
+        1, description="Paired seeds that each trial trains; objectives are their means."
+    )
     matters: Annotated[float, Field(ge=0)] = Field(
         0.01, description="The smallest difference in the first objective that matters, for verdicts."
     )
@@ -44,9 +46,9 @@ class StudyFile(Declaration):
     sampler: Named = Field("auto", description="Optuna's sampler, by name or with options; auto chooses and says why.")
     pruner: Named = Field("none", description="Optuna's pruner, or loop_aware, by name or with options.")
     guard: Guard | None = Field(None, description="What prunes trials of several objectives.")
-    trials: Count | None = Field(None, description="Trials in all; null takes every point of a grid, or 20.")
-    workers: Count = Field(1, description="Processes that run trials.")
-    seed: int = Field(0, ge=0, description="Seed of the sampler.")
+    trials: Many | None = Field(None, description="Trials in all; null takes every point of a grid, or 20.")
+    workers: Annotated[Count, AtMost(4096)] = Field(1, description="Processes that run trials.")
+    seed: int = Field(0, ge=0, lt=2**31, description="Seed of the sampler.")
     storage: str | None = Field(
         None, description="Optuna's storage URL; null takes MYTHOS_STORAGE or a journal in the study's folder."
     )

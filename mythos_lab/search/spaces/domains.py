@@ -88,8 +88,13 @@ class Range(Domain):
             raise ValueError(f"log needs a positive low, and it is {self.low:g}")
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other")
-        if self.step is not None and self.step <= 0:
-            raise ValueError(f"step must be positive, and it is {self.step:g}")
+        if self.step is not None and not 0 < self.step < math.inf:
+            raise ValueError(f"step must be positive and finite, and it is {self.step:g}")
+        if self.step is not None and not _divides(self.step, self.high - self.low):
+            reached = self.low + (self.high - self.low) // self.step * self.step
+            raise ValueError(
+                f"step={self.step:g} from {self.low:g} ends at {reached:g} and never reaches {self.high:g}"
+            )
         if self.prior is None:
             return
         if isinstance(self.prior.value, bool) or not isinstance(self.prior.value, (int, float)):
@@ -244,6 +249,12 @@ class Same(Domain):
 
     def num_points(self) -> int:
         return 1
+
+
+def _divides(step: float, span: float) -> bool:
+    """Whether so many steps come to the span, but for rounding."""
+    ratio = span / step
+    return math.isfinite(ratio) and abs(ratio - round(ratio)) <= 1e-6 + 1e-12 * ratio
 
 
 def num_points(domains: Iterable[Domain]) -> int | None:

@@ -31,8 +31,11 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Div: lambda a, b: a / b,
     ast.FloorDiv: lambda a, b: a // b,
     ast.Mod: lambda a, b: a % b,
-    ast.Pow: lambda a, b: a**b,
+    # In floats, as whole numbers would grow without end.
+    ast.Pow: math.pow,
 }
+_MAX_LENGTH = 1000  # characters of a constraint
+_MAX_NESTING = 100  # operations within each other; walking them recurses
 _JUST_ABOVE = math.ulp(0.0)  # a strict inequality that holds with equality is violated by as little as there is
 
 
@@ -105,6 +108,8 @@ def parse(text: str) -> Constraint:
     Raises:
         ValueError: It is no comparison, or uses what constraints do not know; a misspelt metric is named.
     """
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"{text[:60]!r}...: {len(text):,} characters; expected at most {_MAX_LENGTH:,}")
     metrics: dict[str, str] = {}
 
     def named(match: re.Match[str]) -> str:
@@ -120,11 +125,25 @@ def parse(text: str) -> Constraint:
         tree = ast.parse(_METRIC.sub(named, text), mode="eval").body
     except SyntaxError as error:
         raise ValueError(f"{text!r}: expected a comparison such as 'core.depth <= 4' ({error.msg})") from None
+    except (RecursionError, MemoryError, ValueError) as error:  # what Python's own parser has no place for
+        raise ValueError(f"{text!r}: expected a comparison such as 'core.depth <= 4' ({error})") from None
+    if _height(tree) > _MAX_NESTING:
+        raise ValueError(f"{text!r}: operations nested more than {_MAX_NESTING} deep")
     if not isinstance(tree, (ast.Compare, ast.BoolOp)):
         raise ValueError(f"{text!r}: expected a comparison such as 'core.depth <= 4'")
     names: dict[str, None] = {}
     tree = _Names(text, metrics, names).visit(tree)
+    if not names:
+        raise ValueError(f"{text!r}: reads no field and no metric, so it is the same for every candidate")
     return Constraint(text, tuple(names), tree)
+
+
+def _height(tree: ast.AST) -> int:
+    """How deep operations are nested; without recursion."""
+    height, level = 0, [tree]
+    while level:
+        height, level = height + 1, [part for node in level for part in ast.iter_child_nodes(node)]
+    return height
 
 
 class _Names(ast.NodeTransformer):
@@ -153,6 +172,11 @@ class _Names(ast.NodeTransformer):
         if not node.args or (len(node.args) > 1 and name not in _OF_SEVERAL):
             raise ValueError(f"{self.text!r}: {name}() takes {'one or more numbers' * (name in _OF_SEVERAL) or 'one'}")
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if not isinstance(node.value, int | float | str | None) or node.value == math.inf:
+            raise ValueError(f"{self.text!r}: {ast.unparse(node)} is neither a finite number nor a word")
+        return node
 
     def visit_Compare(self, node: ast.Compare) -> ast.AST:
         for op, right in zip(node.ops, node.comparators, strict=True):
@@ -232,7 +256,10 @@ def _value(node: ast.expr, values: Mapping[str, Any]) -> Any:
         case ast.UnaryOp():
             return -_value(node.operand, values)
         case ast.BinOp():
-            return _OPERATORS[type(node.op)](_value(node.left, values), _value(node.right, values))
+            sides = _value(node.left, values), _value(node.right, values)
+            if not _numbers(*sides):
+                raise TypeError(f"{sides[0]!r} and {sides[1]!r} cannot be reckoned with")
+            return _OPERATORS[type(node.op)](*sides)
         case ast.Call(func=ast.Name(id=name)):
             return _FUNCTIONS[name](*(_value(argument, values) for argument in node.args))
     raise TypeError(f"{ast.unparse(node)} has no value")

@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from mythos_blocks.declaring.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
 from mythos_lab.search.samplers.prior import Prior
@@ -85,7 +86,7 @@ def _read(
         if any(values.index(item) != i for i, item in enumerate(values)):
             raise RecipeError(f"{where}: choice: {values!r} has a value twice")
         return Choice([_valid(field, item, where, strict=slot is None) for item in values], **common)
-    if form == "float" and float not in _types(field.annotation) and int in _types(field.annotation):
+    if form == "float" and float not in types_of(field.annotation) and int in types_of(field.annotation):
         raise RecipeError(f"{where}: float: the field takes whole numbers; expected {{int: [low, high]}}")
     step = options.get("step", 1)
     if isinstance(step, bool) or not isinstance(step, (int, float)):
@@ -134,7 +135,7 @@ def _everything(field: FieldInfo, slot: str | None, where: str) -> Domain:
         return Kinds(slot, {kind: {} for kind in slot_info(slot).kinds})
     if members := members_of(field):
         return Choice(members)
-    whole = next((member for member in _types(field.annotation) if member in (int, float)), None)
+    whole = next((member for member in types_of(field.annotation) if member in (int, float)), None)
     if whole is None:
         raise RecipeError(f"{where}: any: the field has no bounds to search between; {_HINT}")
     return Range(whole is int, *_bounds("int" if whole is int else "float", field, ANY, False, where))
@@ -143,7 +144,7 @@ def _everything(field: FieldInfo, slot: str | None, where: str) -> Domain:
 def members_of(field: FieldInfo) -> list[Any]:
     """The values of a field of few: those of a literal, or true and false."""
     members: list[Any] = []
-    for type_ in _types(field.annotation):
+    for type_ in types_of(field.annotation):
         if get_origin(type_) is Literal:
             members += get_args(type_)
         elif type_ is bool:
@@ -194,13 +195,13 @@ def _constraints(field: FieldInfo) -> Iterator[Any]:
         yield from getattr(item, "metadata", ()) if isinstance(item, FieldInfo) else (item,)
 
 
-def _types(annotation: Any) -> list[Any]:
+def types_of(annotation: Any) -> list[Any]:
     """The types of a field's values: an alias's own type, and all of a union's."""
     if get_origin(annotation) is Annotated:
-        return _types(get_args(annotation)[0])
+        return types_of(get_args(annotation)[0])
     if get_origin(annotation) is Literal or not get_args(annotation):
         return [annotation]
-    return [type_ for member in get_args(annotation) for type_ in _types(member)]
+    return [type_ for member in get_args(annotation) for type_ in types_of(member)]
 
 
 def _sub_space(slot: str, kind: str, fields: Any, where: str, labels: dict[str, Domain]) -> dict[str, Any]:
@@ -227,9 +228,9 @@ def _sub_space(slot: str, kind: str, fields: Any, where: str, labels: dict[str, 
 def _valid(field: FieldInfo, value: Any, where: str, strict: bool = True) -> Any:
     """The value, where the field takes it."""
     annotation: Any = field.annotation
-    adapter: TypeAdapter[Any] = TypeAdapter(Annotated[annotation, *field.metadata] if field.metadata else annotation)
+    holder: type[BaseModel] = create_model("Holder", __base__=Declaration, value=(annotation, field))
     try:
-        adapter.validate_python(value, strict=strict)
+        holder.model_validate({"value": value}, strict=strict)
     except ValidationError as error:
         raise RecipeError(f"{where}: {value!r} is outside the field: {error.errors()[0]['msg'].lower()}") from None
     return value

@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe.compose import compose, validate
+from mythos_lab.recipe.documents import read_mapping
 from mythos_lab.recipe.errors import RecipeError, from_validation
-from mythos_lab.recipe.files import find, read_mapping
+from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.hold import Hold
@@ -34,6 +35,7 @@ ARM = "arm"
 STORAGE_VARIABLE = "MYTHOS_STORAGE"
 """The variable that names Optuna's storage where neither the caller nor the file does."""
 
+_MAX_POINTS = 100_000  # of a grid, which are listed
 _TRIALS = 20  # where a space has no end of its own
 
 
@@ -124,9 +126,14 @@ class Space:
         if not self.file.space and read_sampler(self.file.sampler).kind == AUTO:
             return Named("grid"), "declared arms, in their order"
         try:
-            return resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
+            named, reason = resolve_sampler(self.file.sampler, self.facts(num_trials), self.priors)
         except ValueError as error:
             raise RecipeError(f"{self.source}: sampler: {error}") from None
+        if named.kind == "grid" and self.num_points is not None and self.num_points > _MAX_POINTS:
+            raise RecipeError(
+                f"{self.source}: sampler: a grid of {self.num_points:,} candidates; at most {_MAX_POINTS:,} are listed"
+            )
+        return named, reason
 
     @cached_property
     def hold(self) -> Hold | None:
@@ -171,7 +178,10 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
         file = StudyFile.model_validate(content)
     except ValidationError as error:
         raise from_validation(source, error) from None
-    base = compose(find("recipes", file.recipe), file.overrides)
+    try:
+        base = compose(find("recipes", file.recipe, named_by=source), file.overrides)
+    except RecipeError as error:
+        raise RecipeError(*(f"{source}: recipe: {line}" for line in error.lines)) from None
     recipe = validate(base, f"{source}: recipe {file.recipe}")
     labels: dict[str, Domain] = {}
     domains = {

@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.algorithmic.digits import OPERATOR, ZERO, Digits, random_digits
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, filled, places
@@ -38,10 +38,10 @@ class Addition(Digits):
         self,
         *,
         min_digits: Count = 1,
-        max_digits: Annotated[int, Field(ge=2)] = 6,
+        max_digits: Annotated[Count, Field(ge=2)] = 6,
         least_first: bool = True,
         layout: Layout = "parallel",
-        ood_range: Annotated[int, Field(ge=0)] = 4,
+        ood_range: NoneOrMore = 4,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)

@@ -44,10 +44,10 @@ class Dyck(Generated):
     def __init__(
         self,
         *,
-        num_types: Annotated[int, Field(ge=2, le=len(_PAIRS))] = 2,
+        num_types: Annotated[Count, Field(ge=2, le=len(_PAIRS))] = 2,
         min_pending: Count = 1,
         max_pending: Count = 3,
-        num_closed: Annotated[int, Field(ge=4)] = 8,
+        num_closed: Annotated[Count, Field(ge=4)] = 8,
         **fields: Any,
     ) -> None:
         super().__init__(**fields)

@@ -62,7 +62,7 @@ class ListOpsLite(Generated):
         *,
         min_depth: Count = 1,
         max_depth: Count = 3,
-        max_entries: Annotated[int, Field(ge=2, le=10)] = 4,
+        max_entries: Annotated[Count, Field(ge=2, le=10)] = 4,
         max_length: Count = 48,
         **fields: Any,
     ) -> None:

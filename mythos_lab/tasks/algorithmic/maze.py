@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated
 from mythos_lab.tasks.samples import Samples
@@ -51,10 +51,10 @@ class Maze(Generated):
     def __init__(
         self,
         *,
-        size: Annotated[int, Field(ge=3, le=32)] = 5,
-        min_steps: Annotated[int, Field(ge=2)] = 3,
+        size: Annotated[Count, Field(ge=3, le=32)] = 5,
+        min_steps: Annotated[Count, Field(ge=2)] = 3,
         max_steps: Count = 7,
-        ood_range: Annotated[int, Field(ge=0)] = 3,
+        ood_range: NoneOrMore = 3,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)

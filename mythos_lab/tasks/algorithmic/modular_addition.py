@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.base import Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, enough, filled
 from mythos_lab.tasks.ragged import Ragged, asked
@@ -38,16 +38,16 @@ class ModularAddition(Generated):
     def __init__(
         self,
         *,
-        base: Annotated[int, Field(ge=2)] = 7,
-        min_operands: Annotated[int, Field(ge=2)] = 2,
+        base: Annotated[Count, Field(ge=2)] = 7,
+        min_operands: Annotated[Count, Field(ge=2)] = 2,
         max_operands: Count = 8,
-        ood_range: Annotated[int, Field(ge=0)] = 8,
+        ood_range: NoneOrMore = 8,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)
         self.base = base
         self.spans(min_operands, max_operands, lambda operands: operands + 1)
-        enough(base**max_operands, f"base={base} and max_operands={max_operands}")
+        enough(base ** min(max_operands, 6), f"base={base} and max_operands={max_operands}")
         self.vocab_size = _NUMBERS + base
         self.symbols = ("", "?", *map(str, range(base)))
         self.answers = tuple(range(_NUMBERS, self.vocab_size))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
-from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.base import Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, enough, filled
 from mythos_lab.tasks.ragged import Ragged, asked
@@ -42,12 +41,12 @@ class Parity(Generated):
         *,
         min_length: Count = 4,
         max_length: Count = 16,
-        ood_range: Annotated[int, Field(ge=0)] = 16,
+        ood_range: NoneOrMore = 16,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)
         self.spans(min_length, max_length, lambda length: length + 1)
-        enough(2**max_length, f"max_length={max_length}")
+        enough(2 ** min(max_length, 6), f"max_length={max_length}")
 
     def draw(self, rng: np.random.Generator, num: int, split: Split) -> Samples:
         length = self.levels(rng, num, split)

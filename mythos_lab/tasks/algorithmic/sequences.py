@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, enough, filled, places
 from mythos_lab.tasks.ragged import Layout, Ragged, asked, flipped, join
@@ -36,17 +36,17 @@ class Rearranged(Generated):
     def __init__(
         self,
         *,
-        alphabet: Annotated[int, Field(ge=2)] = 10,
+        alphabet: Annotated[Count, Field(ge=2)] = 10,
         min_length: Count = 2,
         max_length: Count = 12,
         layout: Layout = "parallel",
-        ood_range: Annotated[int, Field(ge=0)] = 8,
+        ood_range: NoneOrMore = 8,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)
         self.alphabet, self.layout = alphabet, layout
         self.spans(min_length, max_length, lambda length: 2 * length + 1)
-        enough(alphabet**max_length, f"alphabet={alphabet} and max_length={max_length}")
+        enough(alphabet ** min(max_length, 6), f"alphabet={alphabet} and max_length={max_length}")
         self.vocab_size = _LETTERS + alphabet
         self.symbols = ("", "_", "|", *map(str, range(alphabet)))
         self.answers = tuple(range(_LETTERS, self.vocab_size))

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, filled
 from mythos_lab.tasks.samples import Samples
@@ -47,8 +48,8 @@ class Sudoku(Generated):
     def __init__(
         self,
         *,
-        min_blanks: Annotated[int, Field(ge=1, le=_MOST)] = 4,
-        max_blanks: Annotated[int, Field(ge=1, le=_MOST)] = 8,
+        min_blanks: Annotated[Count, Field(ge=1, le=_MOST)] = 4,
+        max_blanks: Annotated[Count, Field(ge=1, le=_MOST)] = 8,
         **fields: Any,
     ) -> None:
         super().__init__(**fields)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
+from mythos_blocks.declaring.types import Count, NoneOrMore
 from mythos_lab.tasks.algorithmic.groups import GroupName, generators, table
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.generated import Feature, Generated, enough, places
@@ -43,9 +44,9 @@ class WordProblem(Generated):
         *,
         group: GroupName = "S5",
         letters: Literal["all", "generators"] = "all",
-        length: Annotated[int, Field(ge=2)] = 8,
+        length: Annotated[Count, Field(ge=2)] = 8,
         score: Literal["every", "last"] = "every",
-        ood_range: Annotated[int, Field(ge=0)] = 8,
+        ood_range: NoneOrMore = 8,
         **fields: Any,
     ) -> None:
         super().__init__(ood_range=ood_range, **fields)
@@ -54,7 +55,7 @@ class WordProblem(Generated):
         self.letters: Array = np.arange(order) if letters == "all" else np.array((0, *generators(group)))
         self.spans(1 if score == "every" else length, length, lambda length: length)
         self.pads = self.ood_pads = False  # difficulties are places of one word
-        enough(len(self.letters) ** length, f"group={group!r} and length={length}")
+        enough(len(self.letters) ** min(length, 6), f"group={group!r} and length={length}")
         self.order = order
         self.vocab_size = _ELEMENTS + order
         self.symbols = ("", *(f"g{i}" for i in range(order)))

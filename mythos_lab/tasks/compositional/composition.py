@@ -44,7 +44,7 @@ class RelationalComposition(Generated):
     def __init__(
         self,
         *,
-        num_entities: Annotated[int, Field(ge=2)] = 4,
+        num_entities: Annotated[Count, Field(ge=2)] = 4,
         min_relations: Count = 1,
         max_relations: Count = 4,
         num_relations: Count | None = None,

@@ -49,10 +49,10 @@ class IGSMLite(Generated):
     def __init__(
         self,
         *,
-        modulus: Annotated[int, Field(ge=2, le=97)] = 7,
+        modulus: Annotated[Count, Field(ge=2, le=97)] = 7,
         min_steps: Count = 1,
         max_steps: Count = 4,
-        num_variables: Annotated[int, Field(ge=4)] | None = None,
+        num_variables: Annotated[Count, Field(ge=4)] | None = None,
         times: bool = True,
         **fields: Any,
     ) -> None:

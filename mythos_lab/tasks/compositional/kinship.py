@@ -111,7 +111,7 @@ class Kinship(KinshipTask):
     def __init__(
         self,
         *,
-        min_hops: Annotated[int, Field(ge=2)] = 2,
+        min_hops: Annotated[Count, Field(ge=2)] = 2,
         max_hops: Count = 5,
         num_names: Count | None = None,
         **fields: Any,

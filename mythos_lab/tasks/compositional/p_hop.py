@@ -52,8 +52,8 @@ class PHop(Generated):
     def __init__(
         self,
         *,
-        length: Annotated[int, Field(ge=4)] = 72,
-        alphabet: Annotated[int, Field(ge=4, le=256)] = 12,
+        length: Annotated[Count, Field(ge=4)] = 72,
+        alphabet: Annotated[Count, Field(ge=4, le=256)] = 12,
         score: Literal["every", "last"] = "every",
         repeats: bool = False,
         min_hops: Count = 1,

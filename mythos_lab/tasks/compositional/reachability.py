@@ -100,7 +100,7 @@ class Reachability(Graphs):
     def __init__(
         self,
         *,
-        num_nodes: Annotated[int, Field(ge=4, le=MAX_NODES)] = 10,
+        num_nodes: Annotated[Count, Field(ge=4, le=MAX_NODES)] = 10,
         min_hops: Count = 1,
         max_hops: Count = 4,
         **fields: Any,
@@ -160,8 +160,8 @@ class PublishedReachability(Graphs):
     def __init__(
         self,
         *,
-        min_nodes: Annotated[int, Field(ge=4, le=MAX_NODES)] = 8,
-        max_nodes: Annotated[int, Field(ge=4, le=MAX_NODES)] = 16,
+        min_nodes: Annotated[Count, Field(ge=4, le=MAX_NODES)] = 8,
+        max_nodes: Annotated[Count, Field(ge=4, le=MAX_NODES)] = 16,
         min_hops: Count = 1,
         max_hops: Count = 5,
         **fields: Any,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Many
 from mythos_lab.tasks.base import IGNORE, Array, Split
 from mythos_lab.tasks.generated import Generated
 from mythos_lab.tasks.samples import Samples
@@ -71,9 +71,9 @@ class MAD(Generated):
     def __init__(
         self,
         *,
-        train_size: Count | None = 12800,
-        validation_size: Count = 1280,
-        test_size: Count = 1280,
+        train_size: Many | None = 12800,
+        validation_size: Many = 1280,
+        test_size: Many = 1280,
         **fields: Any,
     ) -> None:
         fields["ood_range"] = 0

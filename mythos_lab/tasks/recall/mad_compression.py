@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Batch, Split
 from mythos_lab.tasks.generated import filled
 from mythos_lab.tasks.recall.mad import MAD
@@ -34,8 +35,8 @@ class Compression(MAD):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=3)] = 16,
-        length: Annotated[int, Field(ge=3)] = 32,
+        vocab_size: Annotated[Count, Field(ge=3)] = 16,
+        length: Annotated[Count, Field(ge=3)] = 32,
         **fields: Any,
     ) -> None:
         super().__init__(**fields)

@@ -38,7 +38,7 @@ class SelectiveCopying(MAD):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=4)] = 16,
+        vocab_size: Annotated[Count, Field(ge=4)] = 16,
         length: Count = 256,
         num_copied: Count = 16,
         **fields: Any,

@@ -43,7 +43,7 @@ class FuzzyRecall(MADRecall):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=5)] = 16,
+        vocab_size: Annotated[Count, Field(ge=5)] = 16,
         length: Count = 128,
         max_key: Count = 3,
         max_value: Count = 3,

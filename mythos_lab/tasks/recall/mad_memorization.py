@@ -10,7 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, Many
 from mythos_lab.tasks.base import IGNORE, Batch, Split
 from mythos_lab.tasks.generated import Feature, filled
 from mythos_lab.tasks.randomness import generator
@@ -37,9 +37,9 @@ class Memorization(MAD):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=5)] = 256,
-        length: Annotated[int, Field(ge=2, multiple_of=2)] = 32,
-        train_size: Count | None = 256,
+        vocab_size: Annotated[Count, Field(ge=5)] = 256,
+        length: Annotated[Count, Field(ge=2, multiple_of=2)] = 32,
+        train_size: Many | None = 256,
         **fields: Any,
     ) -> None:
         super().__init__(train_size=train_size, **fields)

@@ -10,6 +10,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks import component
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Batch, Split
 from mythos_lab.tasks.generated import Feature, Guess, filled
 from mythos_lab.tasks.recall.mad import MADRecall
@@ -97,8 +98,8 @@ class InContextRecall(PairRecall):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=4)] = 16,
-        length: Annotated[int, Field(ge=8, multiple_of=2)] = 128,
+        vocab_size: Annotated[Count, Field(ge=4)] = 16,
+        length: Annotated[Count, Field(ge=8, multiple_of=2)] = 128,
         train_on: Literal["everything", "answers"] = "everything",
         **fields: Any,
     ) -> None:
@@ -124,9 +125,9 @@ class NoisyRecall(PairRecall):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=4)] = 32,
-        length: Annotated[int, Field(ge=8, multiple_of=2)] = 128,
-        num_noise: Annotated[int, Field(ge=1)] = 16,
+        vocab_size: Annotated[Count, Field(ge=4)] = 32,
+        length: Annotated[Count, Field(ge=8, multiple_of=2)] = 128,
+        num_noise: Count = 16,
         noise_share: Annotated[float, Field(ge=0, lt=1)] = 0.2,
         train_on: Literal["everything", "answers"] = "everything",
         **fields: Any,

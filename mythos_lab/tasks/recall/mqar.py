@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mythos_blocks import component
 from mythos_blocks.declaring.spec import Declaration
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.base import IGNORE, Array, Batch, Split
 from mythos_lab.tasks.draws import distinct
 from mythos_lab.tasks.generated import Feature, Generated, Guess, filled
@@ -20,8 +21,8 @@ from mythos_lab.tasks.samples import Samples
 class Setting(Declaration):
     """A length and a number of pairs."""
 
-    length: Annotated[int, Field(ge=4, multiple_of=2, description="Tokens of a sample.")]
-    num_pairs: Annotated[int, Field(ge=1, description="Key-value pairs of a sample.")]
+    length: Annotated[Count, Field(ge=4, multiple_of=2, description="Tokens of a sample.")]
+    num_pairs: Annotated[Count, Field(ge=1, description="Key-value pairs of a sample.")]
     weight: Annotated[float, Field(gt=0, description="Share of the samples, relative to the other settings.")] = 1.0
 
 
@@ -65,7 +66,7 @@ class MQAR(Generated):
     def __init__(
         self,
         *,
-        vocab_size: Annotated[int, Field(ge=8)] = 8192,
+        vocab_size: Annotated[Count, Field(ge=8)] = 8192,
         settings: Annotated[list[Setting], Field(min_length=1)] = _FIGURE_2,  # type: ignore[assignment]
         ood_settings: list[Setting] = _NONE,
         power: Annotated[float, Field(gt=0)] = 0.01,

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.declaring.registry import suggest
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Many
 from mythos_lab.tasks.text.files import locate
 from mythos_lab.tasks.text.formats import named
 from mythos_lab.tasks.text.skips import Item, text_or_reason
@@ -62,7 +62,7 @@ class HubDataset(Component):
         split: _Name = "train",
         text_field: _Name = "text",
         streaming: bool = True,
-        max_documents: Count | None = None,
+        max_documents: Many | None = None,
         revision: _Name | None = None,
     ) -> None:
         self.place, self.config, self.split, self.text_field = name, config, split, text_field

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from mythos_blocks import Slot, SpecLike, build, component
 from mythos_blocks.declaring.spec import as_spec
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, Many
 from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Split, Task
 from mythos_lab.tasks.text.account import how_split, remarks
 from mythos_lab.tasks.text.cache import prepare
@@ -111,9 +111,9 @@ class Text(Task):
         length: Count = 128,
         held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.05,
         split_by: Literal["content", "position"] = "content",
-        max_bytes: Count | None = None,
-        validation_size: Count = 256,
-        test_size: Count = 256,
+        max_bytes: Annotated[int, Field(ge=1)] | None = None,
+        validation_size: Many = 256,
+        test_size: Many = 256,
         seed: Annotated[int, Field(ge=0)] = 0,
     ) -> None:
         if path is not None and dataset is not None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from mythos_blocks import Component, component, declare_slot
+from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.text.files import locate
 
 declare_slot("tokenizer", "How text becomes tokens.", default="bytes")
@@ -152,7 +153,7 @@ class BPE(_Library):
         ValueError: From ``fit``, the text has not so many different pieces.
     """
 
-    def __init__(self, with_end: bool, *, vocab_size: Annotated[int, Field(gt=_NUM_BYTES)] = 2048) -> None:
+    def __init__(self, with_end: bool, *, vocab_size: Annotated[Count, Field(gt=_NUM_BYTES)] = 2048) -> None:
         self.vocab_size = vocab_size
         self.end = vocab_size - 1 if with_end else None
 

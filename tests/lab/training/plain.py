@@ -29,12 +29,14 @@ def run_model(recipe, model, batch, **options):
 
 
 def learning_rate(recipe, index):
-    schedule, peak = recipe.training.schedule, recipe.training.optimizer.lr
+    schedule, peak, num_steps = recipe.training.schedule, recipe.training.optimizer.lr, recipe.training.max_steps
+    warmup = schedule.warmup_steps
+    warmup = min(round(warmup * num_steps), num_steps - 1) if isinstance(warmup, float) else warmup
     share = 1.0
     if schedule.kind == "cosine":
-        progress = (index - schedule.warmup_steps) / (recipe.training.max_steps - schedule.warmup_steps)
+        progress = (index - warmup) / (num_steps - warmup)
         share = schedule.final + (1 - schedule.final) * (1 + math.cos(math.pi * max(0.0, progress))) / 2
-    return peak * (share * min(1.0, (index + 1) / schedule.warmup_steps) if schedule.warmup_steps else share)
+    return peak * (share * min(1.0, (index + 1) / warmup) if warmup else share)
 
 
 def autocast(recipe):

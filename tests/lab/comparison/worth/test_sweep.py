@@ -179,13 +179,20 @@ def test_what_belongs_to_one_iteration_is_used_once(changes, of_each_loop):
     assert own == (plain[0] + 7 * of_each_loop, plain[1] - shared_norms)
 
 
+WARM = ["training.schedule.warmup_steps=50"]
+
+
 @pytest.mark.parametrize(
     "recipe, options, said",
     [
         ("gated_loop", {"loops": [1, 3], "core_layers": 4}, "--loops 3: does not divide the 4 layers .* multiple of 3"),
         ("gated_loop", {"loops": [0]}, "--loops 0: expected a whole number of at least 1"),
         ("gated_loop", {"widths": [50]}, "--widths 50: .*; the nearest that builds: 52"),
-        ("gated_loop", {"steps": [20]}, "width 24, 1 loops, 20 steps: .*warmup_steps=50 must be below max_steps=20"),
+        (
+            "gated_loop",
+            {"overrides": WARM, "steps": [20]},
+            "width 24, 1 loops, 20 steps: .*warmup_steps=50 must be below max_steps=20",
+        ),
         ("gated_lop", {}, "did you mean 'gated_loop'"),
     ],
 )
