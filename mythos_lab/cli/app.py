@@ -60,6 +60,8 @@ def one_line_errors() -> Iterator[None]:
     except WorkersLost as error:
         print(error, file=sys.stderr)
         raise typer.Exit(1) from None
+    except (typer.Exit, typer.Abort):
+        raise
     except Exception as error:
         from mythos_lab.cli.failures import failure
 

@@ -47,17 +47,17 @@ def failure(error: BaseException) -> Failure | None:
     """
     if isinstance(error, _OURS):
         return None
+    if (said := too_large(error)) is not None:
+        return Failure(f"memory: {said}", 2)
+    if (language := type(error).__module__.split(".")[0]) in _LANGUAGES:
+        return Failure(f"{language}: {_in_short(error)}", 2)
     for each in _chain(error):
         if isinstance(each, BrokenPipeError):
             return None
         if isinstance(each, OSError) and each.errno is not None and each.strerror:
             return _refused(each)
-        if (said := too_large(each)) is not None:
-            return Failure(f"memory: {said}", 2)
     for each in _chain(error):
         package = type(each).__module__.split(".")[0]
-        if package in _LANGUAGES:
-            return Failure(f"{package}: {_in_short(each)}", 2)
         if package in _SERVICES or isinstance(each, sqlite3.Error):
             return Failure(f"{_SERVICES.get(package, 'database')}: {_in_short(each)}", 1)
         if _DISK.search(str(each)):
