@@ -36,7 +36,7 @@ class Coordinates(DepthSignal):
             last two rows, or an error.
 
     Raises:
-        ValueError: The width is odd, in the paper's form.
+        ValueError: The width is odd, in the paper's form; or ``std`` or ``beyond`` are set without a table.
     """
 
     exact_buffers: tuple[str, ...] = ("frequencies",)
@@ -56,6 +56,9 @@ class Coordinates(DepthSignal):
         super().__init__()
         if width % 2 and form == "paper":
             raise ValueError(f"depth_signal 'coordinates' needs an even width in form 'paper', and it is {width}")
+        if step == "sinusoidal" and (std is not None or beyond != "clamp"):
+            field = f"std={std}" if std is not None else f"beyond={beyond!r}"
+            raise ValueError(f"depth_signal 'coordinates': {field} is of a table, which step='learned' has")
         self.width, self.form, self.beyond = width, form, beyond
         self.unit = 1.0 if form == "paper" else width**0.5
         self.std = std if std is not None else 0.02 if form == "paper" else 1.0
