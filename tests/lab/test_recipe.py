@@ -62,6 +62,7 @@ def test_every_recipe_file_and_its_composition_satisfies_the_schema():
 
 
 def test_the_schema_in_the_docs_is_the_present_one():
+    load_plugins()
     assert json.loads(Path("docs/recipe.schema.json").read_text()) == recipe_schema()
 
 
