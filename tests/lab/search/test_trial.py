@@ -375,7 +375,7 @@ def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(he
 
 
 def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):
-    feedforward = {"swiglu": {"hidden": 8}, "moe": {"num_experts": 2, "num_active": 1}}
+    feedforward = {"swiglu": {"hidden": 8}, "moe": {"num_experts": 4, "num_active": 2}}
     space = {"model.core.layer.feedforward": feedforward}
     found = work_off(write(here, space=space, objectives={"experts/load_cv": "minimize"}, overrides=OVERRIDES[:-1]))
     by_kind = {t.params["model.core.layer.feedforward"]: t for t in found.get_trials()}
