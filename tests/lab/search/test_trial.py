@@ -173,8 +173,17 @@ def test_a_retry_reads_back_the_seeds_that_were_finished_and_goes_on_with_the_on
 
 def test_a_study_that_was_made_from_another_space_is_refused(here):
     work_off(write(here, arms={"full": {}}))
-    with pytest.raises(RecipeError, match="was begun with another arms.deep"):
-        open_study(write(here, arms={"full": {}, "deep": {"model.core.depth": 2}}))
+    with pytest.raises(RecipeError, match="was begun with another arms.full.model.core.depth: not there, now 2"):
+        open_study(write(here, arms={"full": {"model.core.depth": 2}}))
+
+
+def test_an_arm_that_is_added_is_the_only_one_that_is_trained(here):
+    work_off(write(here, arms={"full": {}}))
+    found = work_off(write(here, arms={"full": {}, "deep": {"model.core.depth": 2}}))
+    assert [(t.params["arm"], t.user_attrs["outcome"]) for t in found.get_trials()] == [
+        ("full", "complete"),
+        ("deep", "complete"),
+    ]
 
 
 def test_trials_of_several_objectives_are_pruned_on_a_guard(here):
@@ -366,7 +375,7 @@ def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(he
 
 
 def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):
-    feedforward = {"swiglu": {"hidden": 8}, "moe": {"num_experts": 2, "top_k": 1}}
+    feedforward = {"swiglu": {"hidden": 8}, "moe": {"num_experts": 4, "num_active": 2}}
     space = {"model.core.layer.feedforward": feedforward}
     found = work_off(write(here, space=space, objectives={"experts/load_cv": "minimize"}, overrides=OVERRIDES[:-1]))
     by_kind = {t.params["model.core.layer.feedforward"]: t for t in found.get_trials()}
@@ -393,7 +402,7 @@ def test_the_importance_of_noise_is_not_shown(here):
         fields = importances(noise(seed, effect=0))
         assert sum(f.share for f in fields) == pytest.approx(1.0)
         false += any(f.is_told for f in fields)
-        loud += fields[0].share > 0.8
+        loud += max(optuna.importance.get_param_importances(noise(seed, effect=0)).values()) > 0.8
     assert false <= 5 and loud >= 4
     strong = importances(noise(0, effect=12, num_trials=40))
     assert [f.field for f in strong if f.is_told] == ["a"]
