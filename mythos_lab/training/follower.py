@@ -15,11 +15,11 @@ from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.devices import Meeting
-from mythos_lab.training.endings import Diverged, Stopped
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.loop import fit
 from mythos_lab.training.result import CHECKPOINT, read_recipe
 from mythos_lab.training.state import Training
+from mythos_lab.training.stop_reasons import Diverged, Stopped
 
 
 def follow(training: Training, rank: Rank, folder: Path, resumed: bool) -> None:

@@ -19,7 +19,7 @@ from torch.distributed import TCPStore  # type: ignore[attr-defined]
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.training.devices import Meeting, declared, device_of, device_type
-from mythos_lab.training.endings import Diverged, RankDied
+from mythos_lab.training.stop_reasons import Diverged, RankDied
 
 # The others wait while rank 0 validates; that a rank has died is not found out by waiting.
 _TIMEOUT = timedelta(hours=6)

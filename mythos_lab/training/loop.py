@@ -9,10 +9,10 @@ from mythos_lab.recipe.step import begin, step
 from mythos_lab.training.bar import Bar
 from mythos_lab.training.checkpoint import load_checkpoint, save_checkpoint
 from mythos_lab.training.data import training_batch
-from mythos_lab.training.endings import Stopped
 from mythos_lab.training.fabric import fabric_of, learner_of
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.state import Training
+from mythos_lab.training.stop_reasons import Stopped
 
 # What rank 0 tells the others after every step.
 _GO_ON, _STOP, _END = range(3)

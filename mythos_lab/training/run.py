@@ -31,10 +31,6 @@ from mythos_lab.tracking.mlflow import Tracker, find_run, flatten, prepare
 from mythos_lab.training.assembly import assemble as assemble
 from mythos_lab.training.checkpoint import load_trained, num_steps_of
 from mythos_lab.training.devices import check_devices, declared, device_of
-from mythos_lab.training.endings import Diverged as Diverged
-from mythos_lab.training.endings import Pruned as Pruned
-from mythos_lab.training.endings import RankDied as RankDied
-from mythos_lab.training.endings import Stopped as Stopped
 from mythos_lab.training.follower import follow_declared
 from mythos_lab.training.held import data_of, hold
 from mythos_lab.training.launch import joined
@@ -63,6 +59,10 @@ from mythos_lab.training.result import (
 )
 from mythos_lab.training.sharding import check_shards
 from mythos_lab.training.state import Training
+from mythos_lab.training.stop_reasons import Diverged as Diverged
+from mythos_lab.training.stop_reasons import Pruned as Pruned
+from mythos_lab.training.stop_reasons import RankDied as RankDied
+from mythos_lab.training.stop_reasons import Stopped as Stopped
 from mythos_lab.training.stopping import interruptible
 
 _NUM_CHECKED = 4  # samples of the effect check

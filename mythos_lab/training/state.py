@@ -15,8 +15,8 @@ from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Numbers
 from mythos_lab.tasks.base import Batch, Task
-from mythos_lab.training.endings import Diverged
 from mythos_lab.training.sharding import copy_whole, gathered
+from mythos_lab.training.stop_reasons import Diverged
 
 
 class Training:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mythos_lab.training.endings import Stopped
+from mythos_lab.training.stop_reasons import Stopped
 
 Handler = Callable[[int], None] | signal.Handlers
 """Called with a signal's number; or one of the handlers that the system has."""

@@ -19,7 +19,7 @@ from mythos_lab.search.trial_queue import is_settled
 from mythos_lab.search.worker import Orders, run_one
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training import run as running
-from mythos_lab.training.endings import RankDied
+from mythos_lab.training.stop_reasons import RankDied
 from tests.lab.search.tiny import write
 
 

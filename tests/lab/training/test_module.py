@@ -7,12 +7,12 @@ import torch
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.endings import Stopped
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.loop import fit
 from mythos_lab.training.module import LoopedModule
 from mythos_lab.training.result import write_state
 from mythos_lab.training.state import Training
+from mythos_lab.training.stop_reasons import Stopped
 from tests.lab.training.test_plain import FEW, SIZES, Kept
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False, "enable_model_summary": False}

@@ -10,12 +10,12 @@ from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.endings import Stopped
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.loop import fit
 from mythos_lab.training.result import load_run, write_state
 from mythos_lab.training.run import run
 from mythos_lab.training.state import Training
+from mythos_lab.training.stop_reasons import Stopped
 from tests.lab.counting import TEXT
 from tests.lab.training import plain
 

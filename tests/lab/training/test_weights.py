@@ -14,9 +14,9 @@ from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import load_recipe
 from mythos_lab.search.feasibility import Infeasible
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.endings import RankDied, Stopped
 from mythos_lab.training.held import DATA, ENVIRONMENT, data_of
 from mythos_lab.training.result import WEIGHTS, dump_recipe, load_run, save_weights
+from mythos_lab.training.stop_reasons import RankDied, Stopped
 
 
 def ended(folder):
