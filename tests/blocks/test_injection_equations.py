@@ -86,19 +86,19 @@ def test_the_linear_step_is_the_discretised_system(discretization, B, time_step)
 def test_the_linear_step_starts_where_parcae_does():
     from mythos_blocks import LTIInput
 
-    injection = LTIInput(8, 8, margin=0.0)
+    injection = LTIInput(8, input_width=8, margin=0.0)
     injection.reset_parameters(torch.Generator())
     torch.testing.assert_close(injection.A(), torch.full((8,), 0.2**0.5))
     torch.testing.assert_close(
         torch.nn.functional.softplus(injection.dt_bias), torch.full((8,), 0.8047), atol=1e-4, rtol=0
     )
     assert torch.equal(injection.B, torch.eye(8))
-    narrow = LTIInput(6, 8)
+    narrow = LTIInput(6, input_width=8)
     with torch.no_grad():
         narrow.reset_parameters(torch.Generator().manual_seed(0))
     torch.testing.assert_close(narrow.B @ narrow.B.T, torch.eye(6))
     with pytest.raises(ValueError, match="state as wide as the input"):
-        LTIInput(8, 6, B="vector")
+        LTIInput(8, input_width=6, B="vector")
 
 
 @pytest.mark.parametrize("step", [-1e3, -30.0, 30.0, 1e3])
