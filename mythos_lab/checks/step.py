@@ -62,15 +62,15 @@ def terms_are_minimised(assembly: Assembly) -> list[Finding]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         total = float(learner.loss(Given(assembly.batch, _num_loops(learner), shows=False))[0].detach())
-    declared = float(sum(float(term) for term in terms.values()))
+    declared = sum(float(term.detach()) for term in terms.values())
     findings = []
     if math.isfinite(declared) and not math.isclose(total, declared, rel_tol=_CLOSE):
-        listed = " + ".join(f"{name} {float(term):g}" for name, term in terms.items())
+        listed = " + ".join(f"{name} {float(term.detach()):g}" for name, term in terms.items())
         findings.append(f"the step minimises {total:g}, and {listed} is {declared:g}")
     findings += [
         f"{name} adds {float(term):g} to what is minimised, and no parameter gets gradient of it"
         for name, term in terms.items()
-        if float(term) and not _has_gradient(term, learner)
+        if float(term.detach()) and not _has_gradient(term, learner)
     ]
     return [Finding("loss.terms", said) for said in findings]
 

@@ -279,7 +279,7 @@ def test_the_command_shows_counts_caches_and_loop_counts():
     code, output = said("gated_loop", "training.batch_size=2", "--loops", "1,4")
     assert code == 0 and "4 loops" in output and "cost/training_flops" in output and "cache_bytes" not in output
     code, output = said("gated_loop", "--loops", "1,zero")
-    assert code == 2 and "expected whole numbers from 1 up" in output
+    assert code == 2 and "expected whole numbers from 1 to 4096" in output
 
 
 @pytest.mark.parametrize("per", ["sequence", "token"])
