@@ -26,6 +26,9 @@ class RecipeError(ValueError):
         self.lines = tuple(map(_one_line, lines))
         super().__init__("\n".join(self.lines))
 
+    def __reduce__(self) -> Any:
+        return type(self), self.lines, self.__dict__
+
 
 _MOST_SHOWN = 1000  # characters of a line
 

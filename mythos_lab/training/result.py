@@ -212,7 +212,8 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
                 raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
             copy_into(model, written.tensors)
     except ValueError as error:
-        raise Damaged(str(error)) from error
+        said = str(error)
+        raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
     if odd := [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]:
         raise Damaged(f"{path}: {odd[0]!r} holds values that are no numbers")
     return recipe, model, task

@@ -59,6 +59,7 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, values: dict[str, Any], owner: str) -> None:
     """Write a JSON object with its seal."""
+    assert values, "an object that says something"
     body = json.dumps(values, indent=1, allow_nan=False).removesuffix("\n}").encode()
     write_whole(path, body + _JSON_START + _seal(path.name, owner, _digest(path.name, owner, body)) + _JSON_END)
 

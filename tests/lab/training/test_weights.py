@@ -15,21 +15,50 @@ from mythos_lab.recipe.compose import load_recipe
 from mythos_lab.search.feasibility import Infeasible
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.held import DATA, ENVIRONMENT, data_of
-from mythos_lab.training.result import WEIGHTS, dump_recipe, load_run, save_weights
+from mythos_lab.training.result import (
+    RECIPE,
+    RESULT,
+    STATE,
+    WEIGHTS,
+    dump_recipe,
+    load_run,
+    save_weights,
+    write_recipe,
+    write_state,
+    write_values,
+)
 from mythos_lab.training.stop_reasons import RankDied, Stopped
 
+KEY = "0123456789abcdef" * 2
 
-def ended(folder):
-    """The folder of a run, as far as its readers look at it; and the model that it trained."""
+
+def ended(folder, *, sealed=True):
+    """The folder of a run, as far as its readers look at it; and the model that it trained.
+
+    Args:
+        folder: The folder.
+        sealed: Whether its files carry checksums, as those of older runs do not.
+    """
     recipe = load_recipe("openmythos", ["model.width=32", "task.length=8"])
     model, task = assemble(recipe)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.add_(0.1 if name.endswith("weight") else 0.01)
         model.core.layers[0].feedforward.bias.add_(torch.arange(8))
-    dump_recipe(recipe, folder / "recipe.yaml")
-    (folder / DATA).write_text(json.dumps(data_of(recipe, task)))
-    (folder / ENVIRONMENT).write_text("{}")
+    values = {
+        DATA: data_of(recipe, task),
+        ENVIRONMENT: {"device": "cpu"},
+        RESULT: {"status": "finished", "metrics": {}},
+    }
+    if sealed:
+        write_state(folder, {"key": KEY})
+        write_recipe(recipe, folder, KEY)
+        for name, held in values.items():
+            write_values(folder, name, held)
+    else:
+        dump_recipe(recipe, folder / RECIPE)
+        for name, held in {STATE: {"key": KEY}, **values}.items():
+            (folder / name).write_text(json.dumps(held))
     return model.eval()
 
 
@@ -49,10 +78,13 @@ def test_the_blocks_load_the_model_of_a_run(tmp_path):
     mb.Distillation(teacher=str(tmp_path)).check(model)
 
 
-@pytest.mark.parametrize("write", [save_weights, lambda model, folder: save_model(model, str(folder / WEIGHTS))])
-def test_a_run_is_read_with_its_declaration_in_the_weights_and_without(tmp_path, write):
-    model = ended(tmp_path)
-    write(model, tmp_path)
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_run_is_read_with_its_declaration_in_the_weights_and_without(tmp_path, sealed):
+    model = ended(tmp_path, sealed=sealed)
+    if sealed:
+        save_weights(model, tmp_path)
+    else:
+        save_model(model, str(tmp_path / WEIGHTS))
 
     recipe, again, _ = load_run(tmp_path)
 
