@@ -203,8 +203,9 @@ def redeclared(path, change):
         (lambda x: {**x, "buffers": {"core.x": "load"}}, "has no computed buffer 'core.x' of dtype 'load'$"),
         (lambda x: {**x, "context": [10**15]}, r"'embedding.weight' has shape \(29, 32\), and the model's is \(1000000000000000"),
         (lambda x: {**x, "model": {**x["model"], "width": 10**5}}, r"has shape .*, and the model's is "),
-        (lambda x: {**x, "model": {**x["model"], "width": 10**9}}, "overflowed with sizes="),
-        (lambda x: {**x, "model": {**x["model"], "coda": {"depth": 10**9}}}, "more than [0-9]+ parameters are declared$"),
+        (lambda x: {**x, "model": {**x["model"], "width": 10**9}}, "width: input should be at most 1048576$"),
+        (lambda x: {**x, "model": {**x["model"], "coda": {"depth": 4096}}}, "more than [0-9]+ parameters are declared$"),
+        (lambda x: {**x, "model": {**x["model"], "coda": {"depth": 10**9}}}, "coda.depth: input should be at most 4096$"),
     ],
 )  # fmt: skip
 def test_a_declaration_that_the_weights_do_not_fit_is_refused(path, change, message):

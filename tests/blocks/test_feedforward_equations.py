@@ -129,7 +129,7 @@ def test_the_bias_is_added_to_logits_with_softmax_and_to_scores_with_sigmoid(sco
 
 
 def test_every_iteration_has_its_own_row_of_the_router():
-    moe = mb.MixtureOfExperts(WIDTH, 3, num_experts=5, depth_conditioned=True).double()
+    moe = mb.MixtureOfExperts(WIDTH, max_loops=3, num_experts=5, depth_conditioned=True).double()
     for seed, parameter in enumerate(moe.parameters()):
         parameter.data.normal_(std=0.5, generator=torch.Generator().manual_seed(seed))
     x = randn(1, 6, WIDTH).double()

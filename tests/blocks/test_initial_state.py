@@ -52,9 +52,9 @@ def test_deviations_that_are_not_declared_follow_the_width_of_the_input():
     torch.manual_seed(0)
     e = torch.zeros(32, 32, 50)
     for state, wanted in (
-        (mb.NormalState(80, 50, std=None), 50**-0.5),
-        (mb.TruncatedNormalState(80, 50), (2 / (5 * 50)) ** 0.5),
-        (mb.TruncatedNormalState(80, 50, scale="sqrt_width"), (2 / 5) ** 0.5),
+        (mb.NormalState(80, input_width=50, std=None), 50**-0.5),
+        (mb.TruncatedNormalState(80, input_width=50), (2 / (5 * 50)) ** 0.5),
+        (mb.TruncatedNormalState(80, input_width=50, scale="sqrt_width"), (2 / 5) ** 0.5),
     ):
         # A cut at three standard deviations leaves 0.9866 of one.
         assert float(state.train()(e).std()) == pytest.approx(wanted, rel=0.02)

@@ -72,11 +72,11 @@ def test_norms():
     wanted = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * layer.weight + layer.bias
     torch.testing.assert_close(layer(x), wanted)
     assert torch.equal(make("norm", "none")(x), x)
-    per_loop = mb.PerLoopNorm(WIDTH, 3)
+    per_loop = mb.PerLoopNorm(WIDTH, max_loops=3)
     per_loop.gain.normal_()
     for t, index in ((0, 0), (2, 2), (7, 2), (None, 0)):
         torch.testing.assert_close(per_loop(x, t), x / root * per_loop.gain[index])
-    adaptive = mb.AdaptiveNorm(WIDTH, 3)
+    adaptive = mb.AdaptiveNorm(WIDTH, max_loops=3)
     for t in (0, 5):
         angles = t * adaptive.frequencies
         hidden = torch.nn.functional.silu(adaptive.inner(torch.cat((angles.cos(), angles.sin()))))

@@ -76,7 +76,7 @@ def test_the_gradient_of_layer_is_projected_off_the_mean_and_the_vector():
 
 
 def per_loop(beyond):
-    norm = mb.PerLoopNorm(WIDTH, 3, beyond=beyond)
+    norm = mb.PerLoopNorm(WIDTH, max_loops=3, beyond=beyond)
     randomise(norm)
     return norm.double()
 

@@ -145,7 +145,13 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
         declared = _Declared.model_validate_json(metadata[_KEY])
     except (ValidationError, json.JSONDecodeError, TypeError, KeyError) as error:
         raise ValueError(f"{path}: its declaration is not one that save writes") from error
-    return Checkpoint(_resolved(declared.model), tuple(declared.context), tensors, declared.notes, declared.buffers)
+    try:
+        spec = _resolved(declared.model)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ValueError(f"{path}: its declaration cannot be built: {where}: {first['msg']}") from error
+    return Checkpoint(spec, tuple(declared.context), tensors, declared.notes, declared.buffers)
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoopedTransformer:
