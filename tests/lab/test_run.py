@@ -18,7 +18,7 @@ from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.files import names
 from mythos_lab.tracking.mlflow import Tracker
-from mythos_lab.training.result import load_run
+from mythos_lab.training.result import ENVIRONMENT, load_run, read_values
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, history
 
@@ -153,7 +153,7 @@ def test_a_model_whose_validation_is_no_number_has_diverged(tmp_path, monkeypatc
             next(model.parameters()).fill_(torch.nan)
         return evaluate_gain(model, *arguments)
 
-    monkeypatch.setattr("mythos_lab.training.module.evaluate_gain", broken)
+    monkeypatch.setattr("mythos_lab.training.state.evaluate_gain", broken)
     result = run(recipe)
     assert result.status == "diverged" and result.reason.startswith("the validation loss is nan at step")
 
@@ -162,13 +162,13 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
     recipe = load_recipe("gated_loop", SMALL)
     with pytest.raises(Stopped):
         run(recipe, folder=tmp_path / "here", should_stop=lambda: True)
-    first = json.loads((tmp_path / "here/environment.json").read_text())
+    first = read_values(tmp_path / "here", ENVIRONMENT)
     with pytest.raises(Stopped):
         run(recipe, folder=tmp_path / "here", should_stop=lambda: True)
-    assert json.loads((tmp_path / "here/environment.json").read_text()) == first
-    monkeypatch.setattr("mythos_lab.training.run.environment", lambda _: {**first, "device": "NVIDIA H100"})
+    assert read_values(tmp_path / "here", ENVIRONMENT) == first
+    monkeypatch.setattr("mythos_lab.training.run.environment", lambda *_: {**first, "device": "NVIDIA H100"})
     run(recipe, folder=tmp_path / "here")
-    written = json.loads((tmp_path / "here/environment.json").read_text())
+    written = read_values(tmp_path / "here", ENVIRONMENT)
     assert written["device"] == first["device"] and [e["device"] for e in written["resumed"]] == ["NVIDIA H100"]
 
 

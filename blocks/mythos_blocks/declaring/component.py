@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mythos_blocks.declaring.buffers import made_again, put_buffer, unsaved
-from mythos_blocks.declaring.construction import by_place, check_places, constructing, context_parameters
+from mythos_blocks.declaring.construction import by_place, check_places, constructing, context_parameters, takes_any
 from mythos_blocks.declaring.contract import check_contract
 from mythos_blocks.declaring.registry import register, slot_info
 from mythos_blocks.declaring.sharing import complete, share, shared_parameters
@@ -204,11 +204,11 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
 
 
 def _checked(cls: type[Component], init: Callable[..., None]) -> Callable[..., None]:
-    spec_type, parameters = cls.Spec, context_parameters(init)
+    spec_type, parameters, any_place = cls.Spec, context_parameters(init), takes_any(init)
 
     @functools.wraps(init)
     def checked(self: Component, *context: Any, **fields: Any) -> None:
-        if type(self) is cls:
+        if type(self) is cls and not any_place:
             check_places(cls, parameters, context)
         context, fields = by_place(cls, parameters, context, fields)
         spec = spec_type(**fields)

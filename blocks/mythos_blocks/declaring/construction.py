@@ -32,16 +32,24 @@ def context_parameters(init: Callable[..., None]) -> list[inspect.Parameter]:
     return [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
 
 
-def named_context(cls: type, context: Sequence[Any]) -> dict[str, Any]:
-    """What a parent supplies, by the names that a component's constructor has for it.
+def takes_any(init: Callable[..., None]) -> bool:
+    """Whether a constructor takes any number of arguments by place, to pass them on."""
+    return any(parameter.kind is parameter.VAR_POSITIONAL for parameter in inspect.signature(init).parameters.values())
+
+
+def arguments_of(cls: type, context: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+    """How a component's constructor is called with what its parent supplies: by place, and by name.
 
     Raises:
         ValueError: The constructor takes less.
     """
-    names = [parameter.name for parameter in context_parameters(cls.__init__)]  # type: ignore[misc]
+    init = cls.__init__  # type: ignore[misc]
+    if takes_any(init):
+        return context, {}
+    names = [parameter.name for parameter in context_parameters(init)]
     if len(context) > len(names):
         raise ValueError(f"{cls.__name__}({', '.join(names)}) is given {len(context)} arguments by what holds it")
-    return dict(zip(names, context, strict=False))
+    return (), dict(zip(names, context, strict=False))
 
 
 def check_places(cls: type, parameters: Sequence[inspect.Parameter], context: Sequence[Any]) -> None:

@@ -28,7 +28,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from torch import Tensor
 
-from mythos_blocks.declaring.construction import named_context
+from mythos_blocks.declaring.construction import arguments_of
 from mythos_blocks.declaring.registry import lookup, slot_info, slots, suggest
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ class Spec(Declaration):
             BuildError: The constructor raised ``ValueError``.
         """
         try:
-            named = named_context(self.component, context)
-            return self.component(**named, **self._fields())
+            places, named = arguments_of(self.component, context)
+            return self.component(*places, **named, **self._fields())
         except BuildError:
             raise
         except ValueError as error:

@@ -174,7 +174,7 @@ def test_a_study_that_was_begun_keeps_its_file(tmp_path):
     assert ablate().exit_code == 0 and "seeds: 3" in path.read_text(), "nothing was begun"
     path.with_suffix("").mkdir()
     refused = ablate("--seeds", "4")
-    assert refused.exit_code == 2 and "was begun with other seeds; give this study a --name" in refused.stderr
+    assert refused.exit_code == 2 and "was begun with other seeds: 3, now 4; give this study a --name" in refused.stderr
     assert "seeds: 3" in path.read_text() and ablate("--matters", "0.05").exit_code == 0
     retuned = ablate("--retune", "0.5,1")
     assert retuned.exit_code == 2 and "was begun with other arms" in retuned.stderr, "before any rate is tried"
