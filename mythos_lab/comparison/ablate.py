@@ -165,9 +165,14 @@ def check_begun(file: Mapping[str, Any], folder: Path = Path("studies"), *, rate
     if not (path.is_file() and path.with_suffix("").is_dir()):
         return
     begun, now = meaning_of(load_space(str(path))), meaning_of(_loaded(file, path))
+    changed: list[str] = []
     if rates_to_come:
+        changed += [
+            f"arms: {arm} without a learning rate of its own" for arm, x in begun["arms"].items() if RATE not in x
+        ]
         begun["arms"] = {arm: {k: v for k, v in leaves.items() if k != RATE} for arm, leaves in begun["arms"].items()}
-    if changed := changes_of(begun, now):
+    changed += changes_of(begun, now)
+    if changed:
         raise RecipeError(
             f"{path}: was begun with other {'; '.join(changed[:3])}; give this study a --name of its own, or delete "
             f"{path} and {path.with_suffix('')}"
