@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mythos_blocks.declaring.registry import slots
 from mythos_lab.cli import app
 from mythos_lab.recipe import Recipe, load_recipe
 from mythos_lab.recipe.documents import parse_yaml
@@ -35,15 +34,6 @@ VARIED = {
     "{lti: ": "model.core.injection",
     "any": "model.core.injection",
 }
-
-
-@pytest.fixture(autouse=True)
-def forget_what_examples_register():
-    before = {name: set(info.kinds) for name, info in slots().items()}
-    yield
-    for name, info in slots().items():
-        for kind in set(info.kinds) - before.get(name, set(info.kinds)):
-            del info.kinds[kind]
 
 
 def test_there_are_ten_examples_of_the_blocks():

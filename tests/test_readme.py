@@ -6,17 +6,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mythos_blocks.declaring import registry
 from mythos_lab.cli import app
 
 README = Path("README.md").read_text()
 PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
-
-
-@pytest.fixture(autouse=True)
-def forget_the_example():
-    yield
-    registry.slot_info("update").kinds.pop("lerp", None)
 
 
 @pytest.mark.parametrize("code", PYTHON)
