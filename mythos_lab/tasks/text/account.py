@@ -30,7 +30,7 @@ def remarks(text: Prepared, place: str) -> list[str]:
     if lost:
         documents = sum(lost.values()) + census.num_documents
         said.append(f"{text.skips.num_lost} of {documents} documents of {place!r} are left out: {text.skips}")
-    if census.num_copies:
+    if census.num_dropped:  # copies that all stand in training are told of by the task, and are nothing to heed
         said.append(
             f"{census.num_copies} of {census.num_documents} documents of {place!r} are copies of others; all copies of "
             f"one are in one split, and held-out splits have it once ({census.num_dropped} left out)"
