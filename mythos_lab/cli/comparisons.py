@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.app import Name, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -31,7 +31,7 @@ def match(
 
     Example: `mythos match openmythos --hold training_flops --write layers.yaml`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from rich.console import Console
 
         from mythos_lab.comparison.match import match as matched
@@ -67,7 +67,7 @@ def compare(
 
     Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.comparison.compare import compare as compared
         from mythos_lab.comparison.table import comparison_report
 
@@ -109,7 +109,7 @@ def ablate(
 
     The same command again goes on. Example: `mythos ablate openmythos task=reachability mask=task --workers 2`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
@@ -177,7 +177,7 @@ def worth(
 
     Example: `mythos worth openmythos --widths 64,96,128 --loops 1,2,4 --dry-run`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.comparison.worth import check_counted, measure, plan, plan_report, save, worth_report
         from mythos_lab.recipe import RecipeError
         from mythos_lab.training.sealed import check_writable

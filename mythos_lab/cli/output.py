@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mythos_lab.cli.app import one_line_errors
+
 if TYPE_CHECKING:
     from mythos_lab.report.report import Report
 
@@ -33,7 +35,8 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
         yield show
         return
     whole = Report()
-    with redirect_stdout(sys.stderr):
+    # The guard of all verbs stands outside, where what it says would be on standard output.
+    with redirect_stdout(sys.stderr), one_line_errors():
         yield lambda report: whole.know(report.facts)
     if whole.facts:
         print(document_of(whole))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.app import Name, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -16,7 +16,7 @@ def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> N
 
     Example: `mythos check openmythos_as_published`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.recipe import load_recipe
 
         composed = load_recipe(recipe, overrides or [])
@@ -41,7 +41,7 @@ def cost(
 
     Example: `mythos cost openmythos model.width=256 --loops 1,4,16`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.recipe import load_recipe
         from mythos_lab.recipe.cost import cost as counted
         from mythos_lab.recipe.cost import loop_counts
@@ -57,7 +57,7 @@ def recipes(as_json: Json = False) -> None:
 
     Example: `mythos recipes`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.recipe.documents import read_mapping
         from mythos_lab.recipe.files import data_dir, names
         from mythos_lab.report.lists import recipes_report
@@ -78,7 +78,7 @@ def task(
 
     Example: `mythos task reachability max_hops=5`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.recipe.compose import load_task
         from mythos_lab.report.task import overview, survey
         from mythos_lab.report.task_tables import overview_report, overview_table, task_report
@@ -101,7 +101,7 @@ def components(
 
     Example: `mythos components halting`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_blocks.declaring.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
         from mythos_lab.report import catalogue

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app, one_line_errors
+from mythos_lab.cli.app import Name, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -31,7 +31,7 @@ def train(
     """
     from mythos_lab.cli.stopping import stop_on_signals
 
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.recipe import RecipeError, load_recipe
 
         composed = load_recipe(recipe, overrides or [])
@@ -69,7 +69,7 @@ def depth(
 
     Example: `mythos depth runs/gated_loop-20260101-120000-ab12`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.measures.depth_curve import depth_curve
         from mythos_lab.report.depth_figures import depth_figure
         from mythos_lab.report.report import Report
@@ -98,11 +98,10 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    with one_line_errors():
-        from mythos_lab.tracking.viewing import server_arguments
+    from mythos_lab.tracking.viewing import server_arguments
 
-        arguments = server_arguments(store, port)
-        print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-        # MLflow's job runner starts eight more processes that nothing here uses.
-        os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+    arguments = server_arguments(store, port)
+    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    # MLflow's job runner starts eight more processes that nothing here uses.
+    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import app, one_line_errors
+from mythos_lab.cli.app import app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -34,7 +34,7 @@ def study(
     Examples: `mythos study quickstart --trials 12 --workers 2`,
     `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.search.spaces.space import load_space
         from mythos_lab.training.sealed import check_writable
 
@@ -66,10 +66,9 @@ def proxy(
     Example: `mythos proxy --storage postgresql+psycopg://me:secret@db/studies --host 0.0.0.0`, and elsewhere
     `mythos study quickstart --storage grpc://HOST:13000`
     """
-    with one_line_errors():
-        from mythos_lab.search.proxy import serve
+    from mythos_lab.search.proxy import serve
 
-        serve(storage, host, port)
+    serve(storage, host, port)
 
 
 @app.command()
@@ -82,7 +81,7 @@ def holdout(
 
     Example: `mythos holdout studies/openmythos-ablation.yaml`
     """
-    with telling(as_json) as tell, one_line_errors():
+    with telling(as_json) as tell:
         from mythos_lab.comparison.holdout import open_holdout
         from mythos_lab.comparison.table import holdout_report
         from mythos_lab.search.opening import find_study

@@ -92,16 +92,9 @@ def read_json(path: Path, owner: str | None = None) -> dict[str, Any]:
         RecipeError: There is no such file.
         Damaged: It is not as it was written, or another run's.
     """
-    content = _content(path)
-    body, tail, said = content.rpartition(_JSON_START)
-    if not body:
-        _unsealed(path, content, owner)
-    elif not said.endswith(_JSON_END):
-        raise Damaged(_damaged(path, "it does not end with its checksum"))
-    else:
-        _compare(path, said.removesuffix(_JSON_END), _digest_by(path, said, body), owner)
+    body, sealed = _body(path, _JSON_START, _JSON_END, owner)
     try:
-        values = json.loads(body + _JSON_END if tail else content)
+        values = json.loads(body + _JSON_END if sealed else body)
     except (ValueError, RecursionError):
         raise Damaged(_damaged(path, "it is no JSON")) from None
     if not isinstance(values, dict):
@@ -111,16 +104,9 @@ def read_json(path: Path, owner: str | None = None) -> dict[str, Any]:
 
 def read_yaml(path: Path, owner: str | None = None) -> str:
     """The text of a YAML file; arguments and errors as of :func:`read_json`."""
-    content = _content(path)
-    body, _, said = content.rpartition(_START)
-    if not body:
-        _unsealed(path, content, owner)
-    elif not said.endswith(_END):
-        raise Damaged(_damaged(path, "it does not end with its checksum"))
-    else:
-        _compare(path, said.removesuffix(_END), _digest_by(path, said, body), owner)
+    body, _ = _body(path, _START, _END, owner)
     try:
-        return (body or content).decode()
+        return body.decode()
     except UnicodeDecodeError:
         raise Damaged(_damaged(path, "it is no text")) from None
 
@@ -177,6 +163,19 @@ def check_writable(folder: Path, what: Path | None = None) -> None:
 def cannot_verify(folder: Path) -> None:
     """Say once of a folder that its files are taken as they are."""
     getLogger(__name__).warning("%s: from before files carried checksums; read as it is, not verified", folder)
+
+
+def _body(path: Path, start: bytes, end: bytes, owner: str | None) -> tuple[bytes, bool]:
+    """What a file holds before its seal, which is verified; and whether there is one."""
+    content = _content(path)
+    body, _, said = content.rpartition(start)
+    if not body:
+        _unsealed(path, content, owner)
+        return content, False
+    if not said.endswith(end):
+        raise Damaged(_damaged(path, "it does not end with its checksum"))
+    _compare(path, said.removesuffix(end), _digest_by(path, said, body), owner)
+    return body, True
 
 
 def _content(path: Path) -> bytes:
