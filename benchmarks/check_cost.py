@@ -27,13 +27,13 @@ from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Finding
 from mythos_lab.checks.check import CHECKS
 from mythos_lab.recipe import load_recipe
+from mythos_lab.recipe.assembled import assembled_once, task_of
 from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.files import find
-from mythos_lab.recipe.shared_task import task_of, task_shared
 from mythos_lab.search.budgets.hold import Hold, held
 from mythos_lab.tasks.base import Task
-from mythos_lab.training.run import assemble, effects
+from mythos_lab.training.assembly import assemble, effects
 
 PUBLISHED = "model.core.loops={kind: poisson_lognormal, mean: 32, maximum: 128, gradient_window: 8}"
 SUBJECTS = {
@@ -95,7 +95,7 @@ def trials(num: int, num_bytes: int) -> tuple[list[int], list[float]]:
         for trial in range(num):
             config["model"]["width"] = 48 + 8 * trial
             seen: list[Task] = []
-            with task_shared():
+            with assembled_once():
                 recipe = validate(held(config, hold, "trial"), "trial")
                 cost_metric(recipe, "cost/training_flops")
                 for seed in range(3):

@@ -22,21 +22,23 @@ Json = Annotated[
 
 @contextmanager
 def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
-    """Within it, a function that takes reports as they come.
+    """Within it, a function that takes reports as they come; and what is made of a recipe is made once.
 
     As JSON they are one document, written at the end if the verb got there; whatever prints meanwhile, progress bars
     and libraries included, writes to standard error.
     """
+    from mythos_lab.recipe.assembled import assembled_once
     from mythos_lab.report.report import Report
     from mythos_lab.report.terminal import as_json as document_of
     from mythos_lab.report.terminal import show
 
     if not as_json:
-        yield show
+        with assembled_once():
+            yield show
         return
     whole = Report()
     # The guard of all verbs stands outside, where what it says would be on standard output.
-    with redirect_stdout(sys.stderr), one_line_errors():
+    with redirect_stdout(sys.stderr), one_line_errors(), assembled_once():
         yield lambda report: whole.know(report.facts)
     if whole.facts:
         print(document_of(whole))

@@ -21,7 +21,7 @@ def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> N
 
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.report.lists import findings_report
-        from mythos_lab.training.run import assemble, effects
+        from mythos_lab.training.assembly import assemble, effects
 
         model, task = assemble(composed)
         findings = effects(composed, model, task)

@@ -10,8 +10,8 @@ from typing import Any
 from mythos_blocks import build, load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.differences import differences
+from mythos_lab.training.assembly import assemble
 from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, read_recipe, read_result, read_values
-from mythos_lab.training.run import assemble
 
 TOLERANCE = 0.01
 """Budgets within one per cent of each other are equal."""

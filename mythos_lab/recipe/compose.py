@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_blocks.declaring.types import MAX_LOOPS
+from mythos_lab.recipe.assembled import shapes_of, task_of
 from mythos_lab.recipe.code import imported_code
 from mythos_lab.recipe.defaults import choices_for, with_defaults
 from mythos_lab.recipe.documents import read_mapping, to_yaml
@@ -27,7 +28,6 @@ from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.recipe.shared_task import task_of
 from mythos_lab.tasks.base import Task
 
 
@@ -115,14 +115,14 @@ def written(recipe: Recipe) -> str:
 def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
     """The model on the meta device, and the task; ``ValueError`` where they do not fit each other, or no machine."""
     try:
-        return _built_on_meta(recipe)
+        return shapes_of(recipe, _shapes), task_of(recipe)
     except (MemoryError, RuntimeError, TypeError) as error:
         if (said := too_large(error)) is None:
             raise
         raise ValueError(f"sizes that no machine can hold ({said})") from None
 
 
-def _built_on_meta(recipe: Recipe) -> tuple[Any, Any]:
+def _shapes(recipe: Recipe) -> Any:
     import torch
 
     task = task_of(recipe)
@@ -148,7 +148,7 @@ def _built_on_meta(recipe: Recipe) -> tuple[Any, Any]:
             _check_sequences(recipe, other, task)
         except BuildError as error:
             raise ValueError(f"training.penalties: the other model that they read with: {error}") from None
-    return model, task
+    return model
 
 
 def _check_loops(recipe: Recipe, model: Any) -> None:

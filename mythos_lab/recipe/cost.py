@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -12,12 +13,12 @@ from mythos_blocks import KVPolicy, LoopedTransformer, RoutedExperts
 from mythos_blocks.declaring.registry import slot_info, suggest
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_blocks.frame.memory import Path
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.draws import Draws, heaviest_counts
 from mythos_lab.recipe.errors import RecipeError, shortened
 from mythos_lab.recipe.rehearsal import Decoding, ForwardPass, Rehearsal, TrainingStep
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.recipe.shared_task import task_of
 
 COUNTS = (
     "params",
@@ -92,7 +93,7 @@ class _Subject:
     @cached_property
     def _built(self) -> tuple[LoopedTransformer, int]:
         model, task = build_on_meta(self._recipe)
-        return model, task.positions
+        return copy.deepcopy(model), task.positions  # which the rehearsal will fill
 
     @property
     def model(self) -> LoopedTransformer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -46,6 +47,14 @@ class Rank:
             return dict(values)
         stacked = torch.stack([value.to(self.device).double() for value in values.values()])
         return dict(zip(values, self.total(stacked) / self.num, strict=True))
+
+    def each(self, value: Any) -> list[Any]:
+        """What every rank says, on all of them."""
+        if self.num == 1:
+            return [value]
+        said = [None] * self.num
+        dist.all_gather_object(said, value)
+        return said
 
     def agree(self, value: int) -> int:
         """What rank 0 says, on all ranks."""

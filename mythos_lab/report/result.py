@@ -27,6 +27,9 @@ _SHOWN = (
     "stability/rho_A",
 )
 
+Status = Literal["finished", "diverged", "pruned"]
+"""How a run ended."""
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -47,7 +50,7 @@ class RunResult:
         slices: What each value of each slice of the validation split came to.
     """
 
-    status: Literal["finished", "diverged", "pruned"]
+    status: Status
     folder: Path
     run_id: str
     metrics: dict[str, float]

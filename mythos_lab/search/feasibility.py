@@ -14,7 +14,7 @@ from mythos_lab.search.measurable import lacking
 from mythos_lab.search.spaces.expression import Constraint
 from mythos_lab.search.spaces.names import known_values
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.training.run import assemble
+from mythos_lab.training.assembly import assemble
 
 VALID = "valid recipe"
 """The constraint that a candidate builds, keeps its budgets, passes the effect check, and fits into memory."""

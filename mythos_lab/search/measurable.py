@@ -13,7 +13,7 @@ from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.search.spaces.domains import Choice, Kinds
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.training.run import assemble
+from mythos_lab.training.assembly import assemble
 
 
 def lacking(recipe: Recipe, metrics: Iterable[str]) -> str | None:

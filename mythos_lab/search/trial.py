@@ -15,10 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.measures.evaluate import Scores
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.recipe.shared_task import task_shared
 from mythos_lab.search.faults import free_memory, is_disk_full, is_out_of_memory
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
@@ -38,7 +38,7 @@ CANDIDATE, REPEATS = "candidate", "repeats"
 _KEPT = ("cost/params", "loops/useful_depth", "val/accuracy")
 
 
-@task_shared()
+@assembled_once()
 def run_trial(
     space: Space, study: optuna.Study, trial: optuna.Trial, should_stop: Callable[[], bool] = lambda: False
 ) -> None:

@@ -12,9 +12,11 @@ from typing import NoReturn
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.devices import Meeting
+from mythos_lab.training.held import hold_alike
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.loop import fit
 from mythos_lab.training.result import CHECKPOINT, read_recipe
@@ -26,8 +28,9 @@ def follow(training: Training, rank: Rank, folder: Path, resumed: bool) -> None:
     """Train with rank 0 until it is done."""
     training.rank = rank
     try:
+        hold_alike(training.recipe, training.task, rank)
         fit(training, folder / CHECKPOINT, resumed=resumed, lead=None)
-    except (Diverged, Stopped):  # of which rank 0 tells
+    except (Diverged, Misplaced, Stopped):  # of which rank 0 tells
         pass
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.code import changes, imported_code
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.tasks.base import Task
 from mythos_lab.training.data import order_of
 from mythos_lab.training.sealed import read_json
@@ -51,6 +52,24 @@ def hold(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> 
     written = read_json(folder / ENVIRONMENT, owner).get(CODE, {})
     if lines := changes(written, imported_code(recipe.imports)):
         raise Misplaced(f"{folder}: {lines[0]}; put the old code back, or begin another run")
+
+
+def hold_alike(recipe: Recipe, task: Task, rank: Rank) -> None:
+    """Refuse to train together on other data or with other code than rank 0; all ranks call it, and all refuse.
+
+    Raises:
+        Misplaced: A rank has made something else of the recipe.
+    """
+    said = rank.each((task.fingerprint(), imported_code(recipe.imports)))
+    first_data, first_code = said[0]
+    for index, (data, code) in enumerate(said):
+        if data != first_data:
+            raise Misplaced(
+                f"rank {index} has other data for the task {task.kind!r} than rank 0: {_short(data)}, not "
+                f"{_short(first_data)}; give both the same files"
+            )
+        if names := [name for name in first_code if code.get(name) != first_code[name]]:
+            raise Misplaced(f"rank {index} imports another {names[0]!r} than rank 0; give both the same files")
 
 
 def _text(found: Mapping[str, Any], name: str, path: Path) -> str:

@@ -35,8 +35,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import slot_of
 from mythos_lab.recipe.schema import CODES, Recipe
 from mythos_lab.recipe.step import Learner, begin, step
-from mythos_lab.training.assembly import assemble
-from mythos_lab.training.run import effects
+from mythos_lab.training.assembly import assemble, effects
 
 WIDTH = 16
 _CHANGED = 0.25  # of the fields: how many are not left at their default

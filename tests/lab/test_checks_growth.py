@@ -7,7 +7,7 @@ from mythos_lab.checks import Assembly
 from mythos_lab.checks.growth import state_stays_bounded
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import names
-from mythos_lab.training.run import assemble
+from mythos_lab.training.assembly import assemble
 
 HIERARCHICAL = "model.core={kind: hierarchical, loops: {kind: fixed, num_loops: 8}, %s}"
 EXPANDERS = {

@@ -12,9 +12,9 @@ from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.step import Learner, step
-from mythos_lab.training.assembly import assemble
+from mythos_lab.training.assembly import assemble, effects
 from mythos_lab.training.result import load_run
-from mythos_lab.training.run import effects, run
+from mythos_lab.training.run import run
 from tests.lab.training.runs import SMALL
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

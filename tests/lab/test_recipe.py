@@ -16,7 +16,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.files import data_dir, names
 from mythos_lab.recipe.schema import Recipe, recipe_schema
-from mythos_lab.training.run import assemble, effects
+from mythos_lab.training.assembly import assemble, effects
 
 SMALL_TEXT = ["task.length=16", "task.validation_size=8", "training.batch_size=4"]
 

@@ -166,7 +166,7 @@ def test_a_run_that_goes_on_elsewhere_says_so(tmp_path, monkeypatch):
     with pytest.raises(Stopped):
         run(recipe, folder=tmp_path / "here", should_stop=lambda: True)
     assert read_values(tmp_path / "here", ENVIRONMENT) == first
-    monkeypatch.setattr("mythos_lab.training.run.environment", lambda *_: {**first, "device": "NVIDIA H100"})
+    monkeypatch.setattr("mythos_lab.training.beginning.environment", lambda *_: {**first, "device": "NVIDIA H100"})
     run(recipe, folder=tmp_path / "here")
     written = read_values(tmp_path / "here", ENVIRONMENT)
     assert written["device"] == first["device"] and [e["device"] for e in written["resumed"]] == ["NVIDIA H100"]
@@ -296,9 +296,9 @@ def test_the_commit_is_told_to_mlflow_where_there_is_one(monkeypatch, commit):
     def take(*_, tags, **__):
         raise Taken(tags)
 
-    monkeypatch.setattr("mythos_lab.training.run.effects", lambda *_: [])
-    monkeypatch.setattr("mythos_lab.training.run.environment", lambda *_: {"git_commit": commit})
-    monkeypatch.setattr("mythos_lab.training.run.Tracker", take)
+    monkeypatch.setattr("mythos_lab.training.assembly.effects", lambda *_: [])
+    monkeypatch.setattr("mythos_lab.training.beginning.environment", lambda *_: {"git_commit": commit})
+    monkeypatch.setattr("mythos_lab.training.beginning.Tracker", take)
     with pytest.raises(Taken) as taken:
         run(load_recipe("gated_loop", SMALL))
     assert taken.value.args[0].get("mlflow.source.git.commit", None) == commit

@@ -16,7 +16,8 @@ from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.tasks import IGNORE
-from mythos_lab.training.run import assemble, effects, run
+from mythos_lab.training.assembly import assemble, effects
+from mythos_lab.training.run import run
 
 SMALL = [
     "training.max_steps=4", "training.validate_every=2", "training.log_every=2", "training.batch_size=8",

@@ -11,7 +11,7 @@ from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe import step as steps
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.tasks.compositional.reachability import Reachability
-from mythos_lab.training.run import assemble, effects
+from mythos_lab.training.assembly import assemble, effects
 
 SMALL = ["task.length=16", "task.validation_size=8", "training.batch_size=4"]
 

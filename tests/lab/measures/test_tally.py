@@ -11,7 +11,8 @@ from mythos_lab.metrics import VALIDATED
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.tasks.base import IGNORE
-from mythos_lab.training.run import assemble, run
+from mythos_lab.training.assembly import assemble
+from mythos_lab.training.run import run
 
 REPEATS = 2000
 SMALL = [

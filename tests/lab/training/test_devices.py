@@ -13,7 +13,9 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.training import loop
+from mythos_lab.training.beginning import begin_run
 from mythos_lab.training.run import Pruned, RankDied, Stopped, run
 from tests.lab.training.runs import assert_same, history
 
@@ -231,3 +233,17 @@ def test_processes_that_others_start_train_together(launch, tmp_path):
     a, b = (load_file(where / "model.safetensors") for where in (alone.folder, folder))
     assert all((a[name] - b[name]).abs().max() <= ROUNDING for name in a)
     assert json.loads((folder / "result.json").read_text())["status"] == "finished"
+
+
+def test_a_rank_with_other_data_trains_nothing(tmp_path, monkeypatch):
+    text = tmp_path / "text.txt"
+    text.write_text("".join(f"line {i} of a text\n\n" for i in range(200)))
+
+    def edited(*arguments):
+        text.write_text(text.read_text() + "and one more\n")
+        return begin_run(*arguments)
+
+    monkeypatch.setattr("mythos_lab.training.run.begin_run", edited)
+    overrides = ["task=text", f"task.path={text}", "task.length=16", "mask=causal", "model.core.halting=none"]
+    with pytest.raises(Misplaced, match="rank 1 has other data for the task 'text' than rank 0: .*same files"):
+        run(recipe(2, overrides=overrides))

@@ -11,7 +11,7 @@ from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.search.spaces.space import load_space
-from mythos_lab.training.run import assemble
+from mythos_lab.training.assembly import assemble
 
 SMALL = {"widths": [48, 96], "loops": [1, 2, 4], "steps": [120, 240]}
 ALL = ["gated_loop", "openmythos", "huginn", "parcae", "looped", "fixed_depth", "mqar"]

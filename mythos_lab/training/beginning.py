@@ -1,0 +1,90 @@
+"""What is written down of a run before it trains: in its folder, and in MLflow."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.tracking.environment import environment
+from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
+from mythos_lab.training.assembly import Admitted
+from mythos_lab.training.devices import device_of
+from mythos_lab.training.held import data_of, hold
+from mythos_lab.training.result import (
+    DATA,
+    ENVIRONMENT,
+    RECIPE,
+    RESUMED,
+    STATE,
+    key_of,
+    read_recipe,
+    read_state,
+    read_values,
+    write_recipe,
+    write_state,
+    write_values,
+)
+
+
+def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str]) -> Tracker:
+    """The MLflow run of a folder: a new one, or the one that was begun there; with everything needed to repeat it.
+
+    The key of a run is written down before MLflow makes it, and its id after all of it is recorded: a process that is
+    killed between the two leaves a run that the next one finds.
+    """
+    recipe, task = admitted.recipe, admitted.task
+    state = _state(folder, recipe)
+    where = recipe.tracking.uri, recipe.tracking.experiment
+    if "run_id" in state:
+        hold(folder, recipe, task, key_of(folder))
+        tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
+        _note_machine(folder, environment(device_of(recipe, 0), recipe.imports), tracker)
+        return tracker
+    run_id = find_run(*where, state["key"]) if state else None
+    if not state:
+        state = {"key": uuid.uuid4().hex}
+        write_recipe(recipe, folder, state["key"])
+        write_state(folder, state)
+    machine = environment(device_of(recipe, 0), recipe.imports)
+    data = data_of(recipe, task)
+    write_values(folder, ENVIRONMENT, machine)
+    write_values(folder, DATA, data)
+    tags = {
+        **tags,
+        **{f"mythos.data_{name}": value for name, value in data.items()},
+        "mythos.folder": str(folder),
+    }
+    if machine["git_commit"] is not None:
+        tags["mlflow.source.git.commit"] = machine["git_commit"]
+    tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
+    tracker.params(flatten(recipe.model_dump(mode="json")))
+    tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
+    tracker.flush()
+    for name in (RECIPE, ENVIRONMENT, DATA):
+        tracker.artifact(folder / name)
+    write_state(folder, {**state, "run_id": tracker.run_id})
+    return tracker
+
+
+def _note_machine(folder: Path, machine: dict[str, Any], tracker: Tracker) -> None:
+    """Write down where a run goes on, if that is not where it was last."""
+    written = read_values(folder, ENVIRONMENT)
+    places = [{key: value for key, value in written.items() if key != RESUMED}, *written.get(RESUMED, [])]
+    if places[-1] != json.loads(json.dumps(machine)):
+        write_values(folder, ENVIRONMENT, {**places[0], RESUMED: [*places[1:], machine]})
+        tracker.artifact(folder / ENVIRONMENT)
+
+
+def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
+    """What is written down of the run in a folder: its key, and its id once MLflow has all of it."""
+    if not (folder / STATE).is_file():
+        return {}
+    stored = read_recipe(folder)
+    if stored != recipe:
+        raise Misplaced(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
+    return read_state(folder)

@@ -1,0 +1,76 @@
+"""What is measured once a run has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mythos_lab.measures.depth_curve import depth_curve
+from mythos_lab.measures.evaluate import quality, quality_gain
+from mythos_lab.measures.knockout import knockouts
+from mythos_lab.measures.tally import Interval
+from mythos_lab.report.depth_figures import depth_figure, halting_figure
+from mythos_lab.report.result import Status
+from mythos_lab.tracking.mlflow import Tracker
+from mythos_lab.training.assembly import Admitted
+from mythos_lab.training.result import CHECKPOINT, RunResult
+from mythos_lab.training.state import Training
+
+
+def measure(
+    admitted: Admitted, training: Training, tracker: Tracker, folder: Path, status: Status, reason: str
+) -> RunResult:
+    """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
+    recipe, model, task = training.recipe, training.whole, training.task
+    metrics = {**admitted.cost.metrics(), **training.metrics}
+    intervals: dict[str, Interval | None] = {}
+    if training.scores is not None:
+        metrics |= training.scores.metrics()
+        intervals |= training.scores.intervals()
+    curve, ood = None, None
+    if status == "finished":
+        assert training.scores is not None
+        at = (folder / CHECKPOINT).stat().st_mtime  # the same where a killed run is measured again
+        curve = depth_curve(model, task, recipe)
+        metrics |= curve.metrics()
+        intervals["loops/gain"] = curve.gain_interval()
+        for slot, without in knockouts(model, task, recipe).items() if recipe.evaluation.knockouts else ():
+            metrics[f"knockout/{slot}"] = quality(training.scores, task) - quality(without, task)
+            intervals[f"knockout/{slot}"] = quality_gain(training.scores, without, task)
+        ood = depth_curve(model, task, recipe, "ood") if recipe.evaluation.ood and task.size("ood") else None
+        if ood is not None:
+            beyond = ood.scores[ood.eval_loops]
+            metrics |= {
+                "ood/loss": beyond.loss,
+                "ood/accuracy": beyond.accuracy,
+                "ood/best_accuracy": max(scores.accuracy for scores in ood.scores.values()),
+            }
+            intervals["ood/loss"] = beyond.tally.loss_interval()
+            intervals["ood/accuracy"] = beyond.tally.accuracy_interval()
+        for prefix, measured in (("depth", curve), ("ood_depth", ood)):
+            for row in measured.rows() if measured is not None else []:
+                tracker.metrics(
+                    {f"{prefix}/{key}".replace("=", "_"): value for key, value in row.items() if key != "loops"},
+                    int(row["loops"]),
+                    at,
+                )
+        sent = training.scores.metrics()
+        tracker.metrics(
+            {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/")) and k not in sent},
+            recipe.training.max_steps,
+            at,
+        )
+        tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
+        tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
+    return RunResult(
+        status,
+        folder,
+        tracker.run_id,
+        metrics,
+        admitted.cost,
+        {name: interval for name, interval in intervals.items() if interval is not None},
+        admitted.findings,
+        curve,
+        ood,
+        training.scores.by_slice if training.scores is not None else {},
+        reason,
+    )
