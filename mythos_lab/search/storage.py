@@ -11,7 +11,7 @@ import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, Unreachable
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.journal import Journal
 
@@ -33,7 +33,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         folder: The study's folder.
 
     Raises:
-        RecipeError: No such kind of storage, a driver that is not installed, or a database that does not answer.
+        RecipeError: No such kind of storage, or a driver that is not installed.
+        Unreachable: A server that does not answer.
     """
     shown = f"storage {without_password(url) if url else folder}"
     try:
@@ -43,11 +44,19 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     except ImportError:
         raise RecipeError(f"{shown}: {_missing_driver(url or '')}") from None
     except (ValueError, OSError, StorageInternalError) as error:
-        raise RecipeError(f"{shown}: {_in_short(error)}") from None
+        raise _kind(url, error)(f"{shown}: {_in_short(error)}") from None
     except Exception as error:  # what a driver raises where the database cannot be reached is its own affair
         if _module(error) not in ("sqlalchemy", "psycopg", "pymysql", "grpc"):
             raise
-        raise RecipeError(f"{shown}: {_in_short(error)}") from None
+        raise _kind(url, error)(f"{shown}: {_in_short(error)}") from None
+
+
+def _kind(url: str | None, error: Exception) -> type[RecipeError]:
+    """Whether a server failed, for which another time may do, or what was asked for is wrong."""
+    is_server = (url or "").startswith((*_SERVERS, "grpc"))
+    return (
+        Unreachable if is_server and not isinstance(error, ValueError | sqlalchemy.exc.ArgumentError) else RecipeError
+    )
 
 
 def _open(url: str | None, folder: Path) -> BaseStorage:

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, Unreachable
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search import storage
 from mythos_lab.search.spaces.space import load_space
@@ -53,6 +53,7 @@ def test_what_cannot_be_opened_is_said_in_one_line_without_the_password(url, sai
         open_storage(url, tmp_path)
     (line,) = raised.value.lines
     assert line.startswith(f"storage {without_password(url)}: ") and said in line
+    assert isinstance(raised.value, Unreachable) == (said in ("timeout", "Connection refused"))
     assert SECRET not in line and "\n" not in line
 
 
@@ -118,7 +119,7 @@ def test_a_study_on_a_storage_that_does_not_answer_ends_with_one_line_and_leaves
     write(tmp_path, space=SPACE)
     url = f"postgresql+psycopg://me:{SECRET}@127.0.0.1:9/db"
     result = CliRunner().invoke(app, ["study", "tiny.yaml", "--storage", url])
-    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert result.exit_code == 1 and len(result.stderr.strip().splitlines()) == 1
     assert "storage postgresql+psycopg://me@127.0.0.1:9/db: " in result.stderr and SECRET not in result.output
     assert os.listdir(tmp_path) == ["tiny.yaml"]
 
