@@ -75,12 +75,14 @@ def test_the_folder_gives_the_same_logits(exported, theirs):
 def test_every_weight_and_every_computed_buffer_arrives(exported, theirs):
     _, model = exported
 
+    looped = theirs.model.looped
+    assert torch.equal(theirs.lm_head.weight, model.head.weight)
     for mine, its in (
-        (model.state_dict(), theirs.model.state_dict()),
-        (dict(model.named_buffers()), dict(theirs.model.named_buffers())),
+        (model.state_dict(), looped.state_dict()),
+        (dict(model.named_buffers()), dict(looped.named_buffers())),
     ):
-        assert mine.keys() == its.keys()
-        for name in mine:
+        assert mine.keys() - {"head.weight"} == its.keys()
+        for name in its:
             assert torch.equal(its[name], mine[name]), name
     assert "core.depth_signal.frequencies" not in model.state_dict(), "one of them is meant to be computed"
 
@@ -99,8 +101,9 @@ def test_generate_is_ours(exported, theirs, use_cache, iterations):
 
 
 def test_generate_computes_each_position_once(theirs, monkeypatch):
-    sizes, forward = [], theirs.model.forward
-    monkeypatch.setattr(theirs.model, "forward", lambda x, *args, **kwargs: (sizes.append(x.shape[1]), forward(x, *args, **kwargs))[1])  # fmt: skip
+    sizes, looped = [], theirs.model.looped
+    forward = looped.forward
+    monkeypatch.setattr(looped, "forward", lambda x, *args, **kwargs: (sizes.append(x.shape[1]), forward(x, *args, **kwargs))[1])  # fmt: skip
 
     theirs.generate(PROMPT, max_new_tokens=4, do_sample=False, eos_token_id=None)
 
@@ -161,10 +164,11 @@ def test_an_untied_model_in_bfloat16(tmp_path):
     export_transformers(model, tmp_path)
     again = loaded(tmp_path)
 
-    assert again.dtype is torch.bfloat16 and again.model.head.weight is not again.model.embedding.weight
-    assert torch.equal(again.model.head.weight, model.head.weight)
+    assert again.dtype is torch.bfloat16 and again.lm_head.weight is not again.get_input_embeddings().weight
+    assert torch.equal(again.lm_head.weight, model.head.weight)
     for name, buffer in model.named_buffers():
-        assert torch.equal(again.model.get_buffer(name), buffer) and again.model.get_buffer(name).dtype is buffer.dtype
+        its = again.model.looped.get_buffer(name)
+        assert torch.equal(its, buffer) and its.dtype is buffer.dtype
     torch.testing.assert_close(again(PROMPT).logits, model(PROMPT).logits, rtol=0.02, atol=0.02)
     assert loaded(tmp_path, dtype=torch.float32).dtype is torch.float32
 
@@ -184,7 +188,7 @@ def test_a_missing_weight_is_an_error(exported, tmp_path):
     folder, model = exported
     export_transformers(model, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    del weights["model.core.injection.log_A"]
+    del weights["model.looped.core.injection.log_A"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
 
     with pytest.raises(ValueError, match="the checkpoint has no 'log_A' for LTI"):

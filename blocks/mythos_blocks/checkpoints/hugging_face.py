@@ -48,6 +48,7 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
         "architectures": ["MythosForCausalLM"],
         "auto_map": {
             "AutoConfig": f"{module}.MythosConfig",
+            "AutoModel": f"{module}.MythosModel",
             "AutoModelForCausalLM": f"{module}.MythosForCausalLM",
         },
         "declaration": json.loads(model.spec.model_dump_json()),
@@ -58,9 +59,14 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
         "use_cache": True,
         **token_ids,
     }
-    write(model, {f"model.{name}": tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
+    write(model, {_name(name): tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(MODELLING, folder / MODELLING.name)
+
+
+def _name(name: str) -> str:
+    """The name that a tensor has in the model of transformers, whose head stands beside the rest."""
+    return name.replace("head.", "lm_head.", 1) if name.startswith("head.") else f"model.looped.{name}"
 
 
 __all__ = ["export_transformers"]

@@ -1,0 +1,20 @@
+"""Looped transformers in Hugging Face's terms; needs transformers.
+
+An exported folder's modelling file is made of these classes; see :func:`mythos_blocks.checkpoints.export_transformers`.
+"""
+
+from mythos_blocks.hugging_face.backbone import MythosModel, MythosPreTrainedModel
+from mythos_blocks.hugging_face.cache import MythosCacheLayer
+from mythos_blocks.hugging_face.causal_lm import MythosForCausalLM
+from mythos_blocks.hugging_face.config import MythosConfig
+from mythos_blocks.hugging_face.outputs import MythosCausalLMOutput, MythosModelOutput
+
+__all__ = [
+    "MythosCacheLayer",
+    "MythosCausalLMOutput",
+    "MythosConfig",
+    "MythosForCausalLM",
+    "MythosModel",
+    "MythosModelOutput",
+    "MythosPreTrainedModel",
+]
