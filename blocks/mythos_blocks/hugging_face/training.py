@@ -27,7 +27,7 @@ class Draws:
 
     def __init__(self) -> None:
         self._seed: int | None = None  # of the step that has begun
-        self._part = 0
+        self._rows = 0  # of its earlier parts
 
     def next(self, core: Loop, shape: torch.Size, is_part: bool) -> int | Tensor:
         """The counts of a call with ``(batch, positions)`` tokens.
@@ -46,12 +46,14 @@ class Draws:
                 "model.progress = step / max_steps before each step, or num_loops in the config"
             )
         if self._seed is None or not is_part or all(p.grad is None for p in core.parameters()):
-            self._seed, self._part = int(torch.randint(2**62, ())), 0
-        # One count for the batch is one for the step, and for every process; others go on from part to part.
+            self._seed, self._rows = int(torch.randint(2**62, ())), 0
+        if core.loops_per == "batch":  # one for the step, and for every process
+            return core.draw(keyed_generator("loops", self._seed), shape)
         rank = dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
-        own = () if core.loops_per == "batch" else (self._part, rank)
-        self._part += 1
-        return core.draw(keyed_generator("loops", self._seed, *own), shape)
+        before, self._rows = self._rows, self._rows + shape[0]
+        counts = core.draw(keyed_generator("loops", self._seed, rank), torch.Size((self._rows, *shape[1:])))
+        assert isinstance(counts, Tensor)
+        return counts[before:]
 
     def end_step(self) -> None:
         """An optimiser has stepped."""
