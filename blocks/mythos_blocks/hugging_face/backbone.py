@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache
 
@@ -34,6 +35,7 @@ from mythos_blocks.hugging_face.rows import (
     surroundings,
 )
 from mythos_blocks.hugging_face.training import Draws, watch
+from mythos_blocks.layer.base import Layer
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 from mythos_blocks.model.output import ModelOutput
 
@@ -49,19 +51,42 @@ class MythosPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     _supports_sdpa = True
     _skip_keys_device_placement = ["past_key_values"]
     _no_split_modules: list[str] = []
+    _loading = False
 
     def _init_weights(self, module: nn.Module) -> None:
         # Parameters are initialised by the looped transformer, or loaded. Loading leaves computed buffers without values.
-        if getattr(self, "_loading", False):
+        if self._loading:
             for name, parameter in module.named_parameters(recurse=False):
                 if not parameter.is_meta and not getattr(parameter, "_is_hf_initialized", False):
                     raise ValueError(f"the checkpoint has no {name!r} for {type(module).__name__}")
         if isinstance(module, Module):
             module.compute_buffers()
 
-    @classmethod
-    def _supports_default_dynamic_cache(cls) -> bool:
-        return True
+    def init_weights(self) -> None:
+        """Give a model that was built on the meta device, and has memory since, its initial weights."""
+        empty = self._loading and not any(p.is_meta for p in self.parameters())
+        if empty:
+            for module in self.modules():
+                if isinstance(module, MythosPreTrainedModel):
+                    module._loading = False
+        super().init_weights()  # type: ignore[no-untyped-call]
+        if empty:
+            self._initialize()
+
+    def _initialize(self) -> None:
+        """Set all weights to their initial values."""
+        raise NotImplementedError
+
+    def _set_gradient_checkpointing(
+        self, enable: bool = True, gradient_checkpointing_func: Any = checkpoint, every_n_layers: int = 1
+    ) -> None:
+        layers = [module for module in self.modules() if isinstance(module, Layer)]
+        for i, layer in enumerate(layers):
+            layer.gradient_checkpointing = enable and i % every_n_layers == 0
+            layer._gradient_checkpointing_func = gradient_checkpointing_func
+        for module in self.modules():
+            if isinstance(module, MythosModel):
+                module.gradient_checkpointing = enable
 
 
 class Head(nn.Module):
@@ -122,6 +147,9 @@ class MythosModel(MythosPreTrainedModel):
         self.draws = Draws()
         self._keep_in_fp32_modules_strict = kept_in_float32(self)
         self.post_init()  # type: ignore[no-untyped-call]
+
+    def _initialize(self) -> None:
+        self.looped.initialize(seed=0)
 
     @property
     def progress(self) -> float:

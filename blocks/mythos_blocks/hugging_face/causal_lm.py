@@ -40,6 +40,14 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
         self._keep_in_fp32_modules_strict = kept_in_float32(self)
         self.post_init()  # type: ignore[no-untyped-call]
 
+    def _initialize(self) -> None:
+        looped, elsewhere = self.model.looped, self.model.looped.head
+        looped.head = cast(nn.Linear, self.lm_head)
+        try:
+            looped.initialize(seed=0)
+        finally:
+            looped.head = elsewhere
+
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
