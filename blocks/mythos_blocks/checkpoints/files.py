@@ -193,6 +193,8 @@ def declared_model(model: nn.Module) -> LoopedTransformer:
         ValueError: There is none.
     """
     inner = unwrapped(model)
+    if (as_looped := getattr(inner, "as_looped", None)) is not None:  # a model of transformers
+        inner = as_looped()
     if isinstance(inner, LoopedTransformer):
         return inner
     held = next((name for name, part in model.named_modules() if isinstance(part, LoopedTransformer)), None)

@@ -10,19 +10,19 @@ from typing import Any
 from mythos_blocks import hugging_face
 
 
-class MythosConfig(hugging_face.MythosConfig):
+class MythosConfig(hugging_face.MythosConfig):  # type: ignore[no-untyped-call]
     __doc__ = hugging_face.MythosConfig.__doc__
 
     def __init__(self, **kwargs: Any) -> None:  # without one, transformers would make one of the class's own fields
         super().__init__(**kwargs)
 
 
-class MythosModel(hugging_face.MythosModel):
+class MythosModel(hugging_face.MythosModel):  # type: ignore[no-untyped-call]
     __doc__ = hugging_face.MythosModel.__doc__
     config_class = MythosConfig
 
 
-class MythosForCausalLM(hugging_face.MythosForCausalLM):
+class MythosForCausalLM(hugging_face.MythosForCausalLM):  # type: ignore[no-untyped-call]
     __doc__ = hugging_face.MythosForCausalLM.__doc__
     config_class = MythosConfig
 

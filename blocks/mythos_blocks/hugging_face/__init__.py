@@ -3,7 +3,8 @@
 An exported folder's modelling file is made of these classes; see :func:`mythos_blocks.checkpoints.export_transformers`.
 """
 
-from mythos_blocks.hugging_face.backbone import MythosModel, MythosPreTrainedModel
+from mythos_blocks.hugging_face.backbone import MythosModel
+from mythos_blocks.hugging_face.base import MythosPreTrainedModel
 from mythos_blocks.hugging_face.cache import MythosCacheLayer
 from mythos_blocks.hugging_face.causal_lm import MythosForCausalLM
 from mythos_blocks.hugging_face.config import MythosConfig

@@ -42,7 +42,9 @@ def refuse_unknown(model: Any, given: Mapping[str, Any], known: Iterable[str]) -
     for name, value in given.items():
         if name == "is_causal":
             if value is False:
-                raise ValueError("is_causal=False: give an attention_mask (batch, 1, queries, keys) of booleans instead")
+                raise ValueError(
+                    "is_causal=False: give an attention_mask (batch, 1, queries, keys) of booleans instead"
+                )
         elif name not in REFUSED:
             raise ValueError(f"{type(model).__name__}.forward takes no {name!r}; {suggest(name, known)}")
         elif value is not None and value is not False:
@@ -108,14 +110,12 @@ def exit_chosen(exit: Any, by_config: Any, model: LoopedTransformer) -> Exit | N
     return rule.to(model.embedding.weight.device)
 
 
-def layers_wanted(output_hidden_states: Any, count: int) -> set[int] | None:
-    """The indices of the hidden states that are asked for; ``None`` for none of them.
+def layers_wanted(output_hidden_states: Any, count: int) -> set[int]:
+    """The indices of the hidden states that are asked for, by a flag or by indices.
 
     Raises:
         ValueError: It is neither a flag nor indices, or there is no such hidden state.
     """
-    if output_hidden_states is None or output_hidden_states is False:
-        return None
     if output_hidden_states is True:
         return set(range(count))
     single = isinstance(output_hidden_states, int)

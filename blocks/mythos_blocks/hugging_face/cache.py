@@ -102,7 +102,7 @@ def layer_of(past_key_values: Any) -> MythosCacheLayer:
     if any(type(layer) is not DynamicLayer for layer in layers):
         kinds = sorted({type(layer).__name__ for layer in layers if type(layer) is not DynamicLayer})
         raise ValueError(f"past_key_values has a {kinds[0]}, which this model cannot fill; use an empty DynamicCache()")
-    if any(layer.get_seq_length() for layer in layers):
+    if past_key_values.get_seq_length():
         raise ValueError(
             "past_key_values holds keys and values that this model has not written; use an empty DynamicCache()"
         )

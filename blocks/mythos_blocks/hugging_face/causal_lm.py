@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
 import torch
@@ -10,13 +11,14 @@ from transformers import GenerationMixin
 from transformers.cache_utils import Cache
 
 from mythos_blocks.core.iterations import Iterations
-from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.hugging_face.arguments import refuse_unknown
 from mythos_blocks.hugging_face.backbone import ARGUMENTS as BACKBONE
-from mythos_blocks.hugging_face.backbone import Head, MythosModel, MythosPreTrainedModel, built, kept_in_float32
+from mythos_blocks.hugging_face.backbone import MythosModel
+from mythos_blocks.hugging_face.base import Head, MythosPreTrainedModel, built, kept_in_float32
 from mythos_blocks.hugging_face.config import MythosConfig
 from mythos_blocks.hugging_face.generating import MythosGeneration
 from mythos_blocks.hugging_face.outputs import MythosCausalLMOutput
+from mythos_blocks.model.looped_transformer import LoopedTransformer
 from mythos_blocks.tensors.precision import at_least_float32
 
 
@@ -40,30 +42,17 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
         self._keep_in_fp32_modules_strict = kept_in_float32(self)
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def _initialize(self) -> None:
-        looped, elsewhere = self.model.looped, self.model.looped.head
-        looped.head = cast(nn.Linear, self.lm_head)
-        try:
-            looped.initialize(seed=0)
-        finally:
-            looped.head = elsewhere
+    def as_looped(self) -> LoopedTransformer:
+        looped = copy.copy(self.model.looped)
+        looped._modules = {**looped._modules, "head": self.lm_head}
+        looped.context = (self.config.vocab_size,)
+        return looped
 
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
         self.lm_head = new_embeddings
-
-    def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> nn.Module:
-        """As everywhere in transformers.
-
-        Raises:
-            ValueError: The model has other tables by token.
-        """
-        tables = (module for module in self.model.looped.modules() if isinstance(module, ValueEmbedding))
-        if new_num_tokens is not None and any(True for _ in tables):
-            raise ValueError("resize_token_embeddings: attention's value_embeddings have a table of the vocabulary too")
-        return super().resize_token_embeddings(new_num_tokens, *args, **kwargs)
 
     def forward(
         self,
@@ -184,4 +173,3 @@ def _share(targets: Tensor, ignore_index: int, num_items_in_batch: Tensor | int 
         return 1.0
     scored = (targets != ignore_index).sum()
     return scored / torch.as_tensor(num_items_in_batch, device=targets.device)
-

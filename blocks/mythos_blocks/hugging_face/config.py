@@ -16,7 +16,7 @@ class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """What ``config.json`` holds.
 
     ``num_loops`` and ``exit`` may be given wherever a config's fields may: ``from_pretrained(folder, num_loops=4)``,
-    lm-eval's ``model_args``, ``model.config.num_loops = 4``. Those of the generation config and of a call go before them.
+    lm-eval's ``model_args``, ``model.config.num_loops = 4``. The generation config's and a call's own go before them.
 
     Args:
         declaration: The model's spec.
@@ -50,7 +50,7 @@ class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.num_hidden_layers, self.num_attention_heads = num_hidden_layers, num_attention_heads
         if tie_word_embeddings is None:
             tie_word_embeddings = self.declaration.get("tie_embeddings", True)
-        super().__init__(tie_word_embeddings=tie_word_embeddings, **kwargs)
+        super().__init__(**{**kwargs, "tie_word_embeddings": tie_word_embeddings})
 
     def spec(self) -> Spec:
         """The declaration of the model, tied or not as the config says."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from transformers import GenerationConfig, GenerationMixin
-from transformers.generation import GenerationMode
+from transformers.generation.configuration_utils import GenerationMode
 
 from mythos_blocks.generation.decoder import is_exact
 from mythos_blocks.hugging_face.arguments import exit_chosen
@@ -17,7 +17,7 @@ REFUSED: dict[str, str] = {
     "cache_config": "it configures a quantized cache; leave it out",
     "max_cache_len": "the cache grows as it must; leave it out",
     "compile_config": "compile the layers, with model.model.looped.compile_layers()",
-    "assistant_early_exit": "draft with fewer loops: assistant_model=draft, where draft.generation_config.num_loops = 1",
+    "assistant_early_exit": "use a copy as assistant_model, whose generation_config.num_loops is smaller",
     "use_mtp": "the model has no heads for further tokens; use prompt_lookup_num_tokens, or an assistant_model",
     "speculation_type": "use prompt_lookup_num_tokens, or an assistant_model",
 }
@@ -29,7 +29,7 @@ class MythosGeneration(GenerationMixin):
     def _prepare_generation_config(
         self, generation_config: GenerationConfig | None, **kwargs: Any
     ) -> tuple[GenerationConfig, dict[str, Any]]:
-        generation_config, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)
+        generation_config, model_kwargs = super()._prepare_generation_config(generation_config, **kwargs)  # type: ignore[misc]
         for name in _LOOPS:
             if model_kwargs.get(name) is None and (value := getattr(generation_config, name, None)) is not None:
                 model_kwargs[name] = value
@@ -50,7 +50,7 @@ class MythosGeneration(GenerationMixin):
     def _validate_generation_mode(
         self, generation_mode: Any, generation_config: GenerationConfig, generation_mode_kwargs: dict[str, Any]
     ) -> None:
-        super()._validate_generation_mode(generation_mode, generation_config, generation_mode_kwargs)
+        super()._validate_generation_mode(generation_mode, generation_config, generation_mode_kwargs)  # type: ignore[misc]
         looped = self.model.looped  # type: ignore[attr-defined]
         exit = getattr(generation_config, "exit", None) or self.config.exit  # type: ignore[attr-defined]
         if is_exact(looped, exit_chosen(exit, None, looped)):
@@ -65,12 +65,10 @@ class MythosGeneration(GenerationMixin):
                     "position computes depends on which others come in the same call; leave it out"
                 )
 
-    def _get_candidate_generator(
-        self, generation_config: GenerationConfig, *args: Any, model_kwargs: dict[str, Any], **kwargs: Any
-    ) -> Any:
+    def _get_candidate_generator(self, **kwargs: Any) -> Any:  # type: ignore[override]
         # An assistant runs the loops of its own configs.
-        own = {name: value for name, value in model_kwargs.items() if name not in _LOOPS}
-        return super()._get_candidate_generator(generation_config, *args, model_kwargs=own, **kwargs)
+        own = {name: value for name, value in kwargs.pop("model_kwargs").items() if name not in _LOOPS}
+        return super()._get_candidate_generator(**kwargs, model_kwargs=own)  # type: ignore[misc]
 
     def generate_batch(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Nothing: continuous batching needs a paged cache.

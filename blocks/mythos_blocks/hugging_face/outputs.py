@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 from transformers.cache_utils import Cache
-from transformers.utils import ModelOutput
+from transformers.utils.generic import ModelOutput
 
 
 @dataclass

@@ -174,4 +174,3 @@ class Packing:
         if iterations.dim() == 1 and iterations.shape == self.shape[:1]:
             return iterations[self._rows.to(iterations.device)]
         return self.take(iterations) if iterations.shape == self.shape else iterations
-

@@ -27,7 +27,7 @@ class Layer(Module):
 
     Attributes:
         gradient_checkpointing: Whether training keeps the layer's input alone and computes the layer again in the
-            backward pass, by ``_gradient_checkpointing_func``. Hugging Face's ``gradient_checkpointing_enable`` sets both.
+            backward pass, by ``_gradient_checkpointing_func``; models of transformers set both.
     """
 
     gradient_checkpointing: bool = False

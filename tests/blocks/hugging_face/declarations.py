@@ -35,7 +35,11 @@ DECLARATIONS: dict[str, dict[str, Any]] = {
         "coda": {"depth": 1, "layer": {"kind": "stream_norm", "attention": _ATTENTION}},
     },
     "parcae": {
-        "prelude": {"depth": 2, **{**_OUTER, "depth": 2}, "alternate": {"attention": {**_ATTENTION, "value_embeddings": True}}},
+        "prelude": {
+            "depth": 2,
+            **{**_OUTER, "depth": 2},
+            "alternate": {"attention": {**_ATTENTION, "value_embeddings": True}},
+        },
         "core": {
             **_OUTER,
             "loops": {"kind": "poisson", "mean": 3, "maximum": 8, "gradient_window": "half_mean"},
