@@ -48,6 +48,15 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
         looped.context = (self.config.vocab_size,)
         return looped
 
+    @property
+    def progress(self) -> float:
+        """See :class:`MythosModel`."""
+        return self.model.progress
+
+    @progress.setter
+    def progress(self, progress: float) -> None:
+        self.model.progress = progress
+
     def get_output_embeddings(self) -> nn.Module:
         return self.lm_head
 
@@ -126,7 +135,7 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
         scored = self.lm_head(hidden if labelled and not of_kept else kept)
         loss = None
         if labelled:
-            targets = _targets(labels, shift_labels, scored.shape[:2], ignore_index)
+            targets = _targets(labels, shift_labels, scored.shape[:2], ignore_index).contiguous()
             loss = self.loss_function(
                 logits=at_least_float32(scored),
                 labels=targets,
