@@ -215,3 +215,75 @@ def test_token_ids_are_checked_before_anything_is_written(tmp_path, token_ids, m
         export_transformers(declared(), tmp_path / "folder", **token_ids)
 
     assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tied", [True, False])
+@torch.no_grad()
+def test_what_transformers_saves_is_a_checkpoint_too(tmp_path, tied, dtype):
+    model = declared(tie_embeddings=tied).to(dtype)
+    export_transformers(model, tmp_path / "exported")
+    theirs = loaded(tmp_path / "exported")
+    theirs.lm_head.weight[0] += 1  # as training would
+    theirs.save_pretrained(tmp_path / "saved")
+    mb.checkpoints.save(theirs, tmp_path / "file.safetensors")
+    export_transformers(theirs, tmp_path / "again")
+
+    wanted = theirs(PROMPT, use_cache=False).logits
+    for path in ("saved", "file.safetensors", "again"):
+        again = mb.checkpoints.load_model(tmp_path / path)
+        assert torch.equal(again(PROMPT).logits, wanted), path
+        assert again.spec == model.spec
+    into = declared(tie_embeddings=tied).to(dtype)
+    mb.checkpoints.load_into(into, tmp_path / "saved")
+    assert torch.equal(into(PROMPT).logits, wanted)
+
+
+@torch.no_grad()
+def test_loops_and_exit_are_chosen_where_the_folder_is_loaded(exported, tmp_path):
+    folder, model = exported
+    theirs = loaded(folder, num_loops=1, exit={"kind": "latent", "threshold": 1e-9})
+
+    torch.testing.assert_close(theirs(PROMPT).logits, model(PROMPT, iterations=1).logits)
+    theirs.generation_config.num_loops = 2
+    theirs.save_pretrained(tmp_path)
+    again = loaded(tmp_path)
+    assert again.config.num_loops == 1 and again.config.exit == {"kind": "latent", "threshold": 1e-9}
+    assert again.generation_config.num_loops == 2
+
+
+@torch.no_grad()
+def test_a_pipeline_runs_the_loops_of_the_config(exported):
+    from transformers import TextGenerationPipeline
+    from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+    class Letters(PreTrainedTokenizerBase):
+        """A token is a number."""
+
+        def __call__(self, text, **options):
+            ids = torch.tensor([[int(word) for word in text.split()]])
+            return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+        def decode(self, ids, **options):
+            return " ".join(str(int(token)) for token in ids)
+
+    folder, model = exported
+    pipeline = TextGenerationPipeline(model=loaded(folder, num_loops=1), tokenizer=Letters(), device="cpu")
+    prompt = " ".join(str(int(token)) for token in PROMPT[0])
+
+    (got,) = pipeline(prompt, max_new_tokens=4, do_sample=False, eos_token_id=None)
+
+    wanted = generate(model, PROMPT[:1], max_new_tokens=4, temperature=0, iterations=1).tokens
+    assert got["generated_text"].removeprefix(prompt).split() == [str(int(token)) for token in wanted[0]]
+
+
+@torch.no_grad()
+def test_the_backbone_is_a_model_of_its_own(exported):
+    from transformers import AutoModel
+
+    folder, model = exported
+    backbone = AutoModel.from_pretrained(folder, trust_remote_code=True)
+
+    states = backbone(PROMPT).last_hidden_state
+    torch.testing.assert_close(states, model(PROMPT, head=False).logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.head(states), model(PROMPT).logits, rtol=1e-5, atol=1e-5)

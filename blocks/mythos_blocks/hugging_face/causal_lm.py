@@ -34,6 +34,7 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
 
     def __init__(self, config: MythosConfig) -> None:
         super().__init__(config)
+        self.generation_config._from_model_config = False  # see adjust_generation_fn
         self._loading = torch.empty(0).is_meta
         looped = built(config, self._loading)
         self.lm_head: nn.Module = looped.head

@@ -26,6 +26,14 @@ REFUSED: dict[str, str] = {
 class MythosGeneration(GenerationMixin):
     """Generation with the loop's own cache, and with the loops and the exit rule that the generation config names."""
 
+    generation_config: GenerationConfig
+
+    def adjust_generation_fn(self, *args: Any, **kwargs: Any) -> None:
+        """Load the generation config; saved again, it keeps ``num_loops`` and ``exit``."""
+        super().adjust_generation_fn(*args, **kwargs)  # type: ignore[misc]
+        # Of one that it has made from the model's config, transformers loads no fields but its own.
+        self.generation_config._from_model_config = False
+
     def _prepare_generation_config(
         self, generation_config: GenerationConfig | None, **kwargs: Any
     ) -> tuple[GenerationConfig, dict[str, Any]]:
