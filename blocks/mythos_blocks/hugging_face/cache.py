@@ -104,7 +104,8 @@ def layer_of(past_key_values: Any) -> MythosCacheLayer:
         raise ValueError(f"past_key_values has a {kinds[0]}, which this model cannot fill; use an empty DynamicCache()")
     if past_key_values.get_seq_length():
         raise ValueError(
-            "past_key_values holds keys and values that this model has not written; use an empty DynamicCache()"
+            "past_key_values holds keys and values that this model has not written; use an empty DynamicCache(), and "
+            "for a learned prefix prompt tuning by inputs_embeds"
         )
     made = MythosCacheLayer()
     past_key_values.layers, past_key_values.layer_class_to_replicate = [made], None

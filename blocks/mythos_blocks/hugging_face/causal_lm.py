@@ -79,7 +79,6 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
         num_loops: int | None = None,
         exit: Any = None,
         iterations: Iterations | None = None,
-        shift_labels: Tensor | None = None,
         num_items_in_batch: Tensor | int | None = None,
         ignore_index: int = -100,
         **kwargs: Any,
@@ -101,16 +100,17 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
             num_loops: See there.
             exit: See there.
             iterations: See there.
-            shift_labels: Tokens to predict, at the place from which they are predicted: ``(batch, positions)``, or of
-                the positions that are kept. They go before ``labels``.
             num_items_in_batch: Labels of the whole step that this batch is a part of; the loss is the sum over this
                 part's labels divided by it. ``None`` takes their mean.
             ignore_index: The label of positions that are not scored.
-            kwargs: What other models take; refused.
+            kwargs: ``shift_labels``, tokens to predict at the place from which they are predicted: ``(batch, positions)``
+                or of the positions that are kept; they go before ``labels``. What else other models take is refused.
 
         Raises:
             ValueError: An argument is out of range, or asks for what this model does not do.
         """
+        # Not named in the signature, where transformers' Trainer would take it for a label that every batch must have.
+        shift_labels = kwargs.pop("shift_labels", None)
         refuse_unknown(self, kwargs, [*BACKBONE, "labels", "logits_to_keep", "shift_labels", "ignore_index"])
         labelled = labels is not None or shift_labels is not None
         if use_cache is None and labelled:

@@ -94,19 +94,19 @@ def run_cached(
     """
     batch, size = inputs.embedded.shape[:2]
     device = inputs.embedded.device
+    layer = layer_of(past_key_values)
     if looped.training and torch.is_grad_enabled():
         raise ValueError("past_key_values are of evaluation, and the model is in training; call eval()")
-    layer = layer_of(past_key_values)
     length = layer.get_seq_length()
     held = layer.cache.padding if layer.cache is not None and length else None
     padding = padding_of(attention_mask, (batch, length + size), held)
     if not length or layer.cache is None:
         layer.cache = Keys(batch, padding=padding, exact=is_exact(looped, inputs.exit))
-    elif not _same(padding, held):
-        raise ValueError("attention_mask has other padding than past_key_values was begun with")
     keys = layer.cache
     if keys.batch != batch:
         raise ValueError(f"past_key_values holds {keys.batch} rows, and this call has {batch}")
+    if length and attention_mask is not None:
+        keys.padding = _continued(padding, held, length, batch)
     keys.graph = torch.is_grad_enabled()
     mask, positions = keys.begin(size, device)
     real = None
@@ -123,5 +123,13 @@ def run_cached(
     return out
 
 
-def _same(a: Tensor | None, b: Tensor | None) -> bool:
-    return a is b or (a is not None and b is not None and torch.equal(a.cpu(), b.cpu()))
+def _continued(padding: Tensor | None, held: Tensor | None, length: int, batch: int) -> Tensor | None:
+    """The padding of a cache of so many columns, once more columns are there: rows that are padding so far may go on so.
+
+    Raises:
+        ValueError: What was no padding is some, or the other way round.
+    """
+    before, after = (torch.zeros(batch, dtype=torch.long) if x is None else x.cpu() for x in (held, padding))
+    if before.shape == after.shape and bool(((before == after) | ((before >= length) & (after >= length))).all()):
+        return padding
+    raise ValueError("attention_mask has other padding than past_key_values was begun with")

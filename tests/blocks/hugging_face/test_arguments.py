@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, GenerationConfig, LlamaForCausalLM, LlamaModel, StaticCache
 from transformers.utils import TransformersKwargs
+from transformers.utils.generic import find_labels
 
 from mythos_blocks.hugging_face import MythosForCausalLM, MythosModel
 from tests.blocks.hugging_face.declarations import DECLARATIONS, made
@@ -98,6 +99,11 @@ def test_ours_are_among_them():
     ours = inspect.signature(MythosForCausalLM.forward).parameters
     assert {name for name in ours if name not in ("self", "kwargs")} <= HONOURED.keys()
     assert {name for name in inspect.signature(MythosModel.forward).parameters} - {"self", "kwargs"} <= HONOURED.keys()
+
+
+def test_a_trainer_knows_the_labels():
+    # An evaluation has a loss where a batch has all of these.
+    assert find_labels(MythosForCausalLM) == find_labels(LlamaForCausalLM) == ["labels"]
 
 
 @pytest.mark.parametrize("part", ["model", "whole"])
