@@ -14,23 +14,20 @@ from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.decoder import checked, exit_rule
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
-_PACKED = "rows that are packed are told apart by position_ids that restart, without an attention_mask"
-
 # What other models of transformers take, and why these do not; nothing is asked for by None or False.
 REFUSED: dict[str, str] = {
     "output_attentions": "attention's weights are not kept; output_hidden_states=True gives every layer's output",
     "output_router_logits": "a router's terms are in the training loss as declared, and in aux_loss",
-    "cu_seq_lens_q": _PACKED,
-    "cu_seq_lens_k": _PACKED,
-    "max_length_q": _PACKED,
-    "max_length_k": _PACKED,
-    "seq_idx": _PACKED,
     "cache_position": "where the new positions stand is known from past_key_values; position_ids says otherwise",
     "token_type_ids": "there are no token types; call the tokenizer with return_token_type_ids=False",
     "head_mask": "no head is masked; prune the weights instead",
     "encoder_hidden_states": "there is no encoder",
     "encoder_attention_mask": "there is no encoder",
 }
+
+
+PACKED = ("cu_seq_lens_q", "cu_seq_lens_k", "max_length_q", "max_length_k", "seq_idx")
+"""Where sequences begin in packed rows, said otherwise than by position ids; see :func:`rows.packed_positions`."""
 
 
 def refuse_unknown(model: Any, given: Mapping[str, Any], known: Iterable[str]) -> None:

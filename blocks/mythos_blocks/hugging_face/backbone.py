@@ -13,12 +13,26 @@ from transformers.cache_utils import Cache, DynamicCache
 
 from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.core.iterations import Iterations
-from mythos_blocks.hugging_face.arguments import exit_chosen, layers_wanted, loops_chosen, one_of, refuse_unknown
+from mythos_blocks.hugging_face.arguments import (
+    PACKED,
+    exit_chosen,
+    layers_wanted,
+    loops_chosen,
+    one_of,
+    refuse_unknown,
+)
 from mythos_blocks.hugging_face.base import Head, MythosPreTrainedModel, built, kept_in_float32
 from mythos_blocks.hugging_face.config import MythosConfig
 from mythos_blocks.hugging_face.outputs import MythosModelOutput
 from mythos_blocks.hugging_face.passes import Inputs, run, run_cached, run_packed
-from mythos_blocks.hugging_face.rows import Packing, checked_positions, is_left_padded, restarts, surroundings
+from mythos_blocks.hugging_face.rows import (
+    Packing,
+    checked_positions,
+    is_left_padded,
+    packed_positions,
+    restarts,
+    surroundings,
+)
 from mythos_blocks.hugging_face.training import Draws, watch
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -119,18 +133,20 @@ class MythosModel(MythosPreTrainedModel):
             iterations: In the place of ``num_loops`` a count for each sequence, ``(batch,)``, or position, or the
                 indices of the iterations in order.
             num_items_in_batch: That the call is a part of an optimiser's step, all of which run the same loop counts.
-            kwargs: What other models take; refused.
+            kwargs: ``cu_seq_lens_q`` and the like, which must say what ``position_ids`` do. What else other models take
+                is refused.
 
         Raises:
             ValueError: An argument is out of range, or asks for what this model does not do.
         """
+        packed = {name: kwargs.pop(name) for name in PACKED if name in kwargs}
         refuse_unknown(self, {**_asked_by(self.config), **kwargs}, ARGUMENTS)
         shape = one_of(input_ids, inputs_embeds, self.config.hidden_size).shape[:2]
         if input_ids is None and any(isinstance(module, ValueEmbedding) for module in self.looped.modules()):
             raise ValueError("inputs_embeds: attention with value_embeddings reads the tokens again; give input_ids")
         if exit is not None and self.training and past_key_values is None:
             raise ValueError("exit stops positions outside training, and the model is in training; call eval()")
-        position_ids = checked_positions(position_ids, shape)
+        position_ids = packed_positions(checked_positions(position_ids, shape), packed, shape)
         packs = attention_mask is None and past_key_values is None and restarts(position_ids)
         if past_key_values is None and self._makes_cache(use_cache, attention_mask, packs):
             past_key_values = DynamicCache()

@@ -11,7 +11,7 @@ from transformers import GenerationMixin
 from transformers.cache_utils import Cache
 
 from mythos_blocks.core.iterations import Iterations
-from mythos_blocks.hugging_face.arguments import refuse_unknown
+from mythos_blocks.hugging_face.arguments import PACKED, refuse_unknown
 from mythos_blocks.hugging_face.backbone import ARGUMENTS as BACKBONE
 from mythos_blocks.hugging_face.backbone import MythosModel
 from mythos_blocks.hugging_face.base import Head, MythosPreTrainedModel, built, kept_in_float32
@@ -103,15 +103,19 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
             num_items_in_batch: Labels of the whole step that this batch is a part of; the loss is the sum over this
                 part's labels divided by it. ``None`` takes their mean.
             ignore_index: The label of positions that are not scored.
-            kwargs: ``shift_labels``, tokens to predict at the place from which they are predicted: ``(batch, positions)``
-                or of the positions that are kept; they go before ``labels``. What else other models take is refused.
+            kwargs: ``shift_labels``, tokens to predict at the place from which they are predicted, of all positions or
+                of those that are kept; they go before ``labels``. What else other models take is refused.
 
         Raises:
             ValueError: An argument is out of range, or asks for what this model does not do.
         """
         # Not named in the signature, where transformers' Trainer would take it for a label that every batch must have.
         shift_labels = kwargs.pop("shift_labels", None)
-        refuse_unknown(self, kwargs, [*BACKBONE, "labels", "logits_to_keep", "shift_labels", "ignore_index"])
+        refuse_unknown(
+            self,
+            {name: value for name, value in kwargs.items() if name not in PACKED},
+            [*BACKBONE, "labels", "logits_to_keep", "shift_labels", "ignore_index"],
+        )
         labelled = labels is not None or shift_labels is not None
         if use_cache is None and labelled:
             use_cache = False  # what is scored is there already

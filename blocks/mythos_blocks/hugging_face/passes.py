@@ -124,7 +124,7 @@ def run_cached(
 
 
 def _continued(padding: Tensor | None, held: Tensor | None, length: int, batch: int) -> Tensor | None:
-    """The padding of a cache of so many columns, once more columns are there: rows that are padding so far may go on so.
+    """The padding of a cache of so many columns once there are more: rows that are padding so far may go on so.
 
     Raises:
         ValueError: What was no padding is some, or the other way round.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -136,6 +138,35 @@ def restarts(position_ids: Tensor | None, real: Tensor | None = None) -> bool:
     return bool((breaks if real is None else breaks & real[:, 1:] & real[:, :-1]).any())
 
 
+def packed_positions(position_ids: Tensor | None, given: Mapping[str, Any], shape: torch.Size) -> Tensor | None:
+    """Position ids of rows whose sequences are told apart in other ways, too.
+
+    Args:
+        position_ids: ``(batch, positions)``, where they are given.
+        given: ``cu_seq_lens_q`` and ``_k``, where sequences begin and end in the flattened batch, ``(sequences + 1,)``;
+            ``max_length_q`` and ``_k``, the longest; ``seq_idx``, a number for each, ``(batch, positions)``.
+        shape: ``(batch, positions)``.
+
+    Raises:
+        ValueError: One of them says otherwise than the others.
+    """
+    given = {name: value for name, value in given.items() if value is not None}
+    bounds = given.get("cu_seq_lens_q", given.get("cu_seq_lens_k"))
+    if position_ids is None and bounds is not None:
+        places = torch.arange(shape.numel(), device=bounds.device)
+        starts = bounds.long()[torch.searchsorted(bounds.long(), places, right=True) - 1]
+        position_ids = (places - starts).view(shape)
+    if not given:
+        return position_ids
+    packing = None if position_ids is None else Packing(position_ids)
+    for name, value in given.items():
+        if packing is None or not packing.agrees(name, value):
+            raise ValueError(
+                f"{name} tells sequences apart otherwise than position_ids, whose restarts do; leave it out"
+            )
+    return position_ids
+
+
 class Packing:
     """Rows that hold several sequences, run as these sequences: nothing of one can reach another.
 
@@ -158,6 +189,17 @@ class Packing:
         self._places = torch.where(self.real, starts[:, None] + offsets, starts[:, None])
         self._rows = starts // self.shape[1]
         self._back = sequence, torch.arange(len(sequence), device=position_ids.device) - starts[sequence]
+
+    def agrees(self, name: str, value: Any) -> bool:
+        """Whether an argument of :func:`packed_positions` tells the same sequences apart."""
+        sequence, _ = self._back
+        if name == "seq_idx":
+            same = torch.as_tensor(value).expand(self.shape).diff(dim=1) == 0
+            return torch.equal(same.cpu(), (sequence.view(self.shape).diff(dim=1) == 0).cpu())
+        lengths = self.real.sum(1)
+        if name.startswith("max_length"):
+            return int(value) == int(lengths.max())
+        return torch.as_tensor(value).tolist() == [0, *lengths.cumsum(0).tolist()]
 
     def take(self, x: Tensor) -> Tensor:
         """``(batch, positions, ...)`` as ``(sequences, longest, ...)``."""

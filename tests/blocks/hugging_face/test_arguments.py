@@ -38,6 +38,29 @@ def refuses(name, value, words):
     return check
 
 
+BOUNDS = {
+    "cu_seq_lens_q": (torch.tensor([0, 2, 6, 8, 12]), torch.tensor([0, 3, 6, 9, 12])),
+    "cu_seq_lens_k": (torch.tensor([0, 2, 6, 8, 12]), torch.tensor([0, 6, 12])),
+    "max_length_q": (4, 6),
+    "max_length_k": (4, 3),
+    "seq_idx": (torch.tensor([[0, 0, 1, 1, 1, 1]]), torch.tensor([[0, 0, 0, 1, 1, 1]])),
+}
+"""What says the same as ``PACKED``, and what does not."""
+
+
+def tells_apart(name, right, wrong):
+    def check(model):
+        wanted = model(IDS, position_ids=PACKED).logits
+        assert torch.equal(model(IDS, position_ids=PACKED, **{name: right}).logits, wanted)
+        if name.startswith("cu_seq_lens"):
+            assert torch.equal(model(IDS, **{name: right}).logits, wanted)
+        with pytest.raises(ValueError, match=f"{name} tells sequences apart otherwise than position_ids"):
+            model(IDS, position_ids=PACKED, **{name: wrong})
+        return True
+
+    return check
+
+
 HONOURED = {
     "input_ids": lambda model: largest(model(input_ids=IDS).logits, model(IDS).logits) == 0,
     "inputs_embeds": lambda model: largest(
@@ -60,6 +83,7 @@ HONOURED = {
         model(IDS, labels=IDS, num_items_in_batch=20).loss * 2, model(IDS, labels=IDS).loss
     ) < 1e-5,
     "output_hidden_states": lambda model: model(IDS, output_hidden_states=True).hidden_states is not None,
+    **{name: tells_apart(name, right, wrong) for name, (right, wrong) in BOUNDS.items()},
     "return_dict": lambda model: isinstance(model(IDS, return_dict=False), tuple),
     "num_loops": changes_logits(num_loops=1),
     "iterations": changes_logits(iterations=[0]),
@@ -71,11 +95,6 @@ HONOURED = {
 REFUSED = {
     "output_attentions": (True, "weights are not kept"),
     "output_router_logits": (True, "in the training loss"),
-    "cu_seq_lens_q": (torch.tensor([0, 6]), "position_ids that restart"),
-    "cu_seq_lens_k": (torch.tensor([0, 6]), "position_ids that restart"),
-    "max_length_q": (6, "position_ids that restart"),
-    "max_length_k": (6, "position_ids that restart"),
-    "seq_idx": (PACKED, "position_ids that restart"),
     "is_causal": (False, "attention_mask"),
     "token_type_ids": (IDS, "return_token_type_ids=False"),
     "cache_position": (torch.arange(6), "known from past_key_values"),
