@@ -287,3 +287,18 @@ def test_the_backbone_is_a_model_of_its_own(exported):
     states = backbone(PROMPT).last_hidden_state
     torch.testing.assert_close(states, model(PROMPT, head=False).logits, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model.head(states), model(PROMPT).logits, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_of_this_package_saves_folders_that_load_anywhere(tmp_path):
+    from transformers import AutoModelForCausalLM
+
+    from mythos_blocks.hugging_face import MythosConfig, MythosForCausalLM
+
+    mine = MythosForCausalLM(MythosConfig(declaration={"width": 32}, vocab_size=VOCAB)).eval()
+    mine.save_pretrained(tmp_path / "one")
+
+    for again in (AutoModelForCausalLM.from_pretrained(tmp_path / "one"), loaded(tmp_path / "one")):
+        again.save_pretrained(tmp_path / "two")
+        assert torch.equal(loaded(tmp_path / "two")(PROMPT).logits, mine(PROMPT).logits)
+    assert type(AutoModelForCausalLM.from_pretrained(tmp_path / "two")) is MythosForCausalLM

@@ -12,6 +12,11 @@ from torch import nn
 from mythos_blocks.checkpoints.files import declared_model, saved_tensors, write
 
 MODELLING = Path(__file__).parent / "modeling_mythos.py"
+AUTO_MAP = {
+    "AutoConfig": f"{MODELLING.stem}.MythosConfig",
+    "AutoModel": f"{MODELLING.stem}.MythosModel",
+    "AutoModelForCausalLM": f"{MODELLING.stem}.MythosForCausalLM",
+}
 
 
 def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) -> None:
@@ -41,16 +46,11 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
             raise ValueError(f"{name}={token} must be between 0 and {vocab_size - 1}")
     folder, tensors = Path(folder), saved_tensors(model)
     folder.mkdir(parents=True, exist_ok=True)
-    module = MODELLING.stem
     tied = model.head.weight is model.embedding.weight
     config: dict[str, Any] = {
         "model_type": "mythos_blocks",
         "architectures": ["MythosForCausalLM"],
-        "auto_map": {
-            "AutoConfig": f"{module}.MythosConfig",
-            "AutoModel": f"{module}.MythosModel",
-            "AutoModelForCausalLM": f"{module}.MythosForCausalLM",
-        },
+        "auto_map": AUTO_MAP,
         "declaration": json.loads(model.spec.model_dump_json()),
         "vocab_size": vocab_size,
         "hidden_size": model.embedding.embedding_dim,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from os import PathLike
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
 from mythos_blocks.attention.value_embedding import ValueEmbedding
+from mythos_blocks.checkpoints.hugging_face import AUTO_MAP, MODELLING
 from mythos_blocks.checkpoints.weights import empty_model
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.hugging_face.config import MythosConfig, sizes_of
@@ -53,6 +57,15 @@ class MythosPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
     def as_looped(self) -> LoopedTransformer:
         """The looped transformer with this model's weights, not copies of them."""
         raise NotImplementedError
+
+    def save_pretrained(self, save_directory: str | PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """As everywhere in transformers, with the modelling file by which others load the folder."""
+        folder = Path(save_directory)
+        if not folder.is_file():  # which transformers refuses
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(MODELLING, folder / MODELLING.name)
+        self.config.auto_map = dict(AUTO_MAP)
+        super().save_pretrained(save_directory, *args, **kwargs)
 
     def resize_token_embeddings(self, new_num_tokens: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """As everywhere in transformers.
