@@ -290,15 +290,26 @@ def test_the_backbone_is_a_model_of_its_own(exported):
 
 
 @torch.no_grad()
-def test_a_model_of_this_package_saves_folders_that_load_anywhere(tmp_path):
-    from transformers import AutoModelForCausalLM
+def test_a_model_of_this_package_saves_folders_that_load_anywhere(tmp_path, monkeypatch):
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-    from mythos_blocks.hugging_face import MythosConfig, MythosForCausalLM
+    from mythos_blocks import hugging_face
 
-    mine = MythosForCausalLM(MythosConfig(declaration={"width": 32}, vocab_size=VOCAB)).eval()
+    config = hugging_face.MythosConfig(declaration={"width": 32}, vocab_size=VOCAB)
+    mine = hugging_face.MythosForCausalLM(config).eval()
     mine.save_pretrained(tmp_path / "one")
 
-    for again in (AutoModelForCausalLM.from_pretrained(tmp_path / "one"), loaded(tmp_path / "one")):
-        again.save_pretrained(tmp_path / "two")
-        assert torch.equal(loaded(tmp_path / "two")(PROMPT).logits, mine(PROMPT).logits)
-    assert type(AutoModelForCausalLM.from_pretrained(tmp_path / "two")) is MythosForCausalLM
+    again = loaded(tmp_path / "one")
+    again.save_pretrained(tmp_path / "two")
+    assert torch.equal(loaded(tmp_path / "two")(PROMPT).logits, mine(PROMPT).logits)
+
+    for known in (CONFIG_MAPPING, AutoModel._model_mapping, AutoModelForCausalLM._model_mapping):
+        monkeypatch.setattr(known, "_extra_content", dict(known._extra_content))  # as it was, after the test
+    hugging_face.register()
+    untrusted = AutoModelForCausalLM.from_pretrained(tmp_path / "two")
+    assert type(untrusted) is hugging_face.MythosForCausalLM
+    assert type(AutoConfig.from_pretrained(tmp_path / "two")) is hugging_face.MythosConfig
+    untrusted.save_pretrained(tmp_path / "three")
+    monkeypatch.undo()
+    assert torch.equal(loaded(tmp_path / "three")(PROMPT).logits, mine(PROMPT).logits)

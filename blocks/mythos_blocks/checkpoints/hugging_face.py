@@ -24,12 +24,14 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
 
     >>> AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 
-    then gives the same logits, generates with the loop's own cache, and takes ``iterations=...`` in ``forward`` and
-    ``generate``. The modelling file imports ``mythos_blocks``, which must be installed where it is loaded. The weights
-    are a file of :func:`~mythos_blocks.checkpoints.save`, too.
+    then gives the same logits, generates with the loop's own cache, and takes ``num_loops`` and ``exit`` in calls,
+    ``generate``, ``from_pretrained`` and the generation config; see :mod:`mythos_blocks.hugging_face`. The modelling
+    file imports ``mythos_blocks``, which must be installed where it is loaded. The weights are a file of
+    :func:`~mythos_blocks.checkpoints.save`, too.
 
     Args:
-        model: A looped transformer, also inside of ``torch.compile`` or a data-parallel wrapper.
+        model: A looped transformer, also inside of ``torch.compile`` or a data-parallel wrapper; or such a model of
+            transformers.
         folder: The folder, which is made if need be.
         token_ids: ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, where there are such tokens.
 

@@ -1,7 +1,6 @@
 """Looped transformers in Hugging Face's terms; needs transformers.
 
 An exported folder's modelling file is made of these classes; see :func:`mythos_blocks.checkpoints.export_transformers`.
-Where this package has been imported, transformers' auto classes know them without ``trust_remote_code``.
 """
 
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
@@ -13,9 +12,13 @@ from mythos_blocks.hugging_face.causal_lm import MythosForCausalLM
 from mythos_blocks.hugging_face.config import MythosConfig
 from mythos_blocks.hugging_face.outputs import MythosCausalLMOutput, MythosModelOutput
 
-AutoConfig.register(MythosConfig.model_type, MythosConfig)
-AutoModel.register(MythosConfig, MythosModel)
-AutoModelForCausalLM.register(MythosConfig, MythosForCausalLM)
+
+def register() -> None:
+    """Let transformers' auto classes load such folders by these classes, without ``trust_remote_code``."""
+    AutoConfig.register(MythosConfig.model_type, MythosConfig, exist_ok=True)
+    AutoModel.register(MythosConfig, MythosModel, exist_ok=True)
+    AutoModelForCausalLM.register(MythosConfig, MythosForCausalLM, exist_ok=True)
+
 
 __all__ = [
     "MythosCacheLayer",
@@ -25,4 +28,5 @@ __all__ = [
     "MythosModel",
     "MythosModelOutput",
     "MythosPreTrainedModel",
+    "register",
 ]

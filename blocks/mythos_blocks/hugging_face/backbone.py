@@ -141,7 +141,9 @@ class MythosModel(MythosPreTrainedModel):
         """
         packed = {name: kwargs.pop(name) for name in PACKED if name in kwargs}
         refuse_unknown(self, {**_asked_by(self.config), **kwargs}, ARGUMENTS)
-        shape = one_of(input_ids, inputs_embeds, self.config.hidden_size).shape[:2]
+        shape = one_of(input_ids, inputs_embeds, self.looped.embedding.embedding_dim).shape[:2]
+        if attention_mask is not None and not isinstance(attention_mask, Tensor):
+            raise ValueError(f"attention_mask must be a tensor, not a {type(attention_mask).__name__}")
         if input_ids is None and any(isinstance(module, ValueEmbedding) for module in self.looped.modules()):
             raise ValueError("inputs_embeds: attention with value_embeddings reads the tokens again; give input_ids")
         if exit is not None and self.training and past_key_values is None:
@@ -191,10 +193,10 @@ class MythosModel(MythosPreTrainedModel):
     @contextlib.contextmanager
     def _attention(self) -> Iterator[None]:
         """The implementation of attention that the config names."""
-        if self.config._attn_implementation != "eager":
-            yield
-            return
-        with sdpa_kernel(SDPBackend.MATH):
+        name = self.config._attn_implementation
+        if name not in ("sdpa", "eager"):
+            raise ValueError(f"attn_implementation={name!r} is not supported; use 'sdpa', or 'eager'")
+        with sdpa_kernel(SDPBackend.MATH) if name == "eager" else contextlib.nullcontext():
             yield
 
 

@@ -109,7 +109,11 @@ class Head(nn.Module):
 
 
 def built(config: MythosConfig, loading: bool) -> LoopedTransformer:
-    """The looped transformer of a config; where its weights are loaded later, on the meta device."""
+    """The looped transformer of a config; where its weights are loaded later, on the meta device.
+
+    Raises:
+        ValueError: The config has other sizes than its declaration.
+    """
     # transformers sets the default to the dtype that is asked for; some components keep float32 when cast to it.
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
@@ -119,6 +123,9 @@ def built(config: MythosConfig, loading: bool) -> LoopedTransformer:
     finally:
         torch.set_default_dtype(dtype)
     for name, value in sizes_of(looped).items():
+        asked = getattr(config, name)
+        if asked is not None and asked != value:
+            raise ValueError(f"{name}={asked}, and the model that config.declaration declares has {value}; change that")
         setattr(config, name, value)
     return cast(LoopedTransformer, looped.to(dtype))
 

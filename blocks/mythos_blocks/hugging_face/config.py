@@ -21,7 +21,9 @@ class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     Args:
         declaration: The model's spec.
         vocab_size: The size of its vocabulary.
-        hidden_size: Channels of its residual stream.
+        hidden_size: Channels of its residual stream; as the two that follow, ``None`` takes what the spec declares.
+        num_hidden_layers: Its layers; one of the core counts once.
+        num_attention_heads: Heads of its first attention.
         num_loops: Iterations that every pass runs, in training too; ``None`` runs the sampler's mean, and in training
             draws.
         exit: The declaration of the rule that stops positions outside training; ``None`` takes the model's own.
@@ -35,7 +37,7 @@ class MythosConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self,
         declaration: dict[str, Any] | None = None,
         vocab_size: int = 1,
-        hidden_size: int = 128,
+        hidden_size: int | None = None,
         num_loops: int | None = None,
         exit: str | dict[str, Any] | None = None,
         use_cache: bool = True,

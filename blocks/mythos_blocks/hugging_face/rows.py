@@ -61,8 +61,6 @@ def surroundings(
     """
     if attention_mask is None:
         return Surroundings(AttentionMask(), position_ids)
-    if not isinstance(attention_mask, Tensor):
-        raise ValueError(f"attention_mask must be a tensor, not a {type(attention_mask).__name__}")
     if attention_mask.dim() == 4:
         return Surroundings(AttentionMask(causal=False, allowed=_allowed(attention_mask, shape, model)), position_ids)
     if attention_mask.shape != shape:

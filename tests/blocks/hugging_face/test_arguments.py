@@ -4,13 +4,15 @@ import inspect
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import profile
 from transformers import AutoConfig, GenerationConfig, LlamaForCausalLM, LlamaModel, StaticCache
 from transformers.utils import TransformersKwargs
 from transformers.utils.generic import find_labels
 
 from mythos_blocks.hugging_face import MythosForCausalLM, MythosModel
 from tests.blocks.hugging_face.declarations import DECLARATIONS, made
-from tests.blocks.parts import VOCAB, tokens
+from tests.blocks.parts import tokens
 
 IDS = tokens(batch=2, positions=6)
 PACKED = torch.tensor([[0, 1, 0, 1, 2, 3]])
@@ -138,6 +140,7 @@ def test_an_unknown_argument_is_refused_by_name(model, part):
         ({}, "exactly one of input_ids"),
         ({"input_ids": IDS[0]}, r"input_ids must be whole numbers \(batch, positions\)"),
         ({"inputs_embeds": torch.zeros(2, 6, 5)}, r"inputs_embeds must be \(batch, positions, 32\)"),
+        ({"input_ids": IDS, "attention_mask": {"full_attention": None}}, "attention_mask must be a tensor, not a dict"),
         ({"input_ids": IDS, "attention_mask": torch.ones(2, 4)}, r"attention_mask must be \(2, 6\)"),
         ({"input_ids": IDS, "attention_mask": torch.ones(2, 3, 6, 6)}, r"attention_mask must be \(2, 1, 6, 6\)"),
         ({"input_ids": IDS, "attention_mask": torch.full((2, 1, 6, 6), 0.5)}, "0 where a key is read and -inf"),
@@ -249,10 +252,26 @@ def test_a_cache_of_another_kind_is_refused(model):
 
 
 @pytest.mark.parametrize("implementation", ["flash_attention_2", "flex_attention"])
-def test_an_implementation_of_attention_that_is_not_there_is_refused(model, implementation):
+@torch.no_grad()
+def test_an_implementation_of_attention_that_is_not_there_is_refused(implementation):
+    model = made("gated_loop")
     with pytest.raises((ValueError, ImportError)):
         model.set_attn_implementation(implementation)
+        model(IDS)
 
 
-def test_the_vocabulary_is_what_the_config_says(model):
-    assert model.config.vocab_size == VOCAB == model.lm_head.weight.shape[0]
+@torch.no_grad()
+def test_the_one_that_is_named_is_run():
+    model = made("gated_loop")
+    model.set_attn_implementation("eager")
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION), profile() as seen:
+        out = model(IDS)
+
+    assert not any("flash" in event.key for event in seen.key_averages())
+    torch.testing.assert_close(out.logits, made("gated_loop")(IDS).logits)
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size", "num_attention_heads"])
+def test_sizes_that_the_declaration_does_not_have_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name}=7, and the model that config.declaration declares has"):
+        made("gated_loop", **{name: 7})
