@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test check docs clean
+.PHONY: help study ui test peers check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -20,6 +20,9 @@ ui: $(STAMP)  ## Open MLflow on what has been run
 
 test: $(STAMP)  ## All tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+peers: $(STAMP)  ## transformers' own generic tests over exported models, from its source distribution; some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peers -W ignore
 
 check: $(STAMP)  ## Linter, types and the walls between the rooms
 	$(BIN)/ruff check .

@@ -75,12 +75,14 @@ def test_the_folder_gives_the_same_logits(exported, theirs):
 def test_every_weight_and_every_computed_buffer_arrives(exported, theirs):
     _, model = exported
 
+    looped = theirs.model.looped
+    assert torch.equal(theirs.lm_head.weight, model.head.weight)
     for mine, its in (
-        (model.state_dict(), theirs.model.state_dict()),
-        (dict(model.named_buffers()), dict(theirs.model.named_buffers())),
+        (model.state_dict(), looped.state_dict()),
+        (dict(model.named_buffers()), dict(looped.named_buffers())),
     ):
-        assert mine.keys() == its.keys()
-        for name in mine:
+        assert mine.keys() - {"head.weight"} == its.keys()
+        for name in its:
             assert torch.equal(its[name], mine[name]), name
     assert "core.depth_signal.frequencies" not in model.state_dict(), "one of them is meant to be computed"
 
@@ -99,8 +101,9 @@ def test_generate_is_ours(exported, theirs, use_cache, iterations):
 
 
 def test_generate_computes_each_position_once(theirs, monkeypatch):
-    sizes, forward = [], theirs.model.forward
-    monkeypatch.setattr(theirs.model, "forward", lambda x, *args, **kwargs: (sizes.append(x.shape[1]), forward(x, *args, **kwargs))[1])  # fmt: skip
+    sizes, looped = [], theirs.model.looped
+    forward = looped.forward
+    monkeypatch.setattr(looped, "forward", lambda x, *args, **kwargs: (sizes.append(x.shape[1]), forward(x, *args, **kwargs))[1])  # fmt: skip
 
     theirs.generate(PROMPT, max_new_tokens=4, do_sample=False, eos_token_id=None)
 
@@ -161,10 +164,11 @@ def test_an_untied_model_in_bfloat16(tmp_path):
     export_transformers(model, tmp_path)
     again = loaded(tmp_path)
 
-    assert again.dtype is torch.bfloat16 and again.model.head.weight is not again.model.embedding.weight
-    assert torch.equal(again.model.head.weight, model.head.weight)
+    assert again.dtype is torch.bfloat16 and again.lm_head.weight is not again.get_input_embeddings().weight
+    assert torch.equal(again.lm_head.weight, model.head.weight)
     for name, buffer in model.named_buffers():
-        assert torch.equal(again.model.get_buffer(name), buffer) and again.model.get_buffer(name).dtype is buffer.dtype
+        its = again.model.looped.get_buffer(name)
+        assert torch.equal(its, buffer) and its.dtype is buffer.dtype
     torch.testing.assert_close(again(PROMPT).logits, model(PROMPT).logits, rtol=0.02, atol=0.02)
     assert loaded(tmp_path, dtype=torch.float32).dtype is torch.float32
 
@@ -184,7 +188,7 @@ def test_a_missing_weight_is_an_error(exported, tmp_path):
     folder, model = exported
     export_transformers(model, tmp_path)
     weights = load_file(tmp_path / "model.safetensors")
-    del weights["model.core.injection.log_A"]
+    del weights["model.looped.core.injection.log_A"]
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
 
     with pytest.raises(ValueError, match="the checkpoint has no 'log_A' for LTI"):
@@ -211,3 +215,101 @@ def test_token_ids_are_checked_before_anything_is_written(tmp_path, token_ids, m
         export_transformers(declared(), tmp_path / "folder", **token_ids)
 
     assert not (tmp_path / "folder").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("tied", [True, False])
+@torch.no_grad()
+def test_what_transformers_saves_is_a_checkpoint_too(tmp_path, tied, dtype):
+    model = declared(tie_embeddings=tied).to(dtype)
+    export_transformers(model, tmp_path / "exported")
+    theirs = loaded(tmp_path / "exported")
+    theirs.lm_head.weight[0] += 1  # as training would
+    theirs.save_pretrained(tmp_path / "saved")
+    mb.checkpoints.save(theirs, tmp_path / "file.safetensors")
+    export_transformers(theirs, tmp_path / "again")
+
+    wanted = theirs(PROMPT, use_cache=False).logits
+    for path in ("saved", "file.safetensors", "again"):
+        again = mb.checkpoints.load_model(tmp_path / path)
+        assert torch.equal(again(PROMPT).logits, wanted), path
+        assert again.spec == model.spec
+    into = declared(tie_embeddings=tied).to(dtype)
+    mb.checkpoints.load_into(into, tmp_path / "saved")
+    assert torch.equal(into(PROMPT).logits, wanted)
+
+
+@torch.no_grad()
+def test_loops_and_exit_are_chosen_where_the_folder_is_loaded(exported, tmp_path):
+    folder, model = exported
+    theirs = loaded(folder, num_loops=1, exit={"kind": "latent", "threshold": 1e-9})
+
+    torch.testing.assert_close(theirs(PROMPT).logits, model(PROMPT, iterations=1).logits)
+    theirs.generation_config.num_loops = 2
+    theirs.save_pretrained(tmp_path)
+    again = loaded(tmp_path)
+    assert again.config.num_loops == 1 and again.config.exit == {"kind": "latent", "threshold": 1e-9}
+    assert again.generation_config.num_loops == 2
+
+
+@torch.no_grad()
+def test_a_pipeline_runs_the_loops_of_the_config(exported):
+    from transformers import TextGenerationPipeline
+    from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+    class Letters(PreTrainedTokenizerBase):
+        """A token is a number."""
+
+        def __call__(self, text, **options):
+            ids = torch.tensor([[int(word) for word in text.split()]])
+            return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+
+        def decode(self, ids, **options):
+            return " ".join(str(int(token)) for token in ids)
+
+    folder, model = exported
+    pipeline = TextGenerationPipeline(model=loaded(folder, num_loops=1), tokenizer=Letters(), device="cpu")
+    prompt = " ".join(str(int(token)) for token in PROMPT[0])
+
+    (got,) = pipeline(prompt, max_new_tokens=4, do_sample=False, eos_token_id=None)
+
+    wanted = generate(model, PROMPT[:1], max_new_tokens=4, temperature=0, iterations=1).tokens
+    assert got["generated_text"].removeprefix(prompt).split() == [str(int(token)) for token in wanted[0]]
+
+
+@torch.no_grad()
+def test_the_backbone_is_a_model_of_its_own(exported):
+    from transformers import AutoModel
+
+    folder, model = exported
+    backbone = AutoModel.from_pretrained(folder, trust_remote_code=True)
+
+    states = backbone(PROMPT).last_hidden_state
+    torch.testing.assert_close(states, model(PROMPT, head=False).logits, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(model.head(states), model(PROMPT).logits, rtol=1e-5, atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_model_of_this_package_saves_folders_that_load_anywhere(tmp_path, monkeypatch):
+    from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    from mythos_blocks import hugging_face
+
+    config = hugging_face.MythosConfig(declaration={"width": 32}, vocab_size=VOCAB)
+    mine = hugging_face.MythosForCausalLM(config).eval()
+    mine.save_pretrained(tmp_path / "one")
+
+    again = loaded(tmp_path / "one")
+    again.save_pretrained(tmp_path / "two")
+    assert torch.equal(loaded(tmp_path / "two")(PROMPT).logits, mine(PROMPT).logits)
+
+    for known in (CONFIG_MAPPING, AutoModel._model_mapping, AutoModelForCausalLM._model_mapping):
+        monkeypatch.setattr(known, "_extra_content", dict(known._extra_content))  # as it was, after the test
+    hugging_face.register()
+    untrusted = AutoModelForCausalLM.from_pretrained(tmp_path / "two")
+    assert type(untrusted) is hugging_face.MythosForCausalLM
+    assert type(AutoConfig.from_pretrained(tmp_path / "two")) is hugging_face.MythosConfig
+    untrusted.save_pretrained(tmp_path / "three")
+    monkeypatch.undo()
+    assert torch.equal(loaded(tmp_path / "three")(PROMPT).logits, mine(PROMPT).logits)

@@ -123,7 +123,7 @@ def write(model: LoopedTransformer, tensors: Mapping[str, Tensor], path: Path, n
 
 
 def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
-    """Read what :func:`save` wrote.
+    """Read what :func:`save` wrote, or the folder of a model of transformers.
 
     Args:
         path: The file, or a folder that holds no other; or an index of shards, or the folder that holds one.
@@ -136,6 +136,7 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
             one of components that are not installed.
     """
     tensors, metadata = read(path, device)
+    metadata = _of_transformers(Path(path)) | metadata
     if _KEY not in metadata:
         raise ValueError(f"{path} holds weights and no declaration; build the model, then load_into(model, path)")
     try:
@@ -152,6 +153,21 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
         where = ".".join(map(str, first["loc"]))
         raise ValueError(f"{path}: its declaration cannot be built: {where}: {first['msg']}") from error
     return Checkpoint(spec, tuple(declared.context), tensors, declared.notes, declared.buffers)
+
+
+def _of_transformers(path: Path) -> dict[str, str]:
+    """What transformers' ``save_pretrained`` leaves of a declaration beside the weights: that of ``config.json``."""
+    try:
+        config = json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())
+        if config["model_type"] != _KEY:
+            return {}
+        model = {**config["declaration"], "tie_embeddings": config["tie_word_embeddings"]}
+        declared = _Declared(
+            version=_VERSION, model=model, context=[config["vocab_size"]], notes={}, buffers=config.get("buffers", {})
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+    return {_KEY: declared.model_dump_json()}
 
 
 def load_model(path: str | Path, device: torch.device | str = "cpu") -> LoopedTransformer:
@@ -193,6 +209,8 @@ def declared_model(model: nn.Module) -> LoopedTransformer:
         ValueError: There is none.
     """
     inner = unwrapped(model)
+    if (as_looped := getattr(inner, "as_looped", None)) is not None:  # a model of transformers
+        inner = as_looped()
     if isinstance(inner, LoopedTransformer):
         return inner
     held = next((name for name, part in model.named_modules() if isinstance(part, LoopedTransformer)), None)

@@ -12,6 +12,11 @@ from torch import nn
 from mythos_blocks.checkpoints.files import declared_model, saved_tensors, write
 
 MODELLING = Path(__file__).parent / "modeling_mythos.py"
+AUTO_MAP = {
+    "AutoConfig": f"{MODELLING.stem}.MythosConfig",
+    "AutoModel": f"{MODELLING.stem}.MythosModel",
+    "AutoModelForCausalLM": f"{MODELLING.stem}.MythosForCausalLM",
+}
 
 
 def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) -> None:
@@ -19,12 +24,14 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
 
     >>> AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True)
 
-    then gives the same logits, generates with the loop's own cache, and takes ``iterations=...`` in ``forward`` and
-    ``generate``. The modelling file imports ``mythos_blocks``, which must be installed where it is loaded. The weights
-    are a file of :func:`~mythos_blocks.checkpoints.save`, too.
+    then gives the same logits, generates with the loop's own cache, and takes ``num_loops`` and ``exit`` in calls,
+    ``generate``, ``from_pretrained`` and the generation config; see :mod:`mythos_blocks.hugging_face`. The modelling
+    file imports ``mythos_blocks``, which must be installed where it is loaded. The weights are a file of
+    :func:`~mythos_blocks.checkpoints.save`, too.
 
     Args:
-        model: A looped transformer, also inside of ``torch.compile`` or a data-parallel wrapper.
+        model: A looped transformer, also inside of ``torch.compile`` or a data-parallel wrapper; or such a model of
+            transformers.
         folder: The folder, which is made if need be.
         token_ids: ``bos_token_id``, ``eos_token_id`` and ``pad_token_id``, where there are such tokens.
 
@@ -41,15 +48,11 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
             raise ValueError(f"{name}={token} must be between 0 and {vocab_size - 1}")
     folder, tensors = Path(folder), saved_tensors(model)
     folder.mkdir(parents=True, exist_ok=True)
-    module = MODELLING.stem
     tied = model.head.weight is model.embedding.weight
     config: dict[str, Any] = {
         "model_type": "mythos_blocks",
         "architectures": ["MythosForCausalLM"],
-        "auto_map": {
-            "AutoConfig": f"{module}.MythosConfig",
-            "AutoModelForCausalLM": f"{module}.MythosForCausalLM",
-        },
+        "auto_map": AUTO_MAP,
         "declaration": json.loads(model.spec.model_dump_json()),
         "vocab_size": vocab_size,
         "hidden_size": model.embedding.embedding_dim,
@@ -58,9 +61,14 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
         "use_cache": True,
         **token_ids,
     }
-    write(model, {f"model.{name}": tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
+    write(model, {_name(name): tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     shutil.copyfile(MODELLING, folder / MODELLING.name)
+
+
+def _name(name: str) -> str:
+    """The name that a tensor has in the model of transformers, whose head stands beside the rest."""
+    return name.replace("head.", "lm_head.", 1) if name.startswith("head.") else f"model.looped.{name}"
 
 
 __all__ = ["export_transformers"]

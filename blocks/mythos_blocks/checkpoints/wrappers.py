@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 
 from torch import Tensor, nn
@@ -10,9 +11,12 @@ from mythos_blocks.model.looped_transformer import LoopedTransformer
 
 # torch.compile; FSDP1; activation checkpointing.
 _ANYWHERE = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-# Data-parallel wrappers and averaged models; models of transformers and Lightning's modules.
-_OUTSIDE = ("module", "model")
+# Data-parallel wrappers and averaged models; models of transformers and Lightning's modules; our transformers models.
+_OUTSIDE = ("module", "model", "looped")
 _PREFIXES = tuple(f"{name}." for name in (*_ANYWHERE, *_OUTSIDE))
+
+# The head of our transformers models, which stands beside the rest; see mythos_blocks.hugging_face.
+_HEAD, _INSIDE = re.compile(r"(^|\.)lm_head\."), r"\1model.looped.head."
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
@@ -40,7 +44,7 @@ def fitted(tensors: Mapping[str, Tensor], known: set[str]) -> tuple[Mapping[str,
     """
     if known.issuperset(tensors):
         return tensors, ""
-    names, taken = {plain_name(name): tensor for name, tensor in tensors.items()}, ""
+    names, taken = {_HEAD.sub(_INSIDE, plain_name(name)): tensor for name, tensor in tensors.items()}, ""
     while names and known.isdisjoint(names) and (prefix := _common_prefix(names)):
         names, taken = {name.removeprefix(prefix): tensor for name, tensor in names.items()}, taken + prefix
     return (tensors, "") if known.isdisjoint(names) or len(names) < len(tensors) else (names, taken)

@@ -32,6 +32,7 @@ class Cache:
         padding: How many columns on the left of each sequence are padding, ``(batch,)``; nobody reads them.
         exact: Whether decoding with this cache equals the full pass; see
             :attr:`mythos_blocks.kv_policy.KVPolicy.exact`.
+        graph: Whether what is written keeps its gradients; every call then copies what it goes on from.
 
     Attributes:
         length: Columns of earlier calls, padding included.
@@ -41,13 +42,19 @@ class Cache:
     """
 
     def __init__(
-        self, batch: int, capacity: int = 0, *, padding: Tensor | Sequence[int] | None = None, exact: bool = True
+        self,
+        batch: int,
+        capacity: int = 0,
+        *,
+        padding: Tensor | Sequence[int] | None = None,
+        exact: bool = True,
+        graph: bool = False,
     ) -> None:
         if batch < 1:
             raise ValueError(f"batch={batch} must be at least 1")
         if capacity < 0:
             raise ValueError(f"capacity={capacity} must be at least 0")
-        self.batch, self.capacity, self.exact, self.length = batch, capacity, exact, 0
+        self.batch, self.capacity, self.exact, self.graph, self.length = batch, capacity, exact, graph, 0
         self.padding = _counts(padding, batch)
         self._buffers: dict[Key, Tensors] = {}
         self._valid: dict[Key, int] = {}  # committed columns that are filled, from the left
@@ -105,6 +112,15 @@ class Cache:
         size, key = chunk[0].shape[-2], (path, entry)
         buffers = self._room(key, chunk, self.length + size)
         self._fill(key)
+        if self.graph:
+            # Out of place, since the backward pass reads what was there.
+            buffers = tuple(
+                torch.cat((old[..., : self.length, :], new), dim=-2)
+                for old, new in zip(self._buffers[key], chunk, strict=True)
+            )
+            self._buffers[key], self._last[path] = buffers, entry
+            self._written[key] = weakref.ref(chunk[0]), size
+            return buffers
         seen = self._written.get(key)
         if seen is None or seen[0]() is not chunk[0]:  # the same tensors again are read again, and not written
             for buffer, new in zip(buffers, chunk, strict=True):
@@ -204,7 +220,7 @@ class Cache:
         old = self._buffers.get(key)
         if old is None:
             fresh = tuple(x.new_empty(*x.shape[:-2], self.capacity, x.shape[-1]) for x in chunk)
-        elif old[0].shape[-2] < end:
+        elif old[0].shape[-2] < end and not self.graph:
             fresh = tuple(x.new_empty(*x.shape[:-2], self.capacity, x.shape[-1]) for x in old)
             for new, before in zip(fresh, old, strict=True):
                 new[..., : before.shape[-2], :] = before
@@ -221,8 +237,15 @@ class Cache:
             return
         runs = self._runs.get(path, [])
         for end, source in runs[bisect_right(runs, begin, key=lambda run: run[0]) :]:
-            for buffer, last in zip(self._buffers[key], self._buffers[path, source], strict=True):
-                buffer[..., begin:end, :] = last[..., begin:end, :]
+            lasts = self._buffers[path, source]
+            if self.graph:
+                self._buffers[key] = tuple(
+                    torch.cat((buffer[..., :begin, :], last[..., begin:end, :]), dim=-2)
+                    for buffer, last in zip(self._buffers[key], lasts, strict=True)
+                )
+            else:
+                for buffer, last in zip(self._buffers[key], lasts, strict=True):
+                    buffer[..., begin:end, :] = last[..., begin:end, :]
             begin = end
         if begin != self.length:
             raise ValueError(f"{path} is new: of the {self.length} positions so far, it has {begin}")

@@ -56,9 +56,9 @@ class Decoder:
         compact: bool = True,
     ) -> None:
         self.model, self.compact = model, compact
-        self.exit = None if exit is None else _exit(exit, model)
+        self.exit = None if exit is None else exit_rule(exit, model)
         self.iterations = iterations
-        self.cache = Cache(batch, capacity, padding=padding, exact=_exact(model, self.exit))
+        self.cache = Cache(batch, capacity, padding=padding, exact=is_exact(model, self.exit))
         self.executed = torch.zeros(batch, 0, dtype=torch.long)
 
     @property
@@ -87,7 +87,7 @@ class Decoder:
         if tokens.shape[0] != self.cache.batch:
             raise ValueError(f"tokens have {tokens.shape[0]} rows, and the decoder {self.cache.batch}")
         mask, positions = self.cache.begin(tokens.shape[1], tokens.device)
-        with _evaluating(self.model):
+        with evaluating(self.model):
             out = self.model(
                 tokens,
                 mask,
@@ -162,7 +162,12 @@ class Decoder:
         return torch.ones(shape, dtype=torch.bool, device=device) if padded is None else ~padded.to(device)
 
 
-def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
+def exit_rule(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
+    """The rule that stops positions of a model, built where it is declared.
+
+    Raises:
+        ValueError: It is learned, and declared elsewhere than in the model.
+    """
     if isinstance(exit, Exit):
         return exit
     built = Slot("exit").resolve(exit).build(model.core.state_width)
@@ -172,7 +177,8 @@ def _exit(exit: Exit | SpecLike, model: LoopedTransformer) -> Exit:
     return built
 
 
-def _exact(model: LoopedTransformer, exit: Exit | None) -> bool:
+def is_exact(model: LoopedTransformer, exit: Exit | None = None) -> bool:
+    """Whether decoding with a cache equals the full pass, under this exit rule or the declared one."""
     rule = model.core.exit if exit is None else exit
     coda_reads = any(True for _ in model.coda.parameters())
     apart = model.core.kv_policy.exact and model.core.halting.per_position
@@ -200,7 +206,7 @@ def _in_turn(iterations: Iterations) -> bool:
 
 
 @contextmanager
-def _evaluating(model: LoopedTransformer) -> Iterator[None]:
+def evaluating(model: LoopedTransformer) -> Iterator[None]:
     """The model in evaluation mode; its modules go back to the modes that they had."""
     if not model.training:
         yield

@@ -24,7 +24,14 @@ class Layer(Module):
 
     Where the frame says that linears inside the layer have updates of the iteration's own, the layer tells them which
     iteration it is. It does so in ``forward``, so that a layer which checkpointing computes again is what it was.
+
+    Attributes:
+        gradient_checkpointing: Whether training keeps the layer's input alone and computes the layer again in the
+            backward pass, by ``_gradient_checkpointing_func``; models of transformers set both.
     """
+
+    gradient_checkpointing: bool = False
+    _gradient_checkpointing_func: Callable[..., Tensor]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -37,10 +44,16 @@ class Layer(Module):
 
 
 def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A layer's forward pass in which updates of its linears know the iteration."""
+    """A layer's forward pass in which updates of its linears know the iteration, also when it is computed again."""
 
     @functools.wraps(forward)
     def run(self: Layer, x: Tensor, frame: Frame | None = None) -> Tensor:
+        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            kept: Tensor = self._gradient_checkpointing_func(functools.partial(adapted, self), x, frame)
+            return kept
+        return adapted(self, x, frame)
+
+    def adapted(self: Layer, x: Tensor, frame: Frame | None) -> Tensor:
         if frame is None or frame.adapter is None:
             return forward(self, x, frame)
         before = frame.adapter.tell(frame.index)

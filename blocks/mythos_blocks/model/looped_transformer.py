@@ -80,10 +80,11 @@ class LoopedTransformer(Module):
 
     def forward(
         self,
-        tokens: Tensor,
+        tokens: Tensor | None,
         mask: AttentionMask | None = None,
         iterations: Iterations | None = None,
         *,
+        embedded: Tensor | None = None,
         positions: Tensor | None = None,
         real: Tensor | None = None,
         past: Past | None = None,
@@ -91,14 +92,16 @@ class LoopedTransformer(Module):
         compact: bool = True,
         record: bool = False,
         logits_at: Tensor | None = None,
+        head: bool = True,
     ) -> ModelOutput:
         """Logits at every position, or at those that are asked for.
 
         Args:
-            tokens: ``(batch, positions)``, integers below the vocabulary size.
+            tokens: ``(batch, positions)``, integers below the vocabulary size; ``None`` where ``embedded`` stands in.
             mask: Which positions may read which; ``None`` is causal.
             iterations: A loop count; or iteration indices in order; or, as a tensor, a count for each sequence,
                 ``(batch,)``, or position, ``(batch, positions)``; ``None`` runs the sampler's mean.
+            embedded: What stands in for the embedding's rows of the tokens, ``(batch, positions, width)``.
             positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``;
                 ``None`` counts from 0.
             real: The positions that count, ``(batch, positions)`` booleans: all but padding. Losses, loads, masses and
@@ -111,6 +114,7 @@ class LoopedTransformer(Module):
             record: Put every layer's output and every state on the output's tape.
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
+            head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.
         """
         if mask is not None and not isinstance(mask, AttentionMask):
             raise ValueError(
@@ -129,14 +133,15 @@ class LoopedTransformer(Module):
             tape={} if record else None,
             logits_at=logits_at,
         )
-        e = self.encode(tokens, frame)
+        e = self.encode(tokens, frame, embedded)
 
         def read(h: Tensor, frame: Frame) -> Tensor:
             return self.read(h, replace(frame, statistics=None, tape=None, logits_at=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
         after_core: Statistics = {}
-        logits = self.read(state.halting.readout, replace(frame, statistics=after_core))
+        apply = self.read if head else self.features
+        logits = apply(state.halting.readout, replace(frame, statistics=after_core))
         losses = state.losses.after([before_core]).after([after_core]).means()
         tape = frame.tape or {}
         halting_loss = self.core.halting.loss(state.halting)
@@ -155,12 +160,12 @@ class LoopedTransformer(Module):
             frame=replace(frame, tape=None, statistics=None),
         )
 
-    def encode(self, tokens: Tensor, frame: Frame | None = None) -> Tensor:
-        """What the loop reads of tokens: its input e.
+    def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:
+        """What the loop reads of tokens, or of what stands in for the embedding's rows of them: its input e.
 
         Shapes: ``(batch, positions) -> (batch, positions, width)``.
         """
-        embedded = self.embedding(tokens)
+        embedded = self.embedding(tokens) if embedded is None else embedded
         if self.embedding_scale != 1:
             embedded = embedded * self.embedding_scale
         e: Tensor = self.prelude(embedded, (frame or Frame()).at("prelude"))
@@ -172,12 +177,20 @@ class LoopedTransformer(Module):
         Shapes: ``(batch, positions, state_width) -> (batch, positions, vocab_size)``, or ``(chosen, vocab_size)``
         where the frame says at which positions.
         """
+        logits: Tensor = self.head(self.features(h, frame))
+        return logits
+
+    def features(self, h: Tensor, frame: Frame | None = None) -> Tensor:
+        """What the head reads of a state of the loop: the coda's output, normalised.
+
+        Shapes: ``(batch, positions, state_width) -> (batch, positions, width)``, or ``(chosen, width)``.
+        """
         frame = frame or Frame()
         x = self.coda(self.core.interface(h, self.norm).to(h.dtype), frame.at("coda"))
         if frame.logits_at is not None:
             x = x[frame.logits_at]
-        logits: Tensor = self.head(self.norm(x))
-        return logits
+        features: Tensor = self.norm(x)
+        return features
 
     def compile_layers(self, **options: Any) -> None:
         """Compile every layer in place, with ``torch.compile``'s options.
