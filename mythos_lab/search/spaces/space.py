@@ -27,6 +27,7 @@ from mythos_lab.search.spaces.checks import change, check_file
 from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.domains import Census, Choice, Domain, num_points, product
 from mythos_lab.search.spaces.expression import Constraint
+from mythos_lab.search.spaces.parameters import Parameter, parameters
 from mythos_lab.search.spaces.reading import read_domain
 
 ARM = "arm"
@@ -91,6 +92,11 @@ class Space:
     def census(self) -> Census:
         """How many Optuna parameters there are, and of what sort."""
         return reduce(Census.and_, (domain.census() for domain in self._parameters().values()), Census())
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every Optuna parameter, by name."""
+        return parameters(self._parameters())
 
     def num_trials(self, wanted: int | None = None) -> int:
         """Trials after which the study is over: as many as are wanted, and no more than a grid has points.
