@@ -19,6 +19,7 @@ from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.hold import Hold
+from mythos_lab.search.imported import load_modules
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.samplers import AUTO, StudyFacts, read_sampler, resolve_sampler
@@ -196,6 +197,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     }
     for what, read in (("sampler", read_sampler), ("pruner", read_pruner)):
         try:
+            load_modules(getattr(file, what), [source.absolute().parent, Path.cwd()])
             read(getattr(file, what))
         except ValueError as error:
             raise RecipeError(f"{source}: {what}: {error}") from None

@@ -8,7 +8,6 @@ from optuna.trial import TrialState, create_trial
 from mythos_lab.comparison.card import card
 from mythos_lab.comparison.holdout import _chosen
 from mythos_lab.comparison.study_report import study_report
-from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.files import names
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
@@ -20,7 +19,7 @@ from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.standing import best_first
 from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled, is_told
 from mythos_lab.search.worker import run_one
-from tests.lab.search.tiny import write
+from tests.lab.search.tiny import complete, go_on, write
 
 LR, LOOPS, DEPTH = "training.optimizer.lr", "model.core.loops", "model.core.depth"
 CONDITIONAL = {
@@ -48,24 +47,6 @@ OUTSIDE = [
     ({"model.core.dept": 1}, f"model.core.dept: the space has no such parameter; did you mean '{DEPTH}'?"),
     ({LOOPS: "fixed", f"{LOOPS}.uniform.high": 3}, f"exists only where {LOOPS} is 'uniform', and it is 'fixed'"),
 ]  # fmt: skip
-
-
-@pytest.fixture
-def untrained(monkeypatch):
-    """Candidates come to one value each, untrained."""
-    ended = {"status": "finished", "reason": "", "metrics": [{"val/accuracy": 0.5}]}
-    monkeypatch.setattr(trials, "admit", lambda space, config, source: (validate(config, source), {}))
-    monkeypatch.setattr(trials, "cost_metric", lambda recipe, name: 1.0)
-    monkeypatch.setattr(trials, "_train", lambda *arguments: ended)
-
-
-def go_on(space, study):
-    while run_one(space, study, space.num_trials(), lambda: False):
-        pass
-
-
-def complete(study):
-    return [t for t in study.get_trials() if t.user_attrs.get("outcome") == "complete"]
 
 
 def test_what_is_enqueued_outside_the_space_is_refused_alone_and_as_many_trials_are_run_as_were_promised(
