@@ -104,7 +104,9 @@ class Tracking(Declaration):
     uri: str | None = Field(
         None, description="MLflow tracking URI; null takes MLFLOW_TRACKING_URI or sqlite:///mlflow.db."
     )
-    experiment: str = Field("mythos", description="MLflow experiment.")
+    experiment: str | None = Field(
+        None, description="MLflow experiment; null takes MLFLOW_EXPERIMENT_NAME, MLFLOW_EXPERIMENT_ID or mythos."
+    )
 
 
 class Recipe(Declaration):
