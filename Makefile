@@ -29,6 +29,7 @@ check: $(STAMP)  ## Linter, types and the walls between the rooms
 
 docs: $(STAMP)  ## Write what is generated: the JSON Schema that editors read, the catalogue of components
 	$(BIN)/mythos schema > docs/recipe.schema.json
+	$(BIN)/mythos schema --space > docs/space.schema.json
 	$(BIN)/mythos components --markdown > docs/components.md
 
 clean:  ## Remove the environment
