@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CLIENTS := .venv-interop
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test peers check docs clean
+.PHONY: help study ui test peers interop check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -24,6 +25,9 @@ test: $(STAMP)  ## All tests
 peers: $(STAMP)  ## transformers' own generic tests over exported models, from its source distribution; some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peers -W ignore
 
+interop: $(CLIENTS)/.installed  ## Other projects' clients on our models and studies, in an environment of their own
+	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/interop
+
 check: $(STAMP)  ## Linter, types and the walls between the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -32,10 +36,16 @@ check: $(STAMP)  ## Linter, types and the walls between the rooms
 
 docs: $(STAMP)  ## Write what is generated: the JSON Schema that editors read, the catalogue of components
 	$(BIN)/mythos schema > docs/recipe.schema.json
+	$(BIN)/mythos schema --space > docs/space.schema.json
 	$(BIN)/mythos components --markdown > docs/components.md
 
 clean:  ## Remove the environment
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(CLIENTS)
+
+$(CLIENTS)/.installed: pyproject.toml kernels/pyproject.toml blocks/pyproject.toml constraints.txt interop-requirements.txt
+	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/python -m pip install -q -c constraints.txt -e kernels -e blocks -e . -r interop-requirements.txt
+	touch $@
 
 $(STAMP): pyproject.toml kernels/pyproject.toml blocks/pyproject.toml constraints.txt dev-requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "MythosLab needs Python 3.11 or newer; name one with make PYTHON=...")'

@@ -14,9 +14,33 @@ from typer.core import TyperGroup
 class Guarded(TyperGroup):
     """Every verb within :func:`one_line_errors`, whatever it does first or last."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        ctx.meta[_TYPED] = list(args)
+        with one_line_errors(), _habits(ctx):
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors():
+        with one_line_errors(), _habits(ctx):
             return super().invoke(ctx)
+
+
+_TYPED = "mythos.typed"
+
+
+@contextmanager
+def _habits(ctx: Any) -> Iterator[None]:
+    """Answer a flag of Hydra's applications with what does it here."""
+    from mythos_lab.recipe.errors import RecipeError
+    from mythos_lab.recipe.hydra_habits import of_flag
+
+    try:
+        yield
+    except Exception as error:
+        missing = getattr(error, "option_name", None)  # of click's NoSuchOption, wherever typer has its click
+        for typed in ctx.meta[_TYPED] if missing is not None else ():
+            if typed.startswith(missing) and (said := of_flag(typed)) is not None:
+                raise RecipeError(f"{typed}: {said}") from None
+        raise
 
 
 app = typer.Typer(

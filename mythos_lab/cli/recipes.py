@@ -121,15 +121,23 @@ def components(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a recipe file, for editors.
+def schema(
+    space: Annotated[bool, typer.Option("--space", help="Of a search space, and not of a recipe.")] = False,
+) -> None:
+    """Print the JSON Schema of a recipe file, or of a search space, for editors.
 
-    Example: `mythos schema > recipe.schema.json`
+    Example: `mythos schema > recipe.schema.json`, `mythos schema --space > space.schema.json`
     """
     import json
 
     from mythos_blocks import load_plugins
-    from mythos_lab.recipe.schema import recipe_schema
 
     load_plugins()
+    if space:
+        from mythos_lab.search.spaces.file_schema import study_schema
+
+        print(json.dumps(study_schema(), indent=1))
+        return
+    from mythos_lab.recipe.schema import recipe_schema
+
     print(json.dumps(recipe_schema(), indent=1))

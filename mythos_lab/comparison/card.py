@@ -12,7 +12,7 @@ import optuna
 
 from mythos_lab.comparison.arms import without_verdict
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.study_report import left_out, repeated
+from mythos_lab.comparison.study_report import left_out, refused, repeated, told_lines
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.report.table import one_line
@@ -65,7 +65,7 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     missing = without_verdict(space, study)
     lines += [f"- {name}: no verdict; {one_line(what)}" for name, what in missing.items()]
     lines += [""] if missing else []
-    lines += [f"- {line}" for line in left_out(trials)]
+    lines += [f"- {line}" for line in left_out([*trials, *refused(study)])]
     lines += [f"- trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
-    lines += [f"- {line}" for line in repeated(trials)]
+    lines += [f"- {line}" for line in [*repeated(trials), *told_lines(space, study)]]
     return "\n".join(lines).rstrip() + "\n"

@@ -22,8 +22,8 @@ from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
 from mythos_lab.search.opening import NUM_TRIALS, OPENED
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.standing import best_first, complete
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.standing import best_first, complete, front
+from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import load_run
 
@@ -95,15 +95,15 @@ def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
     if space.file.arms:
         return complete(study)
     if len(space.file.objectives) > 1:
-        numbers = {trial.number for trial in complete(study)}
-        return [trial for trial in study.best_trials if trial.number in numbers]
+        return front(study)
     return best_first(space, study)[:1]
 
 
 def _check_finished(space: Space, study: optuna.Study) -> None:
     """Refuse a study that goes on: what it would choose is not known yet."""
     trials, wanted = study.get_trials(deepcopy=False), study.user_attrs.get(NUM_TRIALS, 0)
-    settled, running = sum(map(is_settled, trials)), sum(t.state is TrialState.RUNNING for t in trials)
+    settled = sum(map(is_settled, trials))
+    running = sum(t.state is TrialState.RUNNING and not is_asked_elsewhere(t) for t in trials)
     if settled < wanted or running:
         raise RecipeError(
             f"{space.source}: {settled} of {wanted} trials have ended and {running} run; the holdout is opened at the "

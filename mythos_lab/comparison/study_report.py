@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.comparison.arms import without_verdict
 from mythos_lab.comparison.compare import Comparison
@@ -16,12 +16,22 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
 from mythos_lab.report.result import ui_command
 from mythos_lab.report.table import Table, name, number
+from mythos_lab.search.foreign import outside, told
 from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, violated
 from mythos_lab.search.trial import REPEATS
-from mythos_lab.search.trial_queue import FOLDER, LEFT_OUT, OUTCOME, REASON, is_settled
+from mythos_lab.search.trial_queue import (
+    FOLDER,
+    LEFT_OUT,
+    OUTCOME,
+    REASON,
+    REFUSED,
+    is_enqueued,
+    is_refused,
+    is_settled,
+)
 
 _NUM_SHOWN, _NUM_MORE = 8, 10
 
@@ -54,7 +64,10 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items()),
         {"num_trials": len(trials), "seconds": round(seconds), "outcomes": outcomes},
     )
-    ends = [*left_out(trials, together=True), *_violations(study), *repeated(trials)]
+    ends = [
+        *left_out([*trials, *refused(study)], together=True), *_violations(study), *repeated(trials),
+        *told_lines(space, study), *_queued(study),
+    ]  # fmt: skip
     report.know({"left_out": ends})
     for line in ends:
         report.say(line, indent=2)
@@ -68,7 +81,7 @@ def left_out(trials: Sequence[FrozenTrial], *, together: bool = False) -> list[s
     """What was not trained to its end, and why; ``together`` says a reason once, with the trials that share it."""
     reasons: dict[tuple[str, str, int], list[int]] = {}
     for trial in trials:
-        if trial.user_attrs.get(OUTCOME) in LEFT_OUT:
+        if trial.user_attrs.get(OUTCOME) in (*LEFT_OUT, REFUSED):
             said = "".join(str(trial.user_attrs.get(REASON, "")).splitlines()[:1]).partition(f"trial {trial.number}: ")
             key = str(trial.user_attrs[OUTCOME]), said[2] or said[0], 0 if together else trial.number
             reasons.setdefault(key, []).append(trial.number)
@@ -86,6 +99,34 @@ def repeated(trials: Sequence[FrozenTrial]) -> Iterator[str]:
             numbers.setdefault(trial.user_attrs[REPEATS], []).append(trial.number)
     for first, n in numbers.items():
         yield f"trial{'s' * (len(n) > 1)} {', '.join(map(str, n))} drew what trial {first} was, and took its result"
+
+
+def refused(study: optuna.Study) -> list[FrozenTrial]:
+    """What somebody enqueued and the study could not run."""
+    return [trial for trial in study.get_trials(deepcopy=False) if is_refused(trial)]
+
+
+def told_lines(space: Space, study: optuna.Study) -> Iterator[str]:
+    """What was told from outside: its values, what of them lies outside the space, and whether it would be the best."""
+    sign = -1 if next(iter(space.file.objectives.values())) == "maximize" else 1
+    best = next(iter(best_first(space, study)), None)
+    for trial in told(study):
+        named = zip(space.file.objectives, trial.values, strict=True)
+        values = ", ".join(f"{name} {value:.4g}" for name, value in named)
+        line = f"trial {trial.number} was told from outside ({values}) and is no candidate: it was not measured here"
+        if len(trial.values) == 1 and (best is None or sign * trial.values[0] < sign * best.values[0]):
+            line += "; it would be the best"
+        if (reason := outside(space, trial)) is not None:
+            line += f"; outside the space: {reason}"
+        yield line
+
+
+def _queued(study: optuna.Study) -> Iterator[str]:
+    """What waits although all trials that were asked for have ended."""
+    waiting = [t.number for t in study.get_trials(deepcopy=False, states=(TrialState.WAITING,)) if is_enqueued(t)]
+    if waiting:
+        numbers = ", ".join(map(str, waiting))
+        yield f"trial{'s' * (len(waiting) > 1)} {numbers} enqueued, and not run yet: more --trials run it"
 
 
 def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> None:

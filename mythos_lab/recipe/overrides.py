@@ -7,6 +7,7 @@ from typing import Any
 
 from mythos_lab.recipe.documents import MAX_NESTING, plain
 from mythos_lab.recipe.errors import RecipeError, shortened
+from mythos_lab.recipe.hydra_habits import of_override, of_sweep
 
 _MAX_LENGTH = 10_000  # characters; Hydra's parser takes about a second for them
 
@@ -36,7 +37,9 @@ def split(
         try:
             override = parser.parse_override(text)
             if override.is_sweep_override():
-                raise RecipeError(f"{where}: a sweep; one run takes one value, a search space takes many")
+                raise RecipeError(f"{where}: {of_sweep(override.key_or_group)}")
+            if override.package is not None:
+                raise RecipeError(f"{where}: a group's files go where the group is; write {override.key_or_group}=...")
             value = override.value()
         except (HydraException, ValueError, TypeError, AttributeError) as error:
             if isinstance(error, RecipeError):
@@ -52,8 +55,8 @@ def split(
 
 def _check_bounds(text: str, where: str) -> None:
     """Refuse what the parser, which recurses, would choke on."""
-    if text[:1] in ("+", "~"):
-        raise RecipeError(f"{where}: '{text[0]}' adds or deletes fields, and the schema fixes them; write path=value")
+    if (said := of_override(text)) is not None:
+        raise RecipeError(f"{where}: {said}")
     if len(text) > _MAX_LENGTH:
         raise RecipeError(f"{where}: {len(text):,} characters; expected at most {_MAX_LENGTH:,}")
     depth = deepest = 0

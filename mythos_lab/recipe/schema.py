@@ -10,6 +10,7 @@ from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
 from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
+from mythos_lab.recipe.file_schema import of_files
 
 CODES = (
     "depth.no_effect",
@@ -104,7 +105,9 @@ class Tracking(Declaration):
     uri: str | None = Field(
         None, description="MLflow tracking URI; null takes MLFLOW_TRACKING_URI or sqlite:///mlflow.db."
     )
-    experiment: str = Field("mythos", description="MLflow experiment.")
+    experiment: str | None = Field(
+        None, description="MLflow experiment; null takes MLFLOW_EXPERIMENT_NAME, MLFLOW_EXPERIMENT_ID or mythos."
+    )
 
 
 class Recipe(Declaration):
@@ -147,13 +150,5 @@ class Recipe(Declaration):
 
 
 def recipe_schema() -> dict[str, Any]:
-    """JSON Schema of a recipe file: what the model validates, plus Hydra's ``defaults``."""
-    schema = json_schema(Recipe)
-    schema["properties"]["defaults"] = {
-        "type": "array",
-        "description": "Config groups and recipes that this one is composed from, in Hydra's form.",
-    }
-    # A file may leave to its defaults what the composed recipe requires.
-    schema["required"] = []
-    schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    return schema
+    """JSON Schema of a recipe file: what the model validates, as a file may say it."""
+    return of_files(json_schema(Recipe))

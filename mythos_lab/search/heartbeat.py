@@ -9,7 +9,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.search.repeating import Repeating
-from mythos_lab.search.trial_queue import BEAT, WORKER, due, hand_back, queue_again
+from mythos_lab.search.trial_queue import BEAT, WORKER, due, hand_back, is_asked_elsewhere, queue_again
 from mythos_lab.tracking.process import is_alive
 
 _MISSED = 5  # signs of life before a worker on another machine is taken to be gone
@@ -32,7 +32,8 @@ class Watch:
 
     def reap(self, study: optuna.Study) -> int:
         """Hand back the trials of workers that are gone; returns how many."""
-        running = [t for t in study.get_trials(deepcopy=False) if t.state is TrialState.RUNNING]
+        trials = study.get_trials(deepcopy=False)
+        running = [t for t in trials if t.state is TrialState.RUNNING and not is_asked_elsewhere(t)]
         orphans = [t for t in running if self._is_gone(t)]
         self._seen = {t.number: self._seen[t.number] for t in running if t.number in self._seen}
         for orphan in orphans:

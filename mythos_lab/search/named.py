@@ -14,6 +14,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner
 
 from mythos_blocks.declaring.registry import suggest
+from mythos_lab.search.imported import IMPORT, construct, is_import
 
 _MOST = 1_000_000
 """The largest whole number that an option takes."""
@@ -99,17 +100,18 @@ class Catalogue:
 
     Args:
         what: What is chosen, for messages: ``sampler`` or ``pruner``.
+        base: Of what is chosen.
         entries: By kind.
         withheld: Kinds of Optuna that are not offered, and why.
     """
 
-    def __init__(self, what: str, entries: Mapping[str, Entry], withheld: Mapping[str, str]) -> None:
-        self.what = what
+    def __init__(self, what: str, base: type, entries: Mapping[str, Entry], withheld: Mapping[str, str]) -> None:
+        self.what, self.base = what, base
         self.entries = MappingProxyType(dict(entries))
         self.withheld = MappingProxyType(dict(withheld))
 
     def read(self, written: Any) -> Named:
-        """Check a choice: ``tpe``, or ``{kind: tpe, n_startup_trials: 10}``.
+        """Check a choice: ``tpe``, ``{kind: tpe, n_startup_trials: 10}``, or ``{kind: import, path: ...}``.
 
         Raises:
             ValueError: An unknown kind or option, with the nearest one; a value of another type; a missing option; or
@@ -120,10 +122,16 @@ class Catalogue:
         if not isinstance(written, Mapping) or not isinstance(written.get("kind"), str):
             raise ValueError(f"expected a {self.what}'s kind, or {{kind: ..., options}}, found {written!r}")
         kind = written["kind"]
+        if is_import(written):
+            imported = Named(IMPORT, {str(name): value for name, value in written.items() if name != "kind"})
+            self.build(imported)
+            return imported
+        if "." in kind:
+            raise ValueError(f"{kind!r} is no {self.what}'s kind; expected {{kind: {IMPORT}, path: {kind}}}")
         if kind in self.withheld:
             raise ValueError(f"{self.what} {kind!r} is not offered: {self.withheld[kind]}")
         if kind not in self.entries:
-            raise ValueError(f"unknown {self.what} {kind!r}; {suggest(kind, self.entries)}")
+            raise ValueError(f"unknown {self.what} {kind!r}; {suggest(kind, (*self.entries, IMPORT))}")
         offered = self.entries[kind].options()
         options = {
             str(name): self._option(kind, offered, str(name), value)
@@ -146,6 +154,8 @@ class Catalogue:
         Raises:
             ValueError: The constructor refuses the options.
         """
+        if named.kind == IMPORT:
+            return construct(self.what, self.base, named.options, given)
         entry = self.entries[named.kind]
         options = {name: self.build(v) if isinstance(v, Named) else v for name, v in named.options.items()}
         try:

@@ -12,10 +12,11 @@ from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.foreign import Shielded, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
@@ -24,7 +25,14 @@ from mythos_lab.search.samplers import make_sampler, sampler_settings
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
-from mythos_lab.search.trial_queue import POINT, is_settled, is_surplus, params_of
+from mythos_lab.search.trial_queue import (
+    POINT,
+    is_asked_elsewhere,
+    is_enqueued,
+    is_settled,
+    params_of,
+    stands_for_nothing,
+)
 from mythos_lab.search.widening import current_name, widen
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import write_whole
@@ -70,7 +78,9 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr("pruner", space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)
-    study.sampler = make_sampler(
+    if study.metric_names is None:
+        study.set_metric_names(list(space.file.objectives))
+    sampler = make_sampler(
         named,
         space.facts(num_trials),
         seed=space.file.seed,
@@ -78,6 +88,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
         num_before=num_before,
         priors=space.priors,
     )
+    study.sampler = sampler if isinstance(sampler, QueueOnly) else Shielded(sampler, space)
     return study
 
 
@@ -139,10 +150,17 @@ def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers
     num_waiting = sum(trial.state is TrialState.WAITING for trial in trials)
     if num_waiting > ahead // 2:
         return
-    there = {_key(params_of(trial)) for trial in trials if not is_surplus(trial)}
+    there = {_key(params_of(trial)) for trial in trials if _is_point(trial)}
     missing = (i for i, point in enumerate(space.points) if _key(point) not in there)
     for i in islice(missing, ahead - num_waiting):
         study.enqueue_trial(space.points[i], user_attrs={POINT: i})
+
+
+def _is_point(trial: FrozenTrial) -> bool:
+    """Whether a trial comes, or came, to a point, so that no other need be queued for it."""
+    if is_enqueued(trial):  # and will be refused
+        return False
+    return not stands_for_nothing(trial) and not is_asked_elsewhere(trial)
 
 
 def num_repeats(study: optuna.Study, space: Space) -> int:
@@ -190,16 +208,18 @@ def _define(study: optuna.Study, space: Space) -> bool:
     """Write down what a new study means and whose its folder is; hold one that was begun against both.
 
     Returns:
-        Whether it goes on elsewhere, with more choices.
+        Whether it goes on elsewhere, with more choices or with distributions of its own.
     """
     now = json.dumps(meaning_of(space))
+    trials = study.get_trials(deepcopy=False)
     if _mark_in(space.folder) is not None and study.user_attrs.get(DEFINITION) == now:
-        return False
+        if not are_incompatible(space, trials):
+            return False
     space.folder.mkdir(parents=True, exist_ok=True)
     with claimed(space.folder / LOCK, _PATIENCE_SECONDS):
         before, goes_on = study.user_attrs.get(DEFINITION), False
         if before is None:
-            if study.get_trials(deepcopy=False):
+            if trials:
                 raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
             study.set_user_attr(UID, uuid.uuid4().hex)
             study.set_user_attr(DEFINITION, now)
@@ -209,6 +229,8 @@ def _define(study: optuna.Study, space: Space) -> bool:
                 widen(space, study, {DEFINITION: now})
             else:
                 study.set_user_attr(DEFINITION, now)
+        elif goes_on := are_incompatible(space, trials):
+            widen(space, study, {})
         if _mark_in(space.folder) is None:
             write_whole(space.folder / MARK, json.dumps({UID: study.user_attrs[UID]}))
     return goes_on

@@ -24,7 +24,7 @@ from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import NUM_TRIALS, UID, enqueue_grid, num_repeats, open_study, refuse_after_opening
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.standing import best_first
+from mythos_lab.search.standing import best_first, on_front
 from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.search.trial_queue import clear_doubles, is_settled
 from mythos_lab.tracking.claim import claimed
@@ -223,7 +223,7 @@ def _wants_to_finish() -> bool:
 
 def _best(space: Space, study: optuna.Study) -> str:
     if len(space.file.objectives) > 1:
-        return f"{len(study.best_trials)} on the front"
+        return f"{len(on_front(space, study))} on the front"
     (name,) = space.file.objectives
     done = best_first(space, study)
     return f"best {name} {done[0].values[0]:.4g}" if done else ""

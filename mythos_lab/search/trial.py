@@ -21,10 +21,11 @@ from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.faults import free_memory, is_disk_full, is_out_of_memory
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
+from mythos_lab.search.foreign import refusal, unused
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, is_settled, settle
+from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
 from mythos_lab.training.stopping import interruptible
@@ -52,10 +53,16 @@ def run_trial(
     trial.set_user_attr(FOLDER, folder)
     source = f"{space.source}: trial {trial.number}"
     constraints: dict[str, float] = {}
-    reason = ""
+    reason = refusal(space, _stored(study, trial)) or ""
+    if reason:
+        _end(study, trial, TrialState.FAIL, REFUSED, reason)
+        return
     try:
         with interruptible(space.folder / folder):
             config = space.candidate(trial)
+            if (idle := unused(_stored(study, trial))) is not None:
+                _end(study, trial, TrialState.FAIL, REFUSED, idle)
+                return
             recipe, constraints = admit(space, config, source)
         candidate = _digest(recipe)
         if (first := _first(study, trial, candidate)) is not None:
@@ -99,6 +106,10 @@ def run_trial(
         return
     constraints |= afterwards(space, recipe, metrics)
     _end(study, trial, TrialState.COMPLETE, "complete", values=values, constraints=constraints)
+
+
+def _stored(study: optuna.Study, trial: optuna.Trial) -> FrozenTrial:
+    return study._storage.get_trial(trial._trial_id)
 
 
 def _digest(recipe: Recipe) -> str:

@@ -4,6 +4,9 @@ A trial is *settled* when it has come to an end of its own: complete, pruned, ve
 wanted as there are *places*. A trial that its worker left behind is failed with the outcome ``killed`` and queued
 again; its retry has its place, which is kept for it meanwhile. Where workers on two machines take the last place at
 once, the later one is surplus: failed untrained, and counted nowhere.
+
+Others may write into the same study with Optuna's own means. What they enqueue is run, or *refused* where it lies
+outside the space; what they ask for and tell, or add, is *told*. Neither takes a place.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.tracking.process import identity
 
-OUTCOME, REASON, FOLDER, WORKER, BEAT = "outcome", "reason", "folder", "worker", "beat"
+OUTCOME, REASON, FOLDER, WORKER, BEAT, TAKEN = "outcome", "reason", "folder", "worker", "beat", "taken"
 RETRY_OF, ATTEMPT, BLAMED, PLACE, POINT = "retry_of", "attempt", "blamed", "place", "point"
-KILLED, SURPLUS = "killed", "surplus"
+KILLED, SURPLUS, REFUSED = "killed", "surplus", "refused"
 LEFT_OUT = ("vetoed", "diverged", "failed")
 """Outcomes of trials that were not trained to their end and say why."""
 
@@ -28,7 +31,7 @@ MAX_ATTEMPTS = 5
 
 _QUEUED_PARAMS = "fixed_params"  # where Optuna keeps what was queued
 _LONGEST_REASON = 2000  # a column of a database
-_NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, POINT, BLAMED)
+_NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, TAKEN, POINT, BLAMED)
 
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
@@ -40,6 +43,7 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
         trial = study.ask()
         try:
             trial.set_user_attr(WORKER, identity())
+            trial.set_user_attr(TAKEN, trial.number)
         except optuna.exceptions.UpdateFinishedTrialError:
             continue  # this process was asleep for so long that another took the trial to be lost
         trials = study.get_trials(deepcopy=False)
@@ -47,6 +51,10 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
             settle(study, trial, TrialState.FAIL, SURPLUS)
             continue
         is_queued, own = _errand(trial) is not None, _place(trial)
+        if is_grid and not is_queued and params_of(trials[trial.number]):
+            reason = "a grid comes to each of its points by itself, and runs nothing that is enqueued beside them"
+            settle(study, trial, TrialState.FAIL, REFUSED, reason)
+            continue
         num_before = sum(place < own for place in past.places(trials, kept=True))
         if num_before < num_trials and (is_queued or not is_grid):
             return trial
@@ -137,7 +145,7 @@ def clear_doubles(study: optuna.Study) -> None:
             continue
         if errand in seen and trial.state is TrialState.WAITING and _claim(study, trial):
             settle(study, trial, TrialState.FAIL, SURPLUS)
-        if not is_surplus(trial):
+        if not stands_for_nothing(trial):
             seen.add(errand)
 
 
@@ -155,8 +163,24 @@ def is_settled(trial: FrozenTrial) -> bool:
     The state tells: it is set once, whereas two who tell a trial's end at once may both have written an outcome.
     """
     if trial.state is TrialState.FAIL:
-        return trial.user_attrs.get(OUTCOME) in LEFT_OUT
-    return trial.state.is_finished()
+        return trial.user_attrs.get(OUTCOME) in LEFT_OUT and not is_told(trial)
+    return trial.state.is_finished() and not is_told(trial)
+
+
+def is_told(trial: FrozenTrial) -> bool:
+    """Whether somebody else said how a trial ended: by Optuna's ``tell`` or ``add_trial``, a copy of another study's.
+
+    One that a worker had in its hands and that was failed by hand is queued again, as a killed one is.
+    """
+    attrs = trial.user_attrs
+    if not trial.state.is_finished() or attrs.get(TAKEN, trial.number) != trial.number:
+        return trial.state.is_finished()
+    return OUTCOME not in attrs and not (trial.state is TrialState.FAIL and WORKER in attrs)
+
+
+def is_asked_elsewhere(trial: FrozenTrial) -> bool:
+    """Whether a trial runs in the hands of somebody who asked Optuna for it, and is to tell its end."""
+    return trial.state is TrialState.RUNNING and WORKER not in trial.user_attrs and bool(trial.params)
 
 
 def num_wanted(study: optuna.Study, trials: list[FrozenTrial]) -> int:
@@ -174,9 +198,24 @@ def is_surplus(trial: FrozenTrial) -> bool:
     return trial.user_attrs.get(OUTCOME) == SURPLUS and trial.state in (TrialState.FAIL, TrialState.RUNNING)
 
 
+def is_enqueued(trial: FrozenTrial) -> bool:
+    """Whether somebody else queued a trial."""
+    return trial.state is TrialState.WAITING and _errand(trial) is None
+
+
+def is_refused(trial: FrozenTrial) -> bool:
+    """Whether a trial was enqueued that the study cannot run."""
+    return trial.user_attrs.get(OUTCOME) == REFUSED and trial.state is TrialState.FAIL and not is_told(trial)
+
+
+def stands_for_nothing(trial: FrozenTrial) -> bool:
+    """Whether what a trial was queued for remains to be done."""
+    return is_surplus(trial) or is_refused(trial) or is_told(trial)
+
+
 def _is_to_retry(trial: FrozenTrial) -> bool:
     """Whether a trial was killed, and enough is known of it to run it again."""
-    killed = trial.state is TrialState.FAIL and not is_settled(trial) and not is_surplus(trial)
+    killed = trial.state is TrialState.FAIL and not is_settled(trial) and not stands_for_nothing(trial)
     return killed and _knows(trial)
 
 
@@ -221,7 +260,7 @@ class _Past:
             _place(t)
             for t in trials[self._num :]
             if is_settled(t)
-            or (t.state is TrialState.RUNNING and not is_surplus(t))
+            or (t.state is TrialState.RUNNING and not is_surplus(t) and not is_asked_elsewhere(t))
             or (t.state is TrialState.WAITING and kept and RETRY_OF in t.user_attrs)
             or _is_due(t, retried)
         }
@@ -231,7 +270,11 @@ class _Past:
         errand = _errand(trial)
         return errand is not None and (
             (trial.number >= self._num and errand in self._errands)
-            or any(_errand(t) == errand and not is_surplus(t) for t in trials[self._num :] if t.number < trial.number)
+            or any(
+                _errand(t) == errand and not stands_for_nothing(t)
+                for t in trials[self._num :]
+                if t.number < trial.number
+            )
         )
 
     def due(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
@@ -248,7 +291,7 @@ class _Past:
                 break
             if is_settled(trial):
                 self._settled.add(_place(trial))
-            if not is_surplus(trial):
+            if not stands_for_nothing(trial):
                 self._errands.add(_errand(trial))
             self._num += 1
         return retried

@@ -20,6 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
+from mythos_lab.tracking.surroundings import enclosing_run, experiment_name
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
@@ -37,16 +38,21 @@ def default_uri() -> str:
     return "sqlite:///mlflow.db" if "?" in path or "%" in path else f"sqlite:///{path}"
 
 
-def prepare(uri: str | None, experiment: str) -> tuple[MlflowClient, str]:
+def prepare(uri: str | None, experiment: str | None) -> tuple[MlflowClient, str]:
     """A client, and the id of the experiment, which is made where it is missing.
 
     Opening a fresh SQLite store runs its migrations, and processes that do so at once fail; so they take turns.
 
+    Args:
+        uri: MLflow's tracking URI; ``None`` takes the default.
+        experiment: Its name; ``None`` takes what MLflow's variables name.
+
     Raises:
-        Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again.
+        Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again; or has not
+            what MLflow's variables name.
     """
     place = uri or default_uri()
-    client, found = _opened(place, experiment)
+    client, experiment, found = _opened(place, experiment)
     if found is not None:
         return client, str(found.experiment_id)
     try:
@@ -68,17 +74,19 @@ def check_store(uri: str) -> None:
     _opened(uri, "Default")
 
 
-def _opened(place: str, experiment: str) -> tuple[MlflowClient, Any]:
-    """A client, and the experiment of that name or ``None``."""
+def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]:
+    """A client, the name of the experiment, and the experiment of that name or ``None``."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)  # it tells of every migration, and of every try with a traceback
     try:
         with _turn(place):
             client = MlflowClient(place)
+            enclosing_run(client, place)
+            experiment = experiment or experiment_name(client, place)
             found = client.get_experiment_by_name(experiment)
             if found is not None and follow(place, found):
                 found = client.get_experiment_by_name(experiment)
-            return client, found
+            return client, experiment, found
     except (MlflowException, OSError, ImportError, sqlalchemy.exc.SQLAlchemyError, alembic.util.CommandError) as error:
         said = " ".join(str(error).replace(place, without_password(place)).split()).partition(" (Background on")[0]
         kind = Unreachable if place.startswith(_SERVERS) and not isinstance(error, ImportError) else Misplaced
@@ -96,7 +104,7 @@ def _turn(uri: str) -> AbstractContextManager[object]:
     return FileLock(f"{path}.lock")
 
 
-def find_run(uri: str | None, experiment: str, key: str) -> str | None:
+def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
     """The run that was made with a key, if it was made: whoever made it may not have lived to write down its id."""
     client, experiment_id = prepare(uri, experiment)
     found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
@@ -110,10 +118,10 @@ class Tracker:
 
     Args:
         uri: MLflow's tracking URI; ``None`` takes the default.
-        experiment: Name of the experiment.
+        experiment: Name of the experiment; ``None`` takes what MLflow's variables name.
         name: Name of a new run.
         run_id: An earlier run to go on with.
-        parent: Run to nest a new one under.
+        parent: Run to nest a new one under; ``None`` takes the one that surrounds it, if there is one.
         tags: Of a new run.
         key: By which :func:`find_run` finds a new run.
     """
@@ -121,7 +129,7 @@ class Tracker:
     def __init__(
         self,
         uri: str | None,
-        experiment: str,
+        experiment: str | None,
         name: str,
         *,
         run_id: str | None = None,
@@ -131,6 +139,7 @@ class Tracker:
     ) -> None:
         self._client, experiment_id = prepare(uri, experiment)
         if run_id is None:
+            parent = parent or enclosing_run(self._client, uri or default_uri())
             own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
             all_tags = {**(tags or {}), **{name: value for name, value in own.items() if value}}
             run_id = self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id

@@ -23,12 +23,12 @@ OVERRIDES = [
     (GATED, "training.optimizer.lrr=0.1", "did you mean 'lr'"),
     (GATED, "trainig.max_steps=5", "did you mean 'training'"),
     (GATED, "model.width.size=3", "model.width is a value"),
-    (GATED, "+model.depth=3", "'+' adds or deletes fields"),
-    (GATED, "++model.width=3", "'+' adds or deletes fields"),
-    (GATED, "~model.width", "'~' adds or deletes fields"),
+    (GATED, "+model.depth=3", "'+' adds fields, and the schema has all that there are; write model.depth=3"),
+    (GATED, "++model.width=3", "'+' adds fields, and the schema has all that there are; write model.width=3"),
+    (GATED, "~model.width", "'~' deletes fields, and the schema has each; write model.width=null, or its none"),
     (GATED, "model.width", "expected path=value"),
     (GATED, "model.width=[1", "expected path=value"),
-    (GATED, "model.width=32,64", "a search space takes many"),
+    (GATED, "model.width=32,64", "many are model.width: {choice: [...]}"),
     (GATED, "model.core.layer.attention.kind=gqqa", "did you mean 'gqa'"),  # OpenMythos accepts it
     (GATED, "model.core.layer.attention=MLA", "did you mean 'mla'"),  # OpenMythos builds GQA
     (GATED, "model.core.layer.feedforward=swiglo", "did you mean 'swiglu'"),  # mad-lab: bare KeyError

@@ -22,7 +22,7 @@ class Adapter(Protocol):
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Frame:
     """What surrounds a layer's input ``x``, ``(batch, positions, width)``.
 

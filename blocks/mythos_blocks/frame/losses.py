@@ -16,7 +16,7 @@ Statistics = dict[tuple[str, Path], Tensors]
 """By name and place: over how many positions, and sums over these; see :meth:`mythos_blocks.frame.Frame.add_loss`."""
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class Losses:
     """Terms by name, averaged over the calls that left them.
 

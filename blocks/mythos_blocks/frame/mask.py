@@ -11,7 +11,7 @@ from torch import Tensor
 from mythos_blocks.frame.selection import Selection
 
 
-@dataclass(frozen=True)
+@dataclass(unsafe_hash=True)
 class AttentionMask:
     """The rule by which queries see keys, the same for every layer and every iteration.
 

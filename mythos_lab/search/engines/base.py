@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import WorkersLost
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_settled, num_wanted
+from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled, num_wanted
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 
@@ -92,6 +92,6 @@ class Engine(ABC):
             num_busy: Workers that there are, some of which may not have taken a trial yet.
         """
         trials = self.job.study.get_trials(deepcopy=False)
-        num_running = sum(trial.state is TrialState.RUNNING for trial in trials)
+        num_running = sum(t.state is TrialState.RUNNING and not is_asked_elsewhere(t) for t in trials)
         num_left = self.job.num_trials - num_wanted(self.job.study, trials) - max(0, num_busy - num_running)
         return max(0, min(self.job.num_workers - num_busy, num_left))

@@ -23,6 +23,7 @@ NO_PRUNER = "none"
 
 PRUNERS = Catalogue(
     "pruner",
+    BasePruner,
     {
         NO_PRUNER: Entry(NopPruner),
         "median": Entry(MedianPruner),

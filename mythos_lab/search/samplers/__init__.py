@@ -40,6 +40,7 @@ from optuna.samplers import (
     TPESampler,
 )
 
+from mythos_lab.search.imported import IMPORT, Plugged
 from mythos_lab.search.named import DEPRECATED, Catalogue, Entry, Named
 from mythos_lab.search.samplers.gp import AllEndsGPSampler
 from mythos_lab.search.samplers.prior import Prior, PriorSampler
@@ -56,6 +57,7 @@ _QUIET = {"warn_independent_sampling": "what a sampler cannot propose is refused
 
 SAMPLERS = Catalogue(
     "sampler",
+    BaseSampler,
     {
         "tpe": Entry(
             TPESampler,
@@ -169,6 +171,8 @@ def check_sampler(named: Named, facts: StudyFacts, priors: Mapping[str, Prior]) 
     Raises:
         ValueError: With the sampler and the reason.
     """
+    if named.kind == IMPORT:  # its author knows what it can do
+        return
     if reason := _LIMITS[named.kind](named.options, facts):
         raise ValueError(f"{named.kind}: {reason}")
     for option in ("n_startup_trials", "population_size"):
@@ -208,11 +212,15 @@ def make_sampler(
     elif named.kind == "qmc":
         given = {"seed": seed, "independent_sampler": RandomSampler(seed=own)}
     sampler: BaseSampler = SAMPLERS.build(Named(named.kind, _options(named, facts)), **given)
+    if named.kind == IMPORT:
+        sampler = Plugged(sampler, str(named.options["path"]))
     return PriorSampler(sampler, priors, seed=seed) if priors else sampler
 
 
 def sampler_settings(named: Named, facts: StudyFacts) -> dict[str, Any]:
     """Kind and all options with the values they have, to be recorded with the study."""
+    if named.kind == IMPORT:
+        return named.asdict()
     offered = SAMPLERS.entries[named.kind].options()
     defaults = {name: option.default for name, option in offered.items()}
     return {"kind": named.kind, **defaults, **_options(named, facts)}

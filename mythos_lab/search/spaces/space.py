@@ -19,6 +19,7 @@ from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.budgets.hold import Hold
+from mythos_lab.search.imported import load_modules
 from mythos_lab.search.named import Named
 from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.samplers import AUTO, StudyFacts, read_sampler, resolve_sampler
@@ -27,6 +28,7 @@ from mythos_lab.search.spaces.checks import change, check_file
 from mythos_lab.search.spaces.definition import StudyFile
 from mythos_lab.search.spaces.domains import Census, Choice, Domain, num_points, product
 from mythos_lab.search.spaces.expression import Constraint
+from mythos_lab.search.spaces.parameters import Parameter, parameters
 from mythos_lab.search.spaces.reading import read_domain
 
 ARM = "arm"
@@ -91,6 +93,11 @@ class Space:
     def census(self) -> Census:
         """How many Optuna parameters there are, and of what sort."""
         return reduce(Census.and_, (domain.census() for domain in self._parameters().values()), Census())
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """Every Optuna parameter, by name."""
+        return parameters(self._parameters())
 
     def num_trials(self, wanted: int | None = None) -> int:
         """Trials after which the study is over: as many as are wanted, and no more than a grid has points.
@@ -190,6 +197,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     }
     for what, read in (("sampler", read_sampler), ("pruner", read_pruner)):
         try:
+            load_modules(getattr(file, what), [source.absolute().parent, Path.cwd()])
             read(getattr(file, what))
         except ValueError as error:
             raise RecipeError(f"{source}: {what}: {error}") from None

@@ -3,6 +3,9 @@
 import optuna
 import pytest
 
+from mythos_lab.recipe.compose import validate
+from mythos_lab.search import trial as trials
+
 
 def quiet(folder, monkeypatch):
     """Work in a folder, and keep everything there."""
@@ -16,3 +19,12 @@ def quiet(folder, monkeypatch):
 def here(tmp_path, monkeypatch):
     quiet(tmp_path, monkeypatch)
     return tmp_path
+
+
+@pytest.fixture
+def untrained(monkeypatch):
+    """Candidates come to one value each, untrained."""
+    ended = {"status": "finished", "reason": "", "metrics": [{"val/accuracy": 0.5}]}
+    monkeypatch.setattr(trials, "admit", lambda space, config, source: (validate(config, source), {}))
+    monkeypatch.setattr(trials, "cost_metric", lambda recipe, name: 1.0)
+    monkeypatch.setattr(trials, "_train", lambda *arguments: ended)

@@ -119,7 +119,7 @@ def test_choices_are_not_added_while_trials_run_and_a_widening_that_died_is_begu
     space = write()
     draw(study := open_study(space), space, 2)
     space.candidate(running := take(study, 50))
-    with pytest.raises(RecipeError, match="gets more choices, and trials of it run"):
+    with pytest.raises(RecipeError, match="gets other choices, and trials of it run"):
         open_study(write(**WIDER["one more choice"]))
     settle(study, running, TrialState.COMPLETE, "complete", values=[0.5])
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -28,3 +28,14 @@ def work_off(space, should_stop=lambda: False):
     while run_one(space, study, space.num_trials(), should_stop):
         pass
     return study
+
+
+def go_on(space, study):
+    """Run what is left of a study's trials in this process."""
+    while run_one(space, study, space.num_trials(), lambda: False):
+        pass
+
+
+def complete(study):
+    """Trials that were run to their end here."""
+    return [t for t in study.get_trials() if t.user_attrs.get("outcome") == "complete"]

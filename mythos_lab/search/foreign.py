@@ -1,0 +1,154 @@
+"""Trials that somebody else put into a study by Optuna's own means: enqueued, added, or asked for and told.
+
+What is enqueued is run where it lies in the space, and refused with the reason where it does not. What is told was not
+measured here, so it is named and never a candidate; a sampler learns from it where it lies in the space, which is what
+Optuna's users tell trials for.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import optuna
+from optuna.distributions import BaseDistribution
+from optuna.samplers import BaseSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from mythos_lab.search.spaces.parameters import misfit
+from mythos_lab.search.spaces.space import Space
+from mythos_lab.search.trial_queue import is_asked_elsewhere, is_told, params_of
+from mythos_lab.search.view import view
+
+OUTSIDE = "outside"
+"""Trial attribute: values that no distribution of the study holds, and which it had before the study was made anew."""
+
+
+def refusal(space: Space, trial: FrozenTrial) -> str | None:
+    """Why a trial that was queued cannot be run; ``None`` where it can, with draws for what it does not name."""
+    for name, distribution in trial.distributions.items():
+        if name in space.parameters and not space.parameters[name].takes(distribution):
+            return f"{name}: was added with another distribution, {distribution}"
+    return misfit(space.parameters, _values(trial), whole=False)
+
+
+def unused(trial: FrozenTrial) -> str | None:
+    """Which value of a queued trial came to nothing when the others were drawn."""
+    for name in params_of(trial):
+        if name not in trial.params:
+            return f"{name}: does not exist with the kinds that were drawn beside it; enqueue those too"
+    return None
+
+
+def told(study: optuna.Study) -> list[FrozenTrial]:
+    """Trials whose values were told from outside."""
+    return [t for t in study.get_trials(deepcopy=False) if is_told(t) and t.state is TrialState.COMPLETE]
+
+
+def outside(space: Space, trial: FrozenTrial) -> str | None:
+    """Why what a told trial says is of no candidate of the space."""
+    return misfit(space.parameters, _values(trial), whole=True)
+
+
+def without_told(study: optuna.Study) -> optuna.Study:
+    """The study as it would be if nobody had told it anything, to be read."""
+    return view(study, lambda trial: _blank(trial) if is_told(trial) else trial, directions=study.directions)
+
+
+def are_incompatible(space: Space, trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a foreign trial has taken the name of a parameter for another distribution.
+
+    Optuna holds every trial to the first that has a parameter, so that none of the study's own could be drawn.
+    """
+    seen: set[str] = set()
+    for trial in trials:
+        is_foreign = is_told(trial) or is_asked_elsewhere(trial) or trial.state is TrialState.WAITING
+        for name in trial.distributions.keys() - seen if is_foreign else ():
+            if name in space.parameters and not space.parameters[name].takes(trial.distributions[name]):
+                return True
+        seen |= trial.distributions.keys()
+    return False
+
+
+def in_terms_of(space: Space, trial: FrozenTrial) -> FrozenTrial:
+    """A trial with the space's own distributions; values that these do not have stand in an attribute."""
+    known, kept, left = space.parameters, dict[str, Any](), dict[str, Any]()
+    for name, value in trial.params.items():
+        (left if name in known and known[name].misfit(value) else kept)[name] = value
+    return create_trial(
+        state=trial.state,
+        values=trial.values,
+        params=kept,
+        distributions={n: known[n].distribution if n in known else trial.distributions[n] for n in kept},
+        user_attrs=trial.user_attrs | ({OUTSIDE: left} if left else {}),
+        system_attrs=trial.system_attrs,
+        intermediate_values=trial.intermediate_values,
+    )
+
+
+class Shielded(BaseSampler):
+    """A sampler that is shown, of what was told from outside, only what lies in the space, in the space's own terms.
+
+    A value beyond the range, or another distribution under the same name, makes samplers propose what the study's own
+    trials cannot have, or fail.
+    """
+
+    def __init__(self, sampler: BaseSampler, space: Space) -> None:
+        self._sampler, self._space = sampler, space
+        self._views: WeakKeyDictionary[Study, Study] = WeakKeyDictionary()
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self._sampler.infer_relative_search_space(self._shown(study), trial)
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self._sampler.sample_relative(self._shown(study), trial, search_space)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        self._sampler.before_trial(self._shown(study), trial)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
+        self._sampler.after_trial(self._shown(study), trial, state, values)
+
+    def reseed_rng(self) -> None:
+        self._sampler.reseed_rng()
+
+    def _shown(self, study: Study) -> Study:
+        if not any(map(is_told, study.get_trials(deepcopy=False))):
+            return study
+        if study not in self._views:
+            self._views[study] = view(study, _face(self._space), directions=study.directions)
+        return self._views[study]
+
+
+def _face(space: Space) -> Callable[[FrozenTrial], FrozenTrial]:
+    def face(trial: FrozenTrial) -> FrozenTrial:
+        if not is_told(trial):
+            return trial
+        if outside(space, trial) is not None:
+            return _blank(trial)
+        shown = copy.copy(trial)
+        shown.distributions = {name: space.parameters[name].distribution for name in trial.params}
+        return shown
+
+    return face
+
+
+def _blank(trial: FrozenTrial) -> FrozenTrial:
+    shown = copy.copy(trial)
+    shown.state, shown.values, shown.params, shown.distributions = TrialState.FAIL, None, {}, {}
+    shown.intermediate_values = {}
+    return shown
+
+
+def _values(trial: FrozenTrial) -> dict[str, Any]:
+    return {**trial.user_attrs.get(OUTSIDE, {}), **params_of(trial)}

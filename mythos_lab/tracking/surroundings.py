@@ -1,0 +1,61 @@
+"""What surrounds a run in MLflow: the experiment and the run that its variables, or the caller's own code, name."""
+
+from __future__ import annotations
+
+import os
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.urls import without_password
+
+DEFAULT = "mythos"
+"""The experiment where neither the recipe nor a variable names one."""
+
+_NAME, _ID, _RUN = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"
+
+
+def experiment_name(client: MlflowClient, place: str) -> str:
+    """The experiment that MLflow's variables name; ``mlflow.set_experiment`` sets the second.
+
+    Raises:
+        Misplaced: The store has no such experiment, or the two name different ones.
+    """
+    name, number = os.environ.get(_NAME), os.environ.get(_ID)
+    if not number:
+        return name or DEFAULT
+    try:
+        found = str(client.get_experiment(number).name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise Misplaced(f"tracking: {_ID}={number}: {without_password(place)} has no such experiment") from None
+    if name and name != found:
+        raise Misplaced(f"tracking: {_NAME}={name}, and {_ID}={number} is {found!r}; unset one of them")
+    return found
+
+
+def enclosing_run(client: MlflowClient, place: str) -> str | None:
+    """The run that a new one is nested under: that of ``MLFLOW_RUN_ID``, or the one that the caller has active.
+
+    Several runs, and a run that is gone on with, would mix in one; so a run of ours is always its own.
+
+    Raises:
+        Misplaced: The variable names none of the store.
+    """
+    named = os.environ.get(_RUN)
+    active = mlflow.active_run()
+    run_id = named or (active.info.run_id if active is not None else None)
+    if run_id is None:
+        return None
+    try:
+        client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        if named is None:  # of another store
+            return None
+        raise Misplaced(f"tracking: {_RUN}={named}: {without_password(place)} has no such run; unset it") from None
+    return str(run_id)
