@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.selection import Where, is_traced
+from mythos_blocks.frame.selection import Where
 from mythos_blocks.tensors.rows import check_index
+from mythos_blocks.tensors.tracing import is_traced
 
 Iterations = int | Sequence[int] | Tensor
 """A loop count; or iteration indices in the order in which to run them; or, as a tensor, a loop count for each

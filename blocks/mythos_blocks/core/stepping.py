@@ -235,7 +235,7 @@ class Stepping(Module):
         """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
         graph = [part.where for part in parts if part.graph]
         counted, t = before.frame.counting(running.mask), _index(step.t, after.h)
-        last = step.last if isinstance(step.last, Tensor) else torch.full_like(counted, step.last)
+        last = step.last if isinstance(step.last, Tensor) else (torch.ones_like if step.last else torch.zeros_like)(counted)
         stopped, exit_state, memory = before.stopped, before.exit, after.memory
         if step.exit is not None:
             page = memory.open(None)

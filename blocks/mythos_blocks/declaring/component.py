@@ -41,6 +41,9 @@ class Component:
     spec: AnySpec
     context: tuple[Any, ...]
 
+    def constructed(self) -> None:
+        """Runs once, when the constructor has returned and :attr:`spec` is set."""
+
     def off(self) -> SpecLike | None:
         """What stands in its place where it is taken out: its slot's off kind, unless the component says otherwise."""
         return slot_info(self.slot).off
@@ -216,6 +219,7 @@ def _checked(cls: type[Component], init: Callable[..., None]) -> Callable[..., N
         with constructing() as is_outermost:
             init(self, *context, **resolved)
         self.spec, self.context = spec, context
+        self.constructed()
         if is_outermost and isinstance(self, Module):
             self.initialize_alone()
 

@@ -11,6 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from mythos_blocks.tensors.tracing import is_traced
+
 
 @dataclass(frozen=True)
 class Selection:
@@ -157,11 +159,6 @@ class Where:
             return Selection.of_rows([i for i, chosen in enumerate(self.rows) if chosen], self.device)
         assert self.host is not None, "what is selected is known"
         return Selection.of(self.host, self.device)
-
-
-def is_traced(flags: Tensor) -> bool:
-    """Whether the numbers of a tensor cannot be asked for: on the meta device, and while a graph is traced."""
-    return flags.is_meta or torch.compiler.is_compiling()
 
 
 def _sent(x: Tensor, device: torch.device) -> Tensor:

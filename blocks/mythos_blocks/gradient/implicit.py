@@ -11,6 +11,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Loops, NonNegative
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.tensors.tracing import is_traced
 
 
 @component("gradient", "implicit")
@@ -50,7 +51,7 @@ class Implicit(GradientPolicy):
             for _ in range(self.num_iterations):
                 (product,) = torch.autograd.grad(after, start, g, retain_graph=True)
                 change, g = (v + product - g).norm(), v + product
-                if not g.is_meta and bool(change <= self.tolerance * g.norm()):
+                if not is_traced(g) and bool(change <= self.tolerance * g.norm()):
                     break
             return g
 

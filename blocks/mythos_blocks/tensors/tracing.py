@@ -1,0 +1,53 @@
+"""What can be asked about a tensor while something other than a plain call runs the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+from torch._ops import _len_torch_dispatch_stack_pre_dispatch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import _disable_current_modes
+
+
+def is_traced(x: Tensor) -> bool:
+    """Whether the numbers of a tensor cannot be asked for, or would become constants of a graph.
+
+    So it is on the meta device, among fake tensors, under ``torch.func.vmap``, and while ``torch.compile``,
+    ``torch.export``, ``make_fx`` or ``torch.jit.trace`` makes a graph. What depends on numbers then takes its plain form.
+    """
+    return (
+        torch.compiler.is_compiling()
+        or x.is_meta
+        or torch.jit.is_tracing()
+        or isinstance(x, FakeTensor)
+        or _is_recorded()
+        or torch._C._functorch.is_batchedtensor(x)
+    )
+
+
+def is_empty(x: Tensor) -> bool:
+    """Whether a tensor stands for its shape and dtype alone: on the meta device, and in a ``FakeTensorMode``.
+
+    The fake tensors that a graph is traced with are none of these: they stand for numbers that will come.
+    """
+    return x.is_meta or (not torch.compiler.is_compiling() and isinstance(x, FakeTensor) and not _is_recorded())
+
+
+@contextmanager
+def real_tensors() -> Iterator[None]:
+    """The span in which tensors that are made are real ones, on the CPU: whatever counts, fakes or traces around it.
+
+    What is computed from a declaration alone is the same everywhere, and must not be kept in another form.
+    """
+    # Taking modes off imports all that there are, symbolic ones too: only where there is one.
+    any_mode = torch._C._len_torch_dispatch_stack() + _len_torch_dispatch_stack_pre_dispatch() > 0
+    with _disable_current_modes() if any_mode else nullcontext(), torch.device("cpu"):
+        yield
+
+
+def _is_recorded() -> bool:
+    """Whether ``make_fx`` records operations, as export does too."""
+    return torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
