@@ -83,12 +83,18 @@ class Plan:
         """The plan for what was asked for.
 
         Raises:
-            ValueError: No iteration is asked for, an index is negative, or counts have another shape.
+            ValueError: No iteration is asked for, an index is negative, or counts have another shape; or counts are a
+                tensor while a graph is traced.
         """
         if not isinstance(iterations, Tensor):
             return cls(in_order(iterations), shape, device)
         if iterations.is_floating_point() or iterations.dtype == torch.bool:
             raise ValueError(f"loop counts must be whole numbers, not {iterations.dtype}")
+        if is_traced(iterations):
+            raise ValueError(
+                "iterations is a tensor, whose counts are read before the loop runs, and a graph that is traced has "
+                "none yet; give a loop count or indices as numbers"
+            )
         if iterations.dim() == 0:
             return cls.of(int(iterations), shape, device)
         if iterations.shape not in (shape, shape[:1]):

@@ -17,7 +17,7 @@ from mythos_blocks.depth_adapter.base import DepthAdapter
 from mythos_blocks.depth_signal.base import DepthSignal
 from mythos_blocks.exit.base import Read
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.losses import Statistics
+from mythos_blocks.frame.losses import Losses, Statistics
 from mythos_blocks.frame.memory import Memory, Page, Past
 from mythos_blocks.frame.selection import Where
 from mythos_blocks.halting.base import Halting
@@ -84,6 +84,7 @@ class Stepping(Module):
             memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
             executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
             carry=self._first_carry(h, e, frame),
+            losses=Losses(),
         )
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:

@@ -59,7 +59,7 @@ class SolvedSampler(LoopSampler):
 
     @property
     def eval_loops(self) -> int:
-        return self._eval_loops or super().eval_loops
+        return self._eval_loops or round(self.mean)
 
     def pmf(self) -> Tensor:
         return self._pmf

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
+from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _disable_current_modes
@@ -42,9 +43,16 @@ def real_tensors() -> Iterator[None]:
 
     What is computed from a declaration alone is the same everywhere, and must not be kept in another form.
     """
-    # Taking modes off imports all that there are, symbolic ones too: only where there is one.
-    any_mode = torch._C._len_torch_dispatch_stack() + _len_torch_dispatch_stack_pre_dispatch() > 0
-    with _disable_current_modes() if any_mode else nullcontext(), torch.device("cpu"):
+    with ExitStack() as stack:
+        # Asked first, since taking modes off imports all kinds of them, symbolic ones too.
+        if torch._C._len_torch_dispatch_stack() or _len_torch_dispatch_stack_pre_dispatch():
+            stack.enter_context(_disable_current_modes())
+        if torch._C._functorch.peek_interpreter_stack() is not None:
+            stack.enter_context(temporarily_clear_interpreter_stack())
+        if (tracing := torch._C._get_tracing_state()) is not None:
+            torch._C._set_tracing_state(None)
+            stack.callback(torch._C._set_tracing_state, tracing)
+        stack.enter_context(torch.device("cpu"))
         yield
 
 
