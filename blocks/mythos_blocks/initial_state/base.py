@@ -11,7 +11,7 @@ from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_blocks.tensors.tracing import is_empty, is_traced, real_tensors
+from mythos_blocks.tensors.tracing import is_empty, is_traced, outside_of_graphs, real_tensors
 
 _BLOCK = 256  # positions that one generator serves
 
@@ -54,9 +54,9 @@ class NoiseState(InitialState):
             noise = torch.cat([self._block(block, e.device) for block in blocks_read])[:num_positions]
             return noise.to(e.dtype).expand(shape)
         if is_traced(frame.positions):
-            raise ValueError(
-                f"initial_state {self.kind!r} reads the numbers of positions, of which a graph that is traced has none "
-                "yet; leave positions out where they count from 0, or use at_evaluation: fresh"
+            outside_of_graphs(
+                f"initial_state {self.kind!r} looks its noise up by the numbers of positions; in a graph that is traced, "
+                "leave positions out where they count from 0, or declare at_evaluation: fresh"
             )
         positions = frame.positions.clamp_min(0)
         blocks, places = (positions // _BLOCK).unique(return_inverse=True)

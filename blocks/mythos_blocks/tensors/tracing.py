@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -37,6 +38,15 @@ def is_empty(x: Tensor) -> bool:
     return x.is_meta or (not torch.compiler.is_compiling() and isinstance(x, FakeTensor) and not _is_recorded())
 
 
+def is_transformed() -> bool:
+    """Whether a transform of ``torch.func`` or forward-mode differentiation runs, which know torch's own operations
+    alone. A compiler that traces one of them takes care of that itself.
+    """
+    if torch.compiler.is_compiling():
+        return False
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
 @contextmanager
 def real_tensors() -> Iterator[None]:
     """The span in which tensors that are made are real ones, on the CPU: whatever counts, fakes or traces around it.
@@ -54,6 +64,22 @@ def real_tensors() -> Iterator[None]:
             stack.callback(torch._C._set_tracing_state, tracing)
         stack.enter_context(torch.device("cpu"))
         yield
+
+
+def outside_of_graphs(why: str) -> None:
+    """Say that what follows needs numbers, which a graph does not have while it is traced.
+
+    ``torch.compile`` ends its graph here and goes on, unless it was asked for one graph; whatever else traces cannot.
+
+    Args:
+        why: Which component it is, what it needs the numbers for, and what to choose instead.
+
+    Raises:
+        ValueError: Something other than ``torch.compile`` traces.
+    """
+    if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
+        raise ValueError(why)
+    torch._dynamo.graph_break(why)  # whoever compiles has imported it
 
 
 def _is_recorded() -> bool:
