@@ -90,6 +90,8 @@ class RoutedExperts(Feedforward):
         Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``, in the dtype of the
         weights, which the router has in float32 or wider.
         """
+        if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():  # which has no such product
+            return self.dispatch_plainly(tokens, chosen, weights)
         order = chosen.flatten().argsort(stable=True)
         source = order // self.num_active
         counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
