@@ -25,6 +25,7 @@ FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("attention", "gqa"): {"num_kv_heads": 2, "value_embeddings": VOCAB},
     ("attention", "mla"): {"kv_rank": 8, "q_rank": 8, "nope_dim": 4, "rope_dim": 4, "value_dim": 4},
     ("feedforward", "moe"): {"balance_weight": 0.1, "z_weight": 0.1},
+    ("core", "hierarchical"): {"num_high_cycles": 1, "num_low_cycles": 1},
     ("gradient", "implicit"): {"num_iterations": 3},
     ("gradient", "last"): {"num_loops": 1},
     ("halting", "act"): {"halted_state": "frozen", "initial_bias": 0.5},
@@ -56,7 +57,7 @@ def _declared(seed: int, wanted: set[tuple[str, str]]) -> tuple[dict[str, Any], 
     fields = {slot: _fields(slot, kind) for slot, kind in held.items()}
     layer = fields["layer"]
     layer |= {slot: fields[slot] for slot in ("attention", "feedforward", "norm", "depth_attention") if slot in fields}
-    core: dict[str, Any] = {"kind": held["core"], "layer": layer}
+    core: dict[str, Any] = {**fields["core"], "layer": layer}
     allowed = slot_info("core").kinds[held["core"]].Spec.model_fields
     core |= {slot: fields[slot] for slot in SLOTS[5:-1] if slot in allowed}
     if held["interface"] == "projection" and "state_width" in allowed:

@@ -236,7 +236,7 @@ class Stepping(Module):
         """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
         graph = [part.where for part in parts if part.graph]
         counted, t = before.frame.counting(running.mask), _index(step.t, after.h)
-        last = step.last if isinstance(step.last, Tensor) else (torch.ones_like if step.last else torch.zeros_like)(counted)
+        last = step.last if isinstance(step.last, Tensor) else _all(step.last, counted)
         stopped, exit_state, memory = before.stopped, before.exit, after.memory
         if step.exit is not None:
             page = memory.open(None)
@@ -300,6 +300,11 @@ class Stepping(Module):
 def _index(t: int, like: Tensor) -> Tensor:
     """An iteration's index as a tensor, made on its device."""
     return torch.full((), t, dtype=torch.long, device=like.device)
+
+
+def _all(flag: bool, like: Tensor) -> Tensor:
+    """One flag for all; ``torch.jit.trace`` has no ``full_like`` of booleans."""
+    return torch.ones_like(like) if flag else torch.zeros_like(like)
 
 
 def _no_logits(h: Tensor, frame: Frame) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-
 from torch.utils.flop_counter import register_flop_formula
 
 from mythos_blocks.tensors.precision import product_dtype

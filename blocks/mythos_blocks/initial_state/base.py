@@ -55,8 +55,8 @@ class NoiseState(InitialState):
             return noise.to(e.dtype).expand(shape)
         if is_traced(frame.positions):
             outside_of_graphs(
-                f"initial_state {self.kind!r} looks its noise up by the numbers of positions; in a graph that is traced, "
-                "leave positions out where they count from 0, or declare at_evaluation: fresh"
+                f"initial_state {self.kind!r} looks its noise up by the numbers of positions; in a graph that is "
+                "traced, leave positions out where they count from 0, or declare at_evaluation: fresh"
             )
         positions = frame.positions.clamp_min(0)
         blocks, places = (positions // _BLOCK).unique(return_inverse=True)

@@ -46,7 +46,7 @@ class TruncatedNormalState(NoiseState):
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         noise = torch.empty(shape, device=device, dtype=torch.float32)
-        if is_traced(noise):
+        if generator is None and is_traced(noise):
             # torch draws again what is cut off, as often as it must; a graph takes the inverse of the distribution.
             within = math.erf(3 / 2**0.5)
             return self.scale * self.std * 2**0.5 * noise.uniform_(-within, within, generator=generator).erfinv()

@@ -7,10 +7,10 @@ from contextlib import ExitStack, contextmanager
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
 
 
@@ -18,12 +18,13 @@ def is_traced(x: Tensor) -> bool:
     """Whether the numbers of a tensor cannot be asked for, or would become constants of a graph.
 
     So it is on the meta device, among fake tensors, under ``torch.func.vmap``, and while ``torch.compile``,
-    ``torch.export``, ``make_fx`` or ``torch.jit.trace`` makes a graph. What depends on numbers then takes its plain form.
+    ``torch.export``, ``make_fx`` or ``torch.jit.trace`` makes a graph. What depends on numbers then takes its plain
+    form.
     """
     return (
         torch.compiler.is_compiling()
         or x.is_meta
-        or torch.jit.is_tracing()
+        or torch._C._get_tracing_state() is not None
         or isinstance(x, FakeTensor)
         or _is_recorded()
         or torch._C._functorch.is_batchedtensor(x)
@@ -60,8 +61,8 @@ def real_tensors() -> Iterator[None]:
         if torch._C._functorch.peek_interpreter_stack() is not None:
             stack.enter_context(temporarily_clear_interpreter_stack())
         if (tracing := torch._C._get_tracing_state()) is not None:
-            torch._C._set_tracing_state(None)
-            stack.callback(torch._C._set_tracing_state, tracing)
+            torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
+            stack.callback(torch._C._set_tracing_state, tracing)  # type: ignore[attr-defined]
         stack.enter_context(torch.device("cpu"))
         yield
 
