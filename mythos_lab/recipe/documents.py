@@ -86,9 +86,15 @@ def read_mapping(path: Path, what: str) -> dict[str, Any]:
     return content
 
 
+_BREAKS = frozenset("\x85\u2028\u2029")
+
+
 def to_yaml(value: Any) -> str:
     """A document that :func:`parse_yaml` reads as the same value, and so does PyYAML; equal parts stand each time."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    options: Any = {"Dumper": _Dumper, "sort_keys": False, "width": 120}
+    document = yaml.dump(value, **options, allow_unicode=True)
+    # Unicode's ends of lines stand in it as they are, and would be read as ends of lines.
+    return document if _BREAKS.isdisjoint(document) else yaml.dump(value, **options)
 
 
 def plain(value: Any, where: str) -> Any:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mythos_lab.recipe import RecipeError
@@ -105,6 +105,7 @@ plain_values = st.recursive(
 
 @settings(max_examples=200, deadline=None)
 @given(plain_values)
+@example({"\x85": "a\u2028b"})
 def test_what_is_written_is_read_back_the_same_here_and_by_pyyaml(value):
     assert parse_yaml(to_yaml(value), "f.yaml") == value
     assert yaml.safe_load(to_yaml(value)) == value

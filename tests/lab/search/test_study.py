@@ -56,7 +56,7 @@ def trials():
 
 
 def wait_for(condition, process):
-    for _ in range(1200):
+    for _ in range(6000):
         if condition():
             return
         assert process.poll() is None, process.stdout.read()
