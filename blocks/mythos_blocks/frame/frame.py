@@ -11,6 +11,7 @@ from torch import Tensor
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
 from mythos_blocks.frame.selection import Selection, Where
+from mythos_blocks.frame.settable import settable
 from mythos_blocks.tensors.rows import Index
 
 
@@ -22,7 +23,8 @@ class Adapter(Protocol):
         ...
 
 
-@dataclass(unsafe_hash=True)
+@settable
+@dataclass(frozen=True)
 class Frame:
     """What surrounds a layer's input ``x``, ``(batch, positions, width)``.
 

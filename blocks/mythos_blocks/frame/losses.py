@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.frame.memory import Path, Tensors
+from mythos_blocks.frame.settable import settable
 
 Statistics = dict[tuple[str, Path], Tensors]
 """By name and place: over how many positions, and sums over these; see :meth:`mythos_blocks.frame.Frame.add_loss`."""
 
 
-@dataclass(unsafe_hash=True)
+@settable
+@dataclass(frozen=True)
 class Losses:
     """Terms by name, averaged over the calls that left them.
 

@@ -9,9 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.frame.selection import Selection
+from mythos_blocks.frame.settable import settable
 
 
-@dataclass(unsafe_hash=True)
+@settable
+@dataclass(frozen=True)
 class AttentionMask:
     """The rule by which queries see keys, the same for every layer and every iteration.
 
