@@ -48,19 +48,8 @@ def _attention_backward(gradient: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: A
     return 2 * q.shape[:-1].numel() * k.shape[-2] * (3 * q.shape[-1] + 2 * v.shape[-1])
 
 
-def _grouped(x: Tensor, weight: Tensor, ends: Tensor, **_: Any) -> int:
-    """Every row meets one of the matrices ``(experts, out, in)``."""
-    return 2 * x.shape[0] * weight.shape[1] * weight.shape[2]
-
-
-def _grouped_weight(gradient: Tensor, x: Tensor, ends: Tensor, **_: Any) -> int:
-    return 2 * x.shape[0] * gradient.shape[1] * x.shape[1]
-
-
 _FORMULAS: dict[Any, Callable[..., int]] = {
     **flop_registry,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
-    torch.ops.mythos_blocks.grouped_linear: _grouped,
-    torch.ops.mythos_blocks.grouped_linear_weight: _grouped_weight,
 }

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.selection import Where, is_traced
+from mythos_blocks.frame.selection import Where
 from mythos_blocks.tensors.rows import check_index
+from mythos_blocks.tensors.tracing import is_traced, outside_of_graphs
 
 Iterations = int | Sequence[int] | Tensor
 """A loop count; or iteration indices in the order in which to run them; or, as a tensor, a loop count for each
@@ -82,12 +83,18 @@ class Plan:
         """The plan for what was asked for.
 
         Raises:
-            ValueError: No iteration is asked for, an index is negative, or counts have another shape.
+            ValueError: No iteration is asked for, an index is negative, or counts have another shape; or counts are a
+                tensor while a graph is traced.
         """
         if not isinstance(iterations, Tensor):
             return cls(in_order(iterations), shape, device)
         if iterations.is_floating_point() or iterations.dtype == torch.bool:
             raise ValueError(f"loop counts must be whole numbers, not {iterations.dtype}")
+        if is_traced(iterations):
+            outside_of_graphs(
+                "iterations is a tensor, whose counts the loop reads before it runs; in a graph that is traced, give a "
+                "loop count or indices as numbers"
+            )
         if iterations.dim() == 0:
             return cls.of(int(iterations), shape, device)
         if iterations.shape not in (shape, shape[:1]):
@@ -102,7 +109,7 @@ class Plan:
         least = min(rows) if counts is None else min(min(row) for row in given)
         if least < 1:
             raise ValueError(f"the loop needs at least one iteration, not {least}")
-        order = range(max(rows))
+        order = tuple(range(max(rows)))
         return cls(order, shape, device, None if counts is None and min(rows) == len(order) else rows, counts)
 
     @property
@@ -165,7 +172,8 @@ def in_order(iterations: int | Sequence[int]) -> Sequence[int]:
         if isinstance(iterations, Sequence) and not isinstance(iterations, str):
             order = tuple(operator.index(t) for t in iterations)
         else:
-            order = range(operator.index(iterations))
+            # A range whose end is an argument of a compiled function has no length there; numbers in a row do.
+            order = tuple(range(operator.index(iterations)))
     except TypeError:
         raise ValueError(f"iterations={iterations!r} must be a loop count, indices, or a tensor of counts") from None
     if not order:

@@ -34,8 +34,9 @@ from mythos_blocks.declaring.types import Count, Layers
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
-from mythos_blocks.frame.selection import Where, is_traced
+from mythos_blocks.frame.selection import Where
 from mythos_blocks.stack.sequence import in_turn
+from mythos_blocks.tensors.tracing import is_traced
 
 
 @component("core", "loop")

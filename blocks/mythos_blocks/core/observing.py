@@ -52,8 +52,10 @@ def cut(before: S, after: S, graph: Where) -> S:
 
 def put_back(before: Tensor, after: Tensor, where: Where) -> Tensor:
     """``after`` where it holds, ``before`` elsewhere: ``(batch, positions, ...)``."""
-    mask = where.mask
-    return torch.where(mask.view(*mask.shape, *[1] * (after.dim() - 2)), after, before)
+    mask = where.mask.view(*where.mask.shape, *[1] * (after.dim() - 2))
+    if after.dtype == torch.bool:  # which ONNX Runtime's Where does not take
+        return (mask & after) | (~mask & before)
+    return torch.where(mask, after, before)
 
 
 def _held(old: Tensor | None, new: Tensor, running: Where) -> Tensor:

@@ -17,7 +17,7 @@ from mythos_blocks.depth_adapter.base import DepthAdapter
 from mythos_blocks.depth_signal.base import DepthSignal
 from mythos_blocks.exit.base import Read
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.losses import Statistics
+from mythos_blocks.frame.losses import Losses, Statistics
 from mythos_blocks.frame.memory import Memory, Page, Past
 from mythos_blocks.frame.selection import Where
 from mythos_blocks.halting.base import Halting
@@ -84,6 +84,7 @@ class Stepping(Module):
             memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
             executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
             carry=self._first_carry(h, e, frame),
+            losses=Losses(),
         )
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:
@@ -235,7 +236,7 @@ class Stepping(Module):
         """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
         graph = [part.where for part in parts if part.graph]
         counted, t = before.frame.counting(running.mask), _index(step.t, after.h)
-        last = step.last if isinstance(step.last, Tensor) else torch.full_like(counted, step.last)
+        last = step.last if isinstance(step.last, Tensor) else _all(step.last, counted)
         stopped, exit_state, memory = before.stopped, before.exit, after.memory
         if step.exit is not None:
             page = memory.open(None)
@@ -299,6 +300,11 @@ class Stepping(Module):
 def _index(t: int, like: Tensor) -> Tensor:
     """An iteration's index as a tensor, made on its device."""
     return torch.full((), t, dtype=torch.long, device=like.device)
+
+
+def _all(flag: bool, like: Tensor) -> Tensor:
+    """One flag for all; ``torch.jit.trace`` has no ``full_like`` of booleans."""
+    return torch.ones_like(like) if flag else torch.zeros_like(like)
 
 
 def _no_logits(h: Tensor, frame: Frame) -> Tensor:

@@ -17,6 +17,7 @@ from mythos_blocks.declaring.registry import register, slot_info
 from mythos_blocks.declaring.sharing import complete, share, shared_parameters
 from mythos_blocks.declaring.spec import Spec as AnySpec
 from mythos_blocks.declaring.spec import SpecLike, derive_spec
+from mythos_blocks.tensors.tracing import is_empty
 
 C = TypeVar("C", bound="type[Component]")
 
@@ -40,6 +41,9 @@ class Component:
     Spec: ClassVar[type[AnySpec]]
     spec: AnySpec
     context: tuple[Any, ...]
+
+    def constructed(self) -> None:
+        """Runs once, when the constructor has returned and :attr:`spec` is set."""
 
     def off(self) -> SpecLike | None:
         """What stands in its place where it is taken out: its slot's off kind, unless the component says otherwise."""
@@ -128,10 +132,10 @@ class Module(Component, nn.Module):
     def initialize_alone(self) -> None:
         """Give the module and all within it their initial values, where no component around it does.
 
-        Linears and tables keep what torch has drawn; what a component declares is set. Nothing happens to a module on
-        the meta device.
+        Linears and tables keep what torch has drawn; what a component declares is set. Nothing happens to a module
+        whose tensors have no numbers, as on the meta device.
         """
-        if (first := next(self.parameters(), None)) is None or any(p.is_meta for p in self.parameters()):
+        if (first := next(self.parameters(), None)) is None or any(is_empty(p) for p in self.parameters()):
             return
         generator = torch.Generator(first.device).manual_seed(torch.empty((), dtype=torch.int64).random_().item())  # type: ignore[arg-type]
         with torch.no_grad():
@@ -216,6 +220,7 @@ def _checked(cls: type[Component], init: Callable[..., None]) -> Callable[..., N
         with constructing() as is_outermost:
             init(self, *context, **resolved)
         self.spec, self.context = spec, context
+        self.constructed()
         if is_outermost and isinstance(self, Module):
             self.initialize_alone()
 

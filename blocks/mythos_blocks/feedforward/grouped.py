@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import register_flop_formula
 
 from mythos_blocks.tensors.precision import product_dtype
+from mythos_blocks.tensors.tracing import is_transformed
 
 
 def _fits(x: Tensor, other_size: int) -> bool:
@@ -56,19 +58,49 @@ def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tup
     return grad_x, _weight_gradient(gradient, x, ends).to(weight.dtype), None
 
 
+def _backward_of_weight_gradient(
+    ctx: torch.autograd.function.FunctionCtx, second: Tensor
+) -> tuple[Tensor, Tensor, None]:
+    gradient, x, ends = ctx.saved_tensors  # type: ignore[attr-defined]
+    second = second.contiguous()
+    to_gradient = _grouped_linear(x, second, ends)
+    return to_gradient, _grouped_linear(gradient, second.transpose(-2, -1).contiguous(), ends), None
+
+
 _grouped_linear.register_autograd(_backward, setup_context=_keep)
+_weight_gradient.register_autograd(_backward_of_weight_gradient, setup_context=_keep)
+
+
+@register_flop_formula(torch.ops.mythos_blocks.grouped_linear)
+def _grouped_linear_flops(x: torch.Size, weight: torch.Size, ends: torch.Size, **kwargs: object) -> int:
+    """Every row meets one matrix."""
+    return 2 * x[0] * weight[1] * weight[2]
+
+
+@register_flop_formula(torch.ops.mythos_blocks.grouped_linear_weight)
+def _weight_gradient_flops(gradient: torch.Size, x: torch.Size, ends: torch.Size, **kwargs: object) -> int:
+    return 2 * x[0] * gradient[1] * x[1]
+
+
+def grouped_linear_plainly(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+    """:func:`grouped_linear` by torch's own operations, which defines its meaning: each row meets every matrix."""
+    groups = (torch.arange(x.shape[0], device=x.device)[:, None] >= ends).sum(-1, keepdim=True)
+    chosen = groups == torch.arange(weight.shape[0], device=x.device)
+    products = torch.einsum("ri,eoi->reo", x, weight.to(x.dtype))
+    return torch.where(chosen.unsqueeze(-1), products, 0).sum(1)
 
 
 def grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
     """Rows of ``x`` up to ``ends[i]`` times ``weight[i]`` transposed, in the dtype of ``x``; autocast's where it is on.
 
-    An operator of its own, because torch's grouped product cannot be traced in float32.
+    An operator of its own, because torch's grouped product cannot be traced in float32. It is differentiated as often
+    as one likes, and counted by ``torch.utils.flop_counter``. Within the transforms of ``torch.func`` and forward-mode
+    differentiation, which know nothing of it, each row meets every expert.
 
     Shapes: ``(rows, in), (experts, out, in), (experts,) int32 -> (rows, out)``.
     """
     x = x.to(product_dtype(x))
-    if x.is_meta:
-        # Every row meets one expert, so one expert for all rows has the shapes, and the products, to be counted.
-        return x @ weight[0].to(x.dtype).T
+    if is_transformed():
+        return grouped_linear_plainly(x, weight, ends)
     out: Tensor = _grouped_linear(x, weight, ends)
     return out

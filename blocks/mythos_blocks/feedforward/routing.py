@@ -12,6 +12,7 @@ from mythos_blocks.feedforward.grouped import grouped_linear
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.precision import exact_dtype, product_dtype
 from mythos_blocks.tensors.recomputing import is_recomputed
+from mythos_blocks.tensors.tracing import is_transformed
 
 
 class RoutedExperts(Feedforward):
@@ -64,8 +65,24 @@ class RoutedExperts(Feedforward):
         chosen = (scores + self.bias).topk(self.num_active, dim=-1).indices
         if self.training and not is_recomputed():
             ones = torch.ones_like(chosen) if real is None else real.long()[:, None].expand_as(chosen)
-            self.load += torch.zeros_like(self.load).scatter_add(0, chosen.flatten(), ones.flatten())
+            self._count(torch.zeros_like(self.load).scatter_add(0, chosen.flatten(), ones.flatten()))
         return chosen
+
+    def _count(self, load: Tensor) -> None:
+        """Add to the load.
+
+        Raises:
+            ValueError: A transform of ``torch.func`` runs, and does not allow it.
+        """
+        try:
+            self.load += load
+        except RuntimeError as error:
+            if not is_transformed():
+                raise
+            raise ValueError(
+                f"feedforward {self.kind!r} counts its experts' load in training, which torch.func's transforms do not "
+                "allow; call eval() on the model, whose pass is the same without dropout"
+            ) from error
 
     def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
         """The weighted sum of the chosen experts: sort assignments by expert, multiply once per group.
@@ -73,6 +90,8 @@ class RoutedExperts(Feedforward):
         Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``, in the dtype of the
         weights, which the router has in float32 or wider.
         """
+        if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():  # which has no such product
+            return self.dispatch_plainly(tokens, chosen, weights)
         order = chosen.flatten().argsort(stable=True)
         source = order // self.num_active
         counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)

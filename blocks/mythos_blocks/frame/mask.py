@@ -68,7 +68,7 @@ class AttentionMask:
         v_size = v.shape[-1]
         if v_size != q.shape[-1]:
             v = F.pad(v, (0, q.shape[-1] - v_size))
-        grouped = q.shape[1] != k.shape[1]
+        grouped = bool(q.shape[1] != k.shape[1])  # under torch.jit.trace, sizes are tensors
         if self.causal and self.allowed is None and q.shape[2] != k.shape[2]:
             allowed = _causal(q.shape[2], k.shape[2], q.device)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=grouped)

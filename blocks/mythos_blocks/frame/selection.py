@@ -6,10 +6,12 @@ import functools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
+
+from mythos_blocks.tensors.once import once
+from mythos_blocks.tensors.tracing import is_traced
 
 
 @dataclass(frozen=True)
@@ -125,21 +127,21 @@ class Where:
         """Whether the host knows which positions these are."""
         return self.given is None or self.host is not None
 
-    @cached_property
+    @once
     def all(self) -> bool:
         """Whether these are known to be all positions."""
         if self.rows is not None:
             return all(self.rows)
         return self.given is None if self.host is None else bool(self.host.all())
 
-    @cached_property
+    @once
     def none(self) -> bool:
         """Whether it is known that there are no such positions."""
         if self.rows is not None:
             return not any(self.rows)
         return self.host is not None and not bool(self.host.any())
 
-    @cached_property
+    @once
     def mask(self) -> Tensor:
         """``(batch, positions)`` booleans on the device."""
         if self.given is not None:
@@ -150,18 +152,13 @@ class Where:
             return torch.ones(self.shape, dtype=torch.bool, device=self.device)
         return _sent(torch.tensor(self.rows), self.device)[:, None].expand(self.shape)
 
-    @cached_property
+    @once
     def selection(self) -> Selection:
         """The positions, to be taken out."""
         if self.rows is not None:
             return Selection.of_rows([i for i, chosen in enumerate(self.rows) if chosen], self.device)
         assert self.host is not None, "what is selected is known"
         return Selection.of(self.host, self.device)
-
-
-def is_traced(flags: Tensor) -> bool:
-    """Whether the numbers of a tensor cannot be asked for: on the meta device, and while a graph is traced."""
-    return flags.is_meta or torch.compiler.is_compiling()
 
 
 def _sent(x: Tensor, device: torch.device) -> Tensor:

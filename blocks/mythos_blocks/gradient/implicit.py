@@ -11,6 +11,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Loops, NonNegative
 from mythos_blocks.gradient.base import GradientPolicy, no_window_of_its_own
 from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.tensors.tracing import is_traced, outside_of_graphs
 
 
 @component("gradient", "implicit")
@@ -41,6 +42,11 @@ class Implicit(GradientPolicy):
         return 0
 
     def attach(self, h: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
+        if torch.compiler.is_compiling():
+            outside_of_graphs(
+                f"gradient {self.kind!r} solves for its gradient in the backward pass; compile layers, by "
+                "model.compile_layers(), or declare gradient: one_step"
+            )
         start = h.detach().requires_grad_()
         with torch.enable_grad():
             after = step(start)
@@ -50,7 +56,7 @@ class Implicit(GradientPolicy):
             for _ in range(self.num_iterations):
                 (product,) = torch.autograd.grad(after, start, g, retain_graph=True)
                 change, g = (v + product - g).norm(), v + product
-                if not g.is_meta and bool(change <= self.tolerance * g.norm()):
+                if not is_traced(g) and bool(change <= self.tolerance * g.norm()):
                     break
             return g
 

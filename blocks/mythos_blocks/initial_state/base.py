@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import _disable_current_modes
 
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.tracing import is_empty, is_traced, outside_of_graphs, real_tensors
 
 _BLOCK = 256  # positions that one generator serves
 
@@ -43,7 +43,7 @@ class NoiseState(InitialState):
 
     def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
         shape = (*e.shape[:-1], self.width)
-        if e.is_meta:
+        if is_empty(e):
             return e.new_empty(shape)
         if self.training or self.at_evaluation == "fresh":
             return self.sample(shape, None, e.device).to(e.dtype)
@@ -53,6 +53,11 @@ class NoiseState(InitialState):
             blocks_read = range(-(-num_positions // _BLOCK))
             noise = torch.cat([self._block(block, e.device) for block in blocks_read])[:num_positions]
             return noise.to(e.dtype).expand(shape)
+        if is_traced(frame.positions):
+            outside_of_graphs(
+                f"initial_state {self.kind!r} looks its noise up by the numbers of positions; in a graph that is "
+                "traced, leave positions out where they count from 0, or declare at_evaluation: fresh"
+            )
         positions = frame.positions.clamp_min(0)
         blocks, places = (positions // _BLOCK).unique(return_inverse=True)
         noise = torch.cat([self._block(block, e.device) for block in blocks.tolist()])
@@ -62,8 +67,13 @@ class NoiseState(InitialState):
         """The noise of ``_BLOCK`` positions, drawn on the CPU once, so that all devices have the same."""
         if (block, device) not in self._blocks:
             # A program that is exported holds these numbers; under its tracer it would draw others at every call.
-            with _disable_current_modes():
+            with real_tensors():
                 generator = keyed_generator(self.seed, "initial state", block)
                 noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu")).to(device)
             self._blocks[block, device] = noise
         return self._blocks[block, device]
+
+
+# The noise of a block is the same at every call, which a compiled graph holds. This is what
+# torch.compiler.assume_constant_result sets; using that would import the whole compiler with the blocks.
+NoiseState._block._dynamo_marked_constant = True  # type: ignore[attr-defined]

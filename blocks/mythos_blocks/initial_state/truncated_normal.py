@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.initial_state.base import NoiseState
+from mythos_blocks.tensors.tracing import is_traced
 
 
 @component("initial_state", "truncated_normal")
@@ -44,5 +46,9 @@ class TruncatedNormalState(NoiseState):
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
         noise = torch.empty(shape, device=device, dtype=torch.float32)
+        if generator is None and is_traced(noise):
+            # torch draws again what is cut off, as often as it must; a graph takes the inverse of the distribution.
+            within = math.erf(3 / 2**0.5)
+            return self.scale * self.std * 2**0.5 * noise.uniform_(-within, within, generator=generator).erfinv()
         nn.init.trunc_normal_(noise, std=self.std, a=-3 * self.std, b=3 * self.std, generator=generator)
         return self.scale * noise

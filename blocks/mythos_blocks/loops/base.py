@@ -13,6 +13,7 @@ from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.declaring.types import Count
+from mythos_blocks.tensors.tracing import real_tensors
 
 GradientWindow = Count | Literal["half_mean"] | None
 """Gradient flows through the last so many iterations."""
@@ -22,8 +23,8 @@ GradientWindow = Count | Literal["half_mean"] | None
 class LoopSampler(Component):
     """A distribution over loop counts, with its exact probabilities.
 
-    Everything else follows from :meth:`pmf`: the sampler draws by inverting it, so that the mean and
-    the quantiles that it reports are those of what it draws.
+    Everything else follows from :meth:`pmf`, which is asked once: the sampler draws by inverting it, so that the mean
+    and the quantiles that it reports are those of what it draws.
 
     Attributes:
         gradient_window: Gradient flows through the last so many iterations; ``None`` for all, ``"half_mean"`` for half
@@ -42,9 +43,21 @@ class LoopSampler(Component):
         """Probability of each loop count from 0 up, float64 ``(max_loops + 1,)``, on the CPU."""
         raise NotImplementedError
 
+    def constructed(self) -> None:
+        self._extent  # noqa: B018  so that no pass has to ask a tensor for it
+
+    @cached_property
+    def _extent(self) -> tuple[float, int]:
+        """The mean loop count and the largest one."""
+        with real_tensors():
+            pmf = self.pmf()
+            counts = torch.arange(len(pmf), dtype=pmf.dtype, device=pmf.device)
+            return float((pmf * counts).sum()), len(pmf) - 1
+
     @cached_property
     def _cdf(self) -> Tensor:
-        return self.pmf().cumsum(0)
+        with real_tensors():
+            return self.pmf().cumsum(0)
 
     def pmf_now(self) -> Tensor:
         """The probabilities at the present progress of training; :meth:`pmf` are those at its end."""
@@ -69,8 +82,7 @@ class LoopSampler(Component):
     @property
     def mean(self) -> float:
         """The exact mean loop count."""
-        pmf = self.pmf()
-        return float((pmf * torch.arange(len(pmf), dtype=pmf.dtype, device=pmf.device)).sum())
+        return self._extent[0]
 
     def quantile(self, q: float) -> int:
         """The least loop count whose cumulative probability reaches ``q``."""
@@ -84,7 +96,7 @@ class LoopSampler(Component):
     @property
     def max_loops(self) -> int:
         """The largest loop count that training can draw."""
-        return len(self.pmf()) - 1
+        return self._extent[1]
 
     def window(self, num_loops: int) -> int:
         """Iterations that get gradient out of ``num_loops``."""

@@ -78,10 +78,12 @@ class Curriculum(LoopSampler):
         full = self.base.window(num_loops)
         if self.on == "forward":
             return full
-        return int(self._grown(torch.tensor([full]), self.progress))
+        if full <= self.start:
+            return full
+        return max(1, math.ceil(self.start + (full - self.start) * self.ramp(self.progress) - 1e-9))
 
     def _grown(self, counts: Tensor, progress: float) -> Tensor:
-        grown = (self.start + (counts - self.start) * self.ramp(progress) - 1e-9).ceil().long()
+        grown = (self.start + (counts - self.start).double() * self.ramp(progress) - 1e-9).ceil().long()
         return torch.where(counts > self.start, grown.clamp_min(1), counts)
 
     def _pmf_at(self, progress: float) -> Tensor:

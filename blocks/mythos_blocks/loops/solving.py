@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.types import MAX_LOOPS, AtMost, Loops
 from mythos_blocks.loops.base import GradientWindow, LoopSampler
+from mythos_blocks.tensors.tracing import real_tensors
 
 _SPAN = 60.0
 """Where the solution is looked for, on either side of zero: arguments are logarithms."""
@@ -58,7 +59,7 @@ class SolvedSampler(LoopSampler):
 
     @property
     def eval_loops(self) -> int:
-        return self._eval_loops or super().eval_loops
+        return self._eval_loops or round(self.mean)
 
     def pmf(self) -> Tensor:
         return self._pmf
@@ -73,7 +74,7 @@ def _solved(
     Raises:
         ValueError: No member has the mean.
     """
-    with torch.device("cpu"):  # models are also built on the meta device, which has no numbers
+    with real_tensors():  # models are also built of tensors without numbers
         counts = torch.arange(limit + 1, dtype=torch.float64)
         low, high = -_SPAN, _SPAN
         for _ in range(80):

@@ -22,6 +22,7 @@ from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.stack.sequence import Stack
+from mythos_blocks.tensors.tracing import is_empty
 
 
 @component("model", "looped_transformer")
@@ -67,7 +68,7 @@ class LoopedTransformer(Module):
         if tie_embeddings:
             self.head.weight = self.embedding.weight
         self.initialization = build(initialization)
-        if self.embedding.weight.device.type != "meta":
+        if not is_empty(self.embedding.weight):
             self.initialize(seed=0)
 
     def initialize_alone(self) -> None:

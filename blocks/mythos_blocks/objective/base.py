@@ -11,6 +11,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.tracing import is_empty
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -62,9 +63,9 @@ def check_iterations(model: LoopedTransformer, why: str) -> None:
 def scored(x: Tensor, targets: Tensor) -> Tensor:
     """The rows of ``x``, ``(batch, positions, ...)``, that are scored: ``(scored, ...)``.
 
-    On the meta device, which has no numbers to choose by, all of them.
+    Where tensors have no numbers to choose by, as on the meta device, all of them.
     """
-    return x.flatten(0, 1) if x.is_meta else x[targets != IGNORE]
+    return x.flatten(0, 1) if is_empty(x) else x[targets != IGNORE]
 
 
 def scored_logits(logits: Tensor, targets: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch
 from torch import Tensor
+
+from mythos_blocks.tensors.tracing import is_traced
 
 Index = int | Tensor
 """Which iteration it is, 0-based: a whole number, or, as the loop says it, a 0-dimensional int64 tensor. A tensor keeps
@@ -28,7 +29,7 @@ def row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
         within = min(t, last)
         picked = table[within]
     else:
-        if beyond == "error" and t.device.type == "cpu" and not torch.compiler.is_compiling():
+        if beyond == "error" and t.device.type == "cpu" and not is_traced(t):
             check_index(int(t), last)
         picked = table.index_select(0, t.clamp(0, last).reshape(1)).squeeze(0)
     if beyond == "zero":
