@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torch.func import functional_call, grad, vmap
+from torch.utils.flop_counter import FlopCounterMode
 
-from mythos_blocks.feedforward.grouped import grouped_linear
+from mythos_blocks.feedforward.grouped import grouped_linear, grouped_linear_plainly
+from tests.blocks.parts import model, tokens
 
 # Rows of each group, and sizes whose rows are whole 16 bytes in bfloat16, in float32 alone, or in neither.
 GROUPS = [[3, 0, 4, 2], [0, 0, 0, 5], [7, 0, 0, 0], [0, 0, 0, 0]]
@@ -97,3 +100,40 @@ def test_a_compiled_product_casts_as_an_eager_one():
         wanted, found = grouped_linear(x, weight, ends), compiled(x, weight, ends)
     assert found.dtype is torch.bfloat16
     torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("groups", GROUPS[:3], ids=str)
+def test_gradients_have_gradients(groups):
+    x, weight, _, ends = operands(groups, SIZES[2], torch.float64)
+    assert torch.autograd.gradgradcheck(lambda x, weight: grouped_linear(x, weight, ends), (x, weight))
+
+
+@pytest.mark.parametrize("groups", GROUPS, ids=str)
+def test_the_plain_form_is_the_same_product(groups):
+    x, weight, _, ends = operands(groups, SIZES[0], torch.float64)
+    torch.testing.assert_close(grouped_linear_plainly(x, weight, ends), grouped_linear(x, weight, ends))
+
+
+def test_torchs_counter_knows_it():
+    """Forward one product a row, backward two."""
+    x, weight, gradient, ends = operands([3, 0, 4, 2], (16, 24), torch.float32)
+    with FlopCounterMode(display=False) as counter:
+        grouped_linear(x, weight, ends).backward(gradient)
+    assert counter.get_total_flops() == 3 * 2 * 9 * 16 * 24
+
+
+@pytest.mark.parametrize("kind", ["moe", "expert_attention"])
+def test_gradients_of_each_sample_are_those_of_the_batch(kind):
+    made = model(layer={"feedforward": kind}, num_loops=2).eval()
+    parameters = {name: parameter.detach() for name, parameter in made.named_parameters()}
+
+    def loss(parameters, ids):
+        return functional_call(made, parameters, (ids[None],)).logits.square().mean()
+
+    each = vmap(grad(loss), in_dims=(None, 0))(parameters, tokens(3))
+    made(tokens(3)).logits.square().mean().backward()
+    for name, parameter in made.named_parameters():
+        torch.testing.assert_close(each[name].mean(0), parameter.grad, msg=lambda m, name=name: f"{name}: {m}")
+    made.train()
+    with pytest.raises(ValueError, match=rf"feedforward '{kind}' counts its experts' load .* call eval\(\)"):
+        vmap(grad(loss), in_dims=(None, 0))(parameters, tokens(3))

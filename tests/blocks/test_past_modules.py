@@ -90,6 +90,44 @@ def test_a_wrapped_module_acts_on_every_path_alike(parent, name, how):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("absorb", [False, True])
+@pytest.mark.parametrize("how", ["adapter", "hook", "forward", "parametrization"])
+def test_a_wrapped_expansion_acts_in_graphs_too(how, absorb):
+    torch._dynamo.reset()
+    model, ids = made(), tokens(2, 5)
+    attention = model.core.layers[0].attention
+    wrap(attention, "kv_up", how)
+    attention.absorb = absorb  # which it then does not
+    whole = model(ids, iterations=1).logits
+
+    class Logits(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = model
+
+        def forward(self, ids):
+            return self.model(ids, iterations=1).logits
+
+    compiled = torch.compile(model, backend="eager")(ids, iterations=1).logits
+    exported = torch.export.export(model, (ids, None, 1), strict=False).module()(ids, None, 1).logits
+    for logits in (compiled, exported, torch.jit.trace(Logits(), (ids,), check_trace=False)(ids)):
+        torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_quantised_linears_act_on_every_path_alike():
+    model, ids = made(), tokens(2, 9)
+    before = model(ids).logits
+    torch.ao.quantization.quantize_dynamic(model.core, {nn.Linear}, torch.qint8, inplace=True)
+    whole = model(ids).logits
+    assert type(model.core.layers[0].attention.kv_up) is not nn.Linear and not torch.equal(whole, before)
+    decoder = mb.Decoder(model, 2)
+    parts = [decoder.advance(part).logits for part in ids.split([6, 1, 1, 1], 1)]
+    # Activations are quantised by the range of what comes together, so parts are near the whole and not equal to it.
+    torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=0, atol=0.1 * float(whole.std()))
+
+
+@torch.no_grad()
 def test_low_rank_updates_of_the_latents_expansion_act_in_decoding():
     model, ids = made(depth_adapter={"kind": "loop_lora", "on": ["attention.kv_up"]}), tokens(2, 9)
     with mb.knocked_out(model.core, "depth_adapter"):

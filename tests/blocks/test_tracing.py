@@ -1,4 +1,4 @@
-"""What compilers, checkpointing, export and accelerators make of every kind: one graph, equal gradients, no waiting."""
+"""What compilers, checkpointing and accelerators make of every layer: one graph, equal gradients, no waiting."""
 
 from __future__ import annotations
 
@@ -137,27 +137,6 @@ def test_checkpointed_layers_have_the_gradients_of_plain_ones(slot, kind, use_re
     assert again_loads == loads
     for (name, gradient), other in zip(wanted.items(), ours.values(), strict=True):
         torch.testing.assert_close(other, gradient, rtol=1e-4, atol=1e-5, msg=lambda m, name=name: f"{name}: {m}")
-
-
-class Exported(nn.Module):
-    def __init__(self, model, mask, num_loops):
-        super().__init__()
-        self.model, self.mask, self.num_loops = model, mask, num_loops
-
-    def forward(self, tokens):
-        return self.model(tokens, self.mask, self.num_loops).logits
-
-
-@torch.no_grad()
-@pytest.mark.parametrize("slot, kind", IN_ITERATION)
-def test_a_model_is_exported_with_any_batch(slot, kind):
-    model, mask = model_with(slot, kind).eval(), mask_of(slot, kind)
-    randomise(model, std=0.2)
-    dynamic = {"tokens": {0: torch.export.Dim("batch", min=2, max=64)}}
-    program = torch.export.export(Exported(model, mask, 3), (TOKENS,), dynamic_shapes=dynamic, strict=False)
-    for size in (2, 5):
-        tokens = torch.randint(VOCAB, (size, TOKENS.shape[1]), generator=torch.Generator().manual_seed(size))
-        torch.testing.assert_close(program.module()(tokens), model(tokens, mask, 3, compact=False).logits)
 
 
 @pytest.mark.parametrize("by", ["sequence", "position"])

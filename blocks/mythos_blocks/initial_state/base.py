@@ -72,3 +72,8 @@ class NoiseState(InitialState):
                 noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu")).to(device)
             self._blocks[block, device] = noise
         return self._blocks[block, device]
+
+
+# The noise of a block is the same at every call, which a compiled graph holds. This is what
+# torch.compiler.assume_constant_result sets; using that would import the whole compiler with the blocks.
+NoiseState._block._dynamo_marked_constant = True  # type: ignore[attr-defined]
