@@ -80,7 +80,7 @@ def outside_of_graphs(why: str) -> None:
     """
     if not torch.compiler.is_compiling() or torch.compiler.is_exporting():
         raise ValueError(why)
-    torch._dynamo.graph_break(why)  # whoever compiles has imported it
+    torch._dynamo.graph_break(msg=why)  # whoever compiles has imported it
 
 
 def _is_recorded() -> bool:

@@ -204,7 +204,8 @@ def test_trials_behind_the_proxy_are_taken_handed_back_and_settled_once(proxy, t
 )
 def test_what_the_proxy_cannot_serve_is_refused_in_one_line(arguments, said):
     result = CliRunner().invoke(app, ["proxy", *arguments])
-    assert result.exit_code == 2 and said in result.stderr and SECRET not in result.output
+    assert result.exit_code == (1 if said == "Connection refused" else 2)
+    assert said in result.stderr and SECRET not in result.output
     assert len(result.stderr.strip().splitlines()) == 1
 
 
