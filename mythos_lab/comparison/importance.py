@@ -49,7 +49,7 @@ def importances(study: optuna.Study) -> list[Importance]:
     """
     study = without_told(study)
     done = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    if not (found := _raw(study, len(done))):
+    if not done or not (found := _raw(study, len(done))):
         return []
     rng, most = np.random.default_rng(0), []
     for _ in range(_NUM_SHUFFLES):

@@ -63,9 +63,9 @@ def check_iterations(model: LoopedTransformer, why: str) -> None:
 def scored(x: Tensor, targets: Tensor) -> Tensor:
     """The rows of ``x``, ``(batch, positions, ...)``, that are scored: ``(scored, ...)``.
 
-    Where tensors have no numbers to choose by, as on the meta device, all of them.
+    Where targets have no numbers to choose by, as on the meta device, all of them.
     """
-    return x.flatten(0, 1) if is_empty(x) else x[targets != IGNORE]
+    return x.flatten(0, 1) if is_empty(targets) else x[targets != IGNORE]
 
 
 def scored_logits(logits: Tensor, targets: Tensor) -> Tensor:

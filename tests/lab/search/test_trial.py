@@ -23,6 +23,7 @@ from mythos_lab.search import trial as trials
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
 from mythos_lab.search.study import run_study
+from mythos_lab.search.trial_queue import OUTCOME
 from tests.lab.search.tiny import OVERRIDES, work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
@@ -413,5 +414,6 @@ def noise(seed, effect, num_trials=16):
     for _ in range(num_trials):
         trial = study.ask()
         x = [trial.suggest_float(name, 0, 1) for name in "abcd"]
+        trial.set_user_attr(OUTCOME, "complete")  # as trials have that were run here
         study.tell(trial, effect * x[0] + rng.normal())
     return study

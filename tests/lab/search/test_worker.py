@@ -18,7 +18,7 @@ from mythos_lab.search.opening import open_study
 from mythos_lab.search.trial_queue import is_settled
 from mythos_lab.search.worker import Orders, run_one
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.training import run as running
+from mythos_lab.training import assembly
 from mythos_lab.training.stop_reasons import RankDied
 from tests.lab.search.tiny import write
 
@@ -136,7 +136,7 @@ def test_sigterm_breaks_off_a_check_and_hands_the_trial_back(where, tmp_path, mo
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr(*{"admit": (trial, "admit"), "run": (running, "effects")}[where], takes_long)
+    monkeypatch.setattr(*{"admit": (trial, "admit"), "run": (assembly, "effects")}[where], takes_long)
     study, begun = open_study(space), time.monotonic()
     with Orders().heeded() as orders:
         run_one(space, study, 2, lambda: orders.stop)
