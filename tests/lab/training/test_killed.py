@@ -6,6 +6,7 @@ import pytest
 from mlflow import MlflowClient
 
 from mythos_lab.recipe import load_recipe
+from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training import run as running
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.run import run
@@ -72,7 +73,7 @@ def test_a_run_that_is_killed_at_a_bad_moment_is_found_and_finished(point, tmp_p
 
 def test_a_metric_that_is_sent_twice_with_its_time_is_one_entry(tmp_path):
     result = run(load_recipe("gated_loop", FEW), folder=tmp_path / "one")
-    tracker = running.Tracker(None, "mythos", "one", run_id=result.run_id)
+    tracker = Tracker(None, "mythos", "one", run_id=result.run_id)
     for _ in range(2):
         tracker.metrics({"train/loss": 0.5}, step=7, at=1.5)
         tracker.flush()

@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
-from mythos_lab.training import loop
-from mythos_lab.training import run as running
+from mythos_lab.training import assembly, loop, measuring
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, assert_same, history
 
@@ -86,8 +85,10 @@ def test_train_stops_on_signals_and_prints_what_goes_on(number, status, num_devi
     assert resumed.exit_code == 0 and "finished" in resumed.output, resumed.output
 
 
-@pytest.mark.parametrize("phase, resumes", [("effects", False), ("cost", False), ("depth_curve", True)])
-def test_a_signal_while_nothing_is_trained_is_heeded_at_once(phase, resumes, monkeypatch):
+@pytest.mark.parametrize(
+    "where, phase, resumes", [(assembly, "effects", False), (assembly, "cost", False), (measuring, "depth_curve", True)]
+)
+def test_a_signal_while_nothing_is_trained_is_heeded_at_once(where, phase, resumes, monkeypatch):
     def takes_long(*arguments, **keywords):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(100)
@@ -95,7 +96,7 @@ def test_a_signal_while_nothing_is_trained_is_heeded_at_once(phase, resumes, mon
     overrides = [*SMALL, "training.max_steps=4", "training.validate_every=2", "training.schedule.warmup_steps=0"]
     begun = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(running, phase, takes_long)
+        patch.setattr(where, phase, takes_long)
         result = CliRunner().invoke(app, ["train", "gated_loop", *overrides])
     assert time.monotonic() - begun < 90 and result.exit_code == 143, result.output
     assert ("stopped after step 4" if resumes else "stopped before a step was trained") in result.output
