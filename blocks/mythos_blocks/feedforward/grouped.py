@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+
 import torch
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
 from mythos_blocks.tensors.precision import product_dtype
 from mythos_blocks.tensors.tracing import is_transformed
@@ -71,15 +72,22 @@ _grouped_linear.register_autograd(_backward, setup_context=_keep)
 _weight_gradient.register_autograd(_backward_of_weight_gradient, setup_context=_keep)
 
 
-@register_flop_formula(torch.ops.mythos_blocks.grouped_linear)
-def _grouped_linear_flops(x: torch.Size, weight: torch.Size, ends: torch.Size, **kwargs: object) -> int:
-    """Every row meets one matrix."""
-    return 2 * x[0] * weight[1] * weight[2]
+@functools.cache
+def have_flops_counted() -> None:
+    """Tell ``torch.utils.flop_counter`` what a product costs: every row meets one matrix.
 
+    Whoever has experts calls it, since importing the blocks must not import the counter, which imports triton.
+    """
+    from torch.utils.flop_counter import register_flop_formula
 
-@register_flop_formula(torch.ops.mythos_blocks.grouped_linear_weight)
-def _weight_gradient_flops(gradient: torch.Size, x: torch.Size, ends: torch.Size, **kwargs: object) -> int:
-    return 2 * x[0] * gradient[1] * x[1]
+    def product(x: torch.Size, weight: torch.Size, ends: torch.Size, **kwargs: object) -> int:
+        return 2 * x[0] * weight[1] * weight[2]
+
+    def weight_gradient(gradient: torch.Size, x: torch.Size, ends: torch.Size, **kwargs: object) -> int:
+        return 2 * x[0] * gradient[1] * x[1]
+
+    register_flop_formula(torch.ops.mythos_blocks.grouped_linear)(product)
+    register_flop_formula(torch.ops.mythos_blocks.grouped_linear_weight)(weight_gradient)
 
 
 def grouped_linear_plainly(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:

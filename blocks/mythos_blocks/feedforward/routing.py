@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.feedforward.base import Feedforward
-from mythos_blocks.feedforward.grouped import grouped_linear
+from mythos_blocks.feedforward.grouped import grouped_linear, have_flops_counted
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.precision import exact_dtype, product_dtype
 from mythos_blocks.tensors.recomputing import is_recomputed
@@ -35,6 +35,7 @@ class RoutedExperts(Feedforward):
 
     def __init__(self, width: int, hidden: int, num_experts: int, num_active: int, bias_update_rate: float) -> None:
         super().__init__()
+        have_flops_counted()
         if num_active > num_experts:
             raise ValueError(f"num_active={num_active} exceeds num_experts={num_experts}")
         self.num_experts, self.num_active, self.bias_update_rate = num_experts, num_active, bias_update_rate
