@@ -3,7 +3,9 @@
 import sqlite3
 from contextlib import suppress
 
+import mlflow
 import pytest
+from mlflow.tracking import fluent
 
 from mythos_lab.tracking import mlflow as tracking
 
@@ -25,3 +27,14 @@ def stores_are_copied(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "_turn", copied)
         yield
+
+
+@pytest.fixture(autouse=True)
+def fluent_as_it_was(monkeypatch):
+    """Forget what a test told MLflow's fluent interface: it is kept by the process, and in variables."""
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(fluent, "_active_experiment_id", None)
+    yield
+    mlflow.set_tracking_uri(None)

@@ -7,20 +7,13 @@ from mlflow import MlflowClient
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.tracking.mlflow import Tracker, prepare
 
-VARIABLES = ("MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID")
-
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    for name in VARIABLES:
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
-    yield MlflowClient(uri)
-    mlflow.set_tracking_uri(before)
+    return MlflowClient(uri)
 
 
 def experiment(written=None):
