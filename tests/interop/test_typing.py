@@ -27,7 +27,16 @@ def test_mypy_strict(snippets):
     (snippets / "mypy.ini").write_text(MYPY)
     places = ":".join(str(ROOT / name) for name in ("kernels", "blocks", "."))
     files = sorted(path.name for path in snippets.glob("*.py"))
-    command = [sys.executable, "-m", "mypy", "--config-file", "mypy.ini", "--cache-dir", str(BIN.parent / "mypy_cache"), *files]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        "mypy.ini",
+        "--cache-dir",
+        str(BIN.parent / "mypy_cache"),
+        *files,
+    ]
     done = subprocess.run(command, cwd=snippets, env={"MYPYPATH": places}, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
 

@@ -3,7 +3,10 @@
 import lightning as L
 import pytest
 import torch
+from lightning_utilities.core.apply_func import apply_to_collection
 
+from mythos_blocks import LoopedTransformer
+from mythos_blocks.declaring.registry import slots
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training.assembly import assemble
@@ -61,3 +64,15 @@ def test_a_plain_trainer_reaches_the_same_weights_and_validations_also_from_its_
 def test_a_recipe_of_several_devices_is_refused_in_one_line():
     with pytest.raises(ValueError, match="training.num_devices=2: a Trainer's module trains on 1 device"):
         LoopedModule(load_recipe("gated_loop", ["training.num_devices=2"]))
+
+
+@pytest.mark.parametrize("halting", sorted(slots()["halting"].kinds))
+def test_what_a_pass_returns_goes_through_lightnings_collections(halting):
+    """As `Trainer.predict` and Fabric send it to a device: everything that it holds can be set anew."""
+    core = {"halting": halting, "loops": {"kind": "fixed", "num_loops": 2}}
+    model = LoopedTransformer(16, width=8, core=core)
+    tokens = torch.randint(0, 16, (2, 5))
+    out = model(tokens, record=True)
+    moved = apply_to_collection(out, torch.Tensor, lambda tensor: tensor.detach().clone())
+    assert torch.equal(moved.logits, out.logits) and moved.logits is not out.logits
+    assert moved.frame.mask == out.frame.mask
