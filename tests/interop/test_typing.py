@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-# torch annotates neither Tensor.backward nor much else, which strict mypy holds against its callers.
+# torch annotates Tensor.backward and the steps of optimisers in part, which strict modes hold against their callers.
 MYPY = "[mypy]\nstrict = true\nexplicit_package_bases = true\nuntyped_calls_exclude = torch\n[mypy-lightning.*]\nignore_missing_imports = true\n"  # fmt: skip
 
 
@@ -42,7 +42,8 @@ def test_mypy_strict(snippets):
 
 
 def test_pyright_strict(snippets):
-    settings = {"typeCheckingMode": "strict", "extraPaths": [str(ROOT / name) for name in ("kernels", "blocks", ".")]}
+    places = [str(ROOT / name) for name in ("kernels", "blocks", ".")]
+    settings = {"typeCheckingMode": "strict", "reportUnknownMemberType": False, "extraPaths": places}
     (snippets / "pyrightconfig.json").write_text(json.dumps({**settings, "include": ["*.py"]}))
     command = [BIN / "pyright", "--pythonpath", sys.executable, "--project", str(snippets)]
     done = subprocess.run(command, cwd=snippets, capture_output=True, text=True)
