@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 # torch annotates Tensor.backward and the steps of optimisers in part, which strict modes hold against their callers.
-MYPY = "[mypy]\nstrict = true\nexplicit_package_bases = true\nuntyped_calls_exclude = torch\n[mypy-lightning.*]\nignore_missing_imports = true\n"  # fmt: skip
+MYPY = "[mypy]\nstrict = true\nfollow_imports = silent\nexplicit_package_bases = true\nuntyped_calls_exclude = torch\n[mypy-lightning.*]\nignore_missing_imports = true\n"  # fmt: skip
 
 
 @pytest.fixture(scope="module")
