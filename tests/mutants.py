@@ -3,7 +3,7 @@
     python -m tests.mutants mythos_lab/recipe/step.py tests/lab/training/test_plain.py --num 40
 
 A mutant differs in one place: a comparison, an operator, a number, a condition, a call or a keyword left out. It is
-caught where a test fails, or does not end in time. Processes that tests start run the module as it is.
+caught where a test fails, or does not end; those are counted apart. Processes that tests start run the module as it is.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ import importlib.abc
 import importlib.machinery
 import os
 import random
+import resource
 import signal
 import sys
-import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,7 +32,7 @@ SWAPPED: dict[type, type] = {
     ast.Mod: ast.Mult, ast.Pow: ast.Mult, ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
 }  # fmt: skip
 ROOTS = ("kernels", "blocks", ".")
-SECONDS = 240
+CPU_SECONDS = 240
 
 
 def changes(node: ast.AST) -> Iterator[Callable[[], None]]:
@@ -121,25 +123,24 @@ class Finder(importlib.abc.MetaPathFinder):
         return importlib.util.spec_from_file_location(fullname, self.path, loader=Loader(fullname, str(self.path)))
 
 
-def is_caught(name: str, path: Path, source: str, tests: list[str]) -> bool:
-    """Whether the tests fail on a module with that source."""
+def outcome(name: str, path: Path, source: str, tests: list[str]) -> str:
+    """What the tests say of a module with that source: it passes, it fails, or it does not end."""
     child = os.fork()
     if child == 0:
         quiet = os.open(os.devnull, os.O_WRONLY)
         os.dup2(quiet, 1)
         os.dup2(quiet, 2)
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+        signal.alarm(10 * CPU_SECONDS)  # where it waits for what does not come
         sys.meta_path.insert(0, Finder(name, path, source))
         os._exit(int(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *tests]) != 0))
-    until = time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            return status != 0
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return True
+    _, status = os.waitpid(child, 0)
+    with suppress(ProcessLookupError):
+        os.killpg(child, signal.SIGKILL)  # what it has started
+    if os.WIFSIGNALED(status):
+        return "does not end"
+    return "fails" if os.WEXITSTATUS(status) else "passes"
 
 
 def main() -> None:
@@ -158,16 +159,19 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(1)
-    if is_caught(name, path.absolute(), ast.unparse(ast.parse(source)), arguments.tests):
+    if outcome(name, path.absolute(), ast.unparse(ast.parse(source)), arguments.tests) != "passes":
         sys.exit("the tests fail as it is")
     all_of = mutants(source)
     drawn = sorted(random.Random(0).sample(all_of, min(arguments.num, len(all_of))))
-    survivors = [
-        (line, text) for line, text, mutant in drawn if not is_caught(name, path.absolute(), mutant, arguments.tests)
-    ]
-    print(f"{path}: {len(drawn)} of {len(all_of)} mutants tried, {len(survivors)} survived")
-    for line, text in survivors:
-        print(f"  {path}:{line}: {text}")
+    said = [(line, text, outcome(name, path.absolute(), mutant, arguments.tests)) for line, text, mutant in drawn]
+    num = Counter(what for _, _, what in said)
+    print(
+        f"{path}: {len(drawn)} of {len(all_of)} mutants tried, {num['fails']} fail, {num['does not end']} do not end, "
+        f"{num['passes']} survive"
+    )
+    for line, text, what in said:
+        if what == "passes":
+            print(f"  {path}:{line}: {text}")
 
 
 if __name__ == "__main__":

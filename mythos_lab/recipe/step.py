@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, build
+from mythos_blocks.feedforward.loads import share_loads
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_lab.recipe.loads import load_cv, share_loads
+from mythos_lab.recipe.loads import load_cv
 from mythos_lab.recipe.losses import Losses, Weights, weighed
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
@@ -181,7 +182,8 @@ def differentiate(
 def update(learner: Learner, *, shows: bool = False) -> Numbers:
     """The second half of a step: from gradients to weights, and to the next step's learning rate."""
     model, optimizer = learner.model, learner.optimizer
-    share_loads(model, learner.rank)
+    if learner.rank.num > 1:
+        share_loads(model, learner.rank.total)
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), learner.recipe.training.gradient_clip or math.inf)
     numbers = _watched(model, optimizer, norm) if shows else {}
     optimizer.step()

@@ -43,10 +43,9 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
         raise RecipeError(f"{shown}: {error}") from None
     except ImportError:
         raise RecipeError(f"{shown}: {_missing_driver(url or '')}") from None
-    except (ValueError, OSError, StorageInternalError) as error:
-        raise _kind(url, error)(f"{shown}: {_in_short(error)}") from None
     except Exception as error:  # what a driver raises where the database cannot be reached is its own affair
-        if _module(error) not in ("sqlalchemy", "psycopg", "pymysql", "grpc"):
+        known = isinstance(error, (ValueError, OSError, StorageInternalError))
+        if not known and _module(error) not in ("sqlalchemy", "psycopg", "pymysql", "grpc"):
             raise
         raise _kind(url, error)(f"{shown}: {_in_short(error)}") from None
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.step import Learner
+from mythos_lab.training.fabric_alone import Fabric
 from mythos_lab.training.result import seal_checkpoint
 from mythos_lab.training.state import Training
 

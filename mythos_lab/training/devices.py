@@ -6,12 +6,11 @@ import os
 from dataclasses import dataclass
 
 import torch
-from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
-from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.training.fabric_alone import ClusterEnvironment, SLURMEnvironment
 
 
 class Place(ClusterEnvironment):

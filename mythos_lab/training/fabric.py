@@ -6,15 +6,13 @@ import logging
 import warnings
 from typing import Any
 
-from lightning.fabric import Fabric
-from lightning.fabric.strategies.ddp import DDPStrategy
-from lightning.fabric.strategies.model_parallel import ModelParallelStrategy
 from torch.distributed.device_mesh import DeviceMesh
 
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Learner, Loss, optimizer_of
 from mythos_lab.training.devices import Place
+from mythos_lab.training.fabric_alone import DDPStrategy, Fabric, ModelParallelStrategy
 from mythos_lab.training.sharding import shard
 from mythos_lab.training.state import Training
 
@@ -63,7 +61,7 @@ def _spread(loss: Loss, mesh: DeviceMesh) -> Loss:
 
 
 def _quiet() -> None:
-    for name in ("lightning.fabric.utilities.rank_zero", "lightning.fabric.utilities.distributed"):
+    for name in ("lightning_fabric.utilities.rank_zero", "lightning_fabric.utilities.distributed"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", module="lightning_fabric")
     warnings.filterwarnings("ignore", message="find_unused_parameters=True was specified")

@@ -44,8 +44,18 @@ def refuse_unknown(model: Any, given: Mapping[str, Any], known: Iterable[str]) -
                 )
         elif name not in REFUSED:
             raise ValueError(f"{type(model).__name__}.forward takes no {name!r}; {suggest(name, known)}")
-        elif value is not None and value is not False:
-            raise ValueError(f"{name} is not supported: {REFUSED[name]}")
+        else:
+            refuse_asked(name, value, REFUSED)
+
+
+def refuse_asked(name: str, value: Any, refused: Mapping[str, str]) -> None:
+    """Refuse an argument with a reason, where it asks for something.
+
+    Raises:
+        ValueError: It does.
+    """
+    if value is not None and value is not False:
+        raise ValueError(f"{name} is not supported: {refused[name]}")
 
 
 def one_of(input_ids: Tensor | None, inputs_embeds: Tensor | None, width: int) -> Tensor:

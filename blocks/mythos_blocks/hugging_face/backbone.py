@@ -177,8 +177,7 @@ class MythosModel(MythosPreTrainedModel):
         if out.hidden_states is not None:
             wanted = layers_wanted(output_hidden_states, len(out.hidden_states))
             out.hidden_states = tuple(x if i in wanted else None for i, x in enumerate(out.hidden_states))
-        dict_wanted = getattr(self.config, "return_dict", True) if return_dict is None else return_dict
-        return out if dict_wanted else out.to_tuple()
+        return self._returned(out, return_dict)
 
     def _makes_cache(self, use_cache: bool | None, attention_mask: Tensor | None, packs: bool) -> bool:
         """Whether a call returns a cache, which holds one sequence a row, padded on the left."""

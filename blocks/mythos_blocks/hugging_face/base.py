@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
+from transformers.utils.generic import ModelOutput
 
 from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.checkpoints.hugging_face import AUTO_MAP, MODELLING
@@ -19,6 +20,8 @@ from mythos_blocks.declaring.component import Module
 from mythos_blocks.hugging_face.config import MythosConfig, sizes_of
 from mythos_blocks.layer.base import Layer
 from mythos_blocks.model.looped_transformer import LoopedTransformer
+
+Out = TypeVar("Out", bound=ModelOutput)
 
 
 class MythosPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
@@ -53,6 +56,11 @@ class MythosPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         super().init_weights()  # type: ignore[no-untyped-call]
         if empty:
             self.as_looped().initialize(seed=0)
+
+    def _returned(self, out: Out, return_dict: bool | None) -> Out | tuple[Any, ...]:
+        """What a call returns: an output, or a tuple of what there is in it."""
+        dict_wanted = getattr(self.config, "return_dict", True) if return_dict is None else return_dict
+        return out if dict_wanted else out.to_tuple()
 
     def as_looped(self) -> LoopedTransformer:
         """The looped transformer with this model's weights, not copies of them."""

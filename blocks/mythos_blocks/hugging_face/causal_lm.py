@@ -159,8 +159,7 @@ class MythosForCausalLM(MythosPreTrainedModel, MythosGeneration, GenerationMixin
             aux_loss=out.aux_loss,
             loops_run=out.loops_run,
         )
-        dict_wanted = getattr(self.config, "return_dict", True) if return_dict is None else return_dict
-        return result if dict_wanted else result.to_tuple()
+        return self._returned(result, return_dict)
 
 
 def _kept(logits_to_keep: int | Tensor, x: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ from transformers import GenerationConfig, GenerationMixin
 from transformers.generation.configuration_utils import GenerationMode
 
 from mythos_blocks.generation.decoder import is_exact
-from mythos_blocks.hugging_face.arguments import exit_chosen
+from mythos_blocks.hugging_face import arguments
+from mythos_blocks.hugging_face.arguments import exit_chosen, refuse_asked
 
 _LOOPS = ("num_loops", "exit", "iterations")
 
@@ -43,16 +44,14 @@ class MythosGeneration(GenerationMixin):
                 model_kwargs[name] = value
         if kwargs.get("iterations") is not None and kwargs.get("num_loops") is None:
             model_kwargs.pop("num_loops", None)  # a call's own go before those of a config
-        for name, why in REFUSED.items():
-            if getattr(generation_config, name, None):
-                raise ValueError(f"{name} is not supported: {why}")
+        for name in REFUSED:
+            refuse_asked(name, getattr(generation_config, name, None) or None, REFUSED)
         if generation_config.cache_implementation not in (None, "dynamic"):
             raise ValueError(
                 f"cache_implementation={generation_config.cache_implementation!r} is not supported: a looped "
                 "transformer keeps keys and values by iteration; use 'dynamic', or leave it out"
             )
-        if model_kwargs.get("output_attentions"):
-            raise ValueError("output_attentions is not supported: attention's weights are not kept")
+        refuse_asked("output_attentions", model_kwargs.get("output_attentions"), arguments.REFUSED)
         return generation_config, model_kwargs
 
     def _validate_generation_mode(

@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from mythos_blocks.core.loop import Loop
-from mythos_blocks.feedforward.routing import RoutedExperts
+from mythos_blocks.feedforward.loads import share_loads
 from mythos_blocks.loops import Curriculum
-from mythos_blocks.model.looped_transformer import LoopedTransformer
 from mythos_blocks.tensors.randomness import keyed_generator
 
 
@@ -77,14 +76,11 @@ def _after_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> Non
     for model in list(_trained):
         if any(id(p) in stepped for p in model.looped.parameters()):
             model.draws.end_step()
-            _share_loads(model.looped)
+            if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+                share_loads(model.looped, _total)
             model.looped.after_optimizer_step()
 
 
-def _share_loads(model: LoopedTransformer) -> None:
-    """Let every process know of the tokens that experts have had on all."""
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
-        return
-    for module in model.modules():
-        if isinstance(module, RoutedExperts):
-            dist.all_reduce(module.load)
+def _total(values: Tensor) -> Tensor:
+    dist.all_reduce(values)
+    return values
