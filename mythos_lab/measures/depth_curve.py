@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mythos_blocks import LoopedTransformer
-from mythos_lab.measures.evaluate import Scores, evaluate, quality, quality_gain, sampler
+from mythos_lab.measures.evaluate import Scores, evaluate_counts, quality, quality_gain, sampler
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
@@ -83,5 +83,5 @@ def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe, split: Hel
     return DepthCurve(
         task,
         eval_loops,
-        {n: evaluate(model, task, recipe, iterations=n, split=split) for n in sorted(counts)},
+        evaluate_counts(model, task, recipe, counts, split),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -10,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, LoopSampler
+from mythos_blocks.core.state import LoopState
+from mythos_lab.measures.passes import passes
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
@@ -101,58 +104,103 @@ def evaluate(
     Args:
         iterations: A loop count or iteration indices; ``None`` runs the sampler's mean.
     """
-    device = next(model.parameters()).device
-    training = model.training
-    model.eval()
-    tallies: list[Tally] = []
-    buckets: dict[str, dict[int, list[Tally]]] = {}
-    loops, running, read, positions = [], 0.0, 0.0, 0
-    counts = torch.zeros(0)
-    size, step = task.size(split), recipe.evaluation.batch_size
-    for start in range(0, size, step):
-        batch = task.batch(split, range(start, min(size, start + step))).to(device)
-        is_scored = batch.targets != IGNORE
-        with autocast_for(recipe, device):
-            out = model(batch.tokens, iterations=iterations, logits_at=is_scored, **surroundings(recipe, batch))
-        wanted = batch.targets[is_scored]
-        losses = F.cross_entropy(out.logits.float(), wanted, reduction="none").cpu()
-        right = (_predicted(out.logits, task) == wanted).cpu()
-        rows, num_rows = is_scored.nonzero()[:, 0].cpu(), len(batch.tokens)
-        tallies.append(by_unit(batch, is_scored, right, losses))
-        axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
-        for name, values in {**axes, **batch.slices}.items():
-            by_value = buckets.setdefault(name, {})
-            spread = _by_token(values, is_scored).cpu()
-            for value in spread.unique().tolist():
-                here = spread == value
-                by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
-        updates = batch.real_values(updates_of(out))
-        loops.append(int(batch.real_values(out.executed).max()))
-        running += float(updates.sum())
-        read += float(batch.real_values(out.halting.depth_read()).sum())
-        positions += len(updates)
-        seen = torch.bincount(updates.long().cpu(), minlength=len(counts)).float()
-        counts = seen + F.pad(counts, (0, len(seen) - len(counts)))
-    model.train(training)
-    joined = {name: {v: Tally.joined(parts) for v, parts in sorted(found.items())} for name, found in buckets.items()}
-    return Scores(
-        Tally.joined(tallies),
-        by_difficulty=joined.pop(_DIFFICULTY, {}),
-        by_slice=joined,
-        num_loops=sum(loops) / len(loops),
-        mean_loops=running / positions,
-        depth_read=read / positions,
-        histogram=(counts[1:] / positions).tolist(),
-        bits_per_nat=task.bits_per_byte(split),
-    )
+    if iterations is None or isinstance(iterations, int):
+        count = sampler(model).eval_loops if iterations is None else iterations
+        return evaluate_counts(model, task, recipe, [count], split)[count]
+    scoring = _Scoring(task)
+    with _evaluating(model):
+        for batch in _batches(model, task, recipe, split):
+            with autocast_for(recipe, batch.tokens.device):
+                logits_at = batch.targets != IGNORE
+                out = model(batch.tokens, iterations=iterations, logits_at=logits_at, **surroundings(recipe, batch))
+            scoring.add(batch, out.logits, out.state)
+    return scoring.scores(split)
+
+
+def evaluate_counts(
+    model: LoopedTransformer, task: Task, recipe: Recipe, counts: Iterable[int], split: HeldOut = "validation"
+) -> dict[int, Scores]:
+    """Score a model on a whole split at several loop counts, in the precision that the recipe declares."""
+    scorings = {count: _Scoring(task) for count in sorted(set(counts))}
+    with _evaluating(model):
+        for batch in _batches(model, task, recipe, split):
+            for scoring, read in zip(scorings.values(), passes(model, batch, recipe, list(scorings)), strict=True):
+                scoring.add(batch, *read)
+    return {count: scoring.scores(split) for count, scoring in scorings.items()}
 
 
 def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Scores:
     """Score the validation split at the evaluated loop count, and at one loop for what the others gain."""
-    scores = evaluate(model, task, recipe)
-    if sampler(model).eval_loops == 1:
-        return replace(scores, gain=0.0)
-    return replace(scores, gain=quality(scores, task) - quality(evaluate(model, task, recipe, iterations=1), task))
+    scores = evaluate_counts(model, task, recipe, {1, sampler(model).eval_loops})
+    last = scores[max(scores)]
+    return replace(last, gain=quality(last, task) - quality(scores[1], task))
+
+
+@contextmanager
+def _evaluating(model: LoopedTransformer) -> Iterator[None]:
+    training = model.training
+    model.eval()
+    yield
+    model.train(training)
+
+
+def _batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:
+    device, size, step = next(model.parameters()).device, task.size(split), recipe.evaluation.batch_size
+    for start in range(0, size, step):
+        yield task.batch(split, range(start, min(size, start + step))).to(device)
+
+
+class _Scoring:
+    """What batches come to at one loop count, until all of a split are scored."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.tallies: list[Tally] = []
+        self.buckets: dict[str, dict[int, list[Tally]]] = {}
+        self.loops: list[int] = []
+        self.running = self.read = 0.0
+        self.positions = 0
+        self.counts = torch.zeros(0)
+
+    def add(self, batch: Batch, logits: Tensor, state: LoopState) -> None:
+        """A batch, by its logits where something is scored and the state that they were read from."""
+        is_scored = batch.targets != IGNORE
+        wanted = batch.targets[is_scored]
+        losses = F.cross_entropy(logits.float(), wanted, reduction="none").cpu()
+        right = (_predicted(logits, self.task) == wanted).cpu()
+        rows, num_rows = is_scored.nonzero()[:, 0].cpu(), len(batch.tokens)
+        self.tallies.append(by_unit(batch, is_scored, right, losses))
+        axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
+        for name, values in {**axes, **batch.slices}.items():
+            by_value = self.buckets.setdefault(name, {})
+            spread = _by_token(values, is_scored).cpu()
+            for value in spread.unique().tolist():
+                here = spread == value
+                by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
+        updates = batch.real_values(updates_of(state))
+        self.loops.append(int(batch.real_values(state.executed).max()))
+        self.running += float(updates.sum())
+        self.read += float(batch.real_values(state.halting.depth_read()).sum())
+        self.positions += len(updates)
+        seen = torch.bincount(updates.long().cpu(), minlength=len(self.counts)).float()
+        self.counts = seen + F.pad(self.counts, (0, len(seen) - len(self.counts)))
+
+    def scores(self, split: HeldOut) -> Scores:
+        """What all of them come to."""
+        joined = {
+            name: {value: Tally.joined(parts) for value, parts in sorted(found.items())}
+            for name, found in self.buckets.items()
+        }
+        return Scores(
+            Tally.joined(self.tallies),
+            by_difficulty=joined.pop(_DIFFICULTY, {}),
+            by_slice=joined,
+            num_loops=sum(self.loops) / len(self.loops),
+            mean_loops=self.running / self.positions,
+            depth_read=self.read / self.positions,
+            histogram=(self.counts[1:] / self.positions).tolist(),
+            bits_per_nat=self.task.bits_per_byte(split),
+        )
 
 
 def quality(scores: Scores, task: Task) -> float:

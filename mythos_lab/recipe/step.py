@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, build
+from mythos_blocks.core.state import LoopState
 from mythos_blocks.feedforward.loads import share_loads
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.recipe.loads import load_cv
@@ -192,7 +193,7 @@ def update(learner: Learner, *, shows: bool = False) -> Numbers:
     return numbers
 
 
-def updates_of(out: ModelOutput) -> Tensor:
+def updates_of(out: ModelOutput | LoopState) -> Tensor:
     """Iterations that each position ran before it halted, ``(batch, positions)``."""
     return (out.executed if out.halting.num_updates is None else out.halting.num_updates).detach().float()
 

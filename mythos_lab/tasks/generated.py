@@ -80,7 +80,8 @@ class Generated(Task):
         self._sizes = {"validation": validation_size, "test": test_size, "ood": ood_size}
         self.ood_range, self.train_size, self.seed = ood_range, train_size, seed
         # A finite training set is visited in random order: all of it stays.
-        self._chunk = lru_cache(maxsize=max(8, -(-(train_size or 0) // CHUNK) + 4))(self._make_chunk)
+        self._trained = lru_cache(maxsize=max(8, -(-(train_size or 0) // CHUNK) + 4))(self._make_chunk)
+        self._held_out = lru_cache(maxsize=8)(self._make_chunk)  # apart: training goes on to ever new ones
         self._order = lru_cache(maxsize=2)(self._make_order)
 
     @property
@@ -225,6 +226,9 @@ class Generated(Task):
             return self._chunk(split, 0).map(lambda array: array[:0])
         back = np.argsort(np.concatenate(places))
         return concatenate(parts).map(lambda array: array[back])
+
+    def _chunk(self, split: Split, chunk: int) -> Samples:
+        return (self._trained if split == "train" else self._held_out)(split, chunk)
 
     def _make_chunk(self, split: Split, chunk: int) -> Samples:
         rng = generator(self.seed, split, chunk)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mythos_blocks import LoopedTransformer
+from mythos_lab.measures import evaluate as evaluation
 from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.knockout import knockouts
@@ -29,16 +30,22 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """Dtypes of the logits and of the state of every pass through a model."""
+    """Dtypes of the logits and of the state of every pass through a model, several loop counts in one included."""
     seen = []
-    forward = LoopedTransformer.forward
+    forward, at_counts = LoopedTransformer.forward, evaluation.passes
 
     def observed(self, *args, **kwargs):
         out = forward(self, *args, **kwargs)
         seen.append((out.logits.dtype, out.state.h.dtype))
         return out
 
+    def observed_at_counts(*args):
+        for logits, state in at_counts(*args):
+            seen.append((logits.dtype, state.h.dtype))
+            yield logits, state
+
     monkeypatch.setattr(LoopedTransformer, "forward", observed)
+    monkeypatch.setattr(evaluation, "passes", observed_at_counts)
     return seen
 
 

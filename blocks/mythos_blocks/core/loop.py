@@ -159,7 +159,7 @@ class Loop(Stepping):
             ValueError: No iteration is asked for, or one beyond a table that ends in an error; the exit rule needs
                 logits and ``read`` is missing; or loop counts differ where one is needed.
         """
-        rule = self._exit_rule(exit, read)
+        rule = self.exit_rule(exit, read)
         plan = Plan.of(self.loops.eval_loops if iterations is None else iterations, e.shape[:2], e.device)
         self._check_plan(plan)
         if self.tying == "sequence":
@@ -173,7 +173,7 @@ class Loop(Stepping):
             if self.training and self.gradient.detaches(i, num_steps):
                 state = state.detached(Where.union([part.where for part in parts]))
             before, state = state, self._run(state, step, parts, compact)
-            if state is before or (not self.training and past is None and self._has_halted(state)):
+            if state is before or (not self.training and past is None and self.has_halted(state)):
                 break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
             h = self.gradient.attach(state.h, lambda h: self._again(state, step, h))
@@ -193,7 +193,7 @@ class Loop(Stepping):
                 read=read,
             )
 
-    def _has_halted(self, state: LoopState) -> bool:
+    def has_halted(self, state: LoopState) -> bool:
         """Whether every position that counts has halted, so that the readout changes no more."""
         halted = state.halting.halted
         if halted is None or is_traced(halted):
@@ -217,7 +217,7 @@ class Loop(Stepping):
         if self.loops_per != "batch":
             raise ValueError(f"{why}; loops_per must be 'batch', not {self.loops_per!r}")
 
-    def _exit_rule(self, exit: Exit | None, read: ReadAt | None) -> Exit | None:
+    def exit_rule(self, exit: Exit | None, read: ReadAt | None) -> Exit | None:
         rule = self.exit if exit is None else exit
         if self.training or rule.kind == "none":
             return None

@@ -26,11 +26,9 @@ def test_validations_report_the_gain_that_the_depth_curve_has(name):
 def test_a_model_of_one_loop_gains_nothing_and_is_evaluated_once(monkeypatch):
     from mythos_lab.measures import evaluate
 
-    calls, plain = [], evaluate.evaluate
-    monkeypatch.setattr(evaluate, "evaluate", lambda *args, **kwargs: calls.append(kwargs) or plain(*args, **kwargs))
+    counts, plain = [], evaluate.passes
+    monkeypatch.setattr(evaluate, "passes", lambda *given: counts.append(given[-1]) or plain(*given))
     gains = []
-    result = run(
-        load_recipe("fixed_depth", [*SMALL, "training.max_steps=10", "evaluation.depth_factor=1"]),
-        on_validation=lambda step, scores: gains.append(scores.metrics()["loops/gain"]),
-    )
-    assert gains == [0.0] and calls == [{}] and result.metrics["loops/gain"] == 0.0
+    overrides = [*SMALL, "training.max_steps=10", "evaluation.depth_factor=1"]
+    result = run(load_recipe("fixed_depth", overrides), on_validation=lambda step, scores: gains.append(scores.gain))
+    assert gains == [0.0] and counts == [[1]] * 2 and result.metrics["loops/gain"] == 0.0
