@@ -13,12 +13,10 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.measures.evaluate import evaluate_gain
-from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.recipe.files import names
 from mythos_lab.tracking.mlflow import Tracker
-from mythos_lab.training.result import ENVIRONMENT, load_run, read_values
+from mythos_lab.training.result import ENVIRONMENT, read_values
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.training.runs import SMALL, history
 
@@ -27,79 +25,6 @@ from tests.lab.training.runs import SMALL, history
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-
-
-SYSTEMS = {
-    "Ouro": (
-        ["model.core.halting=gate_cdf", "training.objective=expected", "training.penalties=[gate_improvement]"],
-        ["penalty/gate_improvement"],
-    ),
-    "TRM": (
-        [
-            "model.core={kind: hierarchical, shared: true, depth: 1, loops: {kind: fixed, num_loops: 3}, "
-            "gradient: segments, halting: {kind: q_head, read: first}, layer: {kind: post_norm}}",
-            "training.objective=supervised_halting",
-        ],
-        ["train/objective"],
-    ),
-    "a loop that settles": (
-        [
-            "training.penalties=[{kind: fixed_point, weight: 0.1}, {kind: jacobian_radius, limit: 0.1}, z_loss]",
-            "model.core.stabilizer=spectral_clip",
-            "model.core.layer.layer_scale=0.1",
-            "model.core.exit={kind: latent, threshold: 0.5}",
-        ],
-        ["stability/fixed_point_residual", "stability/rho_J", "stability/max_spectral_norm", "stability/layer_scale"],
-    ),
-    "a curriculum for each sequence": (
-        ["model.core.loops={kind: curriculum, base: {kind: poisson, mean: 4}}", "model.core.loops_per=sequence"],
-        ["train/num_loops"],
-    ),
-    "an equilibrium": (["model.core.gradient=implicit", "model.core.injection=concat"], []),
-    "mixture of recursions": (
-        [
-            "model.core.halting={kind: token_choice, num_depths: 7}",
-            "model.core.kv_policy=recursion_wise",
-            "waive=[depth.no_effect]",
-        ],
-        ["auxiliary/halting"],
-    ),
-}
-
-
-@pytest.mark.parametrize("overrides, shown", SYSTEMS.values(), ids=SYSTEMS)
-def test_what_systems_are_made_of_trains_and_shows_its_monitors(overrides, shown):
-    result = run(load_recipe("gated_loop", [*SMALL, *overrides, "evaluation.knockouts=false"]))
-    assert result.status == "finished", result.reason
-    assert set(shown) <= set(result.metrics)
-    assert all(name in METRICS for name in shown)
-
-
-@pytest.mark.parametrize("name", names("recipes"))
-def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
-    result = run(load_recipe(name, [*SMALL, "training.max_steps=10"]))
-    assert result.status == "finished" and set(result.metrics) <= set(METRICS)
-    client = MlflowClient()
-    logged = client.get_run(result.run_id)
-    assert logged.info.status == "FINISHED"
-    assert logged.data.params["task.kind"] == load_recipe(name).task.kind
-    assert len(logged.data.tags["mythos.data_fingerprint"]) == 64
-    assert {a.path for a in client.list_artifacts(result.run_id)} >= {
-        "recipe.yaml", "environment.json", "depth_curve.png", "halting.png", "result.json", "model.safetensors",
-    }  # fmt: skip
-    assert {f"depth/{k}" for k in ("loss", "accuracy")} <= set(logged.data.metrics)
-    assert {"train/loss", "val/loss", "halting/depth_read", "cost/params"} <= set(logged.data.metrics)
-    if name == "openmythos":
-        assert {
-            "stability/rho_A",
-            "experts/load_cv",
-            "knockout/injection",
-            "knockout/depth_signal",
-            "knockout/depth_adapter",
-        } <= set(logged.data.metrics)
-    recipe, model, _ = load_run(result.folder)
-    assert sum(p.numel() for p in model.parameters()) == result.cost.params
-    assert recipe == load_recipe(name, [*SMALL, "training.max_steps=10"])
 
 
 PACKED = [
@@ -247,45 +172,6 @@ def test_a_tracker_that_goes_away_ends_a_run_with_a_line_and_the_run_goes_on_lat
     (folder,) = (tmp_path / "runs").iterdir()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     assert run(load_recipe("gated_loop", SMALL), folder=folder).status == "finished"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_gated_loop_climbs_the_staircase(seed, tmp_path):
-    """Chance, or what the task's own audit allows, until the loops reach the hops; then at least 0.99."""
-    recipe = load_recipe("gated_loop", [f"seed={seed}"])
-    result = run(recipe)
-    bound = {(s.feature, s.difficulty): s.accuracy for s in recipe.task.build().audit(20_000)}
-    assert result.metrics["val/accuracy"] >= 0.99
-    for loops in range(1, 5):
-        for hops, tally in result.curve.scores[loops].by_difficulty.items():
-            accuracy = tally.accuracy
-            samples = result.curve.scores[loops].num_scored / 4
-            if loops >= hops:
-                assert accuracy >= 0.99, (loops, hops)
-            else:
-                # Four standard errors of the validation split around what the audit measured.
-                allowed = max(0.5, bound[f"ball of radius {loops}", hops])
-                assert accuracy <= allowed + 4 * (allowed * (1 - allowed) / samples) ** 0.5, (loops, hops)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["openmythos", "fixed_depth"])
-def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
-    result = run(
-        load_recipe(
-            name,
-            [
-                "training.max_steps=150",
-                "training.validate_every=50",
-                "training.num_threads=1",
-                "task.length=64",
-                "task.validation_size=128",
-            ],
-        )
-    )
-    bits = [value for _, value in history(result.run_id, "val/bits_per_byte")]
-    assert len(bits) == 3 and bits[0] > bits[1] > bits[2] and bits[2] < 5
 
 
 @pytest.mark.parametrize("commit", [None, "abc"])

@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 SMALL = [
     "training.max_steps=20", "training.validate_every=10", "training.log_every=5", "training.batch_size=8",
     "task.validation_size=32", "task.test_size=32", "training.schedule.warmup_steps=2", "training.num_threads=1",
+    "evaluation.ood=false",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from tests.lab.training.runs import SMALL, history
 def test_validations_report_the_gain_that_the_depth_curve_has(name):
     seen = {}
     result = run(
-        load_recipe(name, [*SMALL, "evaluation.knockouts=false", "evaluation.ood=false"]),
+        load_recipe(name, [*SMALL, "evaluation.knockouts=false"]),
         on_validation=lambda step, scores: seen.update({step: scores.metrics()["loops/gain"]}),
     )
     assert history(result.run_id, "loops/gain") == list(seen.items()) and list(seen) == [10, 20]

@@ -17,7 +17,6 @@ FEW = [
     "training.max_steps=4",
     "training.validate_every=2",
     "evaluation.knockouts=false",
-    "evaluation.ood=false",
 ]
 
 
