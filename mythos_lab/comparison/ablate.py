@@ -13,6 +13,7 @@ from mythos_lab.comparison.designs import DESIGNS, distinct, parts
 from mythos_lab.comparison.match import BUDGETS, budget_named
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.paths import get_path
 from mythos_lab.search.identity import changes as changes_of
@@ -26,6 +27,7 @@ _PATIENCE_SECONDS = 60.0  # for another process that writes the same file
 _TUNING_SEED = 1_000_003  # none of those that verdicts are made from
 
 
+@assembled_once()
 def ablation(
     name: str,
     recipe_name: str,

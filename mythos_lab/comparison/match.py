@@ -8,6 +8,7 @@ from typing import Any
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.interpolation import escaped
@@ -63,6 +64,7 @@ class Match:
         return max(abs(miss) for _, _, miss in self.held.values())
 
 
+@assembled_once()
 def match(
     recipe: Recipe, hold: Sequence[str], vary: Sequence[str] = (), loops: int | None = None, tolerance: float = 0.01
 ) -> Match:

@@ -15,6 +15,7 @@ from mythos_blocks import LoopedTransformer, RoutedExperts, load_plugins
 from mythos_lab.comparison.worth.arms import applied, changes, grown, loops_note
 from mythos_lab.comparison.worth.counts import Counted, once_and_recurrent
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta, compose, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.documents import read_document, to_yaml
@@ -126,6 +127,7 @@ class Sweep:
         return path
 
 
+@assembled_once()
 def plan(
     recipe: str,
     overrides: Sequence[str] = (),
