@@ -25,7 +25,8 @@ class ValueEmbedding(nn.Module):
         super().__init__()
         self.head_dim = head_dim
         self.table = nn.Embedding(vocab_size, num_kv_heads * head_dim)
-        self.gate = nn.Linear(min(width, _GATE_CHANNELS), num_kv_heads, bias=False)
+        self.num_gating = min(width, _GATE_CHANNELS)
+        self.gate = nn.Linear(self.num_gating, num_kv_heads, bias=False)
 
     def forward(self, v: Tensor, x: Tensor, tokens: Tensor | None) -> Tensor:
         """The values with the gated embeddings of their tokens added.
@@ -37,6 +38,6 @@ class ValueEmbedding(nn.Module):
             raise ValueError(
                 "value_embeddings read the tokens again; run the layer in a model, or give Frame(tokens=...)"
             )
-        gate = 2 * torch.sigmoid(self.gate(x[..., : self.gate.in_features]))
+        gate = 2 * torch.sigmoid(self.gate(x[..., : self.num_gating]))
         # In the values' dtype: in the table's, a cache would hold values of twice the size of its keys under autocast.
         return v + gate.repeat_interleave(self.head_dim, dim=-1) * self.table(tokens).to(v.dtype)

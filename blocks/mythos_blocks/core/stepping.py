@@ -25,7 +25,7 @@ from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.kv_policy.base import KVPolicy
 from mythos_blocks.loops.base import LoopSampler
-from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.plain import is_plain, is_supplied
 from mythos_blocks.tensors.rows import check_index
 from mythos_blocks.update.base import Update
 
@@ -198,10 +198,17 @@ class Stepping(Module):
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
         if step.next_t is None or not (self.depth_signal.additive and is_plain(self.injection, type(self.injection))):
-            return Moved(self.injection.inject(h, e, y, t).to(h.dtype), after, x)
+            return Moved(self._inject(h, e, y, t).to(h.dtype), after, x)
         next_t = _index(step.next_t, h)
         new, next_x = self.injection.advance(h, e, y, self._signal(h, next_t, positions), t, next_t)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+
+    def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor) -> Tensor:
+        """The next state, by a call of the injection as a module where its weights may not be there otherwise."""
+        if is_supplied(self.injection) and type(self.injection).inject is not Injection.inject:
+            after: Tensor = self.injection(h, e, None, t, y)
+            return after
+        return self.injection.inject(h, e, y, t)
 
     def _frame(self, frame: Frame, state: LoopState, step: Step, page: Page, graph: bool) -> Frame:
         """The frame of the core in one iteration."""

@@ -30,4 +30,4 @@ class LearnedState(InitialState):
         nn.init.normal_(self.vector, std=self.std, generator=generator)
 
     def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
-        return self.vector.to(e.dtype).expand(*e.shape[:-1], -1)
+        return self.vector.to(e.dtype).expand(*e.shape[:-1], -1).clone()

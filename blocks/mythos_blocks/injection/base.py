@@ -24,12 +24,17 @@ class Injection(Module):
     t, 0-based, as a 0-dimensional int64 tensor.
     """
 
-    def forward(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
+    def forward(
+        self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0, y: Tensor | None = None
+    ) -> Tensor:
         """What the core reads, by :meth:`combine`: called as a module, so that hooks on the injection see it.
+
+        Where ``y`` is given, the next state, by :meth:`inject`. The loop asks for that so where the weights may be at
+        hand in the module's own ``forward`` alone: offloaded, or spread over processes.
 
         Shapes: ``(batch, positions, width), (batch, positions, input_width) -> (batch, positions, width)``.
         """
-        return self.combine(h, e, signal, t)
+        return self.combine(h, e, signal, t) if y is None else self.inject(h, e, y, t)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         """What the core reads: ``(batch, positions, width)``."""

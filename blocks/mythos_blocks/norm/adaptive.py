@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.norm.base import Norm
+from mythos_blocks.tensors.plain import input_dtype
 from mythos_blocks.tensors.precision import exact_dtype, rms_norm
 from mythos_blocks.tensors.rows import Index, check_index
 
@@ -52,6 +53,6 @@ class AdaptiveNorm(Norm):
         if t is not None:
             check_index(t)
         angles = (0 if t is None else t) * self.frequencies
-        time = torch.cat((angles.cos(), angles.sin())).to(self.inner.weight.dtype)
+        time = torch.cat((angles.cos(), angles.sin())).to(input_dtype(self.inner, x))
         scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)
         return rms_norm(x, self.width, eps=self.eps) * (1 + scale) + shift

@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether reading a module's weights does what calling it does.
 
     It does not where the module is of a kind derived from this one (an adapter, a quantised or a parametrised layer),
-    or where somebody has hooked it or replaced its ``forward``. Fast paths that read past a module ask this. Hooks on
-    all modules of the process, as torch's own counters and profilers set them, only watch.
+    where its weights are tensors of another kind (quantised or spread ones, which know the products of a layer and
+    little else), or where somebody has hooked it or replaced its ``forward``. Fast paths that read past a module ask
+    this. Hooks on all modules of the process, as torch's own counters and profilers set them, only watch.
     """
-    hooked = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
-    return type(module) is kind and not hooked and "forward" not in vars(module)
+    if type(module) is not kind or is_supplied(module) or module._forward_hooks or module._backward_hooks:
+        return False
+    return not any(map(_is_special, module.parameters(recurse=False)))
+
+
+def is_supplied(module: nn.Module) -> bool:
+    """Whether something stands ahead of a module's ``forward``, which may give it its weights for no longer than that.
+
+    So do offloaders and what spreads weights over processes. A hook that fires after ``forward`` cannot.
+    """
+    return bool(module._forward_pre_hooks or module._backward_pre_hooks) or "forward" in vars(module)
+
+
+def input_dtype(linear: nn.Module, like: Tensor) -> torch.dtype:
+    """The dtype that a linear takes: its weights', or that of ``like`` where it holds them in another form.
+
+    Quantised linears have a method ``weight``, or whole numbers, and take what the state is in.
+    """
+    weight = getattr(linear, "weight", None)
+    kept = isinstance(weight, Tensor) and weight.is_floating_point() and weight.dtype.itemsize > 1
+    return weight.dtype if kept else like.dtype
+
+
+def _is_special(weight: Tensor) -> bool:
+    overrides = type(weight).__torch_function__ not in (nn.Parameter.__torch_function__, Tensor.__torch_function__)
+    return overrides or is_traceable_wrapper_subclass(weight)

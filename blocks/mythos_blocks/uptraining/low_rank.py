@@ -38,7 +38,7 @@ class LoopLoRALinears(nn.Module):
         super().__init__()
         self.reach: int | None = num_loops
         self.num_loops, self.rank, self.scale, self.std, self.beyond = num_loops, rank, scale, std, beyond
-        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
+        self.down, self.up = _Tables(), _Tables()
         self._now = _Now()
 
     def attach(self, module: nn.Module, patterns: Sequence[str]) -> None:
@@ -99,11 +99,20 @@ class LoopLoRALinears(nn.Module):
         t = self._now.t
         if t is None:
             return None
-        down = row(self.down[key], t, self.beyond)
-        up = row(self.up[key], t, self.beyond)
+        down, up = self.down(key, t, self.beyond), self.up(key, t, self.beyond)
         if exact:
             return self.scale * exact_linear(exact_linear(x, down), up)
         return self.scale * F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype))
+
+
+class _Tables(nn.ParameterDict):
+    """Matrices of all loops, by their linear. They are read in a ``forward``, for which offloaded ones are fetched."""
+
+    __call__ = nn.Module.__call__
+
+    def forward(self, key: str, t: Index, beyond: Beyond) -> Tensor:
+        """The matrix of loop ``t``: ``(rank, in)`` or ``(out, rank)``."""
+        return row(self[key], t, beyond)
 
 
 class _Now:
