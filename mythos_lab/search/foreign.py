@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.distributions import BaseDistribution
+from optuna.pruners import HyperbandPruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -58,6 +59,19 @@ def without_told(study: optuna.Study) -> optuna.Study:
     return view(study, lambda trial: _blank(trial) if is_told(trial) else trial, directions=study.directions)
 
 
+def measured_here(study: optuna.Study) -> optuna.Study:
+    """The study as a pruner shall see it: what others measured, or are measuring, is on no curve of ours.
+
+    Their steps need not be training steps, nor their values those of a validation, and rungs that they have reached
+    would be competed for.
+    """
+    return view(study, lambda trial: _blank(trial) if _is_foreign(trial) else trial, directions=study.directions)
+
+
+def _is_foreign(trial: FrozenTrial) -> bool:
+    return is_told(trial) or is_asked_elsewhere(trial)
+
+
 def are_incompatible(space: Space, trials: Sequence[FrozenTrial]) -> bool:
     """Whether a foreign trial has taken the name of a parameter for another distribution.
 
@@ -65,8 +79,8 @@ def are_incompatible(space: Space, trials: Sequence[FrozenTrial]) -> bool:
     """
     seen: set[str] = set()
     for trial in trials:
-        is_foreign = is_told(trial) or is_asked_elsewhere(trial) or trial.state is TrialState.WAITING
-        for name in trial.distributions.keys() - seen if is_foreign else ():
+        can_come_first = _is_foreign(trial) or trial.state is TrialState.WAITING
+        for name in trial.distributions.keys() - seen if can_come_first else ():
             if name in space.parameters and not space.parameters[name].takes(trial.distributions[name]):
                 return True
         seen |= trial.distributions.keys()
@@ -93,7 +107,7 @@ class Shielded(BaseSampler):
     """A sampler that is shown, of what was told from outside, only what lies in the space, in the space's own terms.
 
     A value beyond the range, or another distribution under the same name, makes samplers propose what the study's own
-    trials cannot have, or fail.
+    trials cannot have, or fail. Where Optuna asks it for one of Hyperband's brackets, it is shown that bracket.
     """
 
     def __init__(self, sampler: BaseSampler, space: Space) -> None:
@@ -125,9 +139,14 @@ class Shielded(BaseSampler):
     def _shown(self, study: Study) -> Study:
         if not any(map(is_told, study.get_trials(deepcopy=False))):
             return study
-        if study not in self._views:
-            self._views[study] = view(study, _face(self._space), directions=study.directions)
-        return self._views[study]
+        whole: Study = getattr(study, "_study", study)  # of a bracket, which Optuna makes anew whenever it asks
+        if whole not in self._views:
+            self._views[whole] = view(whole, _face(self._space), directions=whole.directions)
+        shown = self._views[whole]
+        if study is whole:
+            return shown
+        assert isinstance(whole.pruner, HyperbandPruner)
+        return whole.pruner._create_bracket_study(shown, getattr(study, "_bracket_id"))  # noqa: B009  it has no types
 
 
 def _face(space: Space) -> Callable[[FrozenTrial], FrozenTrial]:
@@ -146,7 +165,7 @@ def _face(space: Space) -> Callable[[FrozenTrial], FrozenTrial]:
 def _blank(trial: FrozenTrial) -> FrozenTrial:
     shown = copy.copy(trial)
     shown.state, shown.values, shown.params, shown.distributions = TrialState.FAIL, None, {}, {}
-    shown.intermediate_values = {}
+    shown.intermediate_values, shown.system_attrs = {}, {}
     return shown
 
 

@@ -21,7 +21,7 @@ from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.faults import free_memory, is_disk_full, is_out_of_memory
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
-from mythos_lab.search.foreign import refusal, unused
+from mythos_lab.search.foreign import measured_here, refusal, unused
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
@@ -193,7 +193,7 @@ def _ended(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: bool) -> Callable[[int, Scores], None]:
     objectives, guard = list(space.file.objectives), space.file.guard
-    named, pruner = space.pruner, make_pruner(space.pruner)
+    named, pruner, seen = space.pruner, make_pruner(space.pruner), measured_here(study)
     watched = guard.metric if guard is not None else objectives[0]
     gains: dict[str, float] = dict(trial.user_attrs.get(LOOP_GAIN, {}))
     reports: dict[str, float] = dict(trial.user_attrs.get(REPORTS, {}))
@@ -207,11 +207,11 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: boo
             trial.set_user_attr(LOOP_GAIN, gains)
         if guard is None:
             trial.report(metrics[watched], step)
-            over = trial.should_prune()
+            over = study.pruner.prune(seen, _stored(seen, trial))
         else:
             reports[str(step)] = metrics[watched]
             trial.set_user_attr(REPORTS, reports)
-            over = should_prune(study, trial, pruner, guard)
+            over = should_prune(seen, trial, pruner, guard)
         if over:
             raise Pruned(f"by {named.kind} at step {step}")
 

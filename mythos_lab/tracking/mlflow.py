@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
-from mythos_lab.tracking.surroundings import enclosing_run, experiment_name
+from mythos_lab.tracking.surroundings import context_tags, enclosing_run, experiment_name
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
@@ -82,6 +82,7 @@ def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]
         with _turn(place):
             client = MlflowClient(place)
             enclosing_run(client, place)
+            context_tags()
             experiment = experiment or experiment_name(client, place)
             found = client.get_experiment_by_name(experiment)
             if found is not None and follow(place, found):
@@ -122,7 +123,7 @@ class Tracker:
         name: Name of a new run.
         run_id: An earlier run to go on with.
         parent: Run to nest a new one under; ``None`` takes the one that surrounds it, if there is one.
-        tags: Of a new run.
+        tags: Of a new run, besides those of MLflow's variable for them.
         key: By which :func:`find_run` finds a new run.
     """
 
@@ -141,7 +142,7 @@ class Tracker:
         if run_id is None:
             parent = parent or enclosing_run(self._client, uri or default_uri())
             own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
-            all_tags = {**(tags or {}), **{name: value for name, value in own.items() if value}}
+            all_tags = {**context_tags(), **(tags or {}), **{name: value for name, value in own.items() if value}}
             run_id = self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
         else:
             self._client.update_run(run_id, status="RUNNING")

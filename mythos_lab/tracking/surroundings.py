@@ -1,7 +1,8 @@
-"""What surrounds a run in MLflow: the experiment and the run that its variables, or the caller's own code, name."""
+"""What surrounds a run in MLflow: the experiment, the run and the tags that its variables, or the caller's own code, name."""
 
 from __future__ import annotations
 
+import json
 import os
 
 import mlflow
@@ -15,6 +16,7 @@ DEFAULT = "mythos"
 """The experiment where neither the recipe nor a variable names one."""
 
 _NAME, _ID, _RUN = "MLFLOW_EXPERIMENT_NAME", "MLFLOW_EXPERIMENT_ID", "MLFLOW_RUN_ID"
+_CONTEXT = "MLFLOW_RUN_CONTEXT"
 
 
 def experiment_name(client: MlflowClient, place: str) -> str:
@@ -59,3 +61,21 @@ def enclosing_run(client: MlflowClient, place: str) -> str | None:
             return None
         raise Misplaced(f"tracking: {_RUN}={named}: {without_password(place)} has no such run; unset it") from None
     return str(run_id)
+
+
+def context_tags() -> dict[str, str]:
+    """The tags that ``MLFLOW_RUN_CONTEXT`` gives every new run, as it does to MLflow's own.
+
+    Raises:
+        Misplaced: It is no JSON object.
+    """
+    written = os.environ.get(_CONTEXT)
+    if not written:
+        return {}
+    try:
+        tags = json.loads(written)
+    except ValueError:
+        tags = None
+    if not isinstance(tags, dict):
+        raise Misplaced(f'tracking: {_CONTEXT} is no JSON object; expected tags such as {{"team": "vision"}}')
+    return {str(name): str(value) for name, value in tags.items()}

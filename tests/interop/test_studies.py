@@ -75,6 +75,24 @@ def test_optunas_plots_and_frames(study):
     optuna.visualization.matplotlib.plot_slice(loaded)
 
 
+def test_optunas_mlflow_callback_takes_a_studys_trials(study, alone):
+    import mlflow
+    import optuna
+    from optuna_integration import MLflowCallback
+
+    loaded = optuna.load_study(study_name="tiny", storage=study.storage)
+    own = [trial for trial in loaded.trials if is_settled(trial)]
+    copying = MLflowCallback(tracking_uri=f"sqlite:///{alone}/theirs.db", metric_name=loaded.metric_names)
+    for trial in own:
+        copying(loaded, trial)
+    found = {run.info.run_name: run.data for run in mlflow.search_runs(experiment_names=["tiny"], output_format="list")}
+    assert found.keys() == {str(trial.number) for trial in own}
+    for trial in own:
+        data = found[str(trial.number)]
+        assert float(data.params[LR]) == trial.params[LR] and data.metrics["val/accuracy"] == trial.value
+        assert data.tags["outcome"] == "complete"
+
+
 def test_mlflows_clients_find_a_studys_runs_and_their_files(study):
     import mlflow
 

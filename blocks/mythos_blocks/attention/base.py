@@ -17,5 +17,13 @@ class Attention(Module):
     """
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
-        """What each position reads of those that the frame's mask lets it see."""
+        """What each position reads of those that the frame's mask lets it see; without a frame, of those before it.
+
+        Shapes: ``(batch, positions, width) -> (batch, positions, width)``.
+
+        Args:
+            x: What the layer reads.
+            frame: The mask, positions and tokens of this pass; ``Frame(AttentionMask(causal=False))`` lets every
+                position read all. ``None`` is causal, with positions counted from 0.
+        """
         raise NotImplementedError

@@ -48,6 +48,18 @@ class Mixer(Attention):
             raise ValueError(f"attention 'mixer' has num_positions={self.num_positions}, and the input {num_positions}")
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
+        """What each position reads of all others.
+
+        Shapes: ``(batch, num_positions, width) -> (batch, num_positions, width)``.
+
+        Args:
+            x: What the layer reads.
+            frame: One whose mask is ``AttentionMask(causal=False)``.
+
+        Raises:
+            ValueError: The mask leaves something out, as the causal one does that stands where no frame is given; or
+                the sequences have another length.
+        """
         frame = frame or Frame()
         (x,) = frame.exchange(x, shared=False)
         pads = frame.real is not None and frame.selection is None and frame.running is None

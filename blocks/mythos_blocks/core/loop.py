@@ -41,7 +41,7 @@ from mythos_blocks.tensors.tracing import is_traced
 
 @component("core", "loop")
 class Loop(Stepping):
-    """The core: layers with one set of weights, applied many times.
+    """The core: layers with one set of weights, applied many times; its parts are declared as a model's are.
 
     Iteration t is ``x = injection.combine(h, e, signal[t], t)``, ``u = adapter(layers(x), t)``,
     ``h = injection.inject(h, e, update(h, u, t), t)``, after which exit and halting see h.

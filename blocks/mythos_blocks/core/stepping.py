@@ -73,6 +73,8 @@ class Stepping(Module):
             num_loops: How many iterations will follow, if known, to make room for them.
         """
         frame = frame or Frame()
+        if (inner := self.depth_adapter.inner()) is not None and not torch.compiler.is_compiling():
+            inner.keep_hold(self.layers)
         e = self.input_norm(e)
         h = self.initial_state(e, frame)
         room = num_loops or self.loops.max_loops

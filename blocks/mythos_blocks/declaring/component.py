@@ -16,7 +16,7 @@ from mythos_blocks.declaring.contract import check_contract
 from mythos_blocks.declaring.registry import register, slot_info
 from mythos_blocks.declaring.sharing import complete, share, shared_parameters
 from mythos_blocks.declaring.spec import Spec as AnySpec
-from mythos_blocks.declaring.spec import SpecLike, derive_spec
+from mythos_blocks.declaring.spec import SpecLike, complete_help, derive_spec
 from mythos_blocks.tensors.tracing import is_empty
 
 C = TypeVar("C", bound="type[Component]")
@@ -201,6 +201,7 @@ def component(slot: str, kind: str) -> Callable[[C], C]:
         cls.slot, cls.kind = slot, kind
         cls.Spec = derive_spec(cls, kind)
         cls.__init__ = _checked(cls, cls.__init__)  # type: ignore[method-assign]
+        complete_help(cls)
         register(slot, kind, cls)
         return cls
 

@@ -29,6 +29,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, cor
 from torch import Tensor
 
 from mythos_blocks.declaring.construction import arguments_of
+from mythos_blocks.declaring.passed_on import add_arguments, own_signature, show_passed_on
 from mythos_blocks.declaring.registry import lookup, slot_info, slots, suggest
 
 if TYPE_CHECKING:
@@ -75,7 +76,8 @@ def _plain(value: Any) -> Any:
 class BuildError(ValueError):
     """A component refused its fields together with their context (``width % num_heads`` and the like).
 
-    Attributes:
+    Args:
+        message: What was refused, in one line.
         spec: The spec that could not be built, by which a recipe finds the path of the mistake.
     """
 
@@ -88,7 +90,15 @@ class BuildError(ValueError):
 
 
 class Spec(Declaration):
-    """The declaration of one component; ``build`` makes it."""
+    """The declaration of one component; ``build`` makes it.
+
+    Each kind has a class of its own, whose fields are the keyword arguments of the component's constructor:
+    ``LTI.Spec(margin=0.0).build(64)`` is ``LTI(64, margin=0.0)``.
+
+    Attributes:
+        component: The class that it declares.
+        kind: That class's name within its slot.
+    """
 
     component: ClassVar[type[Component]]
     kind: str
@@ -143,7 +153,11 @@ _SLOT_MARK = "mythos-slot"
 
 
 class Slot:
-    """Annotation of a field that takes one component of the named slot."""
+    """Annotation of a field that takes one component of the named slot.
+
+    Args:
+        name: The slot.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -216,10 +230,10 @@ def derive_spec(cls: type[Component], kind: str) -> type[Spec]:
     """
     fields: dict[str, Any] = {"kind": (Literal[kind], Field(default=kind, description=summary(cls)))}
     owners = _constructors(cls)
-    described = {name: text for owner in reversed(owners) for name, text in described_arguments(owner).items()}
+    described = _described(owners)
     for owner in owners:
         hints = get_type_hints(owner.__init__, include_extras=True)
-        for name, parameter in inspect.signature(owner.__init__).parameters.items():
+        for name, parameter in own_signature(owner).parameters.items():
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in fields:
                 default = ... if parameter.default is parameter.empty else parameter.default
                 fields[name] = (hints[name], Field(default=default, description=described.get(name)))
@@ -235,13 +249,27 @@ def _constructors(cls: type) -> list[Any]:
     """The class, and its bases as far as each constructor passes on the fields that it does not name."""
     owners: list[Any] = []
     for owner in cls.__mro__:
+        if owner is object:
+            break
         if "__init__" not in vars(owner):
             continue
         owners.append(owner)
-        parameters = inspect.signature(vars(owner)["__init__"]).parameters.values()
+        parameters = own_signature(owner).parameters.values()
         if not any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
             break
-    return [owner for owner in owners if owner is not object]
+    return owners
+
+
+def _described(owners: list[Any]) -> dict[str, str]:
+    return {name: text for owner in reversed(owners) for name, text in described_arguments(owner).items()}
+
+
+def complete_help(cls: type[Component]) -> None:
+    """Have ``help`` name all that a component's constructor takes, as far as its base classes describe it."""
+    show_passed_on(cls.__init__, _constructors(cls)[1:])
+    described, own = _described(list(cls.__mro__)), described_arguments(cls)
+    taken = [name for name in inspect.signature(cls).parameters if name not in own]
+    add_arguments(cls, {name: described[name] for name in taken if name in described})
 
 
 def summary(cls: type) -> str:

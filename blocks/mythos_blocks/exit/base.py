@@ -43,7 +43,11 @@ class Exit(Module):
         return ExitState(stopped=h.new_zeros(h.shape[:-1]).bool())
 
     def forward(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:
-        """Look at an iteration, by :meth:`observe`: called as a module, so that hooks on the rule see it."""
+        """Look at an iteration, by :meth:`observe`: called as a module, so that hooks on the rule see it.
+
+        Shapes: ``old`` and ``new`` are ``(batch, positions, width)``, the state before and after iteration ``t``; what
+        is returned says in ``stopped``, ``(batch, positions)`` booleans, which positions have stopped.
+        """
         return self.observe(state, old, new, read, t)
 
     def observe(self, state: ExitState, old: Tensor, new: Tensor, read: Read, t: Index) -> ExitState:

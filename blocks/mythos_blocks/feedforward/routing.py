@@ -26,6 +26,16 @@ class RoutedExperts(Feedforward):
         num_active: Routed experts per token.
         load: Tokens that each expert has had in training since the last step, int64 ``(num_experts,)``.
         bias: The selection bias, at least float32 whatever the model's dtype, ``(num_experts,)``.
+
+    Args:
+        width: Channels of what it reads and returns.
+        hidden: Inner channels of an expert.
+        num_experts: Routed experts.
+        num_active: Routed experts per token; at most ``num_experts``.
+        bias_update_rate: Step of the selection bias.
+
+    Raises:
+        ValueError: ``num_active`` exceeds ``num_experts``.
     """
 
     matrices: tuple[str, ...] = ("gate", "up", "down")

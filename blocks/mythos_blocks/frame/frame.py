@@ -28,6 +28,8 @@ class Adapter(Protocol):
 class Frame:
     """What surrounds a layer's input ``x``, ``(batch, positions, width)``.
 
+    A layer that is called alone needs none; ``Frame(AttentionMask(causal=False))`` is one without a causal mask.
+
     Attributes:
         mask: Which positions may read which.
         positions: Index of each position in its sequence, ``(positions,)`` or ``(batch, positions)``; ``None``

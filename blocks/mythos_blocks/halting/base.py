@@ -73,7 +73,11 @@ class Halting(Module):
     def forward(
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
-        """Weigh the state that an iteration made, by :meth:`observe`: called as a module, so that hooks see it."""
+        """Weigh the state that an iteration made, by :meth:`observe`: called as a module, so that hooks see it.
+
+        Shapes: ``h`` and ``x`` are ``(batch, positions, width)``, ``running`` and ``last`` are ``(batch, positions)``
+        booleans; the readout in what is returned is ``(batch, positions, width)``.
+        """
         return self.observe(state, h, x=x, t=t, running=running, last=last)
 
     def observe(

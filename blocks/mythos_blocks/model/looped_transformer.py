@@ -29,7 +29,14 @@ from mythos_blocks.tensors.tracing import is_empty
 class LoopedTransformer(Module):
     """``logits = head(norm(coda(core^T(prelude(embed(tokens))))))``.
 
-    With one loop, no injection and no halting it is a plain pre-norm transformer.
+    With one loop, no injection and no halting it is a plain pre-norm transformer. A part is declared by its kind, by a
+    mapping of its fields, or by its ``Spec``:
+
+    >>> core = {"injection": "lti", "loops": {"kind": "fixed", "num_loops": 4}, "layer": {"attention": "mla"}}
+    >>> LoopedTransformer(256, width=64, core=core)(torch.zeros(2, 8, dtype=torch.long)).logits.shape
+    torch.Size([2, 8, 256])
+
+    Shapes: ``(batch, positions)`` of tokens to logits ``(batch, positions, vocab_size)``, in a :class:`ModelOutput`.
 
     Args:
         vocab_size: Number of tokens.
@@ -116,6 +123,9 @@ class LoopedTransformer(Module):
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
             head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.
+
+        Returns:
+            The logits, ``(batch, positions, vocab_size)``, and what the loop did on the way.
         """
         if mask is not None and not isinstance(mask, AttentionMask):
             raise ValueError(

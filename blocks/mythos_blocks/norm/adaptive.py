@@ -53,6 +53,7 @@ class AdaptiveNorm(Norm):
         if t is not None:
             check_index(t)
         angles = (0 if t is None else t) * self.frequencies
-        time = torch.cat((angles.cos(), angles.sin())).to(input_dtype(self.inner, x))
-        scale, shift = self.outer(F.silu(self.inner(time))).to(x.dtype).chunk(2)
+        # One row: quantised linears take no vectors.
+        time = torch.cat((angles.cos(), angles.sin())).to(input_dtype(self.inner, x)).unsqueeze(0)
+        scale, shift = self.outer(F.silu(self.inner(time))).squeeze(0).to(x.dtype).chunk(2)
         return rms_norm(x, self.width, eps=self.eps) * (1 + scale) + shift

@@ -39,7 +39,7 @@ class LoopLoRALinears(nn.Module):
         self.reach: int | None = num_loops
         self.num_loops, self.rank, self.scale, self.std, self.beyond = num_loops, rank, scale, std, beyond
         self.down, self.up = _Tables(), _Tables()
-        self._now = _Now()
+        self._now, self._paths = _Now(), dict[str, str]()
 
     def attach(self, module: nn.Module, patterns: Sequence[str]) -> None:
         """Meet the linears of a module whose paths fit a pattern (``fnmatch``).
@@ -57,12 +57,29 @@ class LoopLoRALinears(nn.Module):
                 weight = linear.weight
                 self.down[key] = nn.Parameter(weight.new_empty(self.num_loops, self.rank, linear.in_features))
                 self.up[key] = nn.Parameter(weight.new_zeros(self.num_loops, linear.out_features, self.rank))
-                update = _Update(self, key)
-                # Kept, since every process counts hooks anew: a handle that is unpickled says which numbers are taken,
-                # and a hook that is added there does not take this one's.
-                update.handle = linear.register_forward_hook(update)
+                self._paths[key] = name
+                _Update(self, key).hook(linear)
         if self.down and not next(iter(self.down.values())).is_meta:
             self.reset(keyed_generator(0, "loop_lora"))
+
+    def keep_hold(self, module: nn.Module) -> None:
+        """Meet what has been put in the place of a linear since, without its hook: a quantised one, say.
+
+        Args:
+            module: The one whose linears were met.
+
+        Raises:
+            ValueError: There is nothing in the place of one.
+        """
+        hooks = (hook for part in module.modules() for hook in part._forward_hooks.values())
+        held = {hook.key for hook in hooks if isinstance(hook, _Update) and hook.linears is self}
+        for key in self._paths.keys() - held:
+            path = self._paths[key]
+            try:
+                there = module.get_submodule(path)
+            except AttributeError:
+                raise ValueError(f"the linear {path!r}, which has updates by loop, is not there any more") from None
+            _Update(self, key).hook(there)
 
     @torch.no_grad()
     def reset(self, generator: torch.Generator) -> None:
@@ -128,6 +145,12 @@ class _Update:
 
     def __init__(self, linears: LoopLoRALinears, key: str) -> None:
         self.linears, self.key = linears, key
+
+    def hook(self, linear: nn.Module) -> None:
+        """Act on a linear."""
+        # Kept, since every process counts hooks anew: a handle that is unpickled says which numbers are taken, and a
+        # hook that is added there does not take this one's.
+        self.handle = linear.register_forward_hook(self)
 
     def __call__(self, module: nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
         update = self.linears.update(self.key, args[0], exact=isinstance(module, ExactLinear))

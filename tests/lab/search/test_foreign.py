@@ -1,5 +1,7 @@
 """Trials that others put into a study by Optuna's own means: each is run, refused or named, and none ends the study."""
 
+from types import SimpleNamespace
+
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
@@ -11,8 +13,10 @@ from mythos_lab.comparison.study_report import study_report
 from mythos_lab.recipe.files import names
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
+from mythos_lab.search.foreign import Shielded
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.opening import enqueue_grid, open_study
+from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, PRUNERS
 from mythos_lab.search.samplers import SAMPLERS
 from mythos_lab.search.spaces.parameters import misfit
 from mythos_lab.search.spaces.space import load_space
@@ -201,3 +205,72 @@ def test_what_a_shipped_space_draws_fits_it(name):
         assert misfit(space.parameters, trial.params, whole=True) is None
         for parameter, distribution in trial.distributions.items():
             assert space.parameters[parameter].distribution == distribution
+
+
+PRUNERS_BY_OTHERS = {
+    "median": {},
+    "percentile": {"percentile": 25.0},
+    "successive_halving": {},
+    "hyperband": {"min_resource": 1, "max_resource": 4},
+    "patient": {"wrapped_pruner": "median", "patience": 0},
+    "loop_aware": {"n_startup_trials": 1, "min_flops": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in PRUNERS.entries if kind not in ("none", "threshold")])
+def test_no_pruner_holds_a_trial_against_what_others_reported(here, monkeypatch, kind):
+    def run(recipe, *, on_validation, **options):
+        scores = SimpleNamespace(metrics=lambda: {"val/accuracy": 0.5, "loops/gain": 0.0})
+        ended = SimpleNamespace(status="finished", reason="", metrics=scores.metrics(), run_id="0")
+        try:
+            for step in (2, 4):
+                on_validation(step, scores)
+        except trials.Pruned as pruned:
+            ended.status, ended.reason = "pruned", str(pruned)
+        return ended
+
+    monkeypatch.setattr(trials, "run", run)
+    space = write(here, space=PLAIN, trials=1, pruner={"kind": kind, **PRUNERS_BY_OTHERS[kind]})
+    study = open_study(space)
+    rungs = {f"completed_rung_{i}": 2.0 for i in range(4)}
+    curve = {"intermediate_values": dict.fromkeys(range(1, 5), 2.0), "system_attrs": rungs}
+    costs = {FLOPS_PER_STEP: 1.0, LOOP_GAIN: {}}
+    for state in [TrialState.COMPLETE] * 6 + [TrialState.PRUNED]:
+        study.add_trial(create_trial(state=state, value=2.0, user_attrs=costs, **curve))
+    asked = study.ask()
+    asked.suggest_float(LR, 1e-3, 1e-2, log=True)
+    for step in range(1, 5):
+        asked.report(2.0, step)
+    for name, value in {**costs, **rungs}.items():
+        study._storage.set_trial_system_attr(asked._trial_id, name, value)
+        asked.set_user_attr(name, value)
+    go_on(space, study)
+    (own,) = [t for t in study.get_trials() if is_settled(t)]
+    assert own.user_attrs["outcome"] == "complete" and own.intermediate_values.keys() == {2, 4}
+
+
+def test_a_sampler_is_shown_the_bracket_of_hyperband_that_its_trial_is_in(here):
+    seen = []
+
+    class Seeing(optuna.samplers.RandomSampler):
+        def infer_relative_search_space(self, study, trial):
+            seen.append({t.number for t in study.get_trials() if t.state is TrialState.COMPLETE})
+            return {}
+
+    pruner = optuna.pruners.HyperbandPruner(min_resource=1, max_resource=9, reduction_factor=3)
+    study = optuna.create_study(pruner=pruner, sampler=Shielded(Seeing(), write(here, space=PLAIN, trials=1)))
+    for _ in range(12):
+        study.add_trial(create_trial(value=0.5, user_attrs={"outcome": "complete"}))
+    first = study.ask()
+    first.suggest_float("x", 0, 1)
+    first.report(0.5, 1)
+    first.should_prune()  # now there are brackets
+    own = set(range(12))
+    for value in (None, 0.9):  # nothing told, and something
+        if value is not None:
+            study.add_trial(create_trial(value=value))
+        for _ in range(6):
+            asked = study.ask()
+            asked.suggest_float("x", 0, 1)
+            mine = pruner._get_bracket_id(study, study._storage.get_trial(asked._trial_id))
+            assert seen[-1] == {n for n in own if pruner._get_bracket_id(study, study.get_trials()[n]) == mine} != own

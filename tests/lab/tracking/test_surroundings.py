@@ -46,6 +46,8 @@ def test_set_experiment_is_heeded(store):
     [
         ({"MLFLOW_EXPERIMENT_ID": "77"}, "MLFLOW_EXPERIMENT_ID=77: sqlite.* has no such experiment"),
         ({"MLFLOW_EXPERIMENT_ID": "0", "MLFLOW_EXPERIMENT_NAME": "mine"}, "MLFLOW_EXPERIMENT_ID=0 is 'Default'; unset one"),
+        ({"MLFLOW_RUN_CONTEXT": "{'team': 'vision'}"}, "MLFLOW_RUN_CONTEXT is no JSON object; expected tags"),
+        ({"MLFLOW_RUN_CONTEXT": '["team"]'}, "MLFLOW_RUN_CONTEXT is no JSON object; expected tags"),
         ({"MLFLOW_RUN_ID": "c0ffee"}, "MLFLOW_RUN_ID=c0ffee: sqlite.* has no such run; unset it"),
     ],
 )  # fmt: skip
@@ -65,3 +67,12 @@ def test_a_run_is_nested_under_the_one_that_surrounds_it(store, monkeypatch):
     assert parent_of(store) is None
     monkeypatch.setenv("MLFLOW_RUN_ID", outer.info.run_id)
     assert parent_of(store) == outer.info.run_id
+
+
+def test_the_context_gives_tags_that_ours_stand_over(store, monkeypatch):
+    monkeypatch.setenv("MLFLOW_RUN_CONTEXT", '{"team": "vision", "cards": 8, "mythos.trial": "theirs"}')
+    tracker = Tracker(None, None, "run", tags={"mythos.trial": "0001"})
+    tags = store.get_run(tracker.run_id).data.tags
+    assert (tags["team"], tags["cards"], tags["mythos.trial"]) == ("vision", "8", "0001")
+    with mlflow.start_run() as theirs:
+        assert store.get_run(theirs.info.run_id).data.tags["cards"] == "8"
