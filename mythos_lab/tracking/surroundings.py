@@ -1,4 +1,4 @@
-"""What surrounds a run in MLflow: the experiment, the run and the tags that its variables, or the caller's own code, name."""
+"""What surrounds a run in MLflow: experiment, run and tags that its variables, or the caller's own code, name."""
 
 from __future__ import annotations
 

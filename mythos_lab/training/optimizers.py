@@ -32,6 +32,7 @@ class AdamW(Optimizer):
     """AdamW (arXiv 1711.05101), fused; parameters with fewer than two dimensions are not decayed.
 
     Args:
+        parameters: What it trains.
         lr: Peak learning rate.
         weight_decay: Decoupled weight decay of matrices.
         beta1: Decay of the first moment.

@@ -30,6 +30,7 @@ class Constant(Schedule):
     """The peak learning rate throughout, after a linear warm-up.
 
     Args:
+        max_steps: Optimiser steps of the run.
         warmup_steps: Steps of the warm-up; a number below 1 with a point is their share of all steps.
     """
 
@@ -45,6 +46,7 @@ class Cosine(Schedule):
     """Linear warm-up, then half a cosine that would be at ``final`` one step after the last (arXiv 1608.03983).
 
     Args:
+        max_steps: Optimiser steps of the run.
         warmup_steps: Steps of the warm-up; a number below 1 with a point is their share of all steps.
         final: Share of the peak learning rate at the end.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Any
 
@@ -25,7 +26,7 @@ FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("attention", "gqa"): {"num_kv_heads": 2, "value_embeddings": VOCAB},
     ("attention", "mla"): {"kv_rank": 8, "q_rank": 8, "nope_dim": 4, "rope_dim": 4, "value_dim": 4},
     ("feedforward", "moe"): {"balance_weight": 0.1, "z_weight": 0.1},
-    ("core", "hierarchical"): {"num_high_cycles": 1, "num_low_cycles": 1},
+    ("core", "hierarchical"): {"depth": 1, "num_high_cycles": 1, "num_low_cycles": 1},
     ("gradient", "implicit"): {"num_iterations": 3},
     ("gradient", "last"): {"num_loops": 1},
     ("halting", "act"): {"halted_state": "frozen", "initial_bias": 0.5},
@@ -35,6 +36,7 @@ FIELDS: dict[tuple[str, str], dict[str, Any]] = {
     ("loops", "choice"): {"counts": [2, 3]},
     ("loops", "curriculum"): {"base": {"kind": "fixed", "num_loops": 3}},
 }
+_AT_ONCE = 40  # draws, of which the one that holds most of what is missing is taken
 MEAN = {"mean": 2.0, "maximum": 5}  # of loops that are declared by their mean
 
 
@@ -82,22 +84,25 @@ def tokens(batch: int = 3) -> torch.Tensor:
     return torch.randint(VOCAB, (batch, POSITIONS), generator=torch.Generator().manual_seed(batch))
 
 
+@functools.cache
 def covering() -> list[dict[str, Any]]:
-    """Cores in which every kind of these slots stands at least once, beside others that are drawn."""
+    """Cores in which every kind of these slots stands at least once, beside others that are drawn; few of them."""
     wanted = {(slot, kind) for slot in SLOTS for kind in slot_info(slot).kinds}
     cores, seed = [], 0
     while wanted:
-        seed += 1
-        assert seed < 1000, f"no core that holds {sorted(wanted)} is accepted"
-        core, there = _declared(seed, wanted)
-        if not there & wanted:
-            continue
-        try:
-            with torch.device("meta"):
-                model = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core)
-                model(tokens(2).to("meta"), mask_of(core))
-        except ValueError:
-            continue  # these do not go together
-        wanted -= there
-        cores.append(core)
+        assert seed < 5000, f"no core that holds {sorted(wanted)} is accepted"
+        drawn = [_declared(seed + i, wanted) for i in range(_AT_ONCE)]
+        seed += _AT_ONCE
+        for core, there in sorted(drawn, key=lambda one: len(one[1] & wanted), reverse=True):
+            if not there & wanted:
+                break
+            try:
+                with torch.device("meta"):
+                    model = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core)
+                    model(tokens(2).to("meta"), mask_of(core))
+            except ValueError:
+                continue  # these do not go together
+            wanted -= there
+            cores.append(core)
+            break
     return cores

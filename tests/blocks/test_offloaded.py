@@ -91,7 +91,7 @@ def gradients(model, core):
 
 @every_kind
 def test_parts_that_are_sharded_one_by_one_have_the_gradients_of_the_whole(core, alone):
-    plain, sharded = build(core).train(), build(core).train()
+    plain, sharded = build(core).double().train(), build(core).double().train()
     for module, _ in reversed(owners(sharded)):
         if module not in (sharded.embedding, sharded.head):
             fully_shard(module)
@@ -100,5 +100,5 @@ def test_parts_that_are_sharded_one_by_one_have_the_gradients_of_the_whole(core,
     assert ours.keys() == wanted.keys()
     for name, gradient in wanted.items():
         torch.testing.assert_close(
-            ours[name].full_tensor(), gradient, rtol=1e-4, atol=1e-4, msg=lambda m, name=name: f"{name}: {m}"
+            ours[name].full_tensor(), gradient, rtol=1e-6, atol=1e-8, msg=lambda m, name=name: f"{name}: {m}"
         )

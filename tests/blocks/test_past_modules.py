@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import mythos_blocks as mb
-from tests.blocks.covering import POSITIONS, build, covering, mask_of
+from tests.blocks.covering import build, covering, mask_of
 from tests.blocks.covering import tokens as ids_of
 from tests.blocks.parts import VOCAB, WIDTH, kinds, randomise, tokens
 from tests.blocks.wrapping import WAYS, leaves, mixed, wrap, wrap_all
@@ -34,7 +34,7 @@ def assert_alike(model, ids, mask=None):
     torch.testing.assert_close(model(ids, mask, compact=False).logits, whole, rtol=1e-4, atol=1e-4)
     decoder = mb.Decoder(model, len(ids))
     if decoder.exact and (mask is None or mask.causal):
-        parts = [decoder.advance(part).logits for part in ids.split([ids.shape[1] - 3, 1, 1, 1], 1)]
+        parts = [decoder.advance(part).logits for part in ids.split([ids.shape[1] - 1, 1], 1)]
         torch.testing.assert_close(torch.cat(parts, 1), whole, rtol=1e-4, atol=1e-4)
     return whole
 
@@ -43,9 +43,7 @@ def assert_alike(model, ids, mask=None):
 @pytest.mark.parametrize("way", WAYS)
 @every_kind
 def test_wrapped_modules_act_on_every_path_alike(core, way):
-    plain = build(core).eval()
-    whole = assert_alike(wrap_all(copy.deepcopy(plain), way), ids_of(2), mask_of(core))
-    assert not torch.allclose(whole, plain(ids_of(2), mask_of(core)).logits, atol=1e-4)
+    assert_alike(wrap_all(build(core).eval(), way), ids_of(2), mask_of(core))
 
 
 @torch.no_grad()
@@ -71,8 +69,8 @@ class Logits(nn.Module):
 @pytest.mark.parametrize("way", WAYS)
 def test_wrapped_modules_act_in_graphs_too(way):
     torch._dynamo.reset()
-    layer = {**CORE["layer"], "norm": "adaptive"}
-    model = Logits(wrap_all(made(layer=layer, depth_adapter="loop_lora", halting="none"), way))
+    quantised = {"layer": {**CORE["layer"], "norm": "adaptive"}, "depth_adapter": "loop_lora"}
+    model = Logits(wrap_all(made(halting="none", **(quantised if "quantised" in way else {})), way))
     model.model.core.layers[0].attention.absorb = True  # which it then does not
     ids = tokens(2, 5)
     whole = model(ids)
@@ -84,25 +82,16 @@ def test_wrapped_modules_act_in_graphs_too(way):
 @torch.no_grad()
 @every_kind
 def test_linears_that_torch_quantises_act_on_every_path_alike(core):
-    model, mask, ids = build(core).eval(), mask_of(core), ids_of(2)
-    before = model(ids, mask).logits
-    torch.ao.quantization.quantize_dynamic(model.core, {nn.Linear}, torch.qint8, inplace=True)
-    whole = model(ids, mask).logits
-    assert whole.isfinite().all()
-    if any("quantized" in type(m).__module__ for m in model.core.modules()):
-        assert not torch.equal(whole, before)
-    decoder = mb.Decoder(model, 2)
-    if not (decoder.exact and mask.causal):
-        return
-    parts = torch.cat([decoder.advance(part).logits for part in ids.split([POSITIONS - 2, 1, 1], 1)], 1)
-    # Activations are quantised by the range of what comes together, so parts are near the whole and not equal to it.
-    assert (parts - whole).abs().mean() < 0.1 * whole.std()
+    # To half precision: whole numbers have the range of all activations that come together, which paths change.
+    model = torch.ao.quantization.quantize_dynamic(build(core).eval(), {nn.Linear}, torch.float16)
+    assert type(model.head) is not nn.Linear
+    assert_alike(model, ids_of(2), mask_of(core))
 
 
 @torch.no_grad()
 def test_linears_that_torch_quantises_act_in_compiled_models():
     torch._dynamo.reset()
-    model, ids = Logits(made()), tokens(2, 5)
+    model, ids = Logits(made(halting="none")), tokens(2, 5)
     torch.ao.quantization.quantize_dynamic(model, {nn.Linear}, torch.qint8, inplace=True)
     torch.testing.assert_close(torch.compile(model, backend="eager")(ids), model(ids), rtol=1e-4, atol=1e-5)
 

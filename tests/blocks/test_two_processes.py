@@ -1,6 +1,7 @@
 """Two processes that share a model have what one has: initial values, and weights after some steps."""
 
 import copy
+import itertools
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 import mythos_blocks as mb
+from mythos_blocks.declaring.registry import slot_info
+from tests.blocks import covering
 
 CORE = {
     "injection": "lti_input",
@@ -32,19 +35,19 @@ def made(device="cpu"):
         ).double()
 
 
-def whole(value):
+def gathered(value):
     value = getattr(value, "data", value)
     return value.full_tensor() if hasattr(value, "full_tensor") else value
 
 
 def assert_same(model, wanted, **tolerance):
-    state = {name.removeprefix("module."): whole(value) for name, value in model.state_dict().items()}
+    state = {name.removeprefix("module."): gathered(value) for name, value in model.state_dict().items()}
     assert state.keys() == wanted.state_dict().keys()
     for name, value in wanted.state_dict().items():
         torch.testing.assert_close(state[name], value, msg=lambda m, name=name: f"{name}: {m}", **tolerance)
     unsaved = dict(wanted.named_buffers())
     for name, value in model.named_buffers():
-        torch.testing.assert_close(whole(value), unsaved[name.removeprefix("module.")])
+        torch.testing.assert_close(gathered(value), unsaved[name.removeprefix("module.")])
 
 
 def trained(model, batch):
@@ -68,6 +71,13 @@ def check(rank, folder):
         spread = fully_shard(made())
         spread.initialize(3)
         assert_same(spread, wanted, rtol=0, atol=0)
+
+        for core, initialization in zip(covering.covering(), itertools.cycle(slot_info("initialization").kinds)):
+            fields = {"width": covering.WIDTH, "core": core, "initialization": initialization}
+            whole, spread = (mb.LoopedTransformer(covering.VOCAB, **fields) for _ in range(2))
+            fully_shard(spread).initialize(5)
+            whole.initialize(5)
+            assert_same(spread, whole, rtol=0, atol=0)
 
         empty = fully_shard(made("meta"))
         empty.to_empty(device="cpu")

@@ -73,7 +73,7 @@ class Stepping(Module):
             num_loops: How many iterations will follow, if known, to make room for them.
         """
         frame = frame or Frame()
-        if (inner := self.depth_adapter.inner()) is not None and not torch.compiler.is_compiling():
+        if (inner := self.depth_adapter.inner()) is not None and not torch.compiler.is_dynamo_compiling():
             inner.keep_hold(self.layers)
         e = self.input_norm(e)
         h = self.initial_state(e, frame)

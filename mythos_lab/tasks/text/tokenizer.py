@@ -83,7 +83,11 @@ class Tokenizer(Component):
 
 @component("tokenizer", "bytes")
 class Bytes(Tokenizer):
-    """The bytes of UTF-8; 256 tokens, and one more where documents have an end."""
+    """The bytes of UTF-8; 256 tokens, and one more where documents have an end.
+
+    Args:
+        with_end: Whether documents have an end, which is a token.
+    """
 
     def __init__(self, with_end: bool) -> None:
         self.end = _NUM_BYTES if with_end else None
@@ -147,6 +151,7 @@ class BPE(_Library):
     have one or not, so that the other tokens are the same.
 
     Args:
+        with_end: Whether documents have an end, which is a token.
         vocab_size: Tokens, with the 256 bytes and the end.
 
     Raises:
@@ -193,6 +198,7 @@ class File(_Library):
     Special tokens are never read out of the text: what looks like one there is text.
 
     Args:
+        with_end: Whether documents have an end, which is a token.
         path: The file.
         end_token: The token that ends a document, by its text; ``null`` looks for a usual one. Used only where
             documents have an end.
