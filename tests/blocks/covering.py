@@ -68,9 +68,9 @@ def _declared(seed: int, wanted: set[tuple[str, str]]) -> tuple[dict[str, Any], 
     return core, there
 
 
-def build(core: dict[str, Any]) -> mb.LoopedTransformer:
-    """The model with this core, its weights large enough that every part shows."""
-    model = mb.LoopedTransformer(VOCAB, width=WIDTH, prelude={"depth": 1}, core=core)
+def build(core: dict[str, Any], prelude: int = 1) -> mb.LoopedTransformer:
+    """The model with this core and so many layers before it, its weights large enough that every part shows."""
+    model = mb.LoopedTransformer(VOCAB, width=WIDTH, prelude={"depth": prelude}, core=core)
     randomise(model, std=0.25)
     return model
 

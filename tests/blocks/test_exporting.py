@@ -34,7 +34,8 @@ class Logits(nn.Module):
 
 
 def made(core):
-    return Logits(build(core).eval(), mask_of(core) if "attention" in core["layer"] else None)
+    """Without layers around the loop, which are traced as those in it are."""
+    return Logits(build(core, prelude=0).eval(), mask_of(core) if "attention" in core["layer"] else None)
 
 
 def assert_same(traced, plain, *sizes):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
@@ -33,9 +35,10 @@ def input_dtype(linear: nn.Module, like: Tensor) -> torch.dtype:
 
     Quantised linears have a method ``weight``, or whole numbers, and take what the state is in.
     """
-    weight = getattr(linear, "weight", None)
-    kept = isinstance(weight, Tensor) and weight.is_floating_point() and weight.dtype.itemsize > 1
-    return weight.dtype if kept else like.dtype
+    weight: Any = getattr(linear, "weight", None)
+    if isinstance(weight, Tensor) and weight.is_floating_point() and weight.dtype.itemsize > 1:
+        return weight.dtype
+    return like.dtype
 
 
 def _is_special(weight: Tensor) -> bool:
