@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
 from mythos_blocks.depth_signal.base import DepthSignal
-from mythos_blocks.tensors.rows import Beyond, Index, row
+from mythos_blocks.tensors.rows import Beyond, Index, own_row
 
 
 @component("depth_signal", "learned")
@@ -31,4 +31,4 @@ class Learned(DepthSignal):
         nn.init.normal_(self.table, std=self.std, generator=generator)
 
     def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
-        return row(self.table, t, self.beyond)
+        return own_row(self.table, t, self.beyond)

@@ -30,4 +30,5 @@ class LearnedState(InitialState):
         nn.init.normal_(self.vector, std=self.std, generator=generator)
 
     def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
+        # No view: what spreads weights over processes frees them once this is through.
         return self.vector.to(e.dtype).expand(*e.shape[:-1], -1).clone()

@@ -40,6 +40,15 @@ def row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
     return picked
 
 
+def own_row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
+    """Row ``t`` of a table as :func:`row` gives it, but never a view: for rows that leave the module of the table.
+
+    What spreads weights over processes frees them once the module's ``forward`` is through.
+    """
+    picked = row(table, t, beyond)
+    return picked.clone() if isinstance(t, int) else picked
+
+
 def check_index(t: Index, last: int | None = None) -> None:
     """Refuse an iteration that there is not; tensors are taken as they are.
 

@@ -15,7 +15,7 @@ from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import exact_linear
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_blocks.tensors.rows import Beyond, Index, row
+from mythos_blocks.tensors.rows import Beyond, Index, own_row
 
 
 class LoopLoRALinears(nn.Module):
@@ -129,7 +129,7 @@ class _Tables(nn.ParameterDict):
 
     def forward(self, key: str, t: Index, beyond: Beyond) -> Tensor:
         """The matrix of loop ``t``: ``(rank, in)`` or ``(out, rank)``."""
-        return row(self[key], t, beyond)
+        return own_row(self[key], t, beyond)
 
 
 class _Now:
