@@ -81,23 +81,25 @@ def alone():
     dist.destroy_process_group()
 
 
-def gradients(model, core):
+def trained(model, core):
+    """What a step leaves: the output, and the gradients."""
     torch.manual_seed(0)
     model.zero_grad()
-    out = model(tokens(2), mask_of(core), 2)
+    out = model(tokens(2), mask_of(core), 2, record=True)
     (out.logits.sin().sum() + (0 if out.auxiliary_loss is None else out.auxiliary_loss)).backward()
-    return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return out, {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
 @every_kind
-def test_parts_that_are_sharded_one_by_one_have_the_gradients_of_the_whole(core, alone):
+def test_parts_that_are_sharded_one_by_one_do_what_the_whole_does(core, alone):
     plain, sharded = build(core).double().train(), build(core).double().train()
     for module, _ in reversed(owners(sharded)):
         if module not in (sharded.embedding, sharded.head):
             fully_shard(module)
     fully_shard(sharded)
-    wanted, ours = gradients(plain, core), gradients(sharded, core)
-    assert ours.keys() == wanted.keys()
+    (out, wanted), (other, ours) = trained(plain, core), trained(sharded, core)
+    assert other.tape.keys() == out.tape.keys() and ours.keys() == wanted.keys()
+    torch.testing.assert_close(other.losses, out.losses)
     for name, gradient in wanted.items():
         torch.testing.assert_close(
             ours[name].full_tensor(), gradient, rtol=1e-6, atol=1e-8, msg=lambda m, name=name: f"{name}: {m}"

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
+from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.selection import Selection, Where
 from mythos_blocks.frame.settable import settable
 from mythos_blocks.tensors.rows import Index
@@ -65,9 +66,9 @@ class Frame:
     depth_index: Tensor | None = None
     path: Path = ()
     memory: Page | None = None
-    statistics: dict[tuple[str, Path], Tensors] | None = None
+    statistics: dict[tuple[str, Path], Tensors] | Notes | None = None
     adapter: Adapter | None = None
-    tape: dict[Path, Tensor] | None = None
+    tape: dict[Path, Tensor] | Notes | None = None
     logits_at: Tensor | None = None
     selection: Selection | None = None
     running: Where | None = None
@@ -79,6 +80,10 @@ class Frame:
         # layer that looked at the number would be compiled anew for each.
         if self.index is None and self.t is not None:
             object.__setattr__(self, "index", torch.tensor(self.t))
+        if isinstance(self.statistics, dict):
+            object.__setattr__(self, "statistics", Notes(self.statistics))
+        if isinstance(self.tape, dict):
+            object.__setattr__(self, "tape", Notes(self.tape))
 
     def at(self, *path: str | int) -> Frame:
         """The frame of a part of this place."""
@@ -141,9 +146,9 @@ class Frame:
             num: How many positions the sums are over, a scalar.
             sums: Of each quantity the sum over positions, ``()`` or ``(channels,)``.
         """
-        if self.statistics is not None:
+        if isinstance(self.statistics, Notes):
             self._check_graph("adds a term to the loss")
-            self.statistics[name, self.path] = (num, *sums)
+            self.statistics.held[name, self.path] = (num, *sums)
 
     def _check_graph(self, why: str) -> None:
         """Refuse reentrant checkpointing where it would drop gradients: what does not leave by a layer's output."""
@@ -155,14 +160,14 @@ class Frame:
 
     def record(self, x: Tensor, *place: str | int) -> None:
         """Put a state on the tape, if there is one; zeros stand for positions that were not computed."""
-        if self.tape is None:
+        if not isinstance(self.tape, Notes):
             return
         if self.selection is not None:
             assert self.shape is not None
-            before = self.tape.get(place)
+            before = self.tape.held.get(place)
             blank = x.new_zeros(*self.shape, *x.shape[2:]) if before is None else before
             x = self.selection.put(blank, x)
-        self.tape[place] = x
+        self.tape.held[place] = x
 
     def select(self, selection: Selection, shape: torch.Size) -> Frame:
         """The frame of the selected positions alone, out of ``(batch, positions)``."""

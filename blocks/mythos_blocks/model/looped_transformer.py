@@ -20,6 +20,7 @@ from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
+from mythos_blocks.frame.notes import Notes
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.stack.sequence import Stack
 from mythos_blocks.tensors.tracing import is_empty
@@ -154,7 +155,7 @@ class LoopedTransformer(Module):
         apply = self.read if head else self.features
         logits = apply(state.halting.readout, replace(frame, statistics=after_core))
         losses = state.losses.after([before_core]).after([after_core]).means()
-        tape = frame.tape or {}
+        tape = frame.tape.held if isinstance(frame.tape, Notes) else {}
         halting_loss = self.core.halting.loss(state.halting)
         if halting_loss is not None:
             losses["halting"] = halting_loss

@@ -1,0 +1,19 @@
+"""What layers leave behind on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class Notes:
+    """A dictionary that everybody who is given it writes into.
+
+    It is none itself: FSDP2 and others make new dictionaries of those that they find in the arguments of a module, and
+    what was written there would be lost.
+
+    Args:
+        held: The dictionary.
+    """
+
+    def __init__(self, held: dict[Any, Any]) -> None:
+        self.held = held
