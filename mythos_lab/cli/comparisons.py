@@ -37,8 +37,8 @@ def match(
         from mythos_lab.comparison.match import match as matched
         from mythos_lab.comparison.table import match_report
         from mythos_lab.recipe import RecipeError, load_recipe
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.training.result import dump_recipe
-        from mythos_lab.training.sealed import check_writable
 
         if write is not None and not write.absolute().parent.is_dir():
             raise RecipeError(f"--write {write}: there is no folder {write.parent}")
@@ -113,10 +113,12 @@ def ablate(
         from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.training.sealed import check_writable
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.stores import name_tracker
 
         check_writable(Path("studies"))
         composed = load_recipe(recipe, overrides or [])
+        name_tracker(overrides or [])
         file = ablation(
             name or f"{composed.name}-{'ablation' if design == 'leave-one-out' else design}",
             recipe,
@@ -180,7 +182,8 @@ def worth(
     with telling(as_json) as tell:
         from mythos_lab.comparison.worth import check_counted, measure, plan, plan_report, save, worth_report
         from mythos_lab.recipe import RecipeError
-        from mythos_lab.training.sealed import check_writable
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.stores import name_tracker
 
         counted = check_counted(count)
         if fit_only is not None:
@@ -191,6 +194,7 @@ def worth(
         if recipe is None:
             raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
         check_writable(Path("studies"))
+        name_tracker(overrides or [])
         sweep = plan(
             recipe,
             overrides or [],

@@ -35,9 +35,9 @@ def train(
         from mythos_lab.recipe import RecipeError, load_recipe
 
         composed = load_recipe(recipe, overrides or [])
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
-        from mythos_lab.training.sealed import check_writable
 
         if resume is not None and not (resume / STATE).is_file():
             raise RecipeError(
@@ -71,11 +71,11 @@ def depth(
     """
     with telling(as_json) as tell:
         from mythos_lab.measures.depth_curve import depth_curve
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.depth_figures import depth_figure
         from mythos_lab.report.report import Report
         from mythos_lab.report.result import curve_table
         from mythos_lab.training.result import load_run
-        from mythos_lab.training.sealed import check_writable
 
         recipe, model, task = load_run(run)
         check_writable(run)

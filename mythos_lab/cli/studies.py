@@ -35,8 +35,8 @@ def study(
     `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
     with telling(as_json) as tell:
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.search.spaces.space import load_space
-        from mythos_lab.training.sealed import check_writable
 
         loaded = load_space(space, storage=storage)
         check_writable(loaded.folder)

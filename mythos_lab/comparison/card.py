@@ -15,12 +15,12 @@ from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.study_report import left_out, refused, repeated, told_lines
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.table import one_line
 from mythos_lab.report.verdicts import verdict_figure
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import complete, violated
 from mythos_lab.search.trial_queue import is_settled
-from mythos_lab.training.result import write_whole
 
 CARD, FIGURE = "card.md", "verdicts.png"
 

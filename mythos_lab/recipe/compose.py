@@ -28,6 +28,7 @@ from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.stores import check_tracker, uris_in
 from mythos_lab.tasks.base import Task
 
 
@@ -43,7 +44,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     load_plugins()
     path = find("recipes", name)
-    return validate(compose(path, overrides), path)
+    recipe = validate(compose(path, overrides), path)
+    check_tracker(recipe.tracking.uri, uris_in(split(overrides)[1]), [path.absolute().parent], path)
+    return recipe
 
 
 def load_task(kind: str, overrides: Sequence[str] = ()) -> Task:

@@ -15,6 +15,8 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.foreign import Shielded, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of
@@ -35,7 +37,6 @@ from mythos_lab.search.trial_queue import (
 )
 from mythos_lab.search.widening import current_name, widen
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.training.result import write_whole
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
@@ -68,6 +69,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     _quiet()
     num_trials = num_trials or space.num_trials()
     named, _ = space.sampler(num_trials)
+    check_own_folder(space.folder, MARK)
     storage = open_storage(space.storage, space.folder)
     _check_folder(space, storage)
     study = _made(space, storage)
@@ -110,6 +112,7 @@ def find_study(space: Space) -> optuna.Study:
         RecipeError: There is none yet, or the storage cannot be opened, or holds one that was made from another space.
     """
     _quiet()
+    check_own_folder(space.folder, MARK)
     missing = RecipeError(f"{space.source}: the study {space.file.name!r} has not been begun; mythos study does")
     if space.storage is None and not space.folder.is_dir():
         raise missing

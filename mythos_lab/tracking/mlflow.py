@@ -18,8 +18,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mythos_lab.recipe.errors import Misplaced, Unreachable
+from mythos_lab.recipe.outputs import open_own
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
+from mythos_lab.tracking.ours import check_artifacts, check_ours
 from mythos_lab.tracking.surroundings import enclosing_run, experiment_name
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
@@ -80,6 +82,7 @@ def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]
     logging.disable(logging.ERROR)  # it tells of every migration, and of every try with a traceback
     try:
         with _turn(place):
+            check_ours(place)
             client = MlflowClient(place)
             enclosing_run(client, place)
             experiment = experiment or experiment_name(client, place)
@@ -101,7 +104,9 @@ def _turn(uri: str) -> AbstractContextManager[object]:
     if path is None:
         return nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock")
+    lock = Path(f"{path}.lock")
+    os.close(open_own(lock, os.O_WRONLY))  # which is refused where it is a link
+    return FileLock(lock)
 
 
 def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
@@ -142,9 +147,10 @@ class Tracker:
             parent = parent or enclosing_run(self._client, uri or default_uri())
             own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
             all_tags = {**(tags or {}), **{name: value for name, value in own.items() if value}}
-            run_id = self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+            run_id = str(self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
         else:
             self._client.update_run(run_id, status="RUNNING")
+        check_artifacts(uri or default_uri(), self._client.get_run(run_id).info.artifact_uri)
         self.run_id: str = run_id
         self.experiment_id = experiment_id
         self._metrics: list[Metric] = []

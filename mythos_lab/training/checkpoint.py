@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import clear
 from mythos_lab.recipe.step import Learner
 from mythos_lab.training.fabric_alone import Fabric
 from mythos_lab.training.result import seal_checkpoint
@@ -20,6 +21,8 @@ _SEEN = "metrics", "unsent", "num_steps"
 def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
     """Save it: written beside and moved, so that a kill leaves the last whole one; all ranks call it."""
     partial = path.with_suffix(".partial")
+    if training.rank.index == 0:
+        clear(partial)  # a link would be followed
     fabric.save(partial, {"format": _FORMAT, **_parts(learner), **{name: getattr(training, name) for name in _SEEN}})
     if training.rank.index == 0:
         seal_checkpoint(partial, path)

@@ -16,6 +16,7 @@ import torch
 import torch.distributed as dist
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
+from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.training.devices import Meeting, declared, device_of, device_type
@@ -148,7 +149,7 @@ class _Other:
         command += [str(port), str(write), "resumed" if resumed else "new"]
         # What this process can import it can import too; and two spinning thread pools on the same cores are slow.
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_WAIT_POLICY": "PASSIVE"}
-        with self.log.open("wb") as log:
+        with open_log(self.log, anew=True) as log:
             self.process = subprocess.Popen(
                 command,
                 env=environment,

@@ -14,6 +14,7 @@ from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import validate, written
 from mythos_lab.recipe.documents import parse_yaml
+from mythos_lab.recipe.outputs import sync_folder, write_whole
 from mythos_lab.report.result import RunResult as RunResult
 from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
@@ -27,12 +28,10 @@ from mythos_lab.training.sealed import (
     read_json,
     read_yaml,
     seal,
-    sync_folder,
     verify,
     write_json,
     write_yaml,
 )
-from mythos_lab.training.sealed import write_whole as write_whole
 
 LOCK = "run.lock"
 RESUMED = "resumed"  # environments that a run went on in, after its first

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from mythos_blocks.checkpoints.digest import DIGEST, digest_of
+from mythos_blocks.checkpoints.outputs import whole
 from mythos_blocks.checkpoints.reading import read, safetensors
 from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model, matched, unshared
 from mythos_blocks.checkpoints.wrappers import plain_name, unwrapped
@@ -98,14 +97,9 @@ def save(model: nn.Module, path: str | Path, notes: Mapping[str, str] | None = N
             loaded.
     """
     path, model = Path(path), declared_model(model)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        write(model, saved_tensors(model), partial, notes or {})
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    tensors = saved_tensors(model)
+    with whole(path) as partial:
+        write(model, tensors, partial, notes or {})
 
 
 def write(model: LoopedTransformer, tensors: Mapping[str, Tensor], path: Path, notes: Mapping[str, str]) -> None:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import open_log
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import MISPLACED
@@ -62,7 +63,7 @@ class Local(Engine):
         if space.storage is not None:  # not among the arguments, which every user of the machine can list
             environment[STORAGE_VARIABLE] = space.storage
         arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index), str(os.getpid())]
-        with self._log(index).open("ab") as log:
+        with open_log(self._log(index)) as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "mythos_lab.search.worker", *arguments], env=environment, stdout=log, stderr=log
             )

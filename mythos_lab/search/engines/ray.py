@@ -13,6 +13,7 @@ import ray
 from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.outputs import open_log
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
@@ -140,8 +141,8 @@ class Ray(Engine):
 
     def _log(self, error: str) -> None:
         log = self.job.space.folder / "ray.log"
-        with log.open("a", encoding="utf-8") as file:
-            file.write(error.rstrip() + "\n")
+        with open_log(log) as file:
+            file.write(f"{error.rstrip()}\n".encode())
         self.count_death(f"{log} says why")
 
 

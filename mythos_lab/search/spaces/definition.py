@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mythos_blocks.declaring.spec import Declaration
 from mythos_blocks.declaring.types import AtMost, Count, Many, Positive
+from mythos_lab.recipe.places import Name
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.pruners.guard import Guard
 
@@ -20,12 +21,12 @@ class StudyFile(Declaration):
     """A study's file: a search space, or arms that are declared one by one."""
 
     version: Literal[1] = 1
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
+    name: Name = Field(description="Name of the study.")
     description: str = Field("", min_length=0, description="The question that it asks.")
     recipe: str = Field(description="The recipe that varies.")
     overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
     space: dict[str, Any] = Field({}, description="Fields that vary, by their path in the recipe.")
-    arms: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], dict[str, Any]] = Field(
+    arms: dict[Name, dict[str, Any]] = Field(
         {},
         description="Variants by name, mappings of paths to values; the others are held against the first.",
     )
