@@ -32,6 +32,7 @@ def _habits(ctx: Any) -> Iterator[None]:
     """Answer a flag of Hydra's applications with what does it here."""
     from mythos_lab.recipe.errors import RecipeError
     from mythos_lab.recipe.hydra_habits import of_flag
+    from mythos_lab.recipe.screen import escaped
 
     try:
         yield
@@ -40,6 +41,8 @@ def _habits(ctx: Any) -> Iterator[None]:
         for typed in ctx.meta[_TYPED] if missing is not None else ():
             if typed.startswith(missing) and (said := of_flag(typed)) is not None:
                 raise RecipeError(f"{typed}: {said}") from None
+        if isinstance(said := getattr(error, "message", None), str):  # of click, which prints what was typed
+            error.message = escaped(said)  # type: ignore[attr-defined]
         raise
 
 
@@ -59,8 +62,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 @app.callback()
 def _before_every_verb() -> None:
     from mythos_lab.cli.output import never_refuse_characters
+    from mythos_lab.recipe.screen import guard_errors
 
     never_refuse_characters()
+    guard_errors()
 
 
 @contextmanager
@@ -71,18 +76,19 @@ def one_line_errors() -> Iterator[None]:
     machine refuses (:mod:`mythos_lab.cli.failures`).
     """
     from mythos_lab.recipe.errors import Interrupted, RecipeError, WorkersLost
+    from mythos_lab.recipe.screen import say
 
     try:
         yield
     except Interrupted as interrupted:
-        print(interrupted)
+        say(interrupted)
         raise typer.Exit(interrupted.status) from None
     except RecipeError as error:
         for line in error.lines:
-            print(line, file=sys.stderr)
+            say(line, file=sys.stderr)
         raise typer.Exit(error.status) from None
     except WorkersLost as error:
-        print(error, file=sys.stderr)
+        say(error, file=sys.stderr)
         raise typer.Exit(1) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -91,5 +97,5 @@ def one_line_errors() -> Iterator[None]:
 
         if (failed := failure(error)) is None:
             raise
-        print(failed.line, file=sys.stderr)
+        say(failed.line, file=sys.stderr)
         raise typer.Exit(failed.status) from None

@@ -80,13 +80,14 @@ def task(
     """
     with telling(as_json) as tell:
         from mythos_lab.recipe.compose import load_task
+        from mythos_lab.recipe.screen import say
         from mythos_lab.report.task import overview, survey
         from mythos_lab.report.task_tables import overview_report, overview_table, task_report
 
         if name is not None:
             tell(task_report(survey(load_task(name, overrides or []), samples)))
         elif markdown:
-            typer.echo(overview_table(overview()).markdown())
+            say(overview_table(overview()).markdown())
         else:
             tell(overview_report(overview()))
 
@@ -104,6 +105,7 @@ def components(
     with telling(as_json) as tell:
         from mythos_blocks.declaring.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
+        from mythos_lab.recipe.screen import say
         from mythos_lab.report import catalogue
         from mythos_lab.report.lists import components_report
 
@@ -115,7 +117,7 @@ def components(
             raise RecipeError(str(error)) from None
         entries = catalogue.catalogue(slot)
         if markdown:
-            typer.echo(catalogue.markdown(entries), nl=False)
+            say(catalogue.markdown(entries), end="")
         else:
             tell(components_report(entries))
 
@@ -131,13 +133,14 @@ def schema(
     import json
 
     from mythos_blocks import load_plugins
+    from mythos_lab.recipe.screen import say
 
     load_plugins()
     if space:
         from mythos_lab.search.spaces.file_schema import study_schema
 
-        print(json.dumps(study_schema(), indent=1))
+        say(json.dumps(study_schema(), indent=1))
         return
     from mythos_lab.recipe.schema import recipe_schema
 
-    print(json.dumps(recipe_schema(), indent=1))
+    say(json.dumps(recipe_schema(), indent=1))

@@ -36,6 +36,7 @@ def train(
 
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.screen import say
         from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
 
@@ -51,7 +52,7 @@ def train(
             except Stopped as stopped:
                 resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
                 command = ["mythos", "train", recipe, *(overrides or []), *resumed]
-                print(f"{stopped}; to go on:\n{shlex.join(command)}")
+                say(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report
 
@@ -101,7 +102,9 @@ def ui(
     from mythos_lab.tracking.viewing import server_arguments
 
     arguments = server_arguments(store, port)
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
+    from mythos_lab.recipe.screen import say
+
+    say(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
     # MLflow's job runner starts eight more processes that nothing here uses.
     os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mythos_blocks import BuildError
+from mythos_lab.recipe.screen import escaped
 from mythos_lab.recipe.specs import walk_specs
 
 
@@ -35,8 +36,7 @@ _MOST_SHOWN = 1000  # characters of a line
 
 def _one_line(text: str) -> str:
     """The text as a terminal can show it on one line."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    text = escaped(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mythos_lab.recipe.documents import plain
+from mythos_lab.recipe.documents import MAX_NESTING, MAX_VALUES, plain
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at
 
 _REFERENCE = re.compile(r"(\\*)\$\{([^{}]*)(\}?)")
 _PATH = re.compile(r"\w+(\.\w+)*")
-_MAX_FOLLOWED = 10_000
 _MAX_LENGTH = 10_000  # characters of a text with references
+_MAX_CHARACTERS = 2**20  # of all of them
 
 
 def resolved(root: type[BaseModel], config: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -57,10 +57,13 @@ def escaped(value: Any) -> Any:
 class _Following:
     def __init__(self, root: type[BaseModel], config: Mapping[str, Any], source: str) -> None:
         self._root, self._config, self._source = root, config, source
-        self._num_followed = 0
+        self._num_values = self._num_characters = 0
 
     def value(self, value: Any, through: tuple[str, ...]) -> Any:
         """The value without references; ``through`` are the paths that led here."""
+        self._num_values += 1
+        if self._num_values > MAX_VALUES:
+            raise RecipeError(f"{self._source}: more than {MAX_VALUES:,} values, with what references stand for")
         if isinstance(value, Mapping):
             return {key: self.value(item, through) for key, item in value.items()}
         if isinstance(value, list):
@@ -71,6 +74,9 @@ class _Following:
         if whole is not None and not whole[1]:
             return self._at(whole, through)
         text = _REFERENCE.sub(lambda found: self._text(found, value, through), value)
+        self._num_characters += len(text)
+        if self._num_characters > _MAX_CHARACTERS:
+            raise RecipeError(f"{self._source}: texts with references come to more than {_MAX_CHARACTERS:,} characters")
         if len(text) > _MAX_LENGTH:
             raise RecipeError(f"{self._source}: a text with references comes to more than {_MAX_LENGTH:,} characters")
         return text
@@ -96,9 +102,8 @@ class _Following:
             )
         if path in through:
             raise RecipeError(f"{self._source}: ${{{path}}} comes back to itself by {' -> '.join((*through, path))}")
-        self._num_followed += 1
-        if self._num_followed > _MAX_FOLLOWED:
-            raise RecipeError(f"{self._source}: more than {_MAX_FOLLOWED:,} references are to be followed")
+        if len(through) >= MAX_NESTING:
+            raise RecipeError(f"{self._source}: ${{{path}}} is reached through more than {MAX_NESTING} references")
         return self.value(self._stands_at(path, through), (*through, path))
 
     def _stands_at(self, path: str, through: tuple[str, ...]) -> Any:

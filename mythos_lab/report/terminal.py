@@ -8,9 +8,9 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
+from mythos_lab.recipe.screen import escaped, one_line
 from mythos_lab.report.layout import Line, folded, laid_out
 from mythos_lab.report.report import Report, Sentence
-from mythos_lab.report.table import one_line
 
 
 def show(report: Report, file: IO[str] | None = None, width: int | None = None) -> None:
@@ -53,8 +53,7 @@ def _sentence(said: Sentence, width: int | None) -> list[Line]:
     """Its lines; its own line breaks are kept, since samples of a task are drawn with them."""
     before, found = " " * said.indent, []
     for text in said.text.splitlines() or [""]:
-        clean = text.expandtabs() if said.is_whole else one_line(text)
-        clean = "".join(c if c.isprintable() else " " for c in clean)
+        clean = escaped(text.expandtabs()) if said.is_whole else one_line(text)
         several = [clean] if said.is_whole or width is None else folded(clean, max(1, width - said.indent))
         found += [Line(f"{before}{each}".rstrip(), said.is_head) for each in several]
     return found

@@ -15,6 +15,7 @@ from optuna.storages.journal._file import get_lock_file
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.owned import check_plain
+from mythos_lab.recipe.screen import say
 from mythos_lab.search.chain import chained, check_chain
 
 _MAX_BYTES = 2**32  # of a journal; a trial is some twenty thousand
@@ -73,11 +74,10 @@ class Journal(JournalFileBackend):
             file.seek(whole)
             write_whole(aside, file.read())
         os.truncate(self._path, whole)
-        print(
+        say(
             f"{self._path}: its end was cut, by a full disk or a loss of power; the last {num_torn} bytes are kept in "
             f"{aside.name}, and the study goes on without them",
             file=sys.stderr,
-            flush=True,
         )
 
 

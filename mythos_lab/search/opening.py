@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_own_folder
+from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.foreign import Shielded, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of
@@ -52,6 +53,7 @@ DEFINITION = "meaning"
 UID, MARK, LOCK = "uid", "study.json", "study.lock"
 """Study attribute that no other study has; the file in the study's folder that repeats it; who begins a study."""
 
+_MAX_MARK = 4096  # bytes
 _PATIENCE_SECONDS = 60.0  # for another process that begins the same study
 
 
@@ -198,10 +200,10 @@ def _check_folder(space: Space, storage: BaseStorage) -> None:
 
 def _mark_in(folder: Path) -> str | None:
     try:
-        return str(json.loads((folder / MARK).read_text(encoding="utf-8"))[UID])
+        return str(json.loads(read_at_most(folder / MARK, _MAX_MARK, "mark of a study"))[UID])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RecipeError(
             f"{folder / MARK}: damaged; it says which study the folder is of, and may be deleted"
         ) from None

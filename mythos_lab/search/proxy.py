@@ -10,6 +10,7 @@ import optuna
 from optuna.storages import run_grpc_proxy_server
 
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.storage import open_storage
 
@@ -34,7 +35,7 @@ def serve(url: str, host: str, port: int) -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _check_free(host, port)
     storage = open_storage(url, Path())
-    print(f"proxy of {without_password(url)} on grpc://{host}:{port} (Ctrl-C ends it)", flush=True)
+    say(f"proxy of {without_password(url)} on grpc://{host}:{port} (Ctrl-C ends it)")
     try:
         run_grpc_proxy_server(storage, host=host, port=port)
     except ModuleNotFoundError as error:

@@ -12,7 +12,7 @@ from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import copy_into, load, load_into, save
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import validate, written
+from mythos_lab.recipe.compose import build_on_meta, validate, written
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.outputs import sync_folder, write_whole
 from mythos_lab.report.result import RunResult as RunResult
@@ -200,8 +200,10 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
         raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
     task: Task = build(recipe.task)
     hold(folder, recipe, task, key)
-    model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     path = folder / WEIGHTS
+    if (num := _num_weights(recipe)) > path.stat().st_size:  # before any is made
+        raise Damaged(f"{path}: is too small for the recipe's model, which has {num:,} parameters")
+    model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     try:
         if key is None:
             load_into(model, path)  # whether or not the file has the declaration, which older ones have not
@@ -216,6 +218,10 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     if odd := [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]:
         raise Damaged(f"{path}: {odd[0]!r} holds values that are no numbers")
     return recipe, model, task
+
+
+def _num_weights(recipe: Recipe) -> int:
+    return sum(parameter.numel() for parameter in build_on_meta(recipe)[0].parameters())
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

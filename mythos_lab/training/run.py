@@ -13,6 +13,7 @@ import torch
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.places import check_own_folder
+from mythos_lab.recipe.screen import say
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.tracking.mlflow import prepare
@@ -107,7 +108,7 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool) -> RunResult
     """Train, measure, and write down what came of it."""
     tracker, training = lead.tracker, Training(ready.recipe, ready.model, ready.task)
     for remark in ready.task.remarks() if progress else ():
-        print(f"data: {remark}", file=sys.stderr)
+        say(f"data: {remark}", file=sys.stderr)
     status: Status = "finished"
     reason = ""
     try:

@@ -18,12 +18,14 @@ from typing import Any
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.reading import read_at_most
 
 _JSON_START, _JSON_END = b',\n "sealed": ', b"\n}\n"
 _START, _END = b"\n# sealed: ", b"\n"
 _SEAL = re.compile(rb'\{"of": "([^"\\]*)", "sha256": "([0-9a-f]{64})"\}')
 _LONGEST = 1024  # bytes of a seal and what stands around it
 _CHUNK = 1 << 20
+_MAX_BYTES = 1 << 24  # of a JSON or YAML file
 
 
 class Damaged(Misplaced):
@@ -139,7 +141,7 @@ def _body(path: Path, start: bytes, end: bytes, owner: str | None) -> tuple[byte
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_at_most(path, _MAX_BYTES, "file of a run's folder")
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such file") from None
     except OSError as error:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.checkpoints.digest import DIGEST, digest_of
 from mythos_blocks.checkpoints.outputs import whole
-from mythos_blocks.checkpoints.reading import read, safetensors
+from mythos_blocks.checkpoints.reading import read, read_json, safetensors
 from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model, matched, unshared
 from mythos_blocks.checkpoints.wrappers import plain_name, unwrapped
 from mythos_blocks.declaring.buffers import parameters_at_most, put_buffer
@@ -152,14 +152,14 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
 def _of_transformers(path: Path) -> dict[str, str]:
     """What transformers' ``save_pretrained`` leaves of a declaration beside the weights: that of ``config.json``."""
     try:
-        config = json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())
+        config = read_json((path if path.is_dir() else path.parent) / "config.json")
         if config["model_type"] != _KEY:
             return {}
         model = {**config["declaration"], "tie_embeddings": config["tie_word_embeddings"]}
         declared = _Declared(
             version=_VERSION, model=model, context=[config["vocab_size"]], notes={}, buffers=config.get("buffers", {})
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
     return {_KEY: declared.model_dump_json()}
 

@@ -28,10 +28,13 @@ class StudyFile(Declaration):
     space: dict[str, Any] = Field({}, description="Fields that vary, by their path in the recipe.")
     arms: dict[Name, dict[str, Any]] = Field(
         {},
+        max_length=1024,
         description="Variants by name, mappings of paths to values; the others are held against the first.",
     )
     constraints: list[str] = Field(
-        [], description="Conditions on fields and metrics; what is known before training vetoes a candidate untrained."
+        [],
+        max_length=100,
+        description="Conditions on fields and metrics; what is known before training vetoes a candidate untrained.",
     )
     hold: Hold | None = Field(None, description="Budgets that every candidate gets.")
     objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")

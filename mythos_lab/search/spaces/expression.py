@@ -229,7 +229,7 @@ def _compared(op: ast.cmpop, a: Any, b: Any) -> float:
     if isinstance(op, (ast.In, ast.NotIn)):
         return float((a in b) != isinstance(op, ast.In))
     if isinstance(op, ast.Eq):
-        return abs(a - b) if _numbers(a, b) else float(a != b)
+        return float(abs(a - b)) if _numbers(a, b) else float(a != b)
     if isinstance(op, ast.NotEq):
         return float(a == b)
     if not _numbers(a, b):

@@ -1,0 +1,55 @@
+"""What a terminal and a log get to see: texts, and nothing that they would obey.
+
+Names, keys, reasons and errors come from files, stores and servers. Whatever is printed goes through here, so that an
+escape sequence in one of them is shown and not followed.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from types import TracebackType
+from typing import IO
+
+
+def escaped(text: str, keep: str = "") -> str:
+    """The text with what cannot be printed as Python would write it, and all space but ``keep`` as a space.
+
+    Control characters are not printed, and neither are those that turn the direction of what follows or take no room.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line, without runs of spaces."""
+    return " ".join(escaped(text).split())
+
+
+def say(text: object, *, file: IO[str] | None = None, end: str = "\n") -> None:
+    """Print a text with its own line breaks and tabs, at once.
+
+    Args:
+        text: What is said.
+        file: Where to; standard output without.
+        end: What follows it.
+    """
+    print(escaped(str(text), "\n\t"), file=file or sys.stdout, end=end, flush=True)
+
+
+def guard_errors() -> None:
+    """Have tracebacks, and warnings that a program without a log of its own prints, go the same way."""
+    sys.excepthook = _show
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Escaping())
+
+
+class _Escaping(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return escaped(super().format(record), "\n\t")
+
+
+def _show(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
+    say("".join(traceback.format_exception(kind, error, at)), file=sys.stderr, end="")
