@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -28,6 +29,22 @@ def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> N
         tell(findings_report(composed.name, findings, task.remarks()))
     if any(not finding.waived for finding in findings):
         raise typer.Exit(1)
+
+
+@app.command()
+def inspect(
+    place: Annotated[Path, typer.Argument(help="A file or a folder that somebody else made.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file or a folder is, and what it would import, read, write and reach, without doing any of it.
+
+    Example: `mythos inspect downloaded/recipe.yaml`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.inspection import inspect as inspected
+        from mythos_lab.inspection.report import inspection_report
+
+        tell(inspection_report(inspected(place)))
 
 
 @app.command()
