@@ -16,6 +16,7 @@ from mythos_lab.recipe.urls import without_password
 
 _PLACES = ("path", "file", "folder", "data_dir")  # fields whose text is a place on this machine
 _SPACE = {"space", "arms", "objectives"}  # fields that only a study's file has
+_TOLD = ("storage", "sampler", "pruner")
 _RECIPE = {"model", "task", "training", "defaults"}
 
 
@@ -34,10 +35,9 @@ def tell_document(found: Findings, path: Path) -> None:
 
 
 def _tell_space(found: Findings, path: Path, content: Mapping[str, Any]) -> None:
-    name, num_arms = content.get("name"), len(content.get("arms") or ())
-    varied = f"{num_arms} arms" if num_arms else f"{len(content.get('space') or ())} fields that vary"
-    found.tell("is", f"{path.name}: a search space, of {varied}")
-    _tell_name(found, name, "studies/{}/")
+    num_fields, num_arms = (len(content.get(field) or ()) for field in ("space", "arms"))
+    found.tell("is", f"{path.name}: a search space; fields that vary: {num_fields}, arms: {num_arms}")
+    _tell_name(found, content.get("name"), "studies/{}/")
     for what in ("sampler", "pruner"):
         for module in _paths_to_import(content.get(what)):
             found.tell("imports", f"{module}, for the {what}")
@@ -46,7 +46,7 @@ def _tell_space(found: Findings, path: Path, content: Mapping[str, Any]) -> None
         _tell_store(found, path, storage, "storage", "--storage")
     else:
         found.tell("writes", "its storage: a journal in the study's folder, or MYTHOS_STORAGE")
-    _tell_values(found, {key: value for key, value in content.items() if key != "storage"})
+    _tell_values(found, {key: value for key, value in content.items() if key not in _TOLD})
     for override in content.get("overrides") or ():
         found.tell("reads", f"override {override}")
     try:
@@ -70,8 +70,10 @@ def _tell_recipe(found: Findings, path: Path, content: Mapping[str, Any], of_spa
         found.tell("imports", f"{module}{', which lies beside it' if beside.exists() else ''}")
     defaults = content.get("defaults") or ()
     for each in defaults if isinstance(defaults, list) else [defaults]:
+        if isinstance(each, dict):
+            each = ", ".join(f"{group}: {choice}" for group, choice in each.items())
         if each != "_self_":
-            found.tell("reads", f"config group {each}")
+            found.tell("reads", f"the config group {each}")
     tracking = content.get("tracking")
     uri = tracking.get("uri") if isinstance(tracking, dict) else None
     if isinstance(uri, str):

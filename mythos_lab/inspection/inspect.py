@@ -67,9 +67,8 @@ def _tell_file(found: Findings, path: Path) -> None:
         elif path.suffix in _NAMED:
             found.tell("is", f"{path.name}: {_NAMED[path.suffix]}")
     except (RecipeError, OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError) as error:
-        found.tell(
-            "beware", f"{path.name} cannot be read: {' '.join(str(error).split())[:300] or type(error).__name__}"
-        )
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        found.tell("beware", f"{path.name} cannot be read: {said}")
 
 
 def _tell_weights(found: Findings, path: Path) -> None:
@@ -81,9 +80,8 @@ def _tell_weights(found: Findings, path: Path) -> None:
         header: dict[str, Any] = json.loads(file.read(length))
     declared = json.loads(header.get("__metadata__", {}).get("mythos_blocks", "null"))
     of = "with a declaration" if isinstance(declared, dict) else "without a declaration"
-    found.tell(
-        "is", f"{path.name}: weights, {len(header) - ('__metadata__' in header):,} tensors, {size:,} bytes, {of}"
-    )
+    num = len(header) - ("__metadata__" in header)
+    found.tell("is", f"{path.name}: weights, {num:,} tensors, {size:,} bytes, {of}")
 
 
 def _tell_journal(found: Findings, path: Path) -> None:

@@ -16,6 +16,7 @@ TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 """The variable that names MLflow's store where a recipe does not."""
 
 _ENDINGS = (".db", ".sqlite", ".sqlite3", ".log", ".journal")
+_SERVERS = ("databricks", "databricks-uc", "uc")  # which MLflow takes without slashes
 _NO_PLAIN_PATH = frozenset("?%#\\\0")  # by which a URL would mean another place than it shows
 
 
@@ -47,6 +48,8 @@ def check_chosen(url: str | None, said: Iterable[str | None], folders: Sequence[
 
 def local_path(url: str) -> Path | None:
     """The file or folder of a store on this machine; ``None`` for a server, or a URL that does not say it plainly."""
+    if url in _SERVERS:
+        return None
     scheme, found, rest = url.partition("://")
     if not found:
         scheme, found, rest = url.partition(":")

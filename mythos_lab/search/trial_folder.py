@@ -23,5 +23,5 @@ def folder_of(space: Space, trial: FrozenTrial | optuna.Trial) -> Path:
 
 def run_folder(space: Space, trial: FrozenTrial | optuna.Trial, seed: int) -> Path:
     """The folder of a trial's run with a seed; errors are those of :func:`folder_of`."""
-    name = f"{trial.user_attrs.get(FOLDER)}/seed-{seed}"
-    return inside(space.folder, name, f"{space.source}: trial {trial.number}: its folder")
+    folder = folder_of(space, trial)
+    return inside(folder, f"seed-{seed}", f"{space.source}: trial {trial.number}: its folder")
