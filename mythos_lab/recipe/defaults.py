@@ -18,15 +18,13 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mythos_lab.recipe.documents import MAX_VALUES, plain, read_mapping
+from mythos_lab.recipe.brought import check_brought
+from mythos_lab.recipe.documents import plain, read_mapping
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import config_groups, data_dir
 
 # OmegaConf would check references, and follow them before anything has been overridden.
 _REFERENCE, _HIDDEN = "${", "\ue000{"
-
-# Of one composition, which reads a file about three times.
-_MAX_FILES, _MAX_LOADED = 200, 4 * MAX_VALUES
 
 
 class Folder(ConfigSource):
@@ -56,7 +54,6 @@ class Folder(ConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         path = self._file(config_path)
         content = _changed(read_mapping(path, "recipe"), _hidden)
-        _loaded.get().add(path, content)
         try:
             header = self._get_header_dict(path.read_text(encoding="utf-8")[:512])
         except ValueError as error:
@@ -71,22 +68,6 @@ class Folder(ConfigSource):
         return place if place.suffix in (".yaml", ".yml") else place.with_name(f"{place.name}.yaml")
 
 
-class _Loaded:
-    """What one composition has read so far: files that bring each other come to many, however small they are."""
-
-    def __init__(self) -> None:
-        self._num_files = self._num_values = 0
-
-    def add(self, path: Path, content: Any) -> None:
-        self._num_files += 1
-        self._num_values += _count(content)
-        if self._num_files > _MAX_FILES or self._num_values > _MAX_LOADED:
-            raise RecipeError(
-                f"{path}: defaults: files bring each other more than {_MAX_FILES} times, or {_MAX_LOADED:,} values"
-            )
-
-
-_loaded: ContextVar[_Loaded] = ContextVar("loaded")
 _places: ContextVar[tuple[Path, ...]] = ContextVar("places", default=())
 
 
@@ -110,10 +91,11 @@ def with_defaults(path: Path, groups: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         RecipeError: Anything that Hydra or the reader refuses.
     """
+    roots = path.absolute().parent, data_dir("recipes")
+    check_brought(path, groups, roots)
     for plugin in (Folder, Places):
         Plugins.instance().register(plugin)
-    _loaded.set(_Loaded())
-    token = _places.set((path.absolute().parent, data_dir("recipes")))
+    token = _places.set(roots)
     try:
         with initialize(config_path=None, job_name="mythos", version_base="1.3"):
             try:
@@ -139,12 +121,6 @@ def choices_for(path: Path) -> dict[str, list[str]]:
     """The config groups that a recipe can choose from, with their choices."""
     ours, beside = config_groups(data_dir("recipes")), config_groups(path.absolute().parent)
     return {group: [*beside.get(group, []), *ours.get(group, [])] for group in {**ours, **beside}}
-
-
-def _count(value: Any) -> int:
-    if isinstance(value, dict | list):
-        return 1 + sum(map(_count, value.values() if isinstance(value, dict) else value))
-    return 1
 
 
 def _hidden(text: str) -> str:
