@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import sys
 import traceback
+import warnings
+from contextlib import suppress
 from types import TracebackType
-from typing import IO
+from typing import IO, Any
 
 
 def escaped(text: str, keep: str = "") -> str:
@@ -40,15 +42,23 @@ def say(text: object, *, file: IO[str] | None = None, end: str = "\n") -> None:
 
 
 def guard_errors() -> None:
-    """Have tracebacks, and warnings that a program without a log of its own prints, go the same way."""
+    """Have tracebacks, warnings and what libraries log go the same way, from now on and in the whole process."""
     sys.excepthook = _show
-    if logging.lastResort is not None:
-        logging.lastResort.setFormatter(_Escaping())
+    warnings.formatwarning = _warning
+    logging.setLogRecordFactory(_record)
 
 
-class _Escaping(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return escaped(super().format(record), "\n\t")
+def _record(*args: Any, **kwargs: Any) -> logging.LogRecord:
+    record = logging.LogRecord(*args, **kwargs)
+    with suppress(TypeError, ValueError, KeyError):  # a message that does not fit its arguments
+        record.msg, record.args = escaped(record.getMessage(), "\n\t"), ()
+    return record
+
+
+def _warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+) -> str:
+    return escaped(f"{filename}:{lineno}: {category.__name__}: {message}") + "\n"
 
 
 def _show(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:

@@ -21,7 +21,7 @@ from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.outputs import open_own
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
-from mythos_lab.tracking.ours import check_artifacts, check_ours
+from mythos_lab.tracking.ours import check_artifacts, check_ours, clear_artifact
 from mythos_lab.tracking.surroundings import enclosing_run, experiment_name
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
@@ -150,7 +150,8 @@ class Tracker:
             run_id = str(self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
         else:
             self._client.update_run(run_id, status="RUNNING")
-        check_artifacts(uri or default_uri(), self._client.get_run(run_id).info.artifact_uri)
+        self._place = str(self._client.get_run(run_id).info.artifact_uri)
+        check_artifacts(uri or default_uri(), self._place)
         self.run_id: str = run_id
         self.experiment_id = experiment_id
         self._metrics: list[Metric] = []
@@ -187,10 +188,12 @@ class Tracker:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file."""
+        clear_artifact(self._place, f"{folder}/{path.name}" if folder else path.name)
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def text(self, name: str, content: str) -> None:
         """Log a text as a file of that name."""
+        clear_artifact(self._place, name)
         self._client.log_text(self.run_id, content, name)
 
     def finish(self, status: str) -> None:

@@ -60,6 +60,27 @@ def check_ours(uri: str) -> None:
         raise Misplaced(f"{folder}: holds other files, and no store of MLflow; name another folder")
 
 
+def clear_artifact(place: str, name: str) -> None:
+    """Take away a link that stands where MLflow will copy a file to: it would copy to what the link leads to.
+
+    Args:
+        place: Where the run's artifacts go.
+        name: The artifact's, with its folder.
+
+    Raises:
+        Misplaced: A folder on the way is a link out of that place.
+    """
+    where = urlparse(place)
+    if where.scheme not in ("", "file"):
+        return
+    root = Path(unquote(where.path))
+    path = root / name
+    if not leads_into(path.parent, root):
+        raise Misplaced(f"{path.parent}: leads out of {root} by a link; take the link away")
+    if path.is_symlink():
+        path.unlink()
+
+
 def check_artifacts(store: str, place: str) -> None:
     """Refuse to write a run's files where the store's rows say, if that is not beside the store or on its server.
 

@@ -19,7 +19,7 @@ from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import open_storage
 from mythos_lab.search.trial_folder import folder_of, run_folder
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.tracking.ours import check_artifacts, check_ours
+from mythos_lab.tracking.ours import check_artifacts, check_ours, clear_artifact
 
 NO_NAMES = ["", ".", "..", "../x", "/x", "a/b", ".hidden", "a\n", "a\0b", "~", "a b", "$HOME", "\u202ex", "x" * 101]
 
@@ -255,3 +255,16 @@ def test_a_tracker_does_not_say_where_artifacts_are_written(store, place, monkey
 )
 def test_artifacts_beside_a_store_or_where_a_named_server_has_them_are_written(store, place):
     check_artifacts(store, place)
+
+
+@pytest.mark.parametrize("folder", ["", "figures/"])
+def test_no_artifact_is_copied_to_where_a_link_leads(tmp_path, folder):
+    place, victim = tmp_path / "artifacts", tmp_path / "victim"
+    (place / folder).mkdir(parents=True)
+    victim.write_text("as it was")
+    (place / folder / "recipe.yaml").symlink_to(victim)
+    clear_artifact(place.as_uri(), f"{folder}recipe.yaml")
+    assert not (place / folder / "recipe.yaml").is_symlink() and victim.read_text() == "as it was"
+    (place / "out").symlink_to(tmp_path)
+    with pytest.raises(RecipeError, match="by a link"):
+        clear_artifact(place.as_uri(), "out/victim")

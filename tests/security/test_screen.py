@@ -4,6 +4,7 @@ import ast
 import io
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.screen import escaped, guard_errors, say
+from mythos_lab.recipe.screen import guard_errors, say
 from mythos_lab.report.markdown import as_code, in_cell, in_text
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Table, name, prose
@@ -59,18 +60,17 @@ def test_a_command_line_is_answered_without_its_sequences(text):
 
 def test_tracebacks_and_warnings_are_escaped_too(capsys, monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    formatter = logging.lastResort.formatter
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    factory = logging.getLogRecordFactory()
     guard_errors()
     try:
         sys.excepthook(KeyError, KeyError("\x1b[31m"), None)
         sys.excepthook(ValueError, ValueError("\x1b[31m"), None)
-        logging.lastResort.setLevel(logging.WARNING)
-        assert (
-            escaped(logging.lastResort.format(logging.makeLogRecord({"msg": "%s", "args": ("\x1b[31m",)})))
-            == "\\x1b[31m"
-        )
+        record = logging.getLogger("of.another").makeRecord("of.another", 30, "f", 1, "%s", ("\x1b[31m",), None)
+        assert record.getMessage() == "\\x1b[31m"
+        assert harmless(warnings.formatwarning("\x1b[31m", UserWarning, "f", 1))
     finally:
-        logging.lastResort.setFormatter(formatter)
+        logging.setLogRecordFactory(factory)
     assert harmless(capsys.readouterr().err)
 
 
