@@ -16,7 +16,7 @@ from mythos_lab.recipe.urls import without_password
 
 _PLACES = ("path", "file", "folder", "data_dir")  # fields whose text is a place on this machine
 _SPACE = {"space", "arms", "objectives"}  # fields that only a study's file has
-_TOLD = ("storage", "sampler", "pruner")
+_TOLD = ("storage", "sampler", "pruner", "tracking", "imports", "description")
 _RECIPE = {"model", "task", "training", "defaults"}
 
 
@@ -64,11 +64,11 @@ def _tell_recipe(found: Findings, path: Path, content: Mapping[str, Any], of_spa
     found.tell("is", f"{path.name}: a recipe")
     if not of_space:
         _tell_name(found, content.get("name", path.stem), "runs/{}-DATE-ID/")
-    imports = content.get("imports") or ()
+    imports = content.get("imports") or []
     for module in imports if isinstance(imports, list) else [imports]:
         beside = path.parent / f"{str(module).partition('.')[0]}.py"
         found.tell("imports", f"{module}{', which lies beside it' if beside.exists() else ''}")
-    defaults = content.get("defaults") or ()
+    defaults = content.get("defaults") or []
     for each in defaults if isinstance(defaults, list) else [defaults]:
         if isinstance(each, dict):
             each = ", ".join(f"{group}: {choice}" for group, choice in each.items())
@@ -80,7 +80,7 @@ def _tell_recipe(found: Findings, path: Path, content: Mapping[str, Any], of_spa
         _tell_store(found, path, uri, "tracking.uri", TRACKING_VARIABLE)
     else:
         found.tell("writes", f"MLflow's store: {TRACKING_VARIABLE}, or mlflow.db in the working directory")
-    _tell_values(found, {key: value for key, value in content.items() if key not in ("tracking", "imports")})
+    _tell_values(found, {key: value for key, value in content.items() if key not in _TOLD})
 
 
 def _tell_name(found: Findings, name: Any, form: str) -> None:

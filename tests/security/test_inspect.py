@@ -21,6 +21,7 @@ SPACE = {
 }
 RECIPE = {
     "name": "theirs",
+    "description": "see https://about",
     "imports": ["theirs"],
     "defaults": ["/training: quick", "_self_"],
     "task": {"kind": "text", "path": "/etc/passwd"},
@@ -68,6 +69,12 @@ def test_a_folder_is_told_and_nothing_is_done(theirs):
 def test_a_file_is_told(theirs, name):
     told = inspect(theirs / name).told
     assert any("theirs" in what for what in told["imports"]) and any("evil" in what for what in told["reaches"])
+
+
+def test_nothing_is_told_of_what_a_recipe_does_not_say(tmp_path):
+    (tmp_path / "recipe.yaml").write_text("name: plain\nmodel: {width: 8}\ndescription: see https://about\n")
+    told = inspect(tmp_path / "recipe.yaml").told
+    assert not told["imports"] and not told["reads"] and not told["reaches"] and not told["beware"]
 
 
 def test_what_is_not_there_is_said_in_a_line(tmp_path):
