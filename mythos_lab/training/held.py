@@ -60,7 +60,7 @@ def hold_alike(recipe: Recipe, task: Task, rank: Rank) -> None:
     Raises:
         Misplaced: A rank has made something else of the recipe.
     """
-    said = rank.each((task.fingerprint(), imported_code(recipe.imports)))
+    said = rank.each([task.fingerprint(), imported_code(recipe.imports)])
     first_data, first_code = said[0]
     for index, (data, code) in enumerate(said):
         if data != first_data:
