@@ -14,6 +14,13 @@ from typer.core import TyperGroup
 class Guarded(TyperGroup):
     """Every verb within :func:`one_line_errors`, whatever it does first or last."""
 
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:
+        if args is None:
+            from mythos_lab.cli.arguments import hide_logins
+
+            hide_logins()
+        return super().main(args, prog_name, **extra)
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[_TYPED] = list(args)
         with one_line_errors(), _habits(ctx):
@@ -58,9 +65,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 
 @app.callback()
 def _before_every_verb() -> None:
-    from mythos_lab.cli.output import never_refuse_characters
+    from mythos_lab.cli.output import hide_logins_in_tracebacks, never_refuse_characters
 
     never_refuse_characters()
+    hide_logins_in_tracebacks()
 
 
 @contextmanager

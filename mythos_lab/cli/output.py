@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -42,6 +44,17 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
         yield lambda report: whole.know(report.facts)
     if whole.facts:
         print(document_of(whole))
+
+
+def hide_logins_in_tracebacks() -> None:
+    """Have what Python says of an error that nobody expected show no URL's login."""
+
+    def say(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        from mythos_lab.recipe.urls import in_text
+
+        print(in_text("".join(traceback.format_exception(kind, error, trace))), end="", file=sys.stderr)
+
+    sys.excepthook = say
 
 
 def never_refuse_characters() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -33,6 +32,7 @@ def train(
 
     with telling(as_json) as tell:
         from mythos_lab.recipe import RecipeError, load_recipe
+        from mythos_lab.recipe.urls import in_text
 
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.training.result import STATE
@@ -51,7 +51,7 @@ def train(
             except Stopped as stopped:
                 resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
                 command = ["mythos", "train", recipe, *(overrides or []), *resumed]
-                print(f"{stopped}; to go on:\n{shlex.join(command)}")
+                print(in_text(f"{stopped}; to go on:\n{shlex.join(command)}"))
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report
 
@@ -98,10 +98,8 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.viewing import server_arguments
+    from mythos_lab.tracking.viewing import HOST, server
 
-    arguments = server_arguments(store, port)
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    # MLflow's job runner starts eight more processes that nothing here uses.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+    command, environment = server(store, port)
+    print(f"MLflow on http://{HOST}:{port}, for this machine alone (Ctrl-C ends it)", flush=True)
+    os.execve(command[0], command, environment)

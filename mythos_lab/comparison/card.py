@@ -15,6 +15,7 @@ from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.study_report import left_out, refused, repeated, told_lines
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.table import one_line
 from mythos_lab.report.verdicts import verdict_figure
 from mythos_lab.search.spaces.space import Space
@@ -68,4 +69,4 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     lines += [f"- {line}" for line in left_out([*trials, *refused(study)])]
     lines += [f"- trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
     lines += [f"- {line}" for line in [*repeated(trials), *told_lines(space, study)]]
-    return "\n".join(lines).rstrip() + "\n"
+    return in_text("\n".join(lines).rstrip()) + "\n"

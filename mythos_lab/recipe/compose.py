@@ -28,6 +28,7 @@ from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.urls import recorded
 from mythos_lab.tasks.base import Task
 
 
@@ -108,8 +109,13 @@ def validate(config: Mapping[str, Any], source: str | Path) -> Recipe:
 
 
 def written(recipe: Recipe) -> str:
-    """A recipe as YAML, all of it, which :func:`validate` reads back as the same."""
-    return to_yaml(escaped(recipe.model_dump(mode="json")))
+    """A recipe as YAML, all that is recorded of it, which :func:`validate` reads back as the same."""
+    return to_yaml(escaped(as_recorded(recipe)))
+
+
+def as_recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's plain values as they are written down and sent: URLs without login, the environment by its names."""
+    return dict(recorded(recipe.model_dump(mode="json")))
 
 
 def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:

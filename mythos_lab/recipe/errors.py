@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from mythos_blocks import BuildError
 from mythos_lab.recipe.specs import walk_specs
+from mythos_lab.recipe.urls import in_text
 
 
 class RecipeError(ValueError):
@@ -23,7 +24,7 @@ class RecipeError(ValueError):
     status = 2
 
     def __init__(self, *lines: str) -> None:
-        self.lines = tuple(map(_one_line, lines))
+        self.lines = tuple(_one_line(in_text(line)) for line in lines)
         super().__init__("\n".join(self.lines))
 
     def __reduce__(self) -> Any:

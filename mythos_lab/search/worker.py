@@ -16,6 +16,7 @@ import optuna
 from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import open_study
@@ -116,7 +117,7 @@ def main(source: str, folder: str, num_trials: str, worker: str, parent: str) ->
         print(misplaced, file=sys.stderr)
         return MISPLACED
     except Exception:
-        traceback.print_exc()
+        print(in_text(traceback.format_exc()), end="", file=sys.stderr)
         return 1
     return 0
 

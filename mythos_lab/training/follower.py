@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,7 @@ from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.devices import Meeting
 from mythos_lab.training.held import hold_alike
@@ -54,4 +56,8 @@ def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     where, index, meeting, descriptor, what = sys.argv[1:]
-    main(Path(where), int(index), Path(meeting), int(descriptor), resumed=what == "resumed")
+    try:
+        main(Path(where), int(index), Path(meeting), int(descriptor), resumed=what == "resumed")
+    except Exception:
+        print(in_text(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)

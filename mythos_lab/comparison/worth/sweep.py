@@ -19,6 +19,7 @@ from mythos_lab.recipe.compose import build_on_meta, compose, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.documents import read_document, to_yaml
 from mythos_lab.recipe.files import find
+from mythos_lab.recipe.urls import recorded
 from mythos_lab.training.result import write_whole
 
 METRIC = "val/loss"
@@ -104,7 +105,7 @@ class Sweep:
             "name": self.name,
             "description": f"Iso-depth sweep of {self.recipe}: {self.num_layers} layers in every arm.",
             "recipe": self.recipe,
-            "overrides": list(self.overrides),
+            "overrides": recorded(list(self.overrides)),
             "arms": {name: copy.deepcopy(arm.changes) for name, arm in self.arms.items()},
             "seeds": self.num_seeds,
             "objectives": {METRIC: "minimize"},

@@ -43,7 +43,7 @@ class PlainState:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             why = "a pickle, which is not read" if written[:1] == b"\x80" else f"{type(error).__name__}: {error}"
             raise Misplaced(
-                f"storage: the state of cmaes in a trial is none that was written here ({' '.join(why.split())[:120]}); "
+                f"storage: the state of cmaes in a trial is none of ours ({' '.join(why.split())[:120]}); "
                 "give the study another name"
             ) from None
 

@@ -18,6 +18,7 @@ from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.urls import completed
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.imported import load_modules
 from mythos_lab.search.named import Named
@@ -204,6 +205,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     constraints = check_file(source, file, base, recipe, domains, labels)
     folder = (folder or Path("studies") / file.name).absolute()
     storage = storage or file.storage or os.environ.get(STORAGE_VARIABLE) or None
+    storage = completed(storage, STORAGE_VARIABLE) if storage else None
     space = Space(source, file, base, domains, constraints, folder, storage)
     _ = space.hold
     return space
