@@ -14,8 +14,8 @@ _VARIABLE = "MYTHOS_ARGUMENTS"
 def hide_logins() -> None:
     """Run the same command again, with what was typed in its environment, where its arguments hold a login.
 
-    The process keeps its number, and is listed without the login as soon as Python has started. A URL that is named by a
-    variable (``MYTHOS_STORAGE``, ``MLFLOW_TRACKING_URI``) is never listed at all.
+    The process keeps its number, and is listed without the login as soon as Python has started. A URL that a variable
+    names (``MYTHOS_STORAGE``, ``MLFLOW_TRACKING_URI``) is never listed at all.
     """
     typed = sys.argv[1:]
     if (kept := os.environ.pop(_VARIABLE, None)) is not None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -63,6 +63,7 @@ def train(
 @app.command()
 def depth(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Measure the depth curve of a finished run again, and print it.

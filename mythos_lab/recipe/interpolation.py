@@ -1,8 +1,8 @@
 """``${model.width}`` in a recipe: the value that stands at a path, whoever put it there and wherever it is written.
 
 References are followed once, in the composed recipe with all that the command line, a search space or a solved budget
-has set. There are no others, and no functions; only in a URL of ``tracking.uri`` a variable of the environment may be named,
-``${oc.env:NAME}``, which stays there as a name until the URL is opened.
+has set. There are no others, and no functions. In ``tracking.uri`` alone a variable of the environment may be named,
+``${oc.env:NAME}``, which stays a name until the URL is opened.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """URLs of stores and storages: as they are used, as they are written down, and as they may be seen.
 
-A URL may hold a login, and options that are one. Whatever is recorded, logged, shown or told to another process's command
-line goes through :func:`without_password` or :func:`recorded`; where a URL is opened, :func:`with_environment` puts in
-what it names of the environment, ``postgresql://me:${oc.env:DB_PASSWORD}@host/runs``, which is recorded as it is written.
+A URL may hold a login, and options that are one. What is recorded, logged, shown or put on the command line of another
+process goes through :func:`without_password` or :func:`recorded`. Where a URL is opened, :func:`completed` puts in what
+it names of the environment, ``postgresql://me:${oc.env:DB_PASSWORD}@host/runs``, which is recorded as it is written.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def in_argument(text: str) -> str:
 
 
 def recorded(value: Any) -> Any:
-    """Plain values as they are written down: every URL in them without login, unless that is a name of the environment."""
+    """Plain values as they are written down: URLs without login, unless its password is a name of the environment."""
     if isinstance(value, Mapping):
         return {key: recorded(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -77,7 +77,7 @@ def recorded(value: Any) -> Any:
 
 
 def completed(url: str, variable: str) -> str:
-    """A URL as it is opened: with the values that it names, and the login that a variable of the environment has for it.
+    """A URL as it is opened: with the values that it names, and the login that a variable has for the same place.
 
     Raises:
         RecipeError: A variable that it names is not set.

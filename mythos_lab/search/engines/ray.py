@@ -212,9 +212,9 @@ def _connect(address: str | None) -> bool:
 
 @contextmanager
 def _standing_nowhere() -> Iterator[None]:
-    """Ray puts the working directory, as it is when it connects, before what workers import from; and starts them by it.
+    """Ray puts the directory in which it connects before what workers import from; within it, that is the root.
 
-    Tasks go to the study's directory themselves, which nothing but a recipe's ``imports`` is looked for in.
+    Tasks go to the study's directory themselves, and nothing but a recipe's ``imports`` is looked for there.
     """
     here = Path.cwd()
     os.environ.update(environment())

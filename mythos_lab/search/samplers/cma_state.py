@@ -1,7 +1,7 @@
 """The state of CMA-ES as it lies in a study's storage: numbers and arrays as JSON, never a pickle.
 
-Optuna's sampler writes its optimiser into trials with ``pickle`` and reads it back with ``pickle.loads``, so that whoever
-can write to a storage could have every worker run a program. The name ``pickle`` of its module is this module's
+Optuna's sampler writes its optimiser into trials with ``pickle`` and reads it back with ``pickle.loads``, so that
+whoever can write to a storage could have every worker run a program. The name ``pickle`` of its module is
 :class:`PlainState` wherever samplers are made here: for the sampler by name, by import path, wrapped or derived.
 """
 
@@ -18,6 +18,7 @@ from optuna.samplers import _cmaes
 from mythos_lab.recipe.errors import Misplaced
 
 _KINDS = {kind.__name__: kind for kind in (cmaes.CMA, cmaes.SepCMA, cmaes.CMAwM)}
+_REPLACED = "pickle"
 _INNER = "_cma"  # the optimiser that one with margin wraps
 _MAX_DIMENSIONS, _MAX_POPULATION = 1000, 1_000_000
 
@@ -50,7 +51,7 @@ class PlainState:
 
 def use_plain_state() -> None:
     """Have Optuna's sampler write and read plain states from now on."""
-    _cmaes.pickle = PlainState
+    setattr(_cmaes, _REPLACED, PlainState)
 
 
 def _plain(optimizer: Any) -> dict[str, Any]:
