@@ -88,7 +88,7 @@ def _resolved(written: Any, given: Mapping[str, Any]) -> Any:
     found = getattr(sys.modules[module], name, None)
     if callable(found) and not _is_meant(found, module):
         raise ValueError(
-            f"{IMPORT}: {module}.{name} is neither a part of Optuna's samplers and pruners nor of a module of your own; "
+            f"{IMPORT}: {module}.{name} is no part of Optuna's samplers and pruners, nor of a module of your own; "
             "a file has nothing else called"
         )
     if found is None:

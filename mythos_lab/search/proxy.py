@@ -66,7 +66,7 @@ def _token() -> str | None:
     token = os.environ.get(TOKEN_VARIABLE) or None
     if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
         raise RecipeError(
-            f"{TOKEN_VARIABLE}: expected {_SHORTEST_TOKEN} or more letters and digits, as openssl rand -hex 24 makes them"
+            f"{TOKEN_VARIABLE}: expected {_SHORTEST_TOKEN} or more letters and digits, as of openssl rand -hex 24"
         )
     return token
 

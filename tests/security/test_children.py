@@ -48,11 +48,11 @@ def test_every_process_is_started_with_the_environment_of_the_one_place():
 @pytest.mark.parametrize("named", ["", "x:", ":x", "x::y"])
 def test_a_module_of_the_working_directory_is_not_what_a_child_imports(named, tmp_path, monkeypatch):
     marker = tmp_path / "executed"
-    for name in ("json.py", "colorlog.py", "flask.py", "sitecustomize.py"):
+    for name in ("json.py", "of_nobody.py", "flask.py", "sitecustomize.py"):
         (tmp_path / name).write_text(marking(marker))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", named)
-    program = "import importlib.util as u; import json, sys; print(u.find_spec('colorlog'), sys.flags.safe_path)"
+    program = "import importlib.util as u; import json, sys; print(u.find_spec('of_nobody'), sys.flags.safe_path)"
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "shown.py").write_text(program)
     environment = children.environment({"PYTHONPATH": f"{named}{os.pathsep}{tmp_path}/elsewhere"})

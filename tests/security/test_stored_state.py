@@ -49,8 +49,9 @@ def test_a_pickle_in_a_trial_is_refused_and_not_executed(make, tmp_path):
     study = optuna.create_study(storage=storage, sampler=make())
     study.optimize(objective, n_trials=3)
     planted = pickle.dumps(Program(tmp_path / "executed")).hex()
-    storage.set_trial_system_attr(study.ask()._trial_id, "cma:optimizer:0", planted)
-    study.tell(3, 1.0)
+    trial = study.ask()
+    storage.set_trial_system_attr(trial._trial_id, "cma:optimizer:0", planted)
+    study.tell(trial, objective(trial))
     with pytest.raises(Misplaced, match="the state of cmaes in a trial is none of ours .a pickle, which is not read"):
         study.optimize(objective, n_trials=1)
     assert not (tmp_path / "executed").exists()
@@ -85,8 +86,8 @@ def test_the_plain_state_proposes_what_the_pickled_one_does(options, pickled):
 def state():
     study = optuna.create_study(sampler=CmaEsSampler(seed=1))
     study.optimize(objective, n_trials=12)
-    parts = [value for trial in study.trials for name, value in trial.system_attrs.items() if "optimizer" in name]
-    return json.loads(bytes.fromhex(parts[-1]))
+    parts = [[v for name, v in trial.system_attrs.items() if "optimizer" in name] for trial in study.trials]
+    return json.loads(bytes.fromhex("".join(next(filter(None, reversed(parts))))))
 
 
 def changed(**fields):
