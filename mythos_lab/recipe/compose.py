@@ -35,9 +35,6 @@ from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.urls import recorded
 from mythos_lab.tasks.base import Task
 
-# Mistakes that no module mends: a field that there is not, a value of another type.
-_BEYOND_IMPORTS = {"unknown_field", "extra_forbidden", "int_parsing", "float_parsing", "bool_parsing", "literal_error"}
-
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """Compose, validate and meta-build a recipe.
@@ -272,7 +269,7 @@ def _refuse_first(config: Mapping[str, Any], values: Sequence[tuple[str, Any]], 
             set_path(Recipe, tried, key, value, source="override")
         Recipe.model_validate(resolved(Recipe, tried, str(path)))
     except ValidationError as error:
-        if (mistakes := from_validation(path, error, _BEYOND_IMPORTS)).lines:
+        if (mistakes := from_validation(path, error, but="unknown_kind")).lines:
             raise mistakes from None
     except RecipeError:
         return

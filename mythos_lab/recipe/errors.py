@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -76,17 +75,17 @@ class WorkersLost(RuntimeError):
 _A_TYPE = re.compile(r"[-\[(]|^(bool|int|float|str)$")
 
 
-def from_validation(source: str | Path, error: ValidationError, kinds: Container[str] | None = None) -> RecipeError:
+def from_validation(source: str | Path, error: ValidationError, but: str | None = None) -> RecipeError:
     """The lines of a Pydantic error; what a field of several types might have been shares one line.
 
     Args:
         source: File, for the lines.
         error: The error.
-        kinds: Of its mistakes that are told, by Pydantic's names; ``None`` is all.
+        but: Mistakes that are left out, by Pydantic's name.
     """
     lines: dict[str, list[str]] = {}
     for e in error.errors(include_url=False):
-        if kinds is not None and e["type"] not in kinds:
+        if e["type"] == but:
             continue
         # Pydantic names the type that was tried as if it were a field: "bool", "constrained-int", "literal['mean']".
         path = tuple(part for part in e["loc"] if not (isinstance(part, str) and _A_TYPE.search(part)))

@@ -1,17 +1,24 @@
 """What strangers hand over is data: each fault as a harmless proof, each promise of SECURITY.md as a contract."""
 
+import json
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-TINY = {
-    "name": "tiny",
-    "model": {"width": 16, "core": {"depth": 1, "loops": 2, "layer": {"attention": {"num_heads": 2}}}},
-    "task": {"kind": "reachability", "num_nodes": 6, "num_validation": 32, "num_test": 32},
-    "training": {"max_steps": 2, "batch_size": 4, "validate_every": 1, "accelerator": "cpu"},
-    "evaluation": {"batch_size": 32, "depth_factor": 1, "ood": False, "knockouts": False},
-}
-"""The fields of a recipe that takes a second."""
+from mythos_lab.recipe import load_recipe
+from tests.lab.search.tiny import OVERRIDES
+
+
+@lru_cache(maxsize=1)
+def _tiny() -> str:
+    return load_recipe("gated_loop", OVERRIDES).model_dump_json()
+
+
+def tiny(**fields: object) -> dict[str, Any]:
+    """The whole of a recipe that takes a second, with other fields where they are given."""
+    return {**json.loads(_tiny()), **fields}
 
 
 def write(path: Path, content: object) -> Path:

@@ -12,7 +12,7 @@ from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.code import source_digest
 from mythos_lab.recipe.compose import validate
 from mythos_lab.search.samplers import read_sampler
-from tests.security import TINY, marking, write
+from tests.security import marking, tiny, write
 
 VERBS = {
     "check": ["check", "recipe.yaml"],
@@ -31,8 +31,8 @@ def folder(tmp_path, monkeypatch):
     """A stranger's folder, and the marker that its module leaves."""
     marker = tmp_path / "executed"
     stranger = tmp_path / "stranger"
-    write(stranger / "recipe.yaml", {**TINY, "imports": ["strange"]})
-    write(stranger / "run" / "recipe.yaml", {**TINY, "imports": ["strange"]})
+    write(stranger / "recipe.yaml", tiny(imports=["strange"]))
+    write(stranger / "run" / "recipe.yaml", tiny(imports=["strange"]))
     write(stranger / "run" / "run.json", {"key": "0"})
     for name in ("result.json", "environment.json", "data.json"):
         (stranger / "run" / name).write_text('{"status": "finished", "metrics": {}}')
@@ -60,7 +60,7 @@ def test_what_is_imported_is_said_in_one_line(folder):
 
 
 def test_a_part_that_only_an_import_knows_is_named_with_the_reason(folder):
-    write(folder / "recipe.yaml", {**TINY, "imports": ["strange"], "task": {"kind": "strangest"}})
+    write(folder / "recipe.yaml", tiny(imports=["strange"], task={"kind": "strangest"}))
     result = CliRunner().invoke(app, ["cost", "recipe.yaml", "--no-imports"])
     assert result.exit_code == 2 and "unknown task 'strangest'" in result.stderr
     assert "imports: not imported (--no-imports), so that what they register is unknown: strange" in result.stderr
@@ -72,7 +72,7 @@ def test_a_part_that_only_an_import_knows_is_named_with_the_reason(folder):
     ids=str,
 )
 def test_a_mistake_that_no_import_mends_is_said_before_any(change, folder):
-    write(folder / "recipe.yaml", {**TINY, "imports": ["strange"], **change, "task": {"kind": "strangest"}})
+    write(folder / "recipe.yaml", {**tiny(imports=["strange"], task={"kind": "strangest"}), **change})
     with pytest.raises(RecipeError):
         load_recipe("recipe.yaml")
     assert not (folder.parent / "executed").exists()
@@ -87,7 +87,7 @@ RECORDS = {
 
 @pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
 def test_a_record_imports_no_other_module_than_the_recorded_one(record, folder, monkeypatch):
-    config = {**TINY, "imports": ["strange"]}
+    config = tiny(imports=["strange"])
     monkeypatch.syspath_prepend(folder)
     digest = source_digest("strange")
     with pytest.raises(
@@ -102,7 +102,7 @@ def test_a_record_imports_no_other_module_than_the_recorded_one(record, folder, 
 
 def test_a_record_imports_the_recorded_module(folder, monkeypatch):
     monkeypatch.syspath_prepend(folder)
-    validate({**TINY, "imports": ["strange"]}, "run/recipe.yaml", recorded_code={"strange": source_digest("strange")})
+    validate(tiny(imports=["strange"]), "run/recipe.yaml", recorded_code={"strange": source_digest("strange")})
     assert (folder.parent / "executed").exists()
 
 
@@ -127,7 +127,7 @@ def test_bytecode_beside_a_module_is_not_executed_in_its_stead(folder):
     cached.parent.mkdir()
     head = importlib.util.MAGIC_NUMBER + struct.pack("<III", 0, int(status.st_mtime), status.st_size)
     cached.write_bytes(head + marshal.dumps(code))
-    assert load_recipe("recipe.yaml").name == "tiny"
+    assert load_recipe("recipe.yaml").name == "gated_loop"
     assert sys.modules["strange"].X == 1 and not (folder.parent / "executed").exists()
 
 
