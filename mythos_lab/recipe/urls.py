@@ -15,11 +15,12 @@ from typing import Any
 ENVIRONMENT = re.compile(r"\$\{oc\.env:([A-Za-z_]\w*)\}")
 """A reference to a variable of the environment, in OmegaConf's words."""
 
-_SCHEME = re.compile(r"[A-Za-z][\w+.-]*://")
-_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s\"'<>]+")
+# With one slash it is what a path makes of a URL.
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/{1,2}")
+_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]+:/{1,2}[^\s\"'<>]+")
 _USER = re.compile(r"[^:/?#@\s]*@")
 _USER_AND_PASSWORD = re.compile(r"[^:/?#@]*:.*@", re.DOTALL)
-_NAMED = re.compile(rf"([A-Za-z][\w+.-]*://)[\w.-]*:{ENVIRONMENT.pattern}@")  # a password that is a name
+_NAMED = re.compile(rf"([A-Za-z][\w+.-]+://)[\w.-]*:{ENVIRONMENT.pattern}@")  # a password that is a name
 _PORT = re.compile(r"[^:/?#@]*:\d*(?:[/?#]|$)")
 _REFERENCES = {"http", "https", "hf", "s3", "gs", "file", "ftp"}  # of which a path or an option may have an @
 # Options of stores that say nothing of who asks; any other may be a login.
@@ -35,7 +36,7 @@ def without_password(url: str) -> str:
     found = _SCHEME.match(url)
     if found is None:
         return url
-    scheme, rest = found[0][:-3].lower(), url[found.end() :]
+    scheme, rest = found[0].partition(":")[0].lower(), url[found.end() :]
     is_reference = scheme.partition("+")[0] in _REFERENCES
     if user := _USER.match(rest):
         rest = rest[user.end() :]
@@ -49,7 +50,7 @@ def without_password(url: str) -> str:
 
 def in_text(text: str) -> str:
     """A text in which every URL is one that may be shown."""
-    return _IN_TEXT.sub(lambda found: without_password(found[0]), text) if "://" in text else text
+    return _IN_TEXT.sub(lambda found: without_password(found[0]), text) if ":/" in text else text
 
 
 def has_login(text: str) -> bool:
