@@ -7,11 +7,12 @@ from pathlib import Path
 
 import optuna
 import pytest
-from optuna.samplers import CmaEsSampler, PartialFixedSampler
+from optuna.samplers import BaseSampler, CmaEsSampler, PartialFixedSampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search.foreign import Shielded
 from mythos_lab.search.samplers import StudyFacts, make_sampler, read_sampler
 from mythos_lab.search.samplers.cma_state import PlainState
 
@@ -55,6 +56,32 @@ def test_a_pickle_in_a_trial_is_refused_and_not_executed(make, tmp_path):
     with pytest.raises(Misplaced, match="the state of cmaes in a trial is none of ours .a pickle, which is not read"):
         study.optimize(objective, n_trials=1)
     assert not (tmp_path / "executed").exists()
+
+
+class Unpickling(BaseSampler):
+    """A sampler of others that keeps a pickle in the store, as some do."""
+
+    def infer_relative_search_space(self, study, trial):
+        return {}
+
+    def sample_relative(self, study, trial, search_space):
+        pickle.loads(bytes.fromhex(study.user_attrs["state"]))
+        return {}
+
+    def sample_independent(self, study, trial, name, distribution):
+        return 0.5
+
+
+def test_a_sampler_by_import_path_is_stopped_where_it_would_unpickle(tmp_path):
+    study = optuna.create_study()
+    study.sampler = Shielded(Unpickling(), None)
+    study.set_user_attr("state", pickle.dumps([1, {"a": 2.0}]).hex())
+    study.ask().suggest_float("x", 0, 1)
+    study.set_user_attr("state", pickle.dumps(Program(tmp_path / "executed")).hex())
+    with pytest.raises(Misplaced, match="a sampler or a pruner would unpickle .*open"):
+        study.ask().suggest_float("x", 0, 1)
+    assert not (tmp_path / "executed").exists()
+    pickle.loads(pickle.dumps(Path(".")))  # elsewhere one may
 
 
 KINDS = {"cma": {}, "sepcma": {"use_separable_cma": True}, "cmawm": {"with_margin": True}, "lr": {"lr_adapt": True}}
