@@ -10,9 +10,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mythos_lab.imports import OPTION, imports_as_before, withhold_imports
+
 
 class Guarded(TyperGroup):
     """Every verb within :func:`one_line_errors`, whatever it does first or last."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from mythos_lab.cli.arguments import hide_logins
+
+        hide_logins()
+        return super().__call__(*args, **kwargs)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[_TYPED] = list(args)
@@ -20,7 +28,7 @@ class Guarded(TyperGroup):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors(), _habits(ctx):
+        with one_line_errors(), _habits(ctx), imports_as_before():
             return super().invoke(ctx)
 
 
@@ -54,6 +62,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
+
+
+def _withhold(value: bool) -> bool:
+    if value:
+        withhold_imports()
+    return value
+
+
+NoImports = Annotated[
+    bool,
+    typer.Option(OPTION, callback=_withhold, help="Only look: import none of the modules that files name."),
+]
+"""Of every verb that only looks; it acts by being given."""
 
 Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -25,6 +25,7 @@ def match(
     vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
     loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
     write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
@@ -61,6 +62,7 @@ def compare(
         list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
     ] = None,
     matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Say what differs between two runs, or two sets of seeds, and what follows from it.
@@ -170,6 +172,7 @@ def worth(
         bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
     ] = False,
     fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
-def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> None:
+def check(recipe: Name, overrides: Overrides = None, no_imports: NoImports = False, as_json: Json = False) -> None:
     """Show what a recipe declares without effect. Exits with 1 where a finding is not waived.
 
     Example: `mythos check openmythos_as_published`
@@ -52,6 +52,7 @@ def cost(
     recipe: Name,
     overrides: Overrides = None,
     loops: Annotated[str | None, typer.Option(help="Loop counts to compare, joined by commas.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Count parameters, FLOPs and bytes, without training anything.

@@ -18,6 +18,7 @@ from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.paths import get_path
 from mythos_lab.recipe.places import check_name
+from mythos_lab.recipe.urls import recorded
 from mythos_lab.search.identity import changes as changes_of
 from mythos_lab.search.identity import meaning_of
 from mythos_lab.search.spaces.space import Space, load_space
@@ -89,7 +90,7 @@ def ablation(
         "name": name,
         "description": asked + f" Left out, as they come to the same: {left_out}." * bool(same),
         "recipe": recipe_name,
-        "overrides": list(overrides),
+        "overrides": recorded(list(overrides)),
         "arms": arms,
         "objectives": {metric: "maximize" if better == "higher" else "minimize"},
         "seeds": seeds,

@@ -1,14 +1,15 @@
 """``${model.width}`` in a recipe: the value that stands at a path, whoever put it there and wherever it is written.
 
 References are followed once, in the composed recipe with all that the command line, a search space or a solved budget
-has set. There are no others: no environment, no functions.
+has set. There are no others, and no functions. In ``tracking.uri`` alone a variable of the environment may be named,
+``${oc.env:NAME}``, which stays a name until the URL is opened.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -16,8 +17,10 @@ from pydantic import BaseModel
 from mythos_lab.recipe.documents import MAX_NESTING, MAX_VALUES, plain
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at
+from mythos_lab.recipe.urls import ENVIRONMENT
 
 _REFERENCE = re.compile(r"(\\*)\$\{([^{}]*)(\}?)")
+_OPENED = ("tracking", "uri")
 _PATH = re.compile(r"\w+(\.\w+)*")
 _MAX_LENGTH = 10_000  # characters of a text with references
 _MAX_CHARACTERS = 2**20  # of all of them
@@ -38,6 +41,12 @@ def resolved(root: type[BaseModel], config: Mapping[str, Any], source: str) -> d
         RecipeError: A reference to nothing, to itself by whatever way, or into a value that has no parts.
     """
     found = _Following(root, config, source).value(config, ())
+    for path, text in _texts(found):
+        if (named := ENVIRONMENT.search(text)) and path != _OPENED:
+            raise RecipeError(
+                f"{source}: {'.'.join(path)}: {named[0]}: values of the environment are recorded nowhere, and only "
+                f"{'.'.join(_OPENED)} may name one; expected a value, or ${{path}}"
+            )
     return dict(plain(found, source))
 
 
@@ -52,6 +61,15 @@ def escaped(value: Any) -> Any:
         if isinstance(value, str)
         else value
     )
+
+
+def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    for key, item in (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from _texts(item, (*path, str(key)))
 
 
 class _Following:
@@ -95,6 +113,8 @@ class _Following:
 
     def _at(self, found: re.Match[str], through: tuple[str, ...]) -> Any:
         path = found[2].strip()
+        if ENVIRONMENT.fullmatch(f"${{{path}}}") and found[3]:
+            return f"${{{path}}}"
         if not found[3] or not _PATH.fullmatch(path):
             raise RecipeError(
                 f"{self._source}: {found[0][:80]}: expected ${{path}}, a path from the recipe's root such as "

@@ -14,6 +14,8 @@ from contextlib import suppress
 from types import TracebackType
 from typing import IO, Any
 
+from mythos_lab.recipe.urls import in_text
+
 
 def escaped(text: str, keep: str = "") -> str:
     """The text with what cannot be printed as Python would write it, and all space but ``keep`` as a space.
@@ -62,4 +64,4 @@ def _warning(
 
 
 def _show(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    say("".join(traceback.format_exception(kind, error, at)), file=sys.stderr, end="")
+    say(in_text("".join(traceback.format_exception(kind, error, at))), file=sys.stderr, end="")

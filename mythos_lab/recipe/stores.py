@@ -25,7 +25,7 @@ def check_chosen(url: str | None, said: Iterable[str | None], folders: Sequence[
 
     Args:
         url: The store, as the file has it; ``None`` chooses nothing.
-        said: What the command line and the environment name.
+        said: What the command line and the environment name; whose login it is does not matter.
         folders: The file's own, in which it may choose a name.
         where: The file and its field, for the message.
         remedy: How to name the store besides.
@@ -33,7 +33,7 @@ def check_chosen(url: str | None, said: Iterable[str | None], folders: Sequence[
     Raises:
         RecipeError: It is a server, or a place elsewhere, or one of another kind than a store's.
     """
-    if url is None or url in said:
+    if url is None or without_password(url) in {without_password(named) for named in said if named}:
         return
     path = local_path(url)
     is_file = not url.startswith("file:") and ":" in url

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mythos_lab.recipe.screen import escaped, one_line
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.layout import Line, folded, laid_out
 from mythos_lab.report.report import Report, Sentence
 
@@ -26,7 +27,7 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
     console = Console(file=file, highlight=False, width=width)
     is_terminal = console.is_terminal or width is not None
     for line in lines(report, console.width if is_terminal else None):
-        text = writable(line.text, console.file)
+        text = writable(in_text(line.text), console.file)
         console.print(Text(text, style="bold" if line.is_head else ""), soft_wrap=True)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages._rdb import models
 
 from mythos_lab.recipe.errors import RecipeError, Unreachable
@@ -84,10 +84,13 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
         check_journal(path)
         return _replayed(path)
     if scheme == "grpc":
-        host, _, port = rest.partition(":")
-        if not port.isdigit():
-            raise RecipeError("expected grpc://host:port")
-        proxy = GrpcStorageProxy(host=host, port=int(port))
+        login, _, place = rest.rpartition("@")
+        host, _, port = place.rpartition(":")
+        if not port.isdigit() or not host:
+            raise RecipeError("expected grpc://host:port, or grpc://:TOKEN@host:port")
+        from mythos_lab.search.grpc_token import TokenProxy
+
+        proxy = TokenProxy(host, int(port), login.removeprefix(":") or None)
         proxy.wait_server_ready(timeout=_OPENING_SECONDS)
         return proxy
     kind = scheme.partition("+")[0]

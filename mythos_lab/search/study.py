@@ -19,7 +19,7 @@ from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.recipe.screen import say
-from mythos_lab.recipe.urls import without_password
+from mythos_lab.recipe.urls import recorded, without_password
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
@@ -151,8 +151,9 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
             copy = space.folder / "space.yaml"
-            written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
-            write_yaml(copy, to_yaml(written), space.file.name)
+            write_yaml(
+                copy, to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}))), space.file.name
+            )
             tracker.artifact(copy)
     return tracker
 

@@ -27,6 +27,7 @@ from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.trial_folder import folder_of, run_folder
 from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
+from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
 from mythos_lab.training.stopping import interruptible
@@ -210,11 +211,13 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: boo
             trial.set_user_attr(LOOP_GAIN, gains)
         if guard is None:
             trial.report(metrics[watched], step)
-            over = trial.should_prune()
+            with nothing_unpickled():
+                over = trial.should_prune()
         else:
             reports[str(step)] = metrics[watched]
             trial.set_user_attr(REPORTS, reports)
-            over = should_prune(study, trial, pruner, guard)
+            with nothing_unpickled():
+                over = should_prune(study, trial, pruner, guard)
         if over:
             raise Pruned(f"by {named.kind} at step {step}")
 

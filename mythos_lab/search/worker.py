@@ -17,6 +17,7 @@ from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.screen import guard_errors, say
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import open_study
@@ -118,7 +119,7 @@ def main(source: str, folder: str, num_trials: str, worker: str, parent: str) ->
         say(misplaced, file=sys.stderr)
         return MISPLACED
     except Exception:
-        say(traceback.format_exc(), file=sys.stderr)
+        say(in_text(traceback.format_exc()), end="", file=sys.stderr)
         return 1
     return 0
 

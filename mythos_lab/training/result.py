@@ -18,9 +18,9 @@ from mythos_lab.recipe.outputs import sync_folder, write_whole
 from mythos_lab.report.result import RunResult as RunResult
 from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
+from mythos_lab.training.held import CODE, hold
 from mythos_lab.training.held import DATA as DATA
 from mythos_lab.training.held import ENVIRONMENT as ENVIRONMENT
-from mythos_lab.training.held import hold
 from mythos_lab.training.sealed import (
     Damaged,
     cannot_verify,
@@ -111,7 +111,15 @@ def read_recipe(folder: Path) -> Recipe:
         raise Damaged(*error.lines) from None
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
-    return validate(content, path)
+    return validate(content, path, recorded_code=_recorded_code(folder))
+
+
+def _recorded_code(folder: Path) -> dict[str, str]:
+    """The hashes of imported code that a run has written down; none where it was killed before it had."""
+    if not (folder / ENVIRONMENT).is_file():
+        return {}
+    written = read_json(folder / ENVIRONMENT, key_of(folder)).get(CODE, {})
+    return {str(name): str(value) for name, value in written.items()} if isinstance(written, dict) else {}
 
 
 def seal_checkpoint(partial: Path, checkpoint: Path) -> None:

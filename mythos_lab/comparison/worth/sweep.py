@@ -22,6 +22,7 @@ from mythos_lab.recipe.documents import read_document, to_yaml
 from mythos_lab.recipe.files import find
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_name
+from mythos_lab.recipe.urls import recorded
 
 METRIC = "val/loss"
 
@@ -106,7 +107,7 @@ class Sweep:
             "name": self.name,
             "description": f"Iso-depth sweep of {self.recipe}: {self.num_layers} layers in every arm.",
             "recipe": self.recipe,
-            "overrides": list(self.overrides),
+            "overrides": recorded(list(self.overrides)),
             "arms": {name: copy.deepcopy(arm.changes) for name, arm in self.arms.items()},
             "seeds": self.num_seeds,
             "objectives": {METRIC: "minimize"},

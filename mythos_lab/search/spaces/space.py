@@ -20,6 +20,7 @@ from mythos_lab.recipe.interpolation import escaped
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.stores import check_chosen, check_tracker
+from mythos_lab.recipe.urls import completed
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.imported import load_modules
 from mythos_lab.search.named import Named
@@ -214,6 +215,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
         remedy = f"say --storage or {STORAGE_VARIABLE}=... as well"
         check_chosen(file.storage, [named], [own, folder], f"{source}: storage", remedy)
     storage = storage or file.storage or named
+    storage = completed(storage, STORAGE_VARIABLE) if storage else None
     space = Space(source, file, base, domains, constraints, folder, storage)
     _ = space.hold
     return space
