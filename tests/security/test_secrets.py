@@ -142,6 +142,7 @@ def test_a_run_and_its_study_record_it_nowhere(here, monkeypatch, capfd):
     """Recipe, parameters and tags of MLflow, journal, card, the copy of the space: by what a whole study writes."""
     opened = f"sqlite:///{here}/runs.db"
     monkeypatch.setattr(mlflow, "place_of", lambda uri: opened)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", URL)  # a space alone would not choose a server
     described = f"data from https://me:{PLANTED}@host/x"
     write(
         here / "given" / "space.yaml",

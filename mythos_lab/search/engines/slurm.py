@@ -25,6 +25,7 @@ from submitit.slurm.slurm import SlurmExecutor
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
@@ -171,7 +172,7 @@ class Element:
     def __call__(self) -> None:
         """Work."""
         mistake = self._work()
-        self.outcome.write_text(json.dumps({"mistake": mistake}), encoding="utf-8")
+        write_whole(self.outcome, json.dumps({"mistake": mistake}))
 
     def _work(self) -> str | None:
         try:
