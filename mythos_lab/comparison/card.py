@@ -16,7 +16,6 @@ from mythos_lab.comparison.study_report import left_out, refused, repeated, told
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.recipe.outputs import write_whole
-from mythos_lab.recipe.urls import in_text as without_logins
 from mythos_lab.report.markdown import as_code, in_text
 from mythos_lab.report.verdicts import verdict_figure
 from mythos_lab.search.spaces.space import Space
@@ -69,4 +68,4 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     said = [*left_out([*trials, *refused(study)])]
     said += [f"trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
     lines += [f"- {in_text(line)}" for line in [*said, *repeated(trials), *told_lines(space, study)]]
-    return without_logins("\n".join(lines).rstrip()) + "\n"
+    return "\n".join(lines).rstrip() + "\n"
