@@ -58,7 +58,8 @@ def serve(url: str, host: str, port: int) -> None:
     server.start()
     who = "everybody who says its token" if token is not None else "all users of this machine"
     where = "open to other machines" if is_open else "this machine alone"
-    print(f"proxy of {without_password(url)} on grpc://{address}: {where}, {who} (Ctrl-C ends it)", flush=True)
+    named = f"{host}:{port}" if host else address
+    print(f"proxy of {without_password(url)} on grpc://{named}: {address}, {where}, {who} (Ctrl-C ends it)", flush=True)
     server.wait_for_termination()
 
 
