@@ -20,6 +20,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:/{1,2}")
 _IN_TEXT = re.compile(r"[A-Za-z][\w+.-]+:/{1,2}[^\s\"'<>]+")
 _USER = re.compile(r"[^:/?#@\s]*@")
 _USER_AND_PASSWORD = re.compile(r"[^:/?#@]*:.*@", re.DOTALL)
+_WITHOUT_SCHEME = re.compile(r"^[^/:?#@\s]+:[^@\s]*@")
 _NAMED = re.compile(rf"([A-Za-z][\w+.-]+://)[\w.-]*:{ENVIRONMENT.pattern}@")  # a password that is a name
 _PORT = re.compile(r"[^:/?#@]*:\d*(?:[/?#]|$)")
 _REFERENCES = {"http", "https", "hf", "s3", "gs", "file", "ftp"}  # of which a path or an option may have an @
@@ -35,7 +36,7 @@ def without_password(url: str) -> str:
     """A URL as it may be shown and written down: without its login, and without options that may be one."""
     found = _SCHEME.match(url)
     if found is None:
-        return url
+        return _WITHOUT_SCHEME.sub("", url)
     scheme, rest = found[0].partition(":")[0].lower(), url[found.end() :]
     is_reference = scheme.partition("+")[0] in _REFERENCES
     if user := _USER.match(rest):

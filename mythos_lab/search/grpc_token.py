@@ -12,6 +12,7 @@ from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
 from optuna.storages._grpc.servicer import OptunaStorageProxyService
 
+_api: Any = api_pb2_grpc
 _HEADER = "authorization"
 _THREADS = 10
 
@@ -28,7 +29,7 @@ def server_of(storage: BaseStorage, address: str, token: str | None) -> grpc.Ser
         RuntimeError: The address cannot be had.
     """
     server = grpc.server(ThreadPoolExecutor(max_workers=_THREADS), interceptors=[_Asked(token)] if token else [])
-    api_pb2_grpc.add_StorageServiceServicer_to_server(OptunaStorageProxyService(storage), server)
+    _api.add_StorageServiceServicer_to_server(OptunaStorageProxyService(storage), server)
     server.add_insecure_port(address)
     return server
 
@@ -50,7 +51,7 @@ class TokenProxy(GrpcStorageProxy):
         super()._setup()
         if self._token:
             said = grpc.intercept_channel(self._channel, _Saying(self._token))
-            self._stub = api_pb2_grpc.StorageServiceStub(said)
+            self._stub = _api.StorageServiceStub(said)
             self._cache.grpc_client = self._stub
 
 

@@ -59,7 +59,8 @@ def serve(url: str, host: str, port: int) -> None:
     server.start()
     who = "everybody who says its token" if token is not None else "all users of this machine"
     where = "open to other machines" if is_open else "this machine alone"
-    say(f"proxy of {without_password(url)} on grpc://{address}: {where}, {who} (Ctrl-C ends it)")
+    named = f"{host}:{port}" if host else address
+    say(f"proxy of {without_password(url)} on grpc://{named}: {address}, {where}, {who} (Ctrl-C ends it)")
     server.wait_for_termination()
 
 

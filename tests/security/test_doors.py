@@ -116,7 +116,8 @@ def test_what_the_proxy_opens_is_printed_as_it_is(host, shown, tmp_path, monkeyp
     port = free_port()
     monkeypatch.setattr(grpc._server._Server, "wait_for_termination", lambda server: server.stop(None))
     proxy.serve(f"sqlite:///{tmp_path}/a.db", host, port)
-    assert f"on grpc://{shown}:{port}: this machine alone, all users of this machine" in capsys.readouterr().out
+    said = f"on grpc://{host}:{port}: {shown}:{port}, this machine alone, all users of this machine"
+    assert said in capsys.readouterr().out
 
 
 def test_a_ray_of_its_own_serves_this_machine_alone_and_imports_nothing_from_here(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +80,7 @@ class Slurm(Engine):
         }
         limits = {f"{cluster}_max_num_timeout": _REQUEUES}
         # submitit tells an element what to run by a pickle: in a folder that is new, and nobody else's to write in.
-        self.folder = job.space.folder / "slurm" / time.strftime(f"%Y%m%d-%H%M%S-{uuid.uuid4().hex[:8]}")
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        self.folder.mkdir(mode=0o700)
+        self.folder = _new_folder(job.space.folder)
         python = {f"{cluster}_python": f"{shlex.quote(sys.executable)} -P"}
         self.executor = submitit.AutoExecutor(self.folder, cluster=cluster, **limits, **python)
         self.executor.update_parameters(**{**declared, **settings})
@@ -252,6 +251,16 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
         else:
             read[f"slurm_{name}"] = _plain(value)
     return read
+
+
+def _new_folder(study: Path) -> Path:
+    """``slurm`` in the study's folder, or another where there is one."""
+    study.mkdir(parents=True, exist_ok=True)
+    for name in ("slurm", f"slurm-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"):
+        with suppress(FileExistsError):
+            (study / name).mkdir(mode=0o700)
+            return study / name
+    raise AssertionError("no two are named alike")
 
 
 def _read(outcome: Path) -> dict[str, Any] | None:
