@@ -153,7 +153,7 @@ def main() -> None:
     root = next(root for root in ROOTS if path.is_relative_to(root))
     name = ".".join(path.relative_to(root).with_suffix("").parts)
     source = path.read_text(encoding="utf-8")
-    import lightning  # noqa: F401  once, for all children
+    import lightning_fabric  # noqa: F401  once, for all children
     import mlflow  # noqa: F401
     import optuna  # noqa: F401
     import torch

@@ -1,6 +1,7 @@
 """From folders of runs to cells, and to what the command prints and writes."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -17,9 +18,10 @@ from tests.lab.training.sealing import edit as change
 PHI = 0.46
 
 
-@pytest.fixture
-def runs(tmp_path):
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
     """Runs of a sweep as a study leaves them, with losses of a law whose phi is known."""
+    place = tmp_path_factory.mktemp("sweep")
     sweep = plan("gated_loop", widths=[48, 64, 96], loops=[1, 2, 4], steps=[60, 240, 960])
     base = load_recipe("gated_loop").model_dump(mode="json")
     rng = np.random.default_rng(0)
@@ -27,7 +29,7 @@ def runs(tmp_path):
         size = arm.num_once + arm.loops**PHI * arm.num_rec
         loss = 1.0 + 20 * size**-0.34 + 20 * arm.tokens**-0.28
         for seed in range(3):
-            folder = tmp_path / f"trials/{number:04d}/seed-{seed}"
+            folder = place / f"trials/{number:04d}/seed-{seed}"
             folder.mkdir(parents=True)
             recipe = applied(base, {**arm.changes, "seed": seed, "name": f"{name}-{seed}"}, name)
             key = f"{number}-{seed}"
@@ -38,7 +40,12 @@ def runs(tmp_path):
             where = {"device": "cpu", "packages": {}, "git_commit": None, "git_changes": None, "source": "ab12"}
             write_values(folder, "environment.json", where)
             write_values(folder, "data.json", {"fingerprint": "cd34"})
-    return tmp_path
+    return place
+
+
+@pytest.fixture
+def runs(written, tmp_path):
+    return shutil.copytree(written, tmp_path / "sweep")
 
 
 def test_runs_become_cells(runs):
