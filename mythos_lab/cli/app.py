@@ -10,9 +10,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mythos_lab.imports import OPTION, imports_as_before, withhold_imports
+
 
 class Guarded(TyperGroup):
     """Every verb within :func:`one_line_errors`, whatever it does first or last."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from mythos_lab.cli.arguments import hide_logins
+
+        hide_logins()
+        return super().__call__(*args, **kwargs)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         ctx.meta[_TYPED] = list(args)
@@ -20,7 +28,7 @@ class Guarded(TyperGroup):
             return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        with one_line_errors(), _habits(ctx):
+        with one_line_errors(), _habits(ctx), imports_as_before():
             return super().invoke(ctx)
 
 
@@ -32,6 +40,7 @@ def _habits(ctx: Any) -> Iterator[None]:
     """Answer a flag of Hydra's applications with what does it here."""
     from mythos_lab.recipe.errors import RecipeError
     from mythos_lab.recipe.hydra_habits import of_flag
+    from mythos_lab.recipe.screen import escaped
 
     try:
         yield
@@ -40,6 +49,8 @@ def _habits(ctx: Any) -> Iterator[None]:
         for typed in ctx.meta[_TYPED] if missing is not None else ():
             if typed.startswith(missing) and (said := of_flag(typed)) is not None:
                 raise RecipeError(f"{typed}: {said}") from None
+        if isinstance(said := getattr(error, "message", None), str):  # of click, which prints what was typed
+            error.message = escaped(said)  # type: ignore[attr-defined]
         raise
 
 
@@ -52,6 +63,19 @@ app = typer.Typer(
     rich_markup_mode="markdown",
 )
 
+
+def _withhold(value: bool) -> bool:
+    if value:
+        withhold_imports()
+    return value
+
+
+NoImports = Annotated[
+    bool,
+    typer.Option(OPTION, callback=_withhold, help="Only look: import none of the modules that files name."),
+]
+"""Of every verb that only looks; it acts by being given."""
+
 Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
 
@@ -59,8 +83,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydr
 @app.callback()
 def _before_every_verb() -> None:
     from mythos_lab.cli.output import never_refuse_characters
+    from mythos_lab.recipe.screen import guard_errors
 
     never_refuse_characters()
+    guard_errors()
 
 
 @contextmanager
@@ -71,18 +97,19 @@ def one_line_errors() -> Iterator[None]:
     machine refuses (:mod:`mythos_lab.cli.failures`).
     """
     from mythos_lab.recipe.errors import Interrupted, RecipeError, WorkersLost
+    from mythos_lab.recipe.screen import say
 
     try:
         yield
     except Interrupted as interrupted:
-        print(interrupted)
+        say(interrupted)
         raise typer.Exit(interrupted.status) from None
     except RecipeError as error:
         for line in error.lines:
-            print(line, file=sys.stderr)
+            say(line, file=sys.stderr)
         raise typer.Exit(error.status) from None
     except WorkersLost as error:
-        print(error, file=sys.stderr)
+        say(error, file=sys.stderr)
         raise typer.Exit(1) from None
     except (typer.Exit, typer.Abort):
         raise
@@ -91,5 +118,5 @@ def one_line_errors() -> Iterator[None]:
 
         if (failed := failure(error)) is None:
             raise
-        print(failed.line, file=sys.stderr)
+        say(failed.line, file=sys.stderr)
         raise typer.Exit(failed.status) from None

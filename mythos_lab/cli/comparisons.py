@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -25,6 +25,7 @@ def match(
     vary: Annotated[str | None, typer.Option(help="Whole-number fields to solve for, joined by commas.")] = None,
     loops: Annotated[int | None, typer.Option(min=2, help="Iterations of a fixed-depth recipe's counterpart.")] = None,
     write: Annotated[Path | None, typer.Option(help="YAML file to write the counterpart's recipe to.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Find the fixed-depth counterpart of a looped recipe at equal budgets, or the reverse; within 1 %, or refuse.
@@ -37,8 +38,8 @@ def match(
         from mythos_lab.comparison.match import match as matched
         from mythos_lab.comparison.table import match_report
         from mythos_lab.recipe import RecipeError, load_recipe
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.training.result import dump_recipe
-        from mythos_lab.training.sealed import check_writable
 
         if write is not None and not write.absolute().parent.is_dir():
             raise RecipeError(f"--write {write}: there is no folder {write.parent}")
@@ -61,6 +62,7 @@ def compare(
         list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
     ] = None,
     matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Say what differs between two runs, or two sets of seeds, and what follows from it.
@@ -113,10 +115,12 @@ def ablate(
         from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
         from mythos_lab.comparison.arms import values_by_arm
         from mythos_lab.recipe import load_recipe
-        from mythos_lab.training.sealed import check_writable
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.stores import name_tracker
 
         check_writable(Path("studies"))
         composed = load_recipe(recipe, overrides or [])
+        name_tracker(overrides or [])
         file = ablation(
             name or f"{composed.name}-{'ablation' if design == 'leave-one-out' else design}",
             recipe,
@@ -168,6 +172,7 @@ def worth(
         bool, typer.Option("--dry-run", help="Write the study's file, print runs and FLOPs, and stop.")
     ] = False,
     fit_only: Annotated[Path | None, typer.Option(help="Folder of finished runs to fit, training nothing.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Measure how many parameters of its own a recurrence is worth: an iso-depth sweep and its joint fit.
@@ -180,7 +185,8 @@ def worth(
     with telling(as_json) as tell:
         from mythos_lab.comparison.worth import check_counted, measure, plan, plan_report, save, worth_report
         from mythos_lab.recipe import RecipeError
-        from mythos_lab.training.sealed import check_writable
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.stores import name_tracker
 
         counted = check_counted(count)
         if fit_only is not None:
@@ -191,6 +197,7 @@ def worth(
         if recipe is None:
             raise RecipeError("expected a recipe to sweep, or --fit-only and the folder of finished runs")
         check_writable(Path("studies"))
+        name_tracker(overrides or [])
         sweep = plan(
             recipe,
             overrides or [],

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from mythos_lab.recipe.limits import too_large
-from mythos_lab.recipe.urls import without_password
+from mythos_lab.recipe.urls import in_text
 
 # Packages by the module of their errors, and what they are to who reads the line.
 _SERVICES = {
@@ -82,5 +82,4 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _in_short(error: BaseException) -> str:
     said = " ".join(str(error).split()).partition(" (Background on")[0]
-    said = re.sub(r"\S+://\S+", lambda found: without_password(found[0]), said)
-    return (said or type(error).__name__)[:_LONGEST]
+    return (in_text(said) or type(error).__name__)[:_LONGEST]

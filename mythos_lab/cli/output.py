@@ -28,6 +28,7 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
     and libraries included, writes to standard error.
     """
     from mythos_lab.recipe.assembled import assembled_once
+    from mythos_lab.recipe.screen import say
     from mythos_lab.report.report import Report
     from mythos_lab.report.terminal import as_json as document_of
     from mythos_lab.report.terminal import show
@@ -41,7 +42,7 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
     with redirect_stdout(sys.stderr), one_line_errors(), assembled_once():
         yield lambda report: whole.know(report.facts)
     if whole.facts:
-        print(document_of(whole))
+        say(document_of(whole))
 
 
 def never_refuse_characters() -> None:

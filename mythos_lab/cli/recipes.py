@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
 @app.command()
-def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> None:
+def check(recipe: Name, overrides: Overrides = None, no_imports: NoImports = False, as_json: Json = False) -> None:
     """Show what a recipe declares without effect. Exits with 1 where a finding is not waived.
 
     Example: `mythos check openmythos_as_published`
@@ -31,10 +32,27 @@ def check(recipe: Name, overrides: Overrides = None, as_json: Json = False) -> N
 
 
 @app.command()
+def inspect(
+    place: Annotated[Path, typer.Argument(help="A file or a folder that somebody else made.")],
+    as_json: Json = False,
+) -> None:
+    """Say what a file or a folder is, and what it would import, read, write and reach, without doing any of it.
+
+    Example: `mythos inspect downloaded/recipe.yaml`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.inspection import inspect as inspected
+        from mythos_lab.inspection.report import inspection_report
+
+        tell(inspection_report(inspected(place)))
+
+
+@app.command()
 def cost(
     recipe: Name,
     overrides: Overrides = None,
     loops: Annotated[str | None, typer.Option(help="Loop counts to compare, joined by commas.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Count parameters, FLOPs and bytes, without training anything.
@@ -80,13 +98,14 @@ def task(
     """
     with telling(as_json) as tell:
         from mythos_lab.recipe.compose import load_task
+        from mythos_lab.recipe.screen import say
         from mythos_lab.report.task import overview, survey
         from mythos_lab.report.task_tables import overview_report, overview_table, task_report
 
         if name is not None:
             tell(task_report(survey(load_task(name, overrides or []), samples)))
         elif markdown:
-            typer.echo(overview_table(overview()).markdown())
+            say(overview_table(overview()).markdown())
         else:
             tell(overview_report(overview()))
 
@@ -104,6 +123,7 @@ def components(
     with telling(as_json) as tell:
         from mythos_blocks.declaring.registry import load_plugins, slot_info
         from mythos_lab.recipe import RecipeError
+        from mythos_lab.recipe.screen import say
         from mythos_lab.report import catalogue
         from mythos_lab.report.lists import components_report
 
@@ -115,7 +135,7 @@ def components(
             raise RecipeError(str(error)) from None
         entries = catalogue.catalogue(slot)
         if markdown:
-            typer.echo(catalogue.markdown(entries), nl=False)
+            say(catalogue.markdown(entries), end="")
         else:
             tell(components_report(entries))
 
@@ -131,13 +151,14 @@ def schema(
     import json
 
     from mythos_blocks import load_plugins
+    from mythos_lab.recipe.screen import say
 
     load_plugins()
     if space:
         from mythos_lab.search.spaces.file_schema import study_schema
 
-        print(json.dumps(study_schema(), indent=1))
+        say(json.dumps(study_schema(), indent=1))
         return
     from mythos_lab.recipe.schema import recipe_schema
 
-    print(json.dumps(recipe_schema(), indent=1))
+    say(json.dumps(recipe_schema(), indent=1))

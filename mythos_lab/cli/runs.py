@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import Name, Overrides, app
+from mythos_lab.cli.app import Name, NoImports, Overrides, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -33,11 +32,13 @@ def train(
 
     with telling(as_json) as tell:
         from mythos_lab.recipe import RecipeError, load_recipe
+        from mythos_lab.recipe.urls import in_text
 
         composed = load_recipe(recipe, overrides or [])
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.recipe.screen import say
         from mythos_lab.training.result import STATE
         from mythos_lab.training.run import Stopped, run
-        from mythos_lab.training.sealed import check_writable
 
         if resume is not None and not (resume / STATE).is_file():
             raise RecipeError(
@@ -51,7 +52,7 @@ def train(
             except Stopped as stopped:
                 resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
                 command = ["mythos", "train", recipe, *(overrides or []), *resumed]
-                print(f"{stopped}; to go on:\n{shlex.join(command)}")
+                say(in_text(f"{stopped}; to go on:\n{shlex.join(command)}"))
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report
 
@@ -63,6 +64,7 @@ def train(
 @app.command()
 def depth(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Measure the depth curve of a finished run again, and print it.
@@ -71,11 +73,11 @@ def depth(
     """
     with telling(as_json) as tell:
         from mythos_lab.measures.depth_curve import depth_curve
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.depth_figures import depth_figure
         from mythos_lab.report.report import Report
         from mythos_lab.report.result import curve_table
         from mythos_lab.training.result import load_run
-        from mythos_lab.training.sealed import check_writable
 
         recipe, model, task = load_run(run)
         check_writable(run)
@@ -98,10 +100,10 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.viewing import server_arguments
+    from mythos_lab.tracking.viewing import HOST, server
 
-    arguments = server_arguments(store, port)
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    # MLflow's job runner starts eight more processes that nothing here uses.
-    os.environ.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *arguments])
+    command, environment = server(store, port)
+    from mythos_lab.recipe.screen import say
+
+    say(f"MLflow on http://{HOST}:{port}, for this machine alone (Ctrl-C ends it)")
+    os.execve(command[0], command, environment)

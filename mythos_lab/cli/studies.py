@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import app
+from mythos_lab.cli.app import NoImports, app
 from mythos_lab.cli.output import Json, telling
 
 
@@ -35,8 +35,8 @@ def study(
     `mythos study quickstart --engine slurm --workers 8 --slurm partition=gpu --slurm gpus_per_node=1`
     """
     with telling(as_json) as tell:
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.search.spaces.space import load_space
-        from mythos_lab.training.sealed import check_writable
 
         loaded = load_space(space, storage=storage)
         check_writable(loaded.folder)
@@ -55,16 +55,19 @@ def study(
 
 @app.command()
 def proxy(
-    storage: Annotated[str, typer.Option(help="URL of the database.")],
+    storage: Annotated[str, typer.Option(envvar="MYTHOS_STORAGE", help="URL of the database.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 13000,
     host: Annotated[
-        str, typer.Option(help="Where to listen; 0.0.0.0 lets other machines in, and asks none who it is.")
+        str,
+        typer.Option(help="Where to listen; an address that other machines reach needs a token, MYTHOS_PROXY_TOKEN."),
     ] = "localhost",
 ) -> None:
     """Put Optuna's gRPC proxy before a database: many workers share its connections.
 
-    Example: `mythos proxy --storage postgresql+psycopg://me:secret@db/studies --host 0.0.0.0`, and elsewhere
-    `mythos study quickstart --storage grpc://HOST:13000`
+    It stays on this machine; another reaches it by a tunnel, `ssh -N -L 13000:localhost:13000 HOST`, or with a token.
+
+    Example: `MYTHOS_STORAGE=postgresql+psycopg://me:secret@db/studies mythos proxy`, and then
+    `mythos study quickstart --storage grpc://localhost:13000`
     """
     from mythos_lab.search.proxy import serve
 
@@ -75,6 +78,7 @@ def proxy(
 def holdout(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Evaluate what a finished study chose on the test split, once; the study then takes no further trials.

@@ -15,12 +15,14 @@ from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.documents import to_yaml
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.paths import get_path
+from mythos_lab.recipe.places import check_name
+from mythos_lab.recipe.urls import recorded
 from mythos_lab.search.identity import changes as changes_of
 from mythos_lab.search.identity import meaning_of
 from mythos_lab.search.spaces.space import Space, load_space
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.training.result import write_whole
 
 RATE = "training.optimizer.lr"
 _PATIENCE_SECONDS = 60.0  # for another process that writes the same file
@@ -88,7 +90,7 @@ def ablation(
         "name": name,
         "description": asked + f" Left out, as they come to the same: {left_out}." * bool(same),
         "recipe": recipe_name,
-        "overrides": list(overrides),
+        "overrides": recorded(list(overrides)),
         "arms": arms,
         "objectives": {metric: "maximize" if better == "higher" else "minimize"},
         "seeds": seeds,
@@ -163,7 +165,7 @@ def check_begun(file: Mapping[str, Any], folder: Path = Path("studies"), *, rate
     Raises:
         RecipeError: Says what is other.
     """
-    path = folder / f"{file['name']}.yaml"
+    path = folder / f"{check_name(file['name'], '--name')}.yaml"
     if not (path.is_file() and path.with_suffix("").is_dir()):
         return
     begun, now = meaning_of(load_space(str(path))), meaning_of(_loaded(file, path))
@@ -187,7 +189,7 @@ def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
     Raises:
         RecipeError: It is no valid study, or one of that name was begun with another file; what stood there stays.
     """
-    path = folder / f"{file['name']}.yaml"
+    path = folder / f"{check_name(file['name'], '--name')}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     with claimed(path.with_suffix(".lock"), _PATIENCE_SECONDS):
         check_begun(file, folder)
@@ -199,7 +201,7 @@ def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
 def _loaded(file: Mapping[str, Any], path: Path) -> Space:
     """A study's file, loaded as it would be from its path, where another one may stand."""
     draft = path.with_name(f".{path.stem}-{os.getpid()}.yaml")
-    draft.write_text(_text(file), encoding="utf-8")
+    write_whole(draft, _text(file))
     try:
         return load_space(str(draft))
     except RecipeError as error:

@@ -12,7 +12,8 @@ from mythos_lab.comparison.inputs import Arm, read_arm
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import complete
-from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, is_settled
+from mythos_lab.search.trial_folder import folder_of
+from mythos_lab.search.trial_queue import OUTCOME, REASON, is_settled
 
 _FOLLOW = {
     "training.max_steps": ("steps", "tokens seen", "learning rate curve"),
@@ -71,7 +72,7 @@ def values_by_arm(study: optuna.Study) -> dict[str, float]:
 
 def arm_of(space: Space, trial: FrozenTrial) -> Arm:
     """The runs of a trial, one a seed."""
-    folder = space.folder / trial.user_attrs[FOLDER]
+    folder = folder_of(space, trial)
     if not (folders := sorted(folder.glob("seed-*"))):
         raise RecipeError(f"{folder}: holds no runs; studies are read where they were run, or on a shared disk")
     return read_arm(folders)

@@ -15,12 +15,12 @@ from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.study_report import left_out, refused, repeated, told_lines
 from mythos_lab.comparison.table import trials_table, verdict_table
 from mythos_lab.comparison.verdict import shown_mean
-from mythos_lab.report.table import one_line
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.report.markdown import as_code, in_text
 from mythos_lab.report.verdicts import verdict_figure
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import complete, violated
 from mythos_lab.search.trial_queue import is_settled
-from mythos_lab.training.result import write_whole
 
 CARD, FIGURE = "card.md", "verdicts.png"
 
@@ -41,14 +41,14 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     """The page."""
     file = space.file
     trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
-    lines = [f"# {file.name}", "", *([file.description, ""] if file.description else [])]
+    lines = [f"# {in_text(file.name)}", "", *([in_text(file.description), ""] if file.description else [])]
     overrides = " ".join(file.overrides)
-    lines += [f"Recipe `{file.recipe}`{f' with `{overrides}`' if overrides else ''}.", ""]
+    lines += [f"Recipe {as_code(file.recipe)}{f' with {as_code(overrides)}' if overrides else ''}.", ""]
     if (hold := space.hold) is not None:
         held = ", ".join(f"{metric} = {shown_mean([float(value)])}" for metric, value in hold.budgets.items())
         lines += [f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
     if file.constraints:
-        lines += [f"Constraints: {', '.join(f'`{text}`' for text in file.constraints)}.", ""]
+        lines += [f"Constraints: {', '.join(map(as_code, file.constraints))}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
     marked = "; * is on the front" * (len(file.objectives) > 1)
     lines += [f"{len(trials)} trials, {seeds}; ± is half a 95 % interval{marked}.", ""]
@@ -57,15 +57,15 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     if found:
         first, family = next(iter(found.values())), len(file.arms) - 1
         lines += [
-            f"{first.metric} against {next(iter(file.arms))}, p by Holm's method over {family} verdicts:",
+            f"{first.metric} against {in_text(next(iter(file.arms)))}, p by Holm's method over {family} verdicts:",
             "",
             verdict_table(space, found).markdown(),
             "",
         ]
     missing = without_verdict(space, study)
-    lines += [f"- {name}: no verdict; {one_line(what)}" for name, what in missing.items()]
+    lines += [f"- {in_text(f'{name}: no verdict; {what}')}" for name, what in missing.items()]
     lines += [""] if missing else []
-    lines += [f"- {line}" for line in left_out([*trials, *refused(study)])]
-    lines += [f"- trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
-    lines += [f"- {line}" for line in [*repeated(trials), *told_lines(space, study)]]
+    said = [*left_out([*trials, *refused(study)])]
+    said += [f"trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
+    lines += [f"- {in_text(line)}" for line in [*said, *repeated(trials), *told_lines(space, study)]]
     return "\n".join(lines).rstrip() + "\n"

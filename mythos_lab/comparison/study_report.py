@@ -22,8 +22,8 @@ from mythos_lab.search.pruners.guard import guarded
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, violated
 from mythos_lab.search.trial import REPEATS
+from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.search.trial_queue import (
-    FOLDER,
     LEFT_OUT,
     OUTCOME,
     REASON,
@@ -132,7 +132,7 @@ def _queued(study: optuna.Study) -> Iterator[str]:
 def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> None:
     if not done:
         report.say("no trial was trained to its end and meets its constraints")
-    elif seed := next(iter(sorted((space.folder / done[0].user_attrs[FOLDER]).glob("seed-*"))), None):
+    elif seed := next(iter(sorted(folder_of(space, done[0]).glob("seed-*"))), None):
         report.say(f"best:   mythos depth {near(seed)}", {"best": seed}, whole=True)
     report.say(f"card:   {near(space.folder / 'card.md')}", whole=True)
     report.say(f"more:   {ui_command((space.base.get('tracking') or {}).get('uri'))}", whole=True)

@@ -7,14 +7,17 @@ import hashlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from mythos_blocks.declaring.registry import PLUGIN_GROUP
+from mythos_blocks.declaring.registry import PLUGIN_GROUP, make_findable
+from mythos_lab.imports import ALLOWED, OPTION, is_allowed
 
+_IMPORTED = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)  # ends of names of what is executed
 _OURS = ("mythos_lab", "mythos_blocks", "mythos_kernels")  # whose source has a hash of its own
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 
@@ -44,13 +47,50 @@ def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     ]
 
 
+def source_digest(name: str) -> str | None:
+    """The hash that a module has by the sources that would be imported, which are not; ``None`` where there are none.
+
+    Args:
+        name: Of a module that Python finds.
+    """
+    digest, found = hashlib.sha256(), sorted(_sources(name))
+    for said, path in found:
+        digest.update(f"{said}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16] if found else None
+
+
+def hold_recorded(modules: Iterable[str], written: Mapping[str, str], folders: Sequence[Path]) -> None:
+    """Refuse to import modules whose sources are not those that a run has recorded.
+
+    Args:
+        modules: Names of modules that have not been imported.
+        written: The recorded hashes, by name.
+        folders: Where they are looked for, behind Python's own places.
+
+    Raises:
+        ValueError: One is another, or none is recorded; nothing has been imported.
+    """
+    for name in modules:
+        if not all(part.isidentifier() for part in name.split(".")) or _top(name) in _OURS:
+            continue  # the first of which importing it says
+        put = make_findable(_top(name), folders)
+        now = source_digest(name)
+        if now is not None and (now == written.get(name) or is_allowed(name)):
+            continue
+        place = next((str(path) for _, path in sorted(_sources(name))), "no source")
+        if put is not None:
+            sys.path.remove(str(put.absolute()))
+        raise ValueError(
+            f"{name!r} ({place}) is not the module that the run was made with: was "
+            f"{written.get(name, 'not recorded')}, is {now or 'not there'}; it has not been imported: put the old one "
+            f"back, look with {OPTION}, or set {ALLOWED}={name} to have it run"
+        )
+
+
 def _digest(module: ModuleType) -> str:
     if module not in _digests:
-        digest = hashlib.sha256()
-        for name, path in sorted(_sources(module.__name__)):
-            digest.update(f"{name}\n".encode())
-            digest.update(path.read_bytes())
-        _digests[module] = digest.hexdigest()[:16]
+        _digests[module] = source_digest(module.__name__) or "no source"
     return _digests[module]
 
 
@@ -78,19 +118,30 @@ def _files(top: str) -> Iterator[tuple[str, Path]]:
     if spec is None:
         return
     for folder in map(Path, spec.submodule_search_locations or ()):
-        for path in folder.rglob("*.py"):
-            yield f"{top}/{path.relative_to(folder).as_posix()}", path
-    if not spec.submodule_search_locations and spec.origin is not None and spec.origin.endswith(".py"):
-        yield f"{top}.py", Path(spec.origin)
+        for path in folder.rglob("*"):
+            if path.name.endswith(_IMPORTED):
+                yield f"{top}/{path.relative_to(folder).as_posix()}", path
+    if not spec.submodule_search_locations and spec.origin is not None and spec.origin.endswith(_IMPORTED):
+        yield f"{top}{''.join(Path(spec.origin).suffixes)}", Path(spec.origin)
 
 
 def _imports(path: Path) -> Iterator[str]:
     """Top-level names of what a file imports, wherever in it."""
+    if path.suffix != ".py":
+        return
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
             yield from (_top(alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield _top(node.module)
+
+
+def is_installed(package: str) -> bool:
+    """Whether a package is Python's own, or installed with it, and not one that lies beside somebody's work."""
+    if package in sys.stdlib_module_names or package in sys.builtin_module_names:
+        return True
+    files = [path for _, path in _files(package)]
+    return not files or _is_installed(files[0])
 
 
 def _is_installed(path: Path) -> bool:

@@ -7,7 +7,10 @@ schema before they are applied: Hydra's own message for a misspelt path teaches 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from pydantic import ValidationError
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_blocks.declaring.types import MAX_LOOPS
+from mythos_lab.imports import OPTION, are_withheld, say_imported
 from mythos_lab.recipe.assembled import shapes_of, task_of
-from mythos_lab.recipe.code import imported_code
+from mythos_lab.recipe.code import hold_recorded, imported_code
 from mythos_lab.recipe.defaults import choices_for, with_defaults
 from mythos_lab.recipe.documents import read_mapping, to_yaml
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
@@ -28,6 +32,8 @@ from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.stores import check_tracker, uris_in
+from mythos_lab.recipe.urls import recorded
 from mythos_lab.tasks.base import Task
 
 
@@ -43,7 +49,9 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     load_plugins()
     path = find("recipes", name)
-    return validate(compose(path, overrides), path)
+    recipe = validate(compose(path, overrides), path)
+    check_tracker(recipe.tracking.uri, uris_in(split(overrides)[1]), [path.absolute().parent], path)
+    return recipe
 
 
 def load_task(kind: str, overrides: Sequence[str] = ()) -> Task:
@@ -76,9 +84,11 @@ def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     for key, value in values:
         if key == "imports":
             set_path(Recipe, config, key, value, source="override")
+    _refuse_first(config, values, path)
     _import(config, path, path.absolute().parent)
-    for key, value in values:
-        set_path(Recipe, config, key, value, source="override")
+    with _saying_what_is_missing(config, path):
+        for key, value in values:
+            set_path(Recipe, config, key, value, source="override")
     return config
 
 
@@ -94,10 +104,18 @@ def declare(config: Mapping[str, Any], source: str | Path) -> Recipe:
         raise from_validation(source, error) from None
 
 
-def validate(config: Mapping[str, Any], source: str | Path) -> Recipe:
-    """The recipe of a composed mapping; its model and task are built once, on the meta device."""
-    _import(config, source)
-    recipe = declare(config, source)
+def validate(config: Mapping[str, Any], source: str | Path, recorded_code: Mapping[str, str] | None = None) -> Recipe:
+    """The recipe of a composed mapping; its model and task are built once, on the meta device.
+
+    Args:
+        config: The mapping.
+        source: Where it is from, for errors.
+        recorded_code: Hashes of the modules that may be imported, by name, where the recipe is a record of a run: whose
+            folder it is need not be who reads it. ``None`` imports what the recipe names.
+    """
+    _import(config, source, recorded_code=recorded_code)
+    with _saying_what_is_missing(config, source):
+        recipe = declare(config, source)
     try:
         build_on_meta(recipe)
     except BuildError as error:
@@ -108,8 +126,13 @@ def validate(config: Mapping[str, Any], source: str | Path) -> Recipe:
 
 
 def written(recipe: Recipe) -> str:
-    """A recipe as YAML, all of it, which :func:`validate` reads back as the same."""
-    return to_yaml(escaped(recipe.model_dump(mode="json")))
+    """A recipe as YAML, all that is recorded of it, which :func:`validate` reads back as the same."""
+    return to_yaml(escaped(as_recorded(recipe)))
+
+
+def as_recorded(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's plain values as they are written down and sent: URLs without login, the environment by its names."""
+    return dict(recorded(recipe.model_dump(mode="json")))
 
 
 def build_on_meta(recipe: Recipe) -> tuple[Any, Any]:
@@ -193,15 +216,66 @@ def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:
                 raise BuildError(said, module.spec) from None
 
 
-def _import(config: Mapping[str, Any], source: str | Path, beside: Path | None = None) -> None:
+def _import(
+    config: Mapping[str, Any],
+    source: str | Path,
+    beside: Path | None = None,
+    recorded_code: Mapping[str, str] | None = None,
+) -> None:
     modules = config.get("imports") or []
     if not isinstance(modules, list) or not all(isinstance(m, str) for m in modules):
         return  # validation names it
+    if not (new := missing_modules(config)) or are_withheld():
+        return
+    folders = [*([beside] if beside is not None else []), Path.cwd()]
     try:
-        load_imports(modules, [*([beside] if beside is not None else []), Path.cwd()])
+        if recorded_code is not None:
+            hold_recorded(new, recorded_code, folders)
+        load_imports(new, folders)
         imported_code(modules)  # as it is now that it was imported
     except ValueError as error:
         raise RecipeError(f"{source}: imports: {error}") from None
+    for module in new:
+        say_imported(module)
+
+
+def missing_modules(config: Mapping[str, Any]) -> list[str]:
+    """The modules under a recipe's ``imports`` that this process has not imported."""
+    modules = config.get("imports")
+    return [m for m in modules if isinstance(m, str) and m not in sys.modules] if isinstance(modules, list) else []
+
+
+@contextmanager
+def _saying_what_is_missing(config: Mapping[str, Any], source: str | Path) -> Iterator[None]:
+    """Where nothing is imported, a mistake may be one only because of that."""
+    try:
+        yield
+    except RecipeError as error:
+        if not are_withheld() or not (missing := missing_modules(config)):
+            raise
+        said = (
+            f"{source}: imports: not imported ({OPTION}), so that what they register is unknown: {', '.join(missing)}"
+        )
+        raise RecipeError(*error.lines, said) from None
+
+
+def _refuse_first(config: Mapping[str, Any], values: Sequence[tuple[str, Any]], path: Path) -> None:
+    """Refuse a recipe with a mistake that no import would mend, before any is imported.
+
+    Fields of components that are not known yet are left for later, and so are references and overrides that lead there.
+    """
+    if not missing_modules(config):
+        return
+    tried = copy.deepcopy(dict(config))
+    try:
+        for key, value in values:
+            set_path(Recipe, tried, key, value, source="override")
+        Recipe.model_validate(resolved(Recipe, tried, str(path)))
+    except ValidationError as error:
+        if (mistakes := from_validation(path, error, but="unknown_kind")).lines:
+            raise mistakes from None
+    except RecipeError:
+        return
 
 
 def _check_top_level(path: Path) -> None:

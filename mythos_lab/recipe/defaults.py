@@ -18,6 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mythos_lab.recipe.brought import check_brought
 from mythos_lab.recipe.documents import plain, read_mapping
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import config_groups, data_dir
@@ -90,9 +91,11 @@ def with_defaults(path: Path, groups: Sequence[str] = ()) -> dict[str, Any]:
     Raises:
         RecipeError: Anything that Hydra or the reader refuses.
     """
+    roots = path.absolute().parent, data_dir("recipes")
+    check_brought(path, groups, roots)
     for plugin in (Folder, Places):
         Plugins.instance().register(plugin)
-    token = _places.set((path.absolute().parent, data_dir("recipes")))
+    token = _places.set(roots)
     try:
         with initialize(config_path=None, job_name="mythos", version_base="1.3"):
             try:

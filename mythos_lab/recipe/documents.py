@@ -18,13 +18,17 @@ from typing import Any
 import yaml
 
 from mythos_lab.recipe.errors import RecipeError, shortened
+from mythos_lab.recipe.reading import read_at_most
 
 MAX_NESTING = 64
 """Lists and mappings within each other; the deepest recipe of ours has 9."""
 
 _MAX_BYTES = 2**20  # of a file
-_MAX_VALUES = 100_000  # of a document, those that aliases stand for included
+MAX_VALUES = 10_000
+"""Values of a document, those that aliases and references stand for included; composing that many takes seconds."""
+
 _MAX_INTEGER = 2**63 - 1
+_MAX_DIGITS = 400  # of a number with a point
 
 _MERGE = "<<"
 _UNSIGNED = r"(0|[1-9](_?[0-9])*)"
@@ -62,11 +66,7 @@ def read_document(path: Path) -> Any:
         RecipeError: The file cannot be read, is larger than a MiB, or not what :func:`parse_yaml` takes.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)
-        if len(content) > _MAX_BYTES:
-            raise RecipeError(f"{path}: larger than {_MAX_BYTES:,} bytes, which no recipe or search space needs")
-        return parse_yaml(content.decode("utf-8"), path)
+        return parse_yaml(read_at_most(path, _MAX_BYTES, "recipe or search space").decode("utf-8"), path)
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not YAML: byte {error.start} is not UTF-8") from None
     except OSError as error:
@@ -110,8 +110,8 @@ def plain(value: Any, where: str) -> Any:
         num_values += 1
         if depth > MAX_NESTING:
             raise RecipeError(f"{where}: nested more than {MAX_NESTING} deep")
-        if num_values > _MAX_VALUES:
-            raise RecipeError(f"{where}: more than {_MAX_VALUES:,} values")
+        if num_values > MAX_VALUES:
+            raise RecipeError(f"{where}: more than {MAX_VALUES:,} values")
         if isinstance(item, Mapping):
             for key in item:
                 _check_key(key, where)
@@ -209,8 +209,8 @@ class _Reader:
 
     def _count(self, size: int, where: str) -> None:
         self._num_values += size
-        if self._num_values > _MAX_VALUES:
-            raise RecipeError(f"{where}: more than {_MAX_VALUES:,} values, with what aliases stand for")
+        if self._num_values > MAX_VALUES:
+            raise RecipeError(f"{where}: more than {MAX_VALUES:,} values, with what aliases stand for")
 
     @staticmethod
     def _refuse_tag(event: yaml.ScalarEvent | yaml.CollectionStartEvent, where: str) -> None:
@@ -241,7 +241,7 @@ def _scalar(text: str, bare: bool, where: str) -> Any:
         if len(text) > 30:
             raise RecipeError(f"{where}: {shortened(text)} is beyond 64 bits")
         return _check_integer(int(text), where)
-    if _FLOAT.fullmatch(text):
+    if len(text) <= _MAX_DIGITS and _FLOAT.fullmatch(text):
         return float(text)
     if found := _NO_NUMBER.fullmatch(text):
         return float(found.group(1) + found.group(2))

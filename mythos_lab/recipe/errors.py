@@ -9,7 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from mythos_blocks import BuildError
+from mythos_lab.recipe.screen import escaped
 from mythos_lab.recipe.specs import walk_specs
+from mythos_lab.recipe.urls import in_text
 
 
 class RecipeError(ValueError):
@@ -23,7 +25,7 @@ class RecipeError(ValueError):
     status = 2
 
     def __init__(self, *lines: str) -> None:
-        self.lines = tuple(map(_one_line, lines))
+        self.lines = tuple(_one_line(in_text(line)) for line in lines)
         super().__init__("\n".join(self.lines))
 
     def __reduce__(self) -> Any:
@@ -35,8 +37,7 @@ _MOST_SHOWN = 1000  # characters of a line
 
 def _one_line(text: str) -> str:
     """The text as a terminal can show it on one line."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else " " if c.isspace() else ascii(c)[1:-1] for c in text)
+    text = escaped(text)
     return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
 
 
@@ -74,10 +75,18 @@ class WorkersLost(RuntimeError):
 _A_TYPE = re.compile(r"[-\[(]|^(bool|int|float|str)$")
 
 
-def from_validation(source: str | Path, error: ValidationError) -> RecipeError:
-    """The lines of a Pydantic error; what a field of several types might have been shares one line."""
+def from_validation(source: str | Path, error: ValidationError, but: str | None = None) -> RecipeError:
+    """The lines of a Pydantic error; what a field of several types might have been shares one line.
+
+    Args:
+        source: File, for the lines.
+        error: The error.
+        but: Mistakes that are left out, by Pydantic's name.
+    """
     lines: dict[str, list[str]] = {}
     for e in error.errors(include_url=False):
+        if e["type"] == but:
+            continue
         # Pydantic names the type that was tried as if it were a field: "bool", "constrained-int", "literal['mean']".
         path = tuple(part for part in e["loc"] if not (isinstance(part, str) and _A_TYPE.search(part)))
         lines.setdefault(_path(path), []).append(_message(dict(e)))

@@ -1,26 +1,29 @@
 """``${model.width}`` in a recipe: the value that stands at a path, whoever put it there and wherever it is written.
 
 References are followed once, in the composed recipe with all that the command line, a search space or a solved budget
-has set. There are no others: no environment, no functions.
+has set. There are no others, and no functions. In ``tracking.uri`` alone a variable of the environment may be named,
+``${oc.env:NAME}``, which stays a name until the URL is opened.
 """
 
 from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from mythos_lab.recipe.documents import plain
+from mythos_lab.recipe.documents import MAX_NESTING, MAX_VALUES, plain
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at
+from mythos_lab.recipe.urls import ENVIRONMENT
 
 _REFERENCE = re.compile(r"(\\*)\$\{([^{}]*)(\}?)")
+_OPENED = ("tracking", "uri")
 _PATH = re.compile(r"\w+(\.\w+)*")
-_MAX_FOLLOWED = 10_000
 _MAX_LENGTH = 10_000  # characters of a text with references
+_MAX_CHARACTERS = 2**20  # of all of them
 
 
 def resolved(root: type[BaseModel], config: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -38,6 +41,12 @@ def resolved(root: type[BaseModel], config: Mapping[str, Any], source: str) -> d
         RecipeError: A reference to nothing, to itself by whatever way, or into a value that has no parts.
     """
     found = _Following(root, config, source).value(config, ())
+    for path, text in _texts(found):
+        if (named := ENVIRONMENT.search(text)) and path != _OPENED:
+            raise RecipeError(
+                f"{source}: {'.'.join(path)}: {named[0]}: values of the environment are recorded nowhere, and only "
+                f"{'.'.join(_OPENED)} may name one; expected a value, or ${{path}}"
+            )
     return dict(plain(found, source))
 
 
@@ -54,13 +63,25 @@ def escaped(value: Any) -> Any:
     )
 
 
+def _texts(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(value, str):
+        yield path, value
+    for key, item in (
+        value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    ):
+        yield from _texts(item, (*path, str(key)))
+
+
 class _Following:
     def __init__(self, root: type[BaseModel], config: Mapping[str, Any], source: str) -> None:
         self._root, self._config, self._source = root, config, source
-        self._num_followed = 0
+        self._num_values = self._num_characters = 0
 
     def value(self, value: Any, through: tuple[str, ...]) -> Any:
         """The value without references; ``through`` are the paths that led here."""
+        self._num_values += 1
+        if self._num_values > MAX_VALUES:
+            raise RecipeError(f"{self._source}: more than {MAX_VALUES:,} values, with what references stand for")
         if isinstance(value, Mapping):
             return {key: self.value(item, through) for key, item in value.items()}
         if isinstance(value, list):
@@ -71,6 +92,9 @@ class _Following:
         if whole is not None and not whole[1]:
             return self._at(whole, through)
         text = _REFERENCE.sub(lambda found: self._text(found, value, through), value)
+        self._num_characters += len(text)
+        if self._num_characters > _MAX_CHARACTERS:
+            raise RecipeError(f"{self._source}: texts with references come to more than {_MAX_CHARACTERS:,} characters")
         if len(text) > _MAX_LENGTH:
             raise RecipeError(f"{self._source}: a text with references comes to more than {_MAX_LENGTH:,} characters")
         return text
@@ -89,6 +113,8 @@ class _Following:
 
     def _at(self, found: re.Match[str], through: tuple[str, ...]) -> Any:
         path = found[2].strip()
+        if ENVIRONMENT.fullmatch(f"${{{path}}}") and found[3]:
+            return f"${{{path}}}"
         if not found[3] or not _PATH.fullmatch(path):
             raise RecipeError(
                 f"{self._source}: {found[0][:80]}: expected ${{path}}, a path from the recipe's root such as "
@@ -96,9 +122,8 @@ class _Following:
             )
         if path in through:
             raise RecipeError(f"{self._source}: ${{{path}}} comes back to itself by {' -> '.join((*through, path))}")
-        self._num_followed += 1
-        if self._num_followed > _MAX_FOLLOWED:
-            raise RecipeError(f"{self._source}: more than {_MAX_FOLLOWED:,} references are to be followed")
+        if len(through) >= MAX_NESTING:
+            raise RecipeError(f"{self._source}: ${{{path}}} is reached through more than {MAX_NESTING} references")
         return self.value(self._stands_at(path, through), (*through, path))
 
     def _stands_at(self, path: str, through: tuple[str, ...]) -> Any:

@@ -28,6 +28,8 @@ def split(
     from hydra.errors import HydraException
 
     groups = groups or {}
+    if (length := sum(map(len, overrides))) > _MAX_LENGTH:
+        raise RecipeError(f"overrides: {length:,} characters; expected at most {_MAX_LENGTH:,}")
     parser = OverridesParser.create()
     chosen: list[str] = []
     values: list[tuple[str, Any]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,12 +50,30 @@ class Rank:
         return dict(zip(values, self.total(stacked) / self.num, strict=True))
 
     def each(self, value: Any) -> list[Any]:
-        """What every rank says, on all of them."""
+        """What every rank says, on all of them: plain values, which travel as JSON."""
         if self.num == 1:
             return [value]
-        said = [None] * self.num
-        dist.all_gather_object(said, value)
-        return said
+        own = self._written(value)
+        lengths = [torch.zeros(1, dtype=torch.long, device=self.device) for _ in range(self.num)]
+        dist.all_gather(lengths, torch.tensor([len(own)], device=self.device))
+        longest = max(int(length) for length in lengths)
+        said = [torch.zeros(longest, dtype=torch.uint8, device=self.device) for _ in range(self.num)]
+        dist.all_gather(said, torch.nn.functional.pad(own, (0, longest - len(own))))
+        return [_read(text[: int(length)]) for text, length in zip(said, lengths, strict=True)]
+
+    def first(self, value: Any) -> Any:
+        """What rank 0 says, on all ranks; a plain value, which travels as JSON. What the others say does not count."""
+        if self.num == 1:
+            return value
+        own = self._written(value)
+        length = torch.tensor([len(own)], device=self.device)
+        dist.broadcast(length, src=0)
+        said = own if self.index == 0 else torch.zeros(int(length), dtype=torch.uint8, device=self.device)
+        dist.broadcast(said, src=0)
+        return _read(said)
+
+    def _written(self, value: Any) -> Tensor:
+        return torch.tensor(list(json.dumps(value).encode()), dtype=torch.uint8, device=self.device)
 
     def agree(self, value: int) -> int:
         """What rank 0 says, on all ranks."""
@@ -63,3 +82,7 @@ class Rank:
         said = torch.tensor(value, device=self.device)
         dist.broadcast(said, src=0)
         return int(said)
+
+
+def _read(said: Tensor) -> Any:
+    return json.loads(bytes(said.tolist()))

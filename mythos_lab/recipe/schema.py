@@ -11,6 +11,7 @@ from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
 from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
 from mythos_lab.recipe.file_schema import of_files
+from mythos_lab.recipe.places import Name
 
 CODES = (
     "depth.no_effect",
@@ -114,7 +115,7 @@ class Recipe(Declaration):
     """One training run, from model to tracking."""
 
     version: Annotated[Literal[1], Field(description="Version of the recipe format.")] = 1
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the run.")
+    name: Name = Field(description="Name of the run.")
     description: str = Field("", min_length=0, description="What the recipe is for.")
     imports: list[str] = Field([], description="Python modules to import, for the components that they register.")
     seed: int = Field(

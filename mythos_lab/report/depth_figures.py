@@ -12,6 +12,7 @@ import matplotlib.pyplot as plt  # noqa: E402
 
 from mythos_lab.measures.depth_curve import DepthCurve  # noqa: E402
 from mythos_lab.measures.evaluate import Scores  # noqa: E402
+from mythos_lab.recipe.outputs import whole  # noqa: E402
 
 
 def depth_figure(curve: DepthCurve, path: Path) -> Path:
@@ -33,7 +34,8 @@ def depth_figure(curve: DepthCurve, path: Path) -> Path:
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(n) for n in counts])
     axes.legend(frameon=False)
-    figure.savefig(path, dpi=120)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
     return path
 
@@ -43,6 +45,7 @@ def halting_figure(scores: Scores, path: Path) -> Path:
     figure, axes = plt.subplots(figsize=(6.4, 3), layout="constrained")
     axes.bar(range(1, len(scores.histogram) + 1), scores.histogram)
     axes.set(xlabel="iterations before halting", ylabel="share of positions")
-    figure.savefig(path, dpi=120)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
     return path

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from mythos_lab.report.table import NAMES_THE_ROW, Column, Table, one_line
+from mythos_lab.recipe.screen import one_line
+from mythos_lab.report.table import NAMES_THE_ROW, Column, Table
 
 _GAP = 2
 _LEAST_NAME, _LEAST_TEXT = 12, 24  # columns that they keep where they have as many: below, folding is unreadable

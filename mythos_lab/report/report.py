@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from mythos_lab.recipe.urls import in_text, recorded
 from mythos_lab.report.table import Table, plain
 
 
@@ -48,7 +49,7 @@ class Report:
         indent: int = 0,
     ) -> None:
         """Add a sentence, and what it tells under names of its own."""
-        self.parts.append(Sentence(text, whole, head, indent))
+        self.parts.append(Sentence(in_text(text), whole, head, indent))
         self.know(facts or {})
 
     def show(self, key: str, table: Table) -> None:
@@ -59,4 +60,4 @@ class Report:
     def know(self, facts: Mapping[str, Any]) -> None:
         """Add what is for the document alone: other names of what a sentence says, or lists of sentences."""
         for key, value in facts.items():
-            self.facts[key] = plain(value)
+            self.facts[key] = recorded(plain(value))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from mythos_lab.recipe.screen import one_line
+from mythos_lab.report.markdown import in_cell
 
 NAMES_THE_ROW = 0
 """The importance of a column that says what a row is of: it stands in every part of a table that had to be parted."""
@@ -100,12 +102,7 @@ class Table:
         """The table as Markdown, without its title."""
         rule = ["---:" if column.align == "right" else "---" for column in self.columns]
         heads = [one_line(column.heading) for column in self.columns]
-        return "\n".join(_markdown_row(cells) for cells in (heads, rule, *self.texts()))
-
-
-def one_line(text: str) -> str:
-    """A text without line breaks, runs of spaces and characters that a terminal would obey."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", text).split())
+        return "\n".join([_markdown_row(heads), f"| {' | '.join(rule)} |", *map(_markdown_row, self.texts())])
 
 
 def plain(value: Any) -> Any:
@@ -149,5 +146,4 @@ def _text(column: Column, cell: Any) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    escaped = (cell.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;") for cell in cells)
-    return f"| {' | '.join(escaped)} |"
+    return f"| {' | '.join(map(in_cell, cells))} |"

@@ -8,9 +8,10 @@ from typing import IO
 from rich.console import Console
 from rich.text import Text
 
+from mythos_lab.recipe.screen import escaped, one_line
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.layout import Line, folded, laid_out
 from mythos_lab.report.report import Report, Sentence
-from mythos_lab.report.table import one_line
 
 
 def show(report: Report, file: IO[str] | None = None, width: int | None = None) -> None:
@@ -26,7 +27,7 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
     console = Console(file=file, highlight=False, width=width)
     is_terminal = console.is_terminal or width is not None
     for line in lines(report, console.width if is_terminal else None):
-        text = writable(line.text, console.file)
+        text = writable(in_text(line.text), console.file)
         console.print(Text(text, style="bold" if line.is_head else ""), soft_wrap=True)
 
 
@@ -53,8 +54,7 @@ def _sentence(said: Sentence, width: int | None) -> list[Line]:
     """Its lines; its own line breaks are kept, since samples of a task are drawn with them."""
     before, found = " " * said.indent, []
     for text in said.text.splitlines() or [""]:
-        clean = text.expandtabs() if said.is_whole else one_line(text)
-        clean = "".join(c if c.isprintable() else " " for c in clean)
+        clean = escaped(text.expandtabs()) if said.is_whole else one_line(text)
         several = [clean] if said.is_whole or width is None else folded(clean, max(1, width - said.indent))
         found += [Line(f"{before}{each}".rstrip(), said.is_head) for each in several]
     return found

@@ -11,6 +11,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
+from mythos_lab.recipe.outputs import whole  # noqa: E402
+
 
 def verdict_figure(
     intervals: Mapping[str, tuple[float, float, float]], matters: float, metric: str, against: str, path: Path
@@ -37,6 +39,7 @@ def verdict_figure(
     axes.set_yticks(range(len(intervals)), reversed(list(intervals)))
     axes.set(ylim=(-0.6, len(intervals) - 0.4), xlabel=f"{metric}, difference from {against}")
     axes.legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=120)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
     return path

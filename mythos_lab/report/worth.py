@@ -12,6 +12,8 @@ import matplotlib.pyplot as plt  # noqa: E402
 import numpy as np  # noqa: E402
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter  # noqa: E402
 
+from mythos_lab.recipe.outputs import whole  # noqa: E402
+
 _MARKERS = "osD^vP*X"
 
 
@@ -75,6 +77,7 @@ def worth_figure(
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend(frameon=False, fontsize="small")
-    figure.savefig(path, dpi=120)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     plt.close(figure)
     return path

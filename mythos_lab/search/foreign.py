@@ -22,6 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mythos_lab.search.spaces.parameters import misfit
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.trial_queue import is_asked_elsewhere, is_told, params_of
+from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.search.view import view
 
 OUTSIDE = "outside"
@@ -115,23 +116,28 @@ class Shielded(BaseSampler):
         self._views: WeakKeyDictionary[Study, Study] = WeakKeyDictionary()
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        return self._sampler.infer_relative_search_space(self._shown(study), trial)
+        with nothing_unpickled():
+            return self._sampler.infer_relative_search_space(self._shown(study), trial)
 
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        return self._sampler.sample_relative(self._shown(study), trial, search_space)
+        with nothing_unpickled():
+            return self._sampler.sample_relative(self._shown(study), trial, search_space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
+        with nothing_unpickled():
+            return self._sampler.sample_independent(self._shown(study), trial, param_name, param_distribution)
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
-        self._sampler.before_trial(self._shown(study), trial)
+        with nothing_unpickled():
+            self._sampler.before_trial(self._shown(study), trial)
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState, values: Sequence[float] | None) -> None:
-        self._sampler.after_trial(self._shown(study), trial, state, values)
+        with nothing_unpickled():
+            self._sampler.after_trial(self._shown(study), trial, state, values)
 
     def reseed_rng(self) -> None:
         self._sampler.reseed_rng()

@@ -16,14 +16,20 @@ from typing import Any
 
 from optuna.distributions import BaseDistribution
 from optuna.exceptions import OptunaError
+from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_blocks.declaring.registry import load_imports, suggest
+from mythos_lab.imports import OPTION, are_withheld, say_imported
+from mythos_lab.recipe.code import is_installed
 from mythos_lab.recipe.errors import Misplaced
 
 IMPORT = "import"
+
+# Where Optuna has what its samplers and pruners are made of.
+_OPTUNAS = ("optuna.samplers.", "optuna.pruners.", "optuna.terminator.", "optunahub_registry.")
 
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -42,7 +48,7 @@ def load_modules(written: Any, folders: Sequence[Path]) -> None:
     if not isinstance(written, Mapping):
         return
     if is_import(written):
-        load_imports([_parts(written)[0]], folders)
+        _load(_parts(written)[0], folders)
     for value in written.values():
         load_modules(value, folders)
 
@@ -78,8 +84,13 @@ def _resolved(written: Any, given: Mapping[str, Any]) -> Any:
     if not is_import(written):
         return {key: _resolved(value, {}) for key, value in written.items()}
     module, name = _parts(written)
-    load_imports([module])
+    _load(module)
     found = getattr(sys.modules[module], name, None)
+    if callable(found) and not _is_meant(found, module):
+        raise ValueError(
+            f"{IMPORT}: {module}.{name} is no part of Optuna's samplers and pruners, nor of a module of your own; "
+            "a file has nothing else called"
+        )
     if found is None:
         near = difflib.get_close_matches(name, dir(sys.modules[module]), n=1)
         raise ValueError(f"{IMPORT}: {module} has no {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
@@ -87,6 +98,27 @@ def _resolved(written: Any, given: Mapping[str, Any]) -> Any:
     if not inspect.isclass(found) and not (callable(found) and arguments):
         return found
     return _called(f"{module}.{name}", found, arguments, given)
+
+
+def _load(module: str, folders: Sequence[Path] = ()) -> None:
+    """Import a module that a study's file names, unless nothing is to be imported."""
+    if module not in sys.modules:
+        if are_withheld():
+            raise ValueError(f"{IMPORT}: {module} is not imported ({OPTION}), so that what it has is unknown")
+        load_imports([module], folders)
+        say_imported(module)
+
+
+def _is_meant(found: Any, module: str) -> bool:
+    """Whether a path leads to what may be called because a file says so, which is not all that is installed."""
+    if inspect.isclass(found) and issubclass(found, (BaseSampler, BasePruner)):
+        return True
+    defined = str(getattr(found, "__module__", None) or type(found).__module__)
+    return defined.startswith(_OPTUNAS) or (_top(defined) == _top(module) and not is_installed(_top(module)))
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
 
 
 def _called(path: str, make: Any, arguments: Mapping[str, Any], given: Mapping[str, Any]) -> Any:

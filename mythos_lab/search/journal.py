@@ -12,7 +12,15 @@ from typing import Any
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.storages.journal._file import get_lock_file
 
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.owned import check_plain
+from mythos_lab.recipe.screen import say
 from mythos_lab.search.chain import chained, check_chain
+
+_MAX_BYTES = 2**32  # of a journal; a trial is some twenty thousand
+_MAX_LINE = 2**24
+_CHUNK = 2**20
 
 
 class Journal(JournalFileBackend):
@@ -64,14 +72,47 @@ class Journal(JournalFileBackend):
         aside = self._path.with_name(f"{self._path.name}.torn-{time.strftime('%Y%m%d-%H%M%S')}")
         with self._path.open("rb") as file:
             file.seek(whole)
-            aside.write_bytes(file.read())
+            write_whole(aside, file.read())
         os.truncate(self._path, whole)
-        print(
+        say(
             f"{self._path}: its end was cut, by a full disk or a loss of power; the last {num_torn} bytes are kept in "
             f"{aside.name}, and the study goes on without them",
             file=sys.stderr,
-            flush=True,
         )
+
+
+def check_journal(path: Path) -> None:
+    """Refuse a file that is no journal, or one that no study comes to; nothing of it is kept in memory.
+
+    Raises:
+        RecipeError: Says what it is.
+    """
+    if not check_plain(path, "journal"):
+        return
+    size = path.stat().st_size
+    if size > _MAX_BYTES:
+        raise RecipeError(f"{path}: is {size:,} bytes, and a journal at most {_MAX_BYTES:,}")
+    with path.open("rb") as file:
+        if not _begins_journal(file.readline(_MAX_LINE)):
+            raise RecipeError(f"{path}: is no journal of a study, and nothing is written to it; name another file")
+        file.seek(0)
+        length = 0
+        while chunk := file.read(_CHUNK):
+            first, *others = chunk.split(b"\n")
+            lengths = [length + len(first), *map(len, others)]
+            length = lengths[-1]
+            if max(lengths) > _MAX_LINE:
+                raise RecipeError(f"{path}: has a line of more than {_MAX_LINE:,} bytes, which no study writes")
+
+
+def _begins_journal(line: bytes) -> bool:
+    try:
+        log = json.loads(line)
+    except RecursionError:
+        return False
+    except ValueError:  # cut
+        return line.startswith(b'{"op_code":') and not line.endswith(b"\n")
+    return isinstance(log, dict) and isinstance(log.get("op_code"), int) and isinstance(log.get("worker_id"), str)
 
 
 def _num_torn(path: Path) -> int:
@@ -94,5 +135,5 @@ def _is_whole(line: bytes) -> bool:
         return False
     try:
         return isinstance(json.loads(line), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False

@@ -15,6 +15,9 @@ from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.places import check_own_folder
+from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.foreign import Shielded, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of
@@ -35,7 +38,6 @@ from mythos_lab.search.trial_queue import (
 )
 from mythos_lab.search.widening import current_name, widen
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.training.result import write_whole
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
@@ -51,6 +53,7 @@ DEFINITION = "meaning"
 UID, MARK, LOCK = "uid", "study.json", "study.lock"
 """Study attribute that no other study has; the file in the study's folder that repeats it; who begins a study."""
 
+_MAX_MARK = 4096  # bytes
 _PATIENCE_SECONDS = 60.0  # for another process that begins the same study
 
 
@@ -68,6 +71,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     _quiet()
     num_trials = num_trials or space.num_trials()
     named, _ = space.sampler(num_trials)
+    check_own_folder(space.folder, MARK)
     storage = open_storage(space.storage, space.folder)
     _check_folder(space, storage)
     study = _made(space, storage)
@@ -110,6 +114,7 @@ def find_study(space: Space) -> optuna.Study:
         RecipeError: There is none yet, or the storage cannot be opened, or holds one that was made from another space.
     """
     _quiet()
+    check_own_folder(space.folder, MARK)
     missing = RecipeError(f"{space.source}: the study {space.file.name!r} has not been begun; mythos study does")
     if space.storage is None and not space.folder.is_dir():
         raise missing
@@ -195,10 +200,10 @@ def _check_folder(space: Space, storage: BaseStorage) -> None:
 
 def _mark_in(folder: Path) -> str | None:
     try:
-        return str(json.loads((folder / MARK).read_text(encoding="utf-8"))[UID])
+        return str(json.loads(read_at_most(folder / MARK, _MAX_MARK, "mark of a study"))[UID])
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise RecipeError(
             f"{folder / MARK}: damaged; it says which study the folder is of, and may be deleted"
         ) from None

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import socket
 import warnings
 from pathlib import Path
 
 import optuna
-from optuna.storages import run_grpc_proxy_server
 
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.urls import without_password
+from mythos_lab.recipe.screen import say
+from mythos_lab.recipe.urls import completed, without_password
 from mythos_lab.search.storage import open_storage
+
+TOKEN_VARIABLE = "MYTHOS_PROXY_TOKEN"
+"""The variable of the token that whoever asks the proxy has to say."""
+
+_SHORTEST_TOKEN = 16  # characters
 
 
 def serve(url: str, host: str, port: int) -> None:
@@ -19,33 +26,68 @@ def serve(url: str, host: str, port: int) -> None:
 
     Args:
         url: Of a database; see :func:`~mythos_lab.search.storage.open_storage`.
-        host: Where to listen. Whoever reaches it may read and write: the proxy asks nobody who it is.
+        host: Where to listen. Whoever reaches it may read and write, if he says the token of ``MYTHOS_PROXY_TOKEN``;
+            on this machine's loopback it may be without one, and asks nobody who he is.
         port: Port on this machine.
 
     Raises:
-        RecipeError: The database does not answer, the port is taken, or the URL names no database.
+        RecipeError: The database does not answer, the port is taken, the URL names no database, or others would get in
+            without a token.
     """
     if url.partition("://")[0] in ("journal", "grpc"):
         raise RecipeError(
             f"--storage {without_password(url)}: Optuna's proxy needs a database; expected sqlite:///path, "
             "postgresql+psycopg:// or mysql+pymysql://"
         )
+    address, is_open = _address(host, port)
+    token = _token()
+    if is_open and token is None:
+        raise RecipeError(
+            f"--host {host}: other machines would get in, and the proxy asks nobody who they are; set {TOKEN_VARIABLE} "
+            f"here and name grpc://:TOKEN@HOST:{port} there, or stay on localhost and tunnel: "
+            f"ssh -N -L {port}:localhost:{port} {socket.gethostname()}"
+        )
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    _check_free(host, port)
-    storage = open_storage(url, Path())
-    print(f"proxy of {without_password(url)} on grpc://{host}:{port} (Ctrl-C ends it)", flush=True)
+    storage = open_storage(completed(url, "MYTHOS_STORAGE"), Path())
     try:
-        run_grpc_proxy_server(storage, host=host, port=port)
+        from mythos_lab.search.grpc_token import server_of
+
+        server = server_of(storage, address, token)
     except ModuleNotFoundError as error:
         raise RecipeError(f"proxy: {error.name} is not installed; pip install 'mythos-lab[grpc]'") from None
+    server.start()
+    who = "everybody who says its token" if token is not None else "all users of this machine"
+    where = "open to other machines" if is_open else "this machine alone"
+    named = f"{host}:{port}" if host else address
+    say(f"proxy of {without_password(url)} on grpc://{named}: {address}, {where}, {who} (Ctrl-C ends it)")
+    server.wait_for_termination()
 
 
-def _check_free(host: str, port: int) -> None:
-    """A second server on a port would be given every other call, as gRPC binds its ports."""
-    with socket.socket() as probe:
+def _token() -> str | None:
+    token = os.environ.get(TOKEN_VARIABLE) or None
+    if token is not None and (len(token) < _SHORTEST_TOKEN or not token.isascii() or not token.isalnum()):
+        raise RecipeError(
+            f"{TOKEN_VARIABLE}: expected {_SHORTEST_TOKEN} or more letters and digits, as of openssl rand -hex 24"
+        )
+    return token
+
+
+def _address(host: str, port: int) -> tuple[str, bool]:
+    """The address to listen on, by its numbers, and whether other machines reach it.
+
+    A second server on a port would be given every other call, as gRPC binds its ports; so it has to be free.
+    """
+    try:
+        family, _, _, _, place = socket.getaddrinfo(host or "0.0.0.0", port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise RecipeError(f"--host {host}: {getattr(error, 'strerror', None) or error}") from None
+    with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((host, port))
+            probe.bind(place)
         except OSError as error:
             raise RecipeError(f"--host {host} --port {port}: {error.strerror or error}") from None
+    number = str(place[0])
+    is_open = not ipaddress.ip_address(number.partition("%")[0]).is_loopback
+    return (f"[{number}]:{port}" if family == socket.AF_INET6 else f"{number}:{port}"), is_open

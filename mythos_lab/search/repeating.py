@@ -6,6 +6,8 @@ import sys
 import threading
 from collections.abc import Callable
 
+from mythos_lab.recipe.screen import say
+
 _FIRST_PAUSE_SECONDS = 1.0
 
 
@@ -45,7 +47,7 @@ class Repeating:
             num_failed, pause = 0, self._seconds
 
     def _say(self, what: str) -> None:
-        print(f"{self._what} {what}", file=sys.stderr, flush=True)
+        say(f"{self._what} {what}", file=sys.stderr)
 
     def __enter__(self) -> Repeating:
         self.thread.start()

@@ -9,11 +9,14 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, GrpcStorageProxy, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages._rdb import models
 
 from mythos_lab.recipe.errors import RecipeError, Unreachable
+from mythos_lab.recipe.owned import Schema, check_database, check_server
+from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.search.journal import Journal
+from mythos_lab.search.journal import Journal, check_journal
 
 _PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -22,6 +25,19 @@ _OPENING_SECONDS = 30  # for a server to answer at all
 _TRANSIENT = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "PendingRollbackError")
 _SCHEMES = ("journal:///path", "sqlite:///path", "postgresql+psycopg://", "mysql+pymysql://", "grpc://host:port")
 _SERVERS = ("postgresql", "mysql")
+JOURNAL = "journal.log"
+"""The journal in a study's folder."""
+
+_SCHEMA = Schema(
+    "storage of Optuna",
+    core={
+        "studies": ("study_id", "study_name"),
+        "trials": ("trial_id", "number", "study_id", "state"),
+        "trial_params": ("trial_id", "param_name", "distribution_json"),
+    },
+    first="studies",
+    known=(*models.BaseModel.metadata.tables, "alembic_version"),
+)
 
 
 def open_storage(url: str | None, folder: Path) -> BaseStorage:
@@ -61,14 +77,20 @@ def _kind(url: str | None, error: Exception) -> type[RecipeError]:
 def _open(url: str | None, folder: Path) -> BaseStorage:
     scheme, _, rest = (url or "").partition("://")
     if url is None or scheme == "journal":
-        path = (Path(rest) if rest else folder / "journal.log").absolute()
+        path = (Path(rest) if rest else folder / JOURNAL).absolute()
         path.parent.mkdir(parents=True, exist_ok=True)
-        return JournalStorage(Journal(path))
+        if not rest and not leads_into(path, folder):
+            raise RecipeError(f"{path.name} is a link that leads out of the study's folder; take it away")
+        check_journal(path)
+        return _replayed(path)
     if scheme == "grpc":
-        host, _, port = rest.partition(":")
-        if not port.isdigit():
-            raise RecipeError("expected grpc://host:port")
-        proxy = GrpcStorageProxy(host=host, port=int(port))
+        login, _, place = rest.rpartition("@")
+        host, _, port = place.rpartition(":")
+        if not port.isdigit() or not host:
+            raise RecipeError("expected grpc://host:port, or grpc://:TOKEN@host:port")
+        from mythos_lab.search.grpc_token import TokenProxy
+
+        proxy = TokenProxy(host, int(port), login.removeprefix(":") or None)
         proxy.wait_server_ready(timeout=_OPENING_SECONDS)
         return proxy
     kind = scheme.partition("+")[0]
@@ -82,11 +104,29 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
     if kind == "sqlite":
         if named.database in (None, "", ":memory:"):
             raise RecipeError("a database in memory is seen by one process only; expected sqlite:///path")
-        Path(named.database).absolute().parent.mkdir(parents=True, exist_ok=True)
+        if named.database.startswith("file:"):
+            raise RecipeError("SQLite's own URIs are not read; expected sqlite:///path")
+        path = Path(named.database).absolute()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        check_database(path, _SCHEMA)
         options["connect_args"]["timeout"] = 60  # writers wait for each other
-    elif "connect_timeout" not in named.query:
-        options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
+    else:
+        if "connect_timeout" not in named.query:
+            options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
+        engine = sqlalchemy.create_engine(url, **options)
+        try:
+            check_server(engine, _SCHEMA)
+        finally:
+            engine.dispose()
     return get_storage(_database(url, options))
+
+
+def _replayed(path: Path) -> JournalStorage:
+    """The storage of a journal, which Optuna builds from its lines, whatever they hold."""
+    try:
+        return JournalStorage(Journal(path))
+    except (AttributeError, AssertionError, LookupError, OverflowError, RecursionError, TypeError) as error:
+        raise RecipeError(f"holds lines that no study writes ({type(error).__name__}: {error})"[:300]) from None
 
 
 def _database(url: str, options: dict[str, Any]) -> RDBStorage:

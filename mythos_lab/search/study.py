@@ -18,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
-from mythos_lab.recipe.urls import without_password
+from mythos_lab.recipe.screen import say
+from mythos_lab.recipe.urls import recorded, without_password
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
@@ -72,9 +73,9 @@ def run_study(
     if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
         refuse_after_opening(space, study)
     named, reason = space.sampler(num_trials)
-    print(f"sampler: {named.kind} ({reason})")
+    say(f"sampler: {named.kind} ({reason})")
     if named.kind == "grid" and (repeats := num_repeats(study, space)):
-        print(f"{repeats} of the trials before drew no point of their own, and come on top")
+        say(f"{repeats} of the trials before drew no point of their own, and come on top")
         num_trials += repeats
     study.set_user_attr(NUM_TRIALS, num_trials)
     enqueue_grid(study, space, num_trials, num_workers)
@@ -85,14 +86,14 @@ def run_study(
         if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
             placed.close()
             raise
-        print(f"MLflow is told nothing: {' '.join(str(error).split())[:300]}", file=sys.stderr)
+        say(f"MLflow is told nothing: {' '.join(str(error).split())[:300]}", file=sys.stderr)
         tracker = None  # what the study came to is its own
     except BaseException:
         placed.close()
         raise
     watch = Watch(space.file.heartbeat)
     if retried := watch.reap(study):
-        print(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
+        say(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     started = time.monotonic()
     try:
         _work_off(placed, watch)
@@ -150,8 +151,9 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
             copy = space.folder / "space.yaml"
-            written = space.file.model_dump(mode="json", exclude={"storage"})  # which may hold a password
-            write_yaml(copy, to_yaml(written), space.file.name)
+            write_yaml(
+                copy, to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}))), space.file.name
+            )
             tracker.artifact(copy)
     return tracker
 
@@ -159,11 +161,11 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
 def _work_off(engine: Engine, watch: Watch) -> None:
     job = engine.job
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}"),
+        TextColumn("{task.fields[best]}", markup=False),
     )
     try:
         interruption = _Interruption()
@@ -215,9 +217,9 @@ class _Interruption:
 def _wants_to_finish() -> bool:
     """Asks once. Without a terminal nobody can answer, and running trials end."""
     if not sys.stdin.isatty():
-        print("running trials end first; Ctrl-C again lays them down", flush=True)
+        say("running trials end first; Ctrl-C again lays them down")
         return True
-    print("Let running trials end [e], or lay them down at a checkpoint to go on later [l]? ", end="", flush=True)
+    say("Let running trials end [e], or lay them down at a checkpoint to go on later [l]? ", end="")
     return not sys.stdin.readline().strip().lower().startswith("l")
 
 

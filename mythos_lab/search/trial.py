@@ -25,7 +25,9 @@ from mythos_lab.search.foreign import measured_here, refusal, unused
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
+from mythos_lab.search.trial_folder import folder_of, run_folder
 from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
+from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
 from mythos_lab.training.stopping import interruptible
@@ -49,16 +51,19 @@ def run_trial(
         Stopped: ``should_stop`` said so; the run has a checkpoint, and the trial is not told.
         Misplaced: The trial may be sound and cannot be run here; it is not told either.
     """
-    folder = trial.user_attrs.get(FOLDER) or f"trials/{trial.number:04d}"
-    trial.set_user_attr(FOLDER, folder)
+    trial.set_user_attr(FOLDER, trial.user_attrs.get(FOLDER) or f"trials/{trial.number:04d}")
     source = f"{space.source}: trial {trial.number}"
     constraints: dict[str, float] = {}
-    reason = refusal(space, _stored(study, trial)) or ""
+    try:
+        folder = folder_of(space, trial)
+        reason = refusal(space, _stored(study, trial)) or ""
+    except Misplaced as misplaced:  # where it was told to lie
+        reason = str(misplaced)
     if reason:
         _end(study, trial, TrialState.FAIL, REFUSED, reason)
         return
     try:
-        with interruptible(space.folder / folder):
+        with interruptible(folder):
             config = space.candidate(trial)
             if (idle := unused(_stored(study, trial))) is not None:
                 _end(study, trial, TrialState.FAIL, REFUSED, idle)
@@ -70,7 +75,7 @@ def run_trial(
             return
         trial.set_user_attr(CANDIDATE, candidate)
         trial.set_user_attr(FLOPS_PER_STEP, cost_metric(recipe, "cost/training_flops") / recipe.training.max_steps)
-        ended = _train(space, study, trial, recipe, space.folder / folder, should_stop)
+        ended = _train(space, study, trial, recipe, should_stop)
     except Infeasible as error:
         _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints=error.constraints)
         return
@@ -142,16 +147,15 @@ def _train(
     study: optuna.Study,
     trial: optuna.Trial,
     recipe: Recipe,
-    folder: Path,
     should_stop: Callable[[], bool],
 ) -> dict[str, Any]:
     """Train every seed; the first alone may be pruned. Runs that an earlier attempt brought to an end are read back."""
-    number, loops = folder.name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
+    number, loops = folder_of(space, trial).name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
     metrics: list[dict[str, float]] = []
     runs: list[str] = []
     for seed in range(recipe.seed, recipe.seed + space.file.seeds):
         seeded = recipe.model_copy(update={"seed": seed, "name": f"{space.file.name}-{number}-seed-{seed}"})
-        place = folder / f"seed-{seed}"
+        place = run_folder(space, trial, seed)
         done = _ended(place, seeded)
         if done is None:
             result = run(
@@ -207,11 +211,13 @@ def _reporter(space: Space, study: optuna.Study, trial: optuna.Trial, loops: boo
             trial.set_user_attr(LOOP_GAIN, gains)
         if guard is None:
             trial.report(metrics[watched], step)
-            over = study.pruner.prune(seen, _stored(seen, trial))
+            with nothing_unpickled():
+                over = study.pruner.prune(seen, _stored(seen, trial))
         else:
             reports[str(step)] = metrics[watched]
             trial.set_user_attr(REPORTS, reports)
-            over = should_prune(seen, trial, pruner, guard)
+            with nothing_unpickled():
+                over = should_prune(seen, trial, pruner, guard)
         if over:
             raise Pruned(f"by {named.kind} at step {step}")
 

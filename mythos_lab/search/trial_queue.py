@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.tracking.process import identity
 
@@ -78,7 +79,7 @@ def settle(
     try:
         study._storage.set_trial_user_attr(trial._trial_id, OUTCOME, outcome)
         if reason:
-            study._storage.set_trial_user_attr(trial._trial_id, REASON, reason[:_LONGEST_REASON])
+            study._storage.set_trial_user_attr(trial._trial_id, REASON, in_text(reason)[:_LONGEST_REASON])
         study.tell(trial.number, values=values, state=state)
     except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
         if not study._storage.get_trial(trial._trial_id).state.is_finished():

@@ -16,6 +16,8 @@ import optuna
 from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.screen import guard_errors, say
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import open_study
@@ -108,15 +110,16 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
 def main(source: str, folder: str, num_trials: str, worker: str, parent: str) -> int:
     """A worker process of a study on this machine; ``parent`` is the study's process."""
     warnings.filterwarnings("ignore")
+    guard_errors()
     try:
         space = load_space(source, Path(folder), os.environ.get(STORAGE_VARIABLE))
         with Orders().heeded() as orders:
             work(space, int(num_trials), int(worker), orders, lambda: os.getppid() != int(parent))
     except Misplaced as misplaced:
-        print(misplaced, file=sys.stderr)
+        say(misplaced, file=sys.stderr)
         return MISPLACED
     except Exception:
-        traceback.print_exc()
+        say(in_text(traceback.format_exc()), end="", file=sys.stderr)
         return 1
     return 0
 

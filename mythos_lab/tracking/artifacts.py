@@ -16,8 +16,9 @@ BESIDE = "mythos.artifacts_beside_store"
 
 def file_of(uri: str) -> Path | None:
     """The file of a SQLite store."""
-    path = uri.removeprefix("sqlite:///")
-    return Path(path).absolute() if path not in (uri, "") else None
+    scheme, _, rest = uri.partition(":///")
+    path = rest.partition("?")[0]
+    return Path(path).absolute() if scheme.partition("+")[0] == "sqlite" and path else None
 
 
 def beside(uri: str, experiment: str) -> str | None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import open_own
 from mythos_lab.tracking.process import described, identity, is_alive
 
 _NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK)
@@ -36,6 +37,7 @@ def claimed(path: Path, patience: float = 0.0) -> Iterator[None]:
 
     Raises:
         InUse: There is one.
+        Misplaced: The lock file is a link.
     """
     handle = _acquire(path, patience)
     try:
@@ -50,7 +52,7 @@ def claimed(path: Path, patience: float = 0.0) -> Iterator[None]:
 def _acquire(path: Path, patience: float) -> int:
     begun = time.monotonic()
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = open_own(path, os.O_RDWR)
         if _is_locked(handle) and _is_at(path, handle):
             return handle
         owner = os.pread(handle, 1000, 0).decode(errors="replace")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -20,6 +19,7 @@ import mythos_kernels
 import mythos_lab
 from mythos_kernels.dispatch import backend
 from mythos_lab.recipe.code import imported_code
+from mythos_lab.tracking import git
 
 _PACKAGES = (
     "torch",
@@ -57,7 +57,7 @@ def environment(device: torch.device, imports: Sequence[str] = ()) -> dict[str, 
         "kernels": backend(torch.empty(0, device=device)),
         "attention": [name for name, enabled in _ATTENTION.items() if enabled()],
         "packages": {name: _version(name) for name in _PACKAGES},
-        "git_commit": commit.decode() if (commit := _git("rev-parse", "HEAD")) is not None else None,
+        "git_commit": git.commit(),
         "git_changes": _changes(),
         "source": _source(),
         "code": imported_code(imports),
@@ -77,9 +77,7 @@ def _source() -> str:
 
 def _changes() -> str | None:
     """Digest of what the code in the working directory has that its commit has not; ``None`` where that is nothing."""
-    changes = _git("diff", "HEAD") or b""
-    listed = _git("ls-files", "-z", "--others", "--exclude-standard", "--", "*.py") or b""
-    new = [Path(os.fsdecode(name)) for name in listed.split(b"\0") if name]
+    changes, new = git.difference(), [Path(name) for name in git.untracked("*.py")]
     if not changes and not any(map(_is_code, new)):
         return None
     digest = hashlib.sha256(changes)
@@ -109,12 +107,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _git(*arguments: str) -> bytes | None:
-    """What git says, in whatever encoding the repository's files are; ``None`` where it cannot."""
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, check=True, timeout=10)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import alembic.util
 import sqlalchemy.exc
@@ -18,24 +20,42 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mythos_lab.recipe.errors import Misplaced, Unreachable
-from mythos_lab.recipe.urls import without_password
+from mythos_lab.recipe.outputs import open_own
+from mythos_lab.recipe.urls import completed, without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
+from mythos_lab.tracking.ours import check_artifacts, check_ours, clear_artifact
 from mythos_lab.tracking.surroundings import context_tags, enclosing_run, experiment_name
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
 _KEY = "mythos.key"
+_VARIABLE = "MLFLOW_TRACKING_URI"
+_SERVER = re.compile(r"(?P<scheme>https?://)(?P<login>[^/?#]*)@(?P<rest>[^@]*)")
 _SERVERS = ("http", "postgresql", "mysql", "mssql", "databricks")
 
 
 def default_uri() -> str:
     """MLFLOW_TRACKING_URI, or SQLite in the working directory, as MLflow itself does."""
-    if named := os.environ.get("MLFLOW_TRACKING_URI"):
+    if named := os.environ.get(_VARIABLE):
         return named
     path = str(Path.cwd() / "mlflow.db")
     # A question mark begins the options of a URL, and MLflow decodes per cent signs once too often: such places have to
     # go unnamed.
     return "sqlite:///mlflow.db" if "?" in path or "%" in path else f"sqlite:///{path}"
+
+
+def place_of(uri: str | None) -> str:
+    """The URI that is opened: with what it names of the environment, and the login that ``MLFLOW_TRACKING_URI`` has.
+
+    A server's login goes where MLflow's client looks for one besides, so that no error of it tells the URL with it.
+    """
+    place = completed(uri or default_uri(), _VARIABLE)
+    found = _SERVER.match(place)
+    if found is None:
+        return place
+    name, _, password = found["login"].partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(name), unquote(password)
+    return f"{found['scheme']}{found['rest']}"
 
 
 def prepare(uri: str | None, experiment: str | None) -> tuple[MlflowClient, str]:
@@ -51,7 +71,7 @@ def prepare(uri: str | None, experiment: str | None) -> tuple[MlflowClient, str]
         Misplaced: The store cannot be opened, or has not answered for as long as MLflow itself tries again; or has not
             what MLflow's variables name.
     """
-    place = uri or default_uri()
+    place = place_of(uri)
     client, experiment, found = _opened(place, experiment)
     if found is not None:
         return client, str(found.experiment_id)
@@ -71,7 +91,7 @@ def check_store(uri: str) -> None:
     Raises:
         Misplaced: It cannot be opened.
     """
-    _opened(uri, "Default")
+    _opened(place_of(uri), "Default")
 
 
 def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]:
@@ -80,6 +100,7 @@ def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]
     logging.disable(logging.ERROR)  # it tells of every migration, and of every try with a traceback
     try:
         with _turn(place):
+            check_ours(place)
             client = MlflowClient(place)
             enclosing_run(client, place)
             context_tags()
@@ -102,7 +123,9 @@ def _turn(uri: str) -> AbstractContextManager[object]:
     if path is None:
         return nullcontext()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(f"{path}.lock")
+    lock = Path(f"{path}.lock")
+    os.close(open_own(lock, os.O_WRONLY))  # which is refused where it is a link
+    return FileLock(lock)
 
 
 def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
@@ -140,12 +163,14 @@ class Tracker:
     ) -> None:
         self._client, experiment_id = prepare(uri, experiment)
         if run_id is None:
-            parent = parent or enclosing_run(self._client, uri or default_uri())
+            parent = parent or enclosing_run(self._client, place_of(uri))
             own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
             all_tags = {**context_tags(), **(tags or {}), **{name: value for name, value in own.items() if value}}
-            run_id = self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+            run_id = str(self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
         else:
             self._client.update_run(run_id, status="RUNNING")
+        self._place = str(self._client.get_run(run_id).info.artifact_uri)
+        check_artifacts(place_of(uri), self._place)
         self.run_id: str = run_id
         self.experiment_id = experiment_id
         self._metrics: list[Metric] = []
@@ -182,10 +207,12 @@ class Tracker:
 
     def artifact(self, path: Path, folder: str | None = None) -> None:
         """Log a file."""
+        clear_artifact(self._place, f"{folder}/{path.name}" if folder else path.name)
         self._client.log_artifact(self.run_id, str(path), folder)
 
     def text(self, name: str, content: str) -> None:
         """Log a text as a file of that name."""
+        clear_artifact(self._place, name)
         self._client.log_text(self.run_id, content, name)
 
     def finish(self, status: str) -> None:

@@ -7,16 +7,37 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.documents import read_document
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.tracking.mlflow import check_store, default_uri
+from mythos_lab.tracking.mlflow import check_store, place_of
+
+HOST = "127.0.0.1"
+"""Where the server listens: it asks nobody who they are."""
+
+# Variables that would have it listen elsewhere, answer to other names, or be another server.
+_DOORS = {
+    "MLFLOW_HOST",
+    "MLFLOW_PORT",
+    "MLFLOW_WORKERS",
+    "MLFLOW_GUNICORN_OPTS",
+    "MLFLOW_UVICORN_OPTS",
+    "MLFLOW_STATIC_PREFIX",
+    "MLFLOW_SERVER_ALLOWED_HOSTS",
+    "MLFLOW_SERVER_CORS_ALLOWED_ORIGINS",
+    "MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE",
+    "MLFLOW_SERVER_X_FRAME_OPTIONS",
+}
 
 _LATEST = 50  # runs of the working directory that are asked for their store
 
 
-def server_arguments(store: str | None, port: int) -> list[str]:
-    """The arguments of MLflow's server.
+def server(store: str | None, port: int) -> tuple[list[str], dict[str, str]]:
+    """The command of MLflow's server and its environment, which has the store, whose URL may hold a password.
+
+    It listens on this machine alone, whatever MLflow's and uvicorn's own variables say, and imports nothing from the
+    working directory.
 
     Args:
         store: MLflow's tracking URI; ``None`` is the default one.
@@ -25,7 +46,7 @@ def server_arguments(store: str | None, port: int) -> list[str]:
     Raises:
         RecipeError: The store is a server itself, does not exist or cannot be opened, or the port is taken.
     """
-    uri = store or default_uri()
+    uri = place_of(store)
     shown = without_password(uri)
     if uri.partition("://")[0] in ("http", "https", "databricks"):
         raise RecipeError(f"{shown}: is a server of its own; open it in a browser")
@@ -36,10 +57,14 @@ def server_arguments(store: str | None, port: int) -> list[str]:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((HOST, port))
         except OSError as error:
             raise RecipeError(f"--port {port}: {error.strerror}; choose another") from None
-    return ["--backend-store-uri", uri, "--port", str(port), "--workers", "1"]
+    options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", f"--app-dir={os.devnull}"]
+    said = environment({"MLFLOW_BACKEND_STORE_URI": uri})
+    said.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight more processes that nothing here uses
+    kept = {name: value for name, value in said.items() if name not in _DOORS and not name.startswith("UVICORN_")}
+    return python_module("mlflow", "server", *options), kept
 
 
 def _file_of(uri: str) -> Path | None:

@@ -27,7 +27,7 @@ class Bar:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[seen]}"),
+            TextColumn("{task.fields[seen]}", markup=False),
         )
         total = training.recipe.training.max_steps
         self._line = self._progress.add_task("", total=total, completed=training.num_steps, seen="")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
@@ -62,7 +63,7 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     if machine["git_commit"] is not None:
         tags["mlflow.source.git.commit"] = machine["git_commit"]
     tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
-    tracker.params(flatten(recipe.model_dump(mode="json")))
+    tracker.params(flatten(as_recorded(recipe)))
     tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA):
@@ -85,6 +86,6 @@ def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
     if not (folder / STATE).is_file():
         return {}
     stored = read_recipe(folder)
-    if stored != recipe:
+    if as_recorded(stored) != as_recorded(recipe):
         raise Misplaced(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
     return read_state(folder)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import clear
 from mythos_lab.recipe.step import Learner
 from mythos_lab.training.fabric_alone import Fabric
 from mythos_lab.training.result import seal_checkpoint
@@ -20,6 +22,8 @@ _SEEN = "metrics", "unsent", "num_steps"
 def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
     """Save it: written beside and moved, so that a kill leaves the last whole one; all ranks call it."""
     partial = path.with_suffix(".partial")
+    if training.rank.index == 0:
+        clear(partial)  # a link would be followed
     fabric.save(partial, {"format": _FORMAT, **_parts(learner), **{name: getattr(training, name) for name in _SEEN}})
     if training.rank.index == 0:
         seal_checkpoint(partial, path)
@@ -40,6 +44,7 @@ def load_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
 
 def load_trained(path: Path, training: Training) -> None:
     """The weights and the record of a training that was at its last step, without an optimiser to go on with."""
+    check_archive(path)
     state = torch.load(path, weights_only=True)
     weights = {name.removeprefix("model."): tensor for name, tensor in state["loss"].items()}
     training.whole.load_state_dict(weights)
@@ -53,6 +58,7 @@ def num_steps_of(path: Path) -> int:
     Raises:
         Misplaced: It is no checkpoint of this version.
     """
+    check_archive(path)
     state = torch.load(path, weights_only=True, mmap=True)
     if state.get("format") != _FORMAT:
         raise Misplaced(
@@ -60,6 +66,23 @@ def num_steps_of(path: Path) -> int:
             "go on with that version, or train again in another folder"
         )
     return int(state["num_steps"])
+
+
+def check_archive(path: Path) -> None:
+    """Refuse a checkpoint whose parts would take more memory than the file has bytes, before any is read.
+
+    Raises:
+        Misplaced: It is compressed, as torch writes none, or no archive.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            parts = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise Misplaced(f"{path}: is no checkpoint: {error}") from None
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise Misplaced(f"{path}: is compressed, as no checkpoint is; train again in another folder")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise Misplaced(f"{path}: says that its parts are larger than itself; train again in another folder")
 
 
 def _parts(learner: Learner) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """One of the ranks that rank 0 starts: it trains its share of every batch, and leaves all else to rank 0.
 
-``python -m mythos_lab.training.follower FOLDER INDEX PORT READY resumed|new``, all of which rank 0 says.
+``python -m mythos_lab.training.follower FOLDER INDEX MEETING READY resumed|new``, all of which rank 0 says.
 """
 
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +15,8 @@ from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.screen import say
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.devices import Meeting
 from mythos_lab.training.held import hold_alike
@@ -42,16 +45,20 @@ def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
     sys.exit(0)
 
 
-def main(folder: Path, index: int, port: int, descriptor: int, resumed: bool) -> None:
+def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool) -> None:
     """Train as rank ``index`` of the run in a folder."""
     load_plugins()
     recipe = read_recipe(folder)
     training = Training(recipe, *assemble(recipe))
-    with follows(recipe, index, port, descriptor) as rank:
+    with follows(recipe, index, meeting, descriptor) as rank:
         follow(training, rank, folder, resumed)
 
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    where, index, port, descriptor, what = sys.argv[1:]
-    main(Path(where), int(index), int(port), int(descriptor), resumed=what == "resumed")
+    where, index, meeting, descriptor, what = sys.argv[1:]
+    try:
+        main(Path(where), int(index), Path(meeting), int(descriptor), resumed=what == "resumed")
+    except Exception:
+        say(in_text(traceback.format_exc()), end="", file=sys.stderr)
+        sys.exit(1)

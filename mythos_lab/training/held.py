@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mythos_lab.imports import are_withheld
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.code import changes, imported_code
 from mythos_lab.recipe.errors import Misplaced
@@ -50,7 +51,10 @@ def hold(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> 
             f"was {_short(was)}, is {_short(now)}{more}; put the old data back, or begin another run"
         )
     written = read_json(folder / ENVIRONMENT, owner).get(CODE, {})
-    if lines := changes(written, imported_code(recipe.imports)):
+    now_imported = imported_code(recipe.imports)
+    if are_withheld():  # what was not imported is not run either
+        written = {name: value for name, value in written.items() if name in now_imported}
+    if lines := changes(written, now_imported):
         raise Misplaced(f"{folder}: {lines[0]}; put the old code back, or begin another run")
 
 
@@ -60,7 +64,7 @@ def hold_alike(recipe: Recipe, task: Task, rank: Rank) -> None:
     Raises:
         Misplaced: A rank has made something else of the recipe.
     """
-    said = rank.each((task.fingerprint(), imported_code(recipe.imports)))
+    said = rank.each([task.fingerprint(), imported_code(recipe.imports)])
     first_data, first_code = said[0]
     for index, (data, code) in enumerate(said):
         if data != first_data:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
-import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,8 +16,10 @@ from queue import Empty, Queue
 
 import torch
 import torch.distributed as dist
-from torch.distributed import TCPStore  # type: ignore[attr-defined]
+from torch.distributed import FileStore  # type: ignore[attr-defined]
 
+from mythos_lab.children import environment, python_module, search_path
+from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.training.devices import Meeting, declared, device_of, device_type
@@ -23,7 +27,8 @@ from mythos_lab.training.stop_reasons import Diverged, RankDied
 
 # The others wait while rank 0 validates; that a rank has died is not found out by waiting.
 _TIMEOUT = timedelta(hours=6)
-_ADDRESS = "127.0.0.1"
+# Where the two libraries that carry the ranks' tensors listen, unless the variable says otherwise.
+_INTERFACES = ("GLOO_SOCKET_IFNAME", "NCCL_SOCKET_IFNAME")
 _GRACE_SECONDS = 5.0  # for a process to go that has lost its connection, or has nothing left to do
 
 
@@ -47,7 +52,7 @@ def joined(recipe: Recipe, folder: Path, resumed: bool) -> Iterator[Rank]:
         yield Rank(device=device_of(recipe, 0))
     elif (meeting := declared(recipe)) is not None:
         with _met(recipe, meeting):
-            dist.broadcast_object_list([str(folder.absolute()), resumed], src=0, device=meeting.rank.device)
+            meeting.rank.first([str(folder.absolute()), resumed])
             yield meeting.rank
     else:
         with _cores_shared(recipe, num), _started(recipe, num, folder, resumed) as rank:
@@ -55,21 +60,20 @@ def joined(recipe: Recipe, folder: Path, resumed: bool) -> Iterator[Rank]:
 
 
 @contextmanager
-def follows(recipe: Recipe, index: int, port: int, ready: int) -> Iterator[Rank]:
+def follows(recipe: Recipe, index: int, meeting: Path, ready: int) -> Iterator[Rank]:
     """Within it, this process is one of the ranks that rank 0 started.
 
     Args:
         recipe: The recipe.
         index: Which one.
-        port: Where rank 0 waits.
+        meeting: The file in which rank 0 waits.
         ready: File descriptor that tells rank 0 that this process got here, and by its end that it is gone.
     """
     num = recipe.training.num_devices
     rank = Rank(index, num, index, num, device_of(recipe, index))
     threading.Thread(target=_end_with_rank_0, daemon=True).start()
     os.write(ready, b"!")
-    store = TCPStore(_ADDRESS, port, num, is_master=False, timeout=_TIMEOUT)
-    with _cores_shared(recipe, num), _grouped(rank, store):
+    with _cores_shared(recipe, num), _on_loopback(), _grouped(rank, _store(meeting, num)):
         yield rank
 
 
@@ -77,9 +81,8 @@ def follows(recipe: Recipe, index: int, port: int, ready: int) -> Iterator[Rank]
 def follows_declared(recipe: Recipe, meeting: Meeting) -> Iterator[tuple[Path, bool]]:
     """The same for a process that torchrun or srun started: the run's folder, and whether the run is resumed."""
     with _met(recipe, meeting):
-        said: list[object] = [None, None]
-        dist.broadcast_object_list(said, src=0, device=meeting.rank.device)
-        yield Path(str(said[0])), bool(said[1])
+        folder, resumed = meeting.rank.first(None)
+        yield Path(str(folder)), bool(resumed)
 
 
 @contextmanager
@@ -92,15 +95,16 @@ def _met(recipe: Recipe, meeting: Meeting) -> Iterator[None]:
 @contextmanager
 def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[Rank]:
     rank = Rank(0, num, 0, num, device_of(recipe, 0))
-    store = TCPStore(_ADDRESS, 0, num, is_master=True, wait_for_workers=False, timeout=_TIMEOUT)
+    # They meet in a file of a folder that nobody else can enter: a port could be reached by every user of the machine.
+    private = Path(tempfile.mkdtemp(prefix="mythos-"))
     others: list[_Other] = []
     dead: Queue[_Other] = Queue()
     try:
         for index in range(1, num):
-            others.append(_Other(index, store.port, folder, resumed, dead))
+            others.append(_Other(index, private / "meeting", folder, resumed, dead))
         for other in others:
             other.wait_until_ready()
-        with _grouped(rank, store):
+        with _on_loopback(), _grouped(rank, _store(private / "meeting", num)):
             for other in others:
                 other.watch()
             yield rank
@@ -115,10 +119,30 @@ def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[
     finally:
         for other in others:
             other.end()
+        shutil.rmtree(private, ignore_errors=True)
+
+
+def _store(path: Path, num: int) -> FileStore:
+    store = FileStore(str(path), num)
+    store.set_timeout(_TIMEOUT)
+    return store
 
 
 @contextmanager
-def _grouped(rank: Rank, store: TCPStore | None) -> Iterator[None]:
+def _on_loopback() -> Iterator[None]:
+    """Ranks that all stand on this machine reach each other by its loopback."""
+    name = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
+    ours = {variable for variable in _INTERFACES if name is not None and variable not in os.environ}
+    os.environ.update(dict.fromkeys(ours, str(name)))
+    try:
+        yield
+    finally:
+        for variable in ours:
+            os.environ.pop(variable, None)
+
+
+@contextmanager
+def _grouped(rank: Rank, store: FileStore | None) -> Iterator[None]:
     """The process group; ranks and address come from the environment where there is no store."""
     device = rank.device if rank.device.type == "cuda" else None
     if device is not None:
@@ -140,18 +164,17 @@ def _grouped(rank: Rank, store: TCPStore | None) -> Iterator[None]:
 class _Other:
     """A rank that this process has started."""
 
-    def __init__(self, index: int, port: int, folder: Path, resumed: bool, dead: Queue[_Other]) -> None:
+    def __init__(self, index: int, meeting: Path, folder: Path, resumed: bool, dead: Queue[_Other]) -> None:
         self.index, self.log, self._dead = index, folder / f"rank-{index}.log", dead
         self._ending, self._watcher = False, threading.Thread(target=self._watch, daemon=True)
         self._ready, write = os.pipe()
-        command = [sys.executable, "-m", "mythos_lab.training.follower", str(folder.absolute()), str(index)]
-        command += [str(port), str(write), "resumed" if resumed else "new"]
+        said = [str(folder.absolute()), str(index), str(meeting), str(write), "resumed" if resumed else "new"]
         # What this process can import it can import too; and two spinning thread pools on the same cores are slow.
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_WAIT_POLICY": "PASSIVE"}
-        with self.log.open("wb") as log:
+        more = {"PYTHONPATH": search_path(), "OMP_WAIT_POLICY": "PASSIVE"}
+        with open_log(self.log, anew=True) as log:
             self.process = subprocess.Popen(
-                command,
-                env=environment,
+                python_module("mythos_lab.training.follower", *said),
+                env=environment(more),
                 stdin=subprocess.PIPE,  # which ends when this process does
                 stdout=log,
                 stderr=log,

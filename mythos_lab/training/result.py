@@ -12,14 +12,15 @@ from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import copy_into, load, load_into, save
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import validate, written
+from mythos_lab.recipe.compose import build_on_meta, validate, written
 from mythos_lab.recipe.documents import parse_yaml
+from mythos_lab.recipe.outputs import sync_folder, write_whole
 from mythos_lab.report.result import RunResult as RunResult
 from mythos_lab.report.table import plain
 from mythos_lab.tasks.base import Task
+from mythos_lab.training.held import CODE, hold
 from mythos_lab.training.held import DATA as DATA
 from mythos_lab.training.held import ENVIRONMENT as ENVIRONMENT
-from mythos_lab.training.held import hold
 from mythos_lab.training.sealed import (
     Damaged,
     cannot_verify,
@@ -27,12 +28,10 @@ from mythos_lab.training.sealed import (
     read_json,
     read_yaml,
     seal,
-    sync_folder,
     verify,
     write_json,
     write_yaml,
 )
-from mythos_lab.training.sealed import write_whole as write_whole
 
 LOCK = "run.lock"
 RESUMED = "resumed"  # environments that a run went on in, after its first
@@ -112,7 +111,15 @@ def read_recipe(folder: Path) -> Recipe:
         raise Damaged(*error.lines) from None
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
-    return validate(content, path)
+    return validate(content, path, recorded_code=_recorded_code(folder))
+
+
+def _recorded_code(folder: Path) -> dict[str, str]:
+    """The hashes of imported code that a run has written down; none where it was killed before it had."""
+    if not (folder / ENVIRONMENT).is_file():
+        return {}
+    written = read_json(folder / ENVIRONMENT, key_of(folder)).get(CODE, {})
+    return {str(name): str(value) for name, value in written.items()} if isinstance(written, dict) else {}
 
 
 def seal_checkpoint(partial: Path, checkpoint: Path) -> None:
@@ -201,8 +208,10 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
         raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
     task: Task = build(recipe.task)
     hold(folder, recipe, task, key)
-    model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     path = folder / WEIGHTS
+    if (num := _num_weights(recipe)) > path.stat().st_size:  # before any is made
+        raise Damaged(f"{path}: is too small for the recipe's model, which has {num:,} parameters")
+    model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     try:
         if key is None:
             load_into(model, path)  # whether or not the file has the declaration, which older ones have not
@@ -217,6 +226,10 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     if odd := [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]:
         raise Damaged(f"{path}: {odd[0]!r} holds values that are no numbers")
     return recipe, model, task
+
+
+def _num_weights(recipe: Recipe) -> int:
+    return sum(parameter.numel() for parameter in build_on_meta(recipe)[0].parameters())
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

@@ -12,6 +12,8 @@ import torch
 
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.assembled import assembled_once
+from mythos_lab.recipe.places import check_own_folder
+from mythos_lab.recipe.screen import say
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.tracking.mlflow import prepare
@@ -88,6 +90,7 @@ def run(
     if recipe.training.num_threads is not None:
         torch.set_num_threads(recipe.training.num_threads)
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    check_own_folder(folder, STATE)
     with interruptible(folder):
         ready = admitted(recipe)
         prepare(recipe.tracking.uri, recipe.tracking.experiment)  # before anything is written
@@ -105,7 +108,7 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool) -> RunResult
     """Train, measure, and write down what came of it."""
     tracker, training = lead.tracker, Training(ready.recipe, ready.model, ready.task)
     for remark in ready.task.remarks() if progress else ():
-        print(f"data: {remark}", file=sys.stderr)
+        say(f"data: {remark}", file=sys.stderr)
     status: Status = "finished"
     reason = ""
     try:

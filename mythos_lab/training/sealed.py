@@ -11,50 +11,25 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from functools import lru_cache
 from logging import getLogger
 from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.reading import read_at_most
 
 _JSON_START, _JSON_END = b',\n "sealed": ', b"\n}\n"
 _START, _END = b"\n# sealed: ", b"\n"
 _SEAL = re.compile(rb'\{"of": "([^"\\]*)", "sha256": "([0-9a-f]{64})"\}')
 _LONGEST = 1024  # bytes of a seal and what stands around it
 _CHUNK = 1 << 20
+_MAX_BYTES = 1 << 24  # of a JSON or YAML file
 
 
 class Damaged(Misplaced):
     """A file does not hold what was written to it, or is another run's."""
-
-
-def write_whole(path: Path, content: str | bytes) -> None:
-    """Write a file beside and move it: a kill or a full disk leaves what was there before, or all of the new one.
-
-    It is on the disk when this returns, whatever happens to the machine.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the disk know of files that were moved in a folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_json(path: Path, values: dict[str, Any], owner: str) -> None:
@@ -138,25 +113,11 @@ def verify(path: Path, owner: str) -> None:
 
 def is_sealed(path: Path) -> bool:
     """Whether there is a file that ends with a seal, whatever the seal says."""
-    return path.is_file() and bool(_SEAL.search(path.read_bytes()[-_LONGEST:]))
-
-
-def check_writable(folder: Path, what: Path | None = None) -> None:
-    """Refuse a place where nothing can be written, before what takes long is begun.
-
-    Args:
-        folder: Where files will be made; it need not exist yet.
-        what: What the message names; the folder without.
-
-    Raises:
-        RecipeError: Says why.
-    """
-    place = next((each for each in (folder, *folder.absolute().parents) if os.path.lexists(each)), folder)
-    try:
-        with tempfile.TemporaryFile(dir=place):
-            pass
-    except OSError as error:
-        raise RecipeError(f"{what or folder}: cannot write to {place}: {error.strerror}") from None
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST))
+        return bool(_SEAL.search(file.read(_LONGEST)))
 
 
 @lru_cache(maxsize=1024)
@@ -180,7 +141,7 @@ def _body(path: Path, start: bytes, end: bytes, owner: str | None) -> tuple[byte
 
 def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        content = read_at_most(path, _MAX_BYTES, "file of a run's folder")
     except FileNotFoundError:
         raise RecipeError(f"{path}: there is no such file") from None
     except OSError as error:

@@ -32,7 +32,8 @@ def stores_are_copied(tmp_path_factory):
 @pytest.fixture(autouse=True)
 def fluent_as_it_was(monkeypatch):
     """Forget what a test told MLflow's fluent interface: it is kept by the process, and in variables."""
-    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID"):
+    logins = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
+    for name in ("MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID", *logins):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     monkeypatch.setattr(fluent, "_active_experiment_id", None)

@@ -149,7 +149,7 @@ def test_a_tracker_that_does_not_answer_is_said_in_a_line_and_nothing_is_written
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     before = sorted(tmp_path.rglob("*"))
     for store, shown in (
-        ("http://me:hunter2@127.0.0.1:9", "tracking: http://me@127.0.0.1:9: "),
+        ("http://me:hunter2@127.0.0.1:9", "tracking: http://127.0.0.1:9: "),
         ("foo://x", "foo://x"),
     ):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", store)

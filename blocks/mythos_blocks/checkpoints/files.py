@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
 
 from mythos_blocks.checkpoints.digest import DIGEST, digest_of
-from mythos_blocks.checkpoints.reading import read, safetensors
+from mythos_blocks.checkpoints.outputs import whole
+from mythos_blocks.checkpoints.reading import read, read_json, safetensors
 from mythos_blocks.checkpoints.weights import assign, copy_into, empty_model, matched, unshared
 from mythos_blocks.checkpoints.wrappers import plain_name, unwrapped
 from mythos_blocks.declaring.buffers import parameters_at_most, put_buffer
@@ -98,14 +97,9 @@ def save(model: nn.Module, path: str | Path, notes: Mapping[str, str] | None = N
             loaded.
     """
     path, model = Path(path), declared_model(model)
-    partial = path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}")
-    try:
-        write(model, saved_tensors(model), partial, notes or {})
-        with partial.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    tensors = saved_tensors(model)
+    with whole(path) as partial:
+        write(model, tensors, partial, notes or {})
 
 
 def write(model: LoopedTransformer, tensors: Mapping[str, Tensor], path: Path, notes: Mapping[str, str]) -> None:
@@ -158,14 +152,14 @@ def load(path: str | Path, device: torch.device | str = "cpu") -> Checkpoint:
 def _of_transformers(path: Path) -> dict[str, str]:
     """What transformers' ``save_pretrained`` leaves of a declaration beside the weights: that of ``config.json``."""
     try:
-        config = json.loads(((path if path.is_dir() else path.parent) / "config.json").read_bytes())
+        config = read_json((path if path.is_dir() else path.parent) / "config.json")
         if config["model_type"] != _KEY:
             return {}
         model = {**config["declaration"], "tie_embeddings": config["tie_word_embeddings"]}
         declared = _Declared(
             version=_VERSION, model=model, context=[config["vocab_size"]], notes={}, buffers=config.get("buffers", {})
         )
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return {}
     return {_KEY: declared.model_dump_json()}
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from mythos_blocks.checkpoints.files import declared_model, saved_tensors, write
+from mythos_blocks.checkpoints.outputs import whole
 
 MODELLING = Path(__file__).parent / "modeling_mythos.py"
 AUTO_MAP = {
@@ -61,9 +62,12 @@ def export_transformers(model: nn.Module, folder: str | Path, **token_ids: int) 
         "use_cache": True,
         **token_ids,
     }
-    write(model, {_name(name): tensor for name, tensor in tensors.items()}, folder / "model.safetensors", {})
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(MODELLING, folder / MODELLING.name)
+    with whole(folder / "model.safetensors") as partial:
+        write(model, {_name(name): tensor for name, tensor in tensors.items()}, partial, {})
+    with whole(folder / "config.json") as partial:
+        partial.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    with whole(folder / MODELLING.name) as partial:
+        shutil.copyfile(MODELLING, partial)
 
 
 def _name(name: str) -> str:

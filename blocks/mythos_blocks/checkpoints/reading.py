@@ -12,7 +12,8 @@ from torch import Tensor
 from mythos_blocks.checkpoints.digest import DIGEST, digest_of
 
 _SUFFIX, _INDEX = ".safetensors", ".safetensors.index.json"
-_MAX_HEADER = 100_000_000  # bytes, as the format allows
+_MAX_HEADER = 2**24  # bytes; a hundred thousand tensors, of the hundred million bytes that the format allows
+_MAX_JSON = 2**24  # bytes of an index, or of a configuration
 
 # What other files begin with.
 _FOREIGN = {
@@ -71,7 +72,7 @@ def _in_folder(folder: Path) -> Path:
 def _weight_map(index: Path) -> dict[str, str]:
     """Which file of its folder holds each tensor."""
     try:
-        read = json.loads(index.read_bytes())
+        read = read_json(index)
         named = read["weight_map"].items()
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise ValueError(
@@ -81,6 +82,18 @@ def _weight_map(index: Path) -> dict[str, str]:
         if not isinstance(file, str) or not _is_inside(file):
             raise ValueError(f"{index}: {name!r} is in {file!r}, and an index may name files in its own folder only")
     return dict(named)
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of ordinary size.
+
+    Raises:
+        ValueError: It is larger, no plain file, or no JSON.
+        OSError: It cannot be read.
+    """
+    if not path.is_file() or path.stat().st_size > _MAX_JSON:
+        raise ValueError(f"{path}: expected a file of at most {_MAX_JSON:,} bytes")
+    return json.loads(path.read_bytes())
 
 
 def _is_inside(file: str) -> bool:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES, ExtensionFileLoader, FileFinder, SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mythos_blocks.declaring.component import Component
@@ -115,7 +117,7 @@ def load_imports(modules: Iterable[str], folders: Sequence[Path] = ()) -> None:
     for module in modules:
         if not all(part.isidentifier() for part in module.split(".")):
             raise ValueError(f"{module!r} is no module's name; expected one such as package.module")
-        _make_findable(module.split(".")[0], folders)
+        make_findable(module.split(".")[0], folders)
         try:
             importlib.import_module(module)
         except (Exception, SystemExit) as error:
@@ -124,14 +126,41 @@ def load_imports(modules: Iterable[str], folders: Sequence[Path] = ()) -> None:
             raise ValueError(f"{module!r} fails: {_failure(error)}") from error
 
 
-def _make_findable(package: str, folders: Sequence[Path]) -> None:
+def make_findable(package: str, folders: Sequence[Path]) -> Path | None:
+    """Have Python find a package in one of the folders, if it finds it nowhere; the folder that was added.
+
+    What lies there is compiled from its source whenever it is imported: bytecode beside it need not be of that source.
+    """
     if package in sys.modules or importlib.util.find_spec(package) is not None:
-        return
+        return None
     for folder in folders:
         if (folder / f"{package}.py").is_file() or (folder / package).is_dir():
-            sys.path.append(str(folder))
+            _from_source.add(str(folder.absolute()))
+            if _finder not in sys.path_hooks:
+                sys.path_hooks.insert(0, _finder)
+            sys.path_importer_cache.pop(str(folder.absolute()), None)
+            sys.path.append(str(folder.absolute()))
             importlib.invalidate_caches()
-            return
+            return folder
+    return None
+
+
+_from_source: set[str] = set()
+
+
+class _Source(SourceFileLoader):
+    """Compiles a module's source, whatever bytecode lies beside it."""
+
+    def get_code(self, fullname: str) -> Any:
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
+def _finder(path: str) -> FileFinder:
+    """Python's own finder, for sources and extensions of the folders that were put behind its places."""
+    if not any(path == folder or path.startswith(f"{folder}{os.sep}") for folder in _from_source):
+        raise ImportError(path)
+    return FileFinder(path, (ExtensionFileLoader, EXTENSION_SUFFIXES), (_Source, SOURCE_SUFFIXES))
 
 
 def _failure(error: BaseException) -> str:

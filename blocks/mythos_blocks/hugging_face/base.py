@@ -15,6 +15,7 @@ from transformers.utils.generic import ModelOutput
 
 from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.checkpoints.hugging_face import AUTO_MAP, MODELLING
+from mythos_blocks.checkpoints.outputs import whole
 from mythos_blocks.checkpoints.weights import empty_model
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.hugging_face.config import MythosConfig, sizes_of
@@ -71,7 +72,8 @@ class MythosPreTrainedModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         folder = Path(save_directory)
         if not folder.is_file():  # which transformers refuses
             folder.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(MODELLING, folder / MODELLING.name)
+            with whole(folder / MODELLING.name) as partial:
+                shutil.copyfile(MODELLING, partial)
         self.config.auto_map = dict(AUTO_MAP)
         super().save_pretrained(save_directory, *args, **kwargs)
 

@@ -20,7 +20,9 @@ from mythos_lab.recipe.compose import build_on_meta, compose, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.documents import read_document, to_yaml
 from mythos_lab.recipe.files import find
-from mythos_lab.training.result import write_whole
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.places import check_name
+from mythos_lab.recipe.urls import recorded
 
 METRIC = "val/loss"
 
@@ -105,7 +107,7 @@ class Sweep:
             "name": self.name,
             "description": f"Iso-depth sweep of {self.recipe}: {self.num_layers} layers in every arm.",
             "recipe": self.recipe,
-            "overrides": list(self.overrides),
+            "overrides": recorded(list(self.overrides)),
             "arms": {name: copy.deepcopy(arm.changes) for name, arm in self.arms.items()},
             "seeds": self.num_seeds,
             "objectives": {METRIC: "minimize"},
@@ -195,7 +197,7 @@ def plan(
         changed = changes(base, width, num_loops, core_layers, max_steps)
         arms[f"w{width}-r{num_loops}-s{max_steps}"] = SweepArm(changed, made, width, num_loops, *_counts(made, counted))
     return Sweep(
-        name=name or f"{base.name}-worth",
+        name=check_name(name or f"{base.name}-worth", "--name"),
         recipe=recipe,
         overrides=tuple(overrides),
         num_layers=model["prelude"]["depth"] + core_layers + model["coda"]["depth"],

@@ -14,8 +14,8 @@ from mythos_lab.comparison.worth.fit import Estimate, Fit, fit_law
 from mythos_lab.comparison.worth.judgement import Judgement, judge
 from mythos_lab.comparison.worth.read import Gathered, gather
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.worth import worth_figure
-from mythos_lab.training.result import write_whole
 
 NUMBERS, FIGURE = "worth.json", "worth.png"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
+from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import open_log
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import MISPLACED
@@ -57,15 +58,14 @@ class Local(Engine):
     def _start(self, index: int) -> subprocess.Popen[bytes]:
         # Two spinning thread pools on the same cores are five to ten times slower than one.
         threads = str(max(1, _num_cpus() // self.job.num_workers))
-        environment = {"OMP_NUM_THREADS": threads, **os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+        more = {"OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", threads), "OMP_WAIT_POLICY": "PASSIVE"}
         space = self.job.space
         if space.storage is not None:  # not among the arguments, which every user of the machine can list
-            environment[STORAGE_VARIABLE] = space.storage
+            more[STORAGE_VARIABLE] = space.storage
         arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index), str(os.getpid())]
-        with self._log(index).open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "mythos_lab.search.worker", *arguments], env=environment, stdout=log, stderr=log
-            )
+        with open_log(self._log(index)) as log:
+            command = python_module("mythos_lab.search.worker", *arguments)
+            return subprocess.Popen(command, env=environment(more), stdout=log, stderr=log)
 
     def _log(self, index: int) -> Path:
         return self.job.space.folder / f"worker-{index}.log"

@@ -6,13 +6,19 @@ import functools
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import optuna
 import ray
 from optuna.trial import TrialState
 
+from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.outputs import open_log
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
@@ -22,6 +28,7 @@ from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
+_LOOPBACK = "127.0.0.1"
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
 
 
@@ -140,8 +147,8 @@ class Ray(Engine):
 
     def _log(self, error: str) -> None:
         log = self.job.space.folder / "ray.log"
-        with log.open("a", encoding="utf-8") as file:
-            file.write(error.rstrip() + "\n")
+        with open_log(log) as file:
+            file.write(f"{in_text(error.rstrip())}\n".encode())
         self.count_death(f"{log} says why")
 
 
@@ -194,12 +201,29 @@ def _connect(address: str | None) -> bool:
             f"--ray-address {address}: Ray's client cannot hear of trials that begin; expected host:port, "
             "or auto on one of the cluster's machines"
         )
-    dashboard = False if address == "local" else None
+    # A Ray of its own serves this machine alone; without an address of its node it listens on all of them.
+    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": _LOOPBACK} if address == "local" else {}
     try:
-        ray.init(address, include_dashboard=dashboard, log_to_driver=False, logging_level=logging.ERROR)
+        with _standing_nowhere():
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise RecipeError(f"--ray-address {address}: {' '.join(str(error).split())[:200]}") from None
     return address == "local"
+
+
+@contextmanager
+def _standing_nowhere() -> Iterator[None]:
+    """Ray puts the directory in which it connects before what workers import from; within it, that is the root.
+
+    Tasks go to the study's directory themselves, and nothing but a recipe's ``imports`` is looked for there.
+    """
+    here = Path.cwd()
+    os.environ.update(environment())
+    os.chdir(here.root)
+    try:
+        yield
+    finally:
+        os.chdir(here)
 
 
 def _check_fits(cpus: float, gpus: float) -> None:

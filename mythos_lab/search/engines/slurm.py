@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
+import sys
 import time
+import traceback
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import submitit
@@ -17,7 +24,10 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
 from mythos_blocks.declaring.registry import suggest
+from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
@@ -69,10 +79,14 @@ class Slurm(Engine):
             **({"gpus_per_node": needs.gpus} if needs.gpus and not needs.if_any else {}),
         }
         limits = {f"{cluster}_max_num_timeout": _REQUEUES}
-        self.executor = submitit.AutoExecutor(job.space.folder / "slurm", cluster=cluster, **limits)
+        # submitit tells an element what to run by a pickle: in a folder that is new, and nobody else's to write in.
+        self.folder = _new_folder(job.space.folder)
+        python = {f"{cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+        self.executor = submitit.AutoExecutor(self.folder, cluster=cluster, **limits, **python)
         self.executor.update_parameters(**{**declared, **settings})
         self.assignment = Assignment.of(job)
-        self.jobs: dict[int, submitit.Job[str | None]] = {}
+        self.jobs: dict[int, submitit.Job[None]] = {}
+        self.outcomes: dict[int, Path] = {}
         self._recalled = -math.inf
 
     @classmethod
@@ -86,11 +100,12 @@ class Slurm(Engine):
         indices = free[: self.num_vacancies(len(self.jobs))]
         if not indices:
             return
-        elements = [Element(self.assignment, index) for index in indices]
+        self.outcomes |= {index: self.folder / f"outcome-{index}-{uuid.uuid4().hex[:8]}.json" for index in indices}
+        elements = [Element(self.assignment, index, self.outcomes[index]) for index in indices]
         storage = self.job.space.storage
         # The environment is what SLURM passes on without writing it beside the job. Where the study runs inside a job,
         # that one's place is not the new one's.
-        passed_on = helpers.environment_variables(**({STORAGE_VARIABLE: storage} if storage else {}))
+        passed_on = helpers.environment_variables(**environment({STORAGE_VARIABLE: storage} if storage else {}))
         try:
             with helpers.clean_env(), passed_on:
                 jobs = self.executor.submit_array(elements)
@@ -134,10 +149,10 @@ class Slurm(Engine):
             if not job.done():
                 continue
             del self.jobs[index]
-            if not job.paths.result_pickle.exists() or job.exception() is not None:
+            if (outcome := _read(self.outcomes.pop(index))) is None:
                 self.count_death(f"{job.paths.stderr} says why")
-            elif (mistake := job.result()) is not None:
-                raise RecipeError(mistake)
+            elif (mistake := outcome.get("mistake")) is not None:
+                raise RecipeError(str(mistake))
 
 
 class Element:
@@ -146,13 +161,19 @@ class Element:
     Args:
         assignment: What it is told of the job. The storage's URL comes with the environment, which SLURM passes on.
         index: Which of the study's workers it is.
+        outcome: The file that says how it ended: well, or why this machine cannot, where it is not where the study is.
+            There is none of one that failed. It is read in place of submitit's own, which is a pickle.
     """
 
-    def __init__(self, assignment: Assignment, index: int) -> None:
-        self.assignment, self.index = assignment, index
+    def __init__(self, assignment: Assignment, index: int, outcome: Path) -> None:
+        self.assignment, self.index, self.outcome = assignment, index, outcome
 
-    def __call__(self) -> str | None:
-        """Work; returns why this machine cannot, where it is not where the study is."""
+    def __call__(self) -> None:
+        """Work."""
+        mistake = self._work()
+        write_whole(self.outcome, json.dumps({"mistake": mistake}))
+
+    def _work(self) -> str | None:
         try:
             space = self.assignment.enter(os.environ.get(STORAGE_VARIABLE))
             study = open_study(space, self.assignment.num_trials, self.index)
@@ -163,6 +184,8 @@ class Element:
                     requeue = give_back()[_WARNING]
         except Misplaced as misplaced:
             return str(misplaced)
+        except Exception:  # of which submitit would log the text as it is
+            raise RuntimeError(in_text(traceback.format_exc())) from None
         if leave.warning is not None:
             assert callable(requeue), "submitit has set a handler"
             requeue(leave.warning, None)  # which does not return
@@ -228,6 +251,24 @@ def read_settings(settings: Sequence[str]) -> dict[str, Any]:
         else:
             read[f"slurm_{name}"] = _plain(value)
     return read
+
+
+def _new_folder(study: Path) -> Path:
+    """``slurm`` in the study's folder, or another where there is one."""
+    study.mkdir(parents=True, exist_ok=True)
+    for name in ("slurm", f"slurm-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"):
+        with suppress(FileExistsError):
+            (study / name).mkdir(mode=0o700)
+            return study / name
+    raise AssertionError("no two are named alike")
+
+
+def _read(outcome: Path) -> dict[str, Any] | None:
+    try:
+        said = json.loads(outcome.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def _typed(setting: str, value: str, kind: type) -> Any:

@@ -42,9 +42,12 @@ from optuna.samplers import (
 
 from mythos_lab.search.imported import IMPORT, Plugged
 from mythos_lab.search.named import DEPRECATED, Catalogue, Entry, Named
+from mythos_lab.search.samplers.cma_state import use_plain_state
 from mythos_lab.search.samplers.gp import AllEndsGPSampler
 from mythos_lab.search.samplers.prior import Prior, PriorSampler
 from mythos_lab.search.samplers.queue_only import QueueOnly
+
+use_plain_state()
 
 AUTO = "auto"
 

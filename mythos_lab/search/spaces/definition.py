@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from mythos_blocks.declaring.spec import Declaration
 from mythos_blocks.declaring.types import AtMost, Count, Many, Positive
+from mythos_lab.recipe.places import Name
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.pruners.guard import Guard
 
@@ -20,17 +21,20 @@ class StudyFile(Declaration):
     """A study's file: a search space, or arms that are declared one by one."""
 
     version: Literal[1] = 1
-    name: str = Field(min_length=1, pattern=r"^[\w.-]+$", description="Name of the study.")
+    name: Name = Field(description="Name of the study.")
     description: str = Field("", min_length=0, description="The question that it asks.")
     recipe: str = Field(description="The recipe that varies.")
     overrides: list[str] = Field([], description="Overrides of the recipe that every trial gets.")
     space: dict[str, Any] = Field({}, description="Fields that vary, by their path in the recipe.")
-    arms: dict[Annotated[str, Field(pattern=r"^[\w.+-]+$")], dict[str, Any]] = Field(
+    arms: dict[Name, dict[str, Any]] = Field(
         {},
+        max_length=1024,
         description="Variants by name, mappings of paths to values; the others are held against the first.",
     )
     constraints: list[str] = Field(
-        [], description="Conditions on fields and metrics; what is known before training vetoes a candidate untrained."
+        [],
+        max_length=100,
+        description="Conditions on fields and metrics; what is known before training vetoes a candidate untrained.",
     )
     hold: Hold | None = Field(None, description="Budgets that every candidate gets.")
     objectives: dict[str, Direction] = Field(min_length=1, description="Metrics, each minimize or maximize.")

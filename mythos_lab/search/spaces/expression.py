@@ -173,6 +173,13 @@ class _Names(ast.NodeTransformer):
             raise ValueError(f"{self.text!r}: {name}() takes {'one or more numbers' * (name in _OF_SEVERAL) or 'one'}")
         return ast.Call(node.func, [self.visit(argument) for argument in node.args], [])
 
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        for side in (node.left, node.right):
+            is_word = isinstance(side, ast.Constant) and not isinstance(side.value, int | float)
+            if is_word or isinstance(side, (ast.List, ast.Tuple)):
+                raise ValueError(f"{self.text!r}: {ast.unparse(side)} is no number, and only those are reckoned with")
+        return self.generic_visit(node)
+
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if not isinstance(node.value, int | float | str | None) or node.value == math.inf:
             raise ValueError(f"{self.text!r}: {ast.unparse(node)} is neither a finite number nor a word")
@@ -229,7 +236,7 @@ def _compared(op: ast.cmpop, a: Any, b: Any) -> float:
     if isinstance(op, (ast.In, ast.NotIn)):
         return float((a in b) != isinstance(op, ast.In))
     if isinstance(op, ast.Eq):
-        return abs(a - b) if _numbers(a, b) else float(a != b)
+        return float(abs(a - b)) if _numbers(a, b) else float(a != b)
     if isinstance(op, ast.NotEq):
         return float(a == b)
     if not _numbers(a, b):

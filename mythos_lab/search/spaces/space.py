@@ -16,8 +16,11 @@ from mythos_lab.recipe.compose import compose, validate
 from mythos_lab.recipe.documents import read_mapping
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find
+from mythos_lab.recipe.interpolation import escaped
 from mythos_lab.recipe.paths import field_at, set_path
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.stores import check_chosen, check_tracker
+from mythos_lab.recipe.urls import completed
 from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.imported import load_modules
 from mythos_lab.search.named import Named
@@ -186,10 +189,14 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     except ValidationError as error:
         raise from_validation(source, error) from None
     try:
-        base = compose(find("recipes", file.recipe, named_by=source), file.overrides)
+        varied = find("recipes", file.recipe, named_by=source)
+        base = compose(varied, file.overrides)
     except RecipeError as error:
         raise RecipeError(*(f"{source}: recipe: {line}" for line in error.lines)) from None
     recipe = validate(base, f"{source}: recipe {file.recipe}")
+    own = source.absolute().parent
+    check_tracker(recipe.tracking.uri, [], [own, varied.absolute().parent], source)
+    base["tracking"] = escaped(recipe.tracking.model_dump(mode="json"))  # whatever a reference in it comes to later
     labels: dict[str, Domain] = {}
     domains = {
         path: read_domain(field_at(Recipe, base, path, f"{source}: space"), value, f"{source}: space: {path}", labels)
@@ -203,7 +210,12 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
             raise RecipeError(f"{source}: {what}: {error}") from None
     constraints = check_file(source, file, base, recipe, domains, labels)
     folder = (folder or Path("studies") / file.name).absolute()
-    storage = storage or file.storage or os.environ.get(STORAGE_VARIABLE) or None
+    named = os.environ.get(STORAGE_VARIABLE) or None
+    if not storage:
+        remedy = f"say --storage or {STORAGE_VARIABLE}=... as well"
+        check_chosen(file.storage, [named], [own, folder], f"{source}: storage", remedy)
+    storage = storage or file.storage or named
+    storage = completed(storage, STORAGE_VARIABLE) if storage else None
     space = Space(source, file, base, domains, constraints, folder, storage)
     _ = space.hold
     return space

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from mythos_lab.tasks.text.formats import BROKEN, ROWS, Format, named, opened
+from mythos_lab.tasks.text.formats import BROKEN, ROWS, Format, bounded, most_bytes, named, opened
 from mythos_lab.tasks.text.rows import READERS, Broken, looks_like_rows
 from mythos_lab.tasks.text.skips import VOID, Item
 
@@ -121,14 +121,18 @@ class Files:
         format, packing, place = self._format(name), named(name).packing, name
         try:
             with opened(path, packing) as file:
-                stream = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
+                stream: io.BufferedReader = bounded(file, path) if packing else file  # type: ignore[assignment]
                 if format == "text":
                     yield self._text(name, stream.read())
                     return
                 if format == "parquet" and packing:
                     stream = io.BytesIO(stream.read())  # type: ignore[assignment]
+                num_bytes, most = 0, most_bytes(path)
                 for item in READERS[format](stream, name, self.text_field):
                     place = item.place
+                    num_bytes += len(item.data)
+                    if num_bytes > most:
+                        raise Broken(f"its rows come to more than {most:,} bytes, of a file of {path.stat().st_size:,}")
                     yield item
         except Broken as error:
             raise ValueError(f"path: {str(path)!r} cannot be read as {format}: {error}") from None

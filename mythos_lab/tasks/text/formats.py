@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import zlib
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Literal, NamedTuple
 
 Format = Literal["text", "jsonl", "json", "csv", "tsv", "parquet"]
+
+_MOST_PACKED, _LEAST_UNPACKED = 200, 2**26  # text is packed to a tenth, and repetitive text to a hundredth
 
 ROWS: dict[str, Format] = {
     ".jsonl": "jsonl",
@@ -56,6 +59,32 @@ def opened(path: Any, packing: str) -> BinaryIO:
         OSError: The file cannot be opened.
     """
     return _OPENERS[packing](path)
+
+
+def most_bytes(path: Path) -> int:
+    """Bytes that a file may come to once it is unpacked; beyond that it was made to fill a memory."""
+    return max(_LEAST_UNPACKED, _MOST_PACKED * path.stat().st_size)
+
+
+def bounded(file: BinaryIO, path: Path) -> io.BufferedReader:
+    """What a compressed file holds, up to :func:`most_bytes`; more is an ``OSError``."""
+    return io.BufferedReader(_Bounded(file, most_bytes(path)))
+
+
+class _Bounded(io.RawIOBase):
+    def __init__(self, file: BinaryIO, most: int) -> None:
+        self._file, self._left, self._most = file, most, most
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        piece = self._file.read(len(buffer))
+        self._left -= len(piece)
+        if self._left < 0:
+            raise OSError(f"it unpacks to more than {self._most:,} bytes")
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _plain(path: Any) -> BinaryIO:

@@ -108,7 +108,7 @@ def _parquet(stream: io.BufferedReader, place: str, text_field: str) -> Iterator
             check_column(text_field, file.schema_arrow, place)
             # A batch that reaches over groups of rows would lose the whole ones with a broken one.
             for group in range(file.num_row_groups):
-                for batch in file.iter_batches(row_groups=[group], columns=[text_field]):
+                for batch in file.iter_batches(_NUM_ROWS, row_groups=[group], columns=[text_field]):
                     for value in batch.column(0).to_pylist():
                         row += 1
                         yield text_or_reason(f"{place} row {row}", value)
@@ -189,4 +189,5 @@ def _object(here: str, value: Any) -> Any:
     return value if isinstance(value, dict) else Item(here, b"", f"{type(value).__name__}, not an object")
 
 
+_NUM_ROWS = 256  # of a table at once: a dictionary may repeat a long text in all of them
 _BOM = b"\xef\xbb\xbf"

@@ -22,6 +22,8 @@ END = "<end>"
 """How the end of a document is written in decoded text; text may hold the same characters."""
 
 _NUM_BYTES = 256
+_MAX_BYTES = 2**28  # of a tokenizer's file
+_MOST_UNUSED = 2**16  # numbers without a token
 _USUAL_ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[SEP]")
 
 
@@ -210,6 +212,8 @@ class File(_Library):
     def __init__(self, with_end: bool, *, path: Annotated[str, Field(min_length=1)], end_token: str | None = None):
         place = locate(path)
         self.name = place.name
+        if not place.is_file() or place.stat().st_size > _MAX_BYTES:
+            raise ValueError(f"path: {path!r} is no file of at most {_MAX_BYTES:,} bytes, as tokenizers are")
         try:
             self.loaded = _library().Tokenizer.from_file(str(place))
         except Exception as error:  # the library raises nothing narrower
@@ -217,7 +221,10 @@ class File(_Library):
         self.loaded.encode_special_tokens = True
         self.loaded.no_truncation()
         self.loaded.no_padding()
-        self.vocab_size = 1 + max(self.loaded.get_vocab(with_added_tokens=True).values())
+        tokens = self.loaded.get_vocab(with_added_tokens=True).values()
+        self.vocab_size = 1 + max(tokens)
+        if self.vocab_size > 4 * len(tokens) + _MOST_UNUSED:
+            raise ValueError(f"path: {path!r} has {len(tokens):,} tokens, of which one is number {max(tokens):,}")
         self.end = self._end(path, end_token) if with_end else None
 
     def key(self) -> list[Any]:

@@ -29,7 +29,7 @@ CASES = [
     (sqlite3.OperationalError("database is locked"), "database: database is locked", 1),
     (
         sqlalchemy.exc.OperationalError("", {}, Exception("postgresql://me:secret@db/x is away")),
-        "postgresql://me@db/x",
+        "postgresql://db/x",
         1,
     ),
     (grpc.RpcError("unavailable"), "storage: unavailable", 1),

@@ -69,7 +69,7 @@ def test_ui_names_the_stores_of_runs_that_were_tracked_elsewhere(tmp_path, monke
 @pytest.mark.parametrize("verb", ["train", "ui"])
 def test_a_store_that_cannot_be_opened_is_one_line_and_nothing_is_done(lab, monkeypatch, verb, store):
     monkeypatch.setattr("mythos_lab.training.run.fit", lambda *_, **__: pytest.fail("it trains"))
-    monkeypatch.setattr("os.execv", lambda *_: pytest.fail("it starts a server"))
+    monkeypatch.setattr("os.execve", lambda *_: pytest.fail("it starts a server"))
     there = contents(lab)
     arguments = ["--store", store] if verb == "ui" else [*WRITES["train"][0][1], f"tracking.uri={store}"]
     result = CliRunner().invoke(app, [verb, *arguments])

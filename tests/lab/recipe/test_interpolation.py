@@ -115,7 +115,7 @@ def test_references_that_multiply_are_refused(mine):
     with pytest.raises(RecipeError, match="more than 10,000 characters"):
         resolved(Recipe, config, "here")
     many = {f"a{i}": [f"${{a{i - 1}}}"] * 10 if i else 1 for i in range(9)}
-    with pytest.raises(RecipeError, match="references are to be followed"):
+    with pytest.raises(RecipeError, match="values, with what references stand for"):
         resolved(Recipe, many, "here")
 
 

@@ -67,10 +67,10 @@ def test_a_driver_that_is_missing_is_named_by_its_extra(kind, module, tmp_path, 
 @pytest.mark.parametrize(
     "url, shown",
     [
-        ("postgresql+psycopg://me:secret@db/studies", "postgresql+psycopg://me@db/studies"),
-        ("postgresql://me:se@c:r/e?t@db/studies?sslmode=require", "postgresql://me@db/studies"),
+        ("postgresql+psycopg://me:secret@db/studies", "postgresql+psycopg://db/studies"),
+        ("postgresql://me:se@c:r/e?t@db/studies?sslmode=require", "postgresql://db/studies?sslmode=require"),
         ("postgresql://db/studies?user=me&password=secret", "postgresql://db/studies"),
-        ("postgresql://me@db:5432/studies", "postgresql://me@db:5432/studies"),
+        ("postgresql://me@db:5432/studies", "postgresql://db:5432/studies"),
         ("sqlite:////home/me@work/study.db", "sqlite:////home/me@work/study.db"),
         ("journal:///shared/study.log", "journal:///shared/study.log"),
     ],
@@ -120,7 +120,7 @@ def test_a_study_on_a_storage_that_does_not_answer_ends_with_one_line_and_leaves
     url = f"postgresql+psycopg://me:{SECRET}@127.0.0.1:9/db"
     result = CliRunner().invoke(app, ["study", "tiny.yaml", "--storage", url])
     assert result.exit_code == 1 and len(result.stderr.strip().splitlines()) == 1
-    assert "storage postgresql+psycopg://me@127.0.0.1:9/db: " in result.stderr and SECRET not in result.output
+    assert "storage postgresql+psycopg://127.0.0.1:9/db: " in result.stderr and SECRET not in result.output
     assert os.listdir(tmp_path) == ["tiny.yaml"]
 
 
