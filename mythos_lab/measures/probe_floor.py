@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 from torch import Tensor
 
@@ -68,7 +66,7 @@ class ProbeFloor(Measure):
         floor = entropy(classes[~fitted])
         shares = {name: float(p.right.float().mean()) for name, p in probed.items()}
         known = max(("input", "untrained"), key=shares.__getitem__)
-        empty = shares["loop"] - shares[known] < 0.5 * (1 - shares[known])
+        empty = shares["loop"] - shares[known] <= 0.5 * (1 - shares[known])
         said = f"a probe tells {shares['loop']:.1%} of the answers from the loop's output"
         said += f"; {shares['input']:.1%} from the input, {shares['untrained']:.1%} from an untrained loop"
         said += f": it says little, since the {known} gives as much away" if empty and shares[known] > 0.5 else ""
@@ -101,10 +99,11 @@ def _inputs(subject: Subject) -> Tensor:
 
 
 def _untrained(model: LoopedTransformer) -> LoopedTransformer:
-    """The model at initial weights."""
-    other = copy.deepcopy(model)
+    """The model as its declaration makes it."""
+    like = next(model.parameters())
+    other: LoopedTransformer = model.spec.build(*model.context)
     other.initialize(seed=1)
-    return other
+    return other.to(like).eval()
 
 
 def _tally(probed: Probed, units: Tensor) -> Tally:

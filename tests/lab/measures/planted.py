@@ -24,7 +24,7 @@ def register():
             self.maps = torch.nn.Parameter(torch.eye(width).repeat(max_loops, 1, 1))
 
         def forward(self, x, frame=None):
-            return x @ self.maps[frame.t]
+            return x @ self.maps[frame.t % len(self.maps)]
 
 
 def model(maps, **core):

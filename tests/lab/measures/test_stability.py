@@ -27,7 +27,7 @@ def rotation(angle, width=planted.NUM_TOKENS):
 
 def small(**core):
     model = mb.LoopedTransformer(
-        12, width=6, core={"injection": "add", "loops": {"kind": "fixed", "num_loops": 3}, **core}
+        12, width=8, core={"injection": "add", "loops": {"kind": "fixed", "num_loops": 3}, **core}
     )
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -84,13 +84,13 @@ def test_products_are_those_of_the_dense_jacobian(core):
     subject = Subject(model, Samples.of_tokens(tokens, tokens))
     state = list(states(subject, subject.samples.batches[0], 2))[1]
     jacobian = Jacobian(subject, state)
-    sigma = largest_eigenvalue(jacobian.normal, jacobian.noise(), 18).sqrt()
-    rho = largest_eigenvalue(jacobian.times, jacobian.noise(), 18)
+    sigma = largest_eigenvalue(jacobian.normal, jacobian.noise(), 24).sqrt()
+    rho = largest_eigenvalue(jacobian.times, jacobian.noise(), 24)
     for row in range(2):
 
         def after(h, row=row):
             whole = state.h.clone()
-            whole[row] = h.view(3, 6)
+            whole[row] = h.view(3, 8)
             return model.core.next_state(state, whole)[row].flatten()
 
         dense = torch.autograd.functional.jacobian(after, state.h[row].flatten().clone())
@@ -99,7 +99,7 @@ def test_products_are_those_of_the_dense_jacobian(core):
 
 
 def small_hierarchical():
-    model = mb.LoopedTransformer(12, width=6, core={"kind": "hierarchical", "depth": 1})
+    model = mb.LoopedTransformer(12, width=8, core={"kind": "hierarchical", "depth": 1})
     with torch.no_grad():
         for p in model.parameters():
             p.normal_(std=0.5, generator=torch.Generator().manual_seed(p.numel()))
