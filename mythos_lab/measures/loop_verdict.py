@@ -69,7 +69,7 @@ class LoopVerdict(Measure):
         at_u, at_w = bounds.share(used.word), bounds.share(distinct.word)
         noise = bounds.share(whole, noise=1)
         return self.outcome(
-            _said(num_loops, used, distinct, at_w, anonymous, self.delta),
+            _said(num_loops, used, distinct, at_w, noise, anonymous, self.delta),
             Value("loops/used", len(used.word), note=_spelled(used.word)),
             Value("loops/distinct", len(set(distinct.word)), note=_spelled(distinct.word)),
             Value("loops/used_flips", at_u.value, interval=(0.0, at_u.bound), note=_spelled(used.word)),
@@ -78,17 +78,20 @@ class LoopVerdict(Measure):
         )
 
 
-def _said(num_loops: int, used: Found, distinct: Found, share: Share, anonymous: bool, delta: float) -> str:
+def _said(
+    num_loops: int, used: Found, distinct: Found, share: Share, noise: Share, anonymous: bool, delta: float
+) -> str:
     if num_loops == 1:
         return "one loop runs: there is nothing to compare it with"
     most = "" if used.is_least else "at most "
     operators = "" if distinct.is_least else "at most "
     why = " (by construction: the loop is not told which iteration it is in)" if anonymous else ""
     held = f", more than the {delta:.2g} allowed" if share.value > delta else ""
+    drawn = f"; another seed of the model's own noise flips {noise.value:.1%}" if noise.value else ""
     return (
         f"{most}{len(used.word)} of {num_loops} loops used, {operators}{len(set(distinct.word))} distinct{why}: "
         f"{_spelled(distinct.word)} gives the same answers, at most {share.bound:.1%} flip "
-        f"(95 %, {share.num_answers} answers held out){held}"
+        f"(95 %, {share.num_answers} answers held out){held}{drawn}"
     )
 
 

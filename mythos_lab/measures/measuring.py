@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from pydantic import ValidationError
 from torch import nn
 
 from mythos_blocks import Slot, SpecLike, build
@@ -12,7 +13,7 @@ from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.subject import Subject
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.schema import Recipe
 
 
@@ -44,7 +45,7 @@ def chosen(subject: Subject, measures: Sequence[SpecLike] | None) -> tuple[list[
     wanted = every_measure() if measures is None else [built(each) for each in measures]
     refused = {each.kind: why for each in wanted if (why := each.refuses(subject)) is not None}
     for kind, why in refused.items() if measures is not None else ():
-        raise ValueError(f"measure {kind!r}: {why}")
+        raise RecipeError(f"measure {kind!r}: {why}")
     return [each for each in wanted if each.kind not in refused], refused
 
 
@@ -93,6 +94,9 @@ def by_loop(outcomes: Iterable[Outcome]) -> dict[int, dict[str, float]]:
 
 def built(declared: SpecLike) -> Measure:
     """The measure that is declared."""
-    made = build(Slot("measure").resolve(declared))
+    try:
+        made = build(Slot("measure").resolve(declared))
+    except ValidationError as error:
+        raise from_validation("measure", error) from None
     assert isinstance(made, Measure)
     return made

@@ -59,13 +59,14 @@ def _first(subject: Subject, out: ModelOutput) -> Tensor:
 class Substitution(Measure):
     """Accuracy where the coda reads what went into the loop instead of what came out of it.
 
-    If the answers stay, the loop is idle. What is put there is the input e, which the initial state mostly is; where
+    If the answers stay, the loop is idle; of a model at chance accuracy stays too, and answers flip. What is put there is the input e, which the initial state mostly is; where
     states have another width than e, the initial state. Zeroing is shown beside it.
     """
 
     quantities = {
         "substitution/accuracy": Metric("share", "Answers right where the coda reads the loop's input."),
         "substitution/lost": Metric("share", "Accuracy lost by that."),
+        "substitution/flips": Metric("share", "Answers, right or wrong, that change by that."),
         "substitution/zeroed_lost": Metric("share", "Accuracy lost where the coda reads zeros: confounded."),
     }
     source = "arXiv 2607.11116 (T1)"
@@ -80,14 +81,17 @@ class Substitution(Measure):
 
     def measure(self, subject: Subject) -> Outcome:
         puts: dict[str, Put] = {"input": lambda ends: ends.first, "zeros": lambda ends: torch.zeros_like(ends.last)}
-        tallies = {name: subject.tally(answers) for name, answers in answers_with(subject, puts).items()}
+        answers = answers_with(subject, puts)
+        tallies = {name: subject.tally(given) for name, given in answers.items()}
         own, read, zeroed = tallies["own"], tallies["input"], tallies["zeros"]
         lost = own.accuracy - read.accuracy
+        flips = float((answers["own"] != answers["input"]).float().mean())
         return self.outcome(
-            f"the answers need the loop for {lost:.1%} of accuracy: {own.accuracy:.1%} with it, {read.accuracy:.1%} "
-            "where the coda reads its input",
+            f"{own.accuracy:.1%} of the answers are right, and {read.accuracy:.1%} where the coda reads the loop's input, "
+            f"which changes {flips:.1%} of them",
             Value("substitution/accuracy", read.accuracy, interval=read.accuracy_interval()),
             Value("substitution/lost", lost, interval=own.accuracy_gain(read)),
+            Value("substitution/flips", flips),
             Value("substitution/zeroed_lost", own.accuracy - zeroed.accuracy, interval=own.accuracy_gain(zeroed)),
         )
 

@@ -33,6 +33,7 @@ def test_a_lazy_loop_fails_substitution_although_zeroing_looks_large():
     values, _ = found(*solved("---"), "substitution")
     assert values["substitution/lost", None] == 0
     assert values["substitution/zeroed_lost", None] > 0.8
+    assert values["substitution/flips", None] == 0
 
 
 def test_a_loop_that_works_is_missed():
