@@ -59,8 +59,9 @@ def _first(subject: Subject, out: ModelOutput) -> Tensor:
 class Substitution(Measure):
     """Accuracy where the coda reads what went into the loop instead of what came out of it.
 
-    If the answers stay, the loop is idle; of a model at chance accuracy stays too, and answers flip. What is put there is the input e, which the initial state mostly is; where
-    states have another width than e, the initial state. Zeroing is shown beside it.
+    If the answers stay, the loop is idle; of a model at chance accuracy stays too, and answers flip. What is put there is
+    the input e, which the initial state mostly is; where states have another width than e, the initial state. Zeroing is
+    shown beside it.
     """
 
     quantities = {
@@ -87,8 +88,8 @@ class Substitution(Measure):
         lost = own.accuracy - read.accuracy
         flips = float((answers["own"] != answers["input"]).float().mean())
         return self.outcome(
-            f"{own.accuracy:.1%} of the answers are right, and {read.accuracy:.1%} where the coda reads the loop's input, "
-            f"which changes {flips:.1%} of them",
+            f"{own.accuracy:.1%} of the answers are right, and {read.accuracy:.1%} where the coda reads the loop's "
+            f"input, which changes {flips:.1%} of them",
             Value("substitution/accuracy", read.accuracy, interval=read.accuracy_interval()),
             Value("substitution/lost", lost, interval=own.accuracy_gain(read)),
             Value("substitution/flips", flips),
