@@ -59,9 +59,9 @@ def _first(subject: Subject, out: ModelOutput) -> Tensor:
 class Substitution(Measure):
     """Accuracy where the coda reads what went into the loop instead of what came out of it.
 
-    If the answers stay, the loop is idle; of a model at chance accuracy stays too, and answers flip. What is put there is
-    the input e, which the initial state mostly is; where states have another width than e, the initial state. Zeroing is
-    shown beside it.
+    If the answers stay, the loop is idle; of a model at chance accuracy stays too, and answers flip. What is put there
+    is the input e, which the initial state mostly is; where states have another width than e, the initial state.
+    Zeroing is shown beside it.
     """
 
     quantities = {
