@@ -45,7 +45,7 @@ def write(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: "" if cell is None else cell for key, cell in row.items()} for row in every)
-    (folder / TABLE).write_text(text.getvalue())
+    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
     if importlib.util.find_spec("pyarrow") is None:
         return [folder / TABLE]
     import pyarrow
@@ -58,11 +58,13 @@ def write(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     return [folder / TABLE, parquet]
 
 
-def _read(path: Path) -> Iterator[dict[str, str | float | int | None]]:
+def _read(path: Path) -> list[dict[str, str | float | int | None]]:
+    """What was written there; nothing where it is not a table of ours."""
     if not path.is_file():
-        return
-    with path.open(newline="") as file:
-        for row in csv.DictReader(file):
-            if set(row) != set(COLUMNS):
-                return  # somebody else's, or of an older version
-            yield {key: _NUMBERS.get(key, str)(cell) if cell else None for key, cell in row.items()}
+        return []
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            table = list(csv.DictReader(file))
+        return [{key: _NUMBERS.get(key, str)(row[key]) if row[key] else None for key in COLUMNS} for row in table]
+    except (ValueError, KeyError, csv.Error):
+        return []

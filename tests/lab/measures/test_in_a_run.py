@@ -72,6 +72,9 @@ def test_a_run_is_measured_as_its_recipe_says_and_again_by_the_verb(halves):
     assert [r["value"] for r in table(result.folder) if r["quantity"] == "mine/bias"] == ["0.0"]
     assert len(table(result.folder)) == len(rows), "what is measured again takes the place of what was there"
     assert client.get_run(result.run_id).info.status == "FINISHED"
+    (result.folder / "measures.csv").write_bytes(b"\xff,not,a\ntable")
+    assert CliRunner().invoke(app, ["measure", str(result.folder), "halves"]).exit_code == 0
+    assert {row["measure"] for row in table(result.folder)} == {"halves"}
     missing = CliRunner().invoke(app, ["measure", str(result.folder), "half"])
     assert missing.exit_code == 2 and "did you mean 'halves'" in missing.output
 
