@@ -58,6 +58,11 @@ METRICS: dict[str, Metric] = {
     "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text.", "lower"),
     "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the state's dtype."),
     "stability/rho_J": Metric("1", "Growth of a power iteration on the loop's Jacobian at the last state."),
+    "stability/sigma_max_J": Metric("1", "Largest singular value of the Jacobian of the last iteration looked at."),
+    "stability/lyapunov": Metric("nats/loop", "Largest local Lyapunov exponent over the evaluated loops."),
+    "stability/settles": Metric("share", "Sequences whose state goes to a fixed point."),
+    "stability/orbits": Metric("share", "Sequences whose state comes back to where it was."),
+    "stability/drifts": Metric("share", "Sequences whose state does neither."),
     "stability/fixed_point_residual": Metric("1", "Relative change of the last state by one more iteration, RMS."),
     "stability/max_spectral_norm": Metric("1", "Largest singular value of any matrix of the core's layers."),
     "stability/layer_scale": Metric("1", "Mean absolute LayerScale of the core's layers."),
@@ -80,6 +85,15 @@ METRICS: dict[str, Metric] = {
     "loops/useful_depth": Metric("loops", "First loop count of the depth curve within 1 % of the best quality."),
     "loops/overthinking": Metric(
         "quality", "Best quality of the depth curve less quality at its largest loop count.", "lower"
+    ),
+    "loops/used": Metric(
+        "loops", "Length of the shortest sub-word of the evaluated iterations that gives the same answers."
+    ),
+    "loops/distinct": Metric("operators", "Fewest different operators among the iterations that are used."),
+    "loops/used_flips": Metric("share", "Answers that the iterations used alone flip, on held-out samples.", "lower"),
+    "loops/distinct_flips": Metric("share", "Answers that the distinct operators flip, on held-out samples.", "lower"),
+    "loops/noise_flips": Metric(
+        "share", "Answers that another seed of the noise that components draw flips, on held-out samples.", "lower"
     ),
     "experts/load_cv": Metric("1", "Standard deviation of the experts' load over its mean, averaged over MoE layers."),
     "knockout/injection": Metric("quality", "Quality lost when the trained injection is replaced by its off kind."),

@@ -10,6 +10,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import Recipe, load_recipe
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.paths import field_at
+from mythos_lab.report.measures import measures_markdown
 from mythos_lab.search.spaces.space import load_space
 
 SNIPPETS = [
@@ -106,3 +107,9 @@ def test_the_catalogue_is_the_present_one():
     result = CliRunner().invoke(app, ["components", "--markdown"])
     assert result.exit_code == 0
     assert Path("docs/components.md").read_text() == result.output, "run make docs"
+
+
+def test_every_measure_has_its_row():
+    assert measures_markdown() in Path("docs/measures.md").read_text(), (
+        "paste what mythos_lab.report.measures.measures_markdown() returns"
+    )

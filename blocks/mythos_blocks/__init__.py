@@ -120,6 +120,7 @@ from mythos_blocks.penalty import (
     WeightCosine,
     ZLoss,
 )
+from mythos_blocks.probing import Seen, at_site, sites
 from mythos_blocks.stabilizer import NoStabilizer, SpectralClip, Stabilizer
 from mythos_blocks.stack.sequence import Stack
 from mythos_blocks.update import (
@@ -271,6 +272,7 @@ __all__ = [
     "ScaledAdd",
     "ScaledZeroWeights",
     "Segments",
+    "Seen",
     "SeparableConvolution",
     "Sinusoidal",
     "Slot",
@@ -293,6 +295,7 @@ __all__ = [
     "ZLoss",
     "ZeroState",
     "add_loop_lora",
+    "at_site",
     "build",
     "component",
     "contract",
@@ -301,4 +304,5 @@ __all__ = [
     "knocked_out",
     "left_padded",
     "load_plugins",
+    "sites",
 ]

@@ -90,6 +90,45 @@ def depth(
 
 
 @app.command()
+def measure(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Measures (`mythos components measure` lists them); none takes every one that applies."),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=2, help="Samples of the validation split, at most.")] = 500,
+    as_json: Json = False,
+) -> None:
+    """Measure what the loops of a finished run do: a table in its folder, and metrics in its MLflow run.
+
+    Example: `mythos measure runs/gated_loop-20260101-120000-ab12 loop_verdict`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.measures.measuring import chosen, taken
+        from mythos_lab.measures.samples import Samples
+        from mythos_lab.measures.subject import Subject
+        from mythos_lab.measures.tidy import write
+        from mythos_lab.report.result import outcomes_report
+        from mythos_lab.training.measuring import track
+        from mythos_lab.training.result import load_run
+        from mythos_lab.training.sealed import check_writable
+
+        recipe, model, task = load_run(run)
+        check_writable(run)
+        subject = Subject(model, Samples.of(task, recipe, num_samples=samples))
+        measures, without = chosen(subject, names or None)
+        outcomes = taken(measures, subject)
+        report = outcomes_report(outcomes)
+        for kind, why in without.items():
+            report.say(f"{kind}: not taken: {why}")
+        report.know({"not_taken": without})
+        files = write(outcomes, run)
+        report.say(f"table: {files[0]}", {"table": files[0]}, whole=True)
+        tell(report)
+        track(outcomes, files, recipe, run)
+
+
+@app.command()
 def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
     store: Annotated[

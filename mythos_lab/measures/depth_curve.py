@@ -73,15 +73,18 @@ class DepthCurve:
 
 
 def depth_curve(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut = "validation") -> DepthCurve:
-    """Evaluate a split at 1, 2, 4, ... up to ``evaluation.depth_factor`` times the evaluated loop count.
-
-    Up to eight loops every count is taken, so that a staircase over difficulties shows its steps.
-    """
+    """Evaluate a split at 1, 2, 4, ... up to ``evaluation.depth_factor`` times the evaluated loop count."""
     eval_loops = sampler(model).eval_loops
-    last = eval_loops * recipe.evaluation.depth_factor
-    counts = {n for n in range(1, min(8, last) + 1)} | {2**k for k in range(20) if 2**k <= last} | {eval_loops, last}
+    counts = loop_counts(eval_loops, eval_loops * recipe.evaluation.depth_factor)
     return DepthCurve(
         task,
         eval_loops,
         evaluate_counts(model, task, recipe, counts, split),
     )
+
+
+def loop_counts(eval_loops: int, last: int) -> list[int]:
+    """The loop counts of a depth curve up to the last: all to 8, so that a staircase over difficulties shows its steps,
+    then powers of two."""
+    counts = {n for n in range(1, min(8, last) + 1)} | {2**k for k in range(20) if 2**k <= last}
+    return sorted(counts | {eval_loops, last})

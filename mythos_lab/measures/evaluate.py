@@ -167,7 +167,7 @@ class _Scoring:
         is_scored = batch.targets != IGNORE
         wanted = batch.targets[is_scored]
         losses = F.cross_entropy(logits.float(), wanted, reduction="none").cpu()
-        right = (_predicted(logits, self.task) == wanted).cpu()
+        right = (predicted(logits, self.task.answers) == wanted).cpu()
         rows, num_rows = is_scored.nonzero()[:, 0].cpu(), len(batch.tokens)
         self.tallies.append(by_unit(batch, is_scored, right, losses))
         axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
@@ -234,12 +234,12 @@ def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:
     return (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
 
 
-def _predicted(logits: Tensor, task: Task) -> Tensor:
-    """The likeliest token of each row ``(scored, vocab_size)``, among the task's answers where it has them."""
-    if task.answers is None:
+def predicted(logits: Tensor, answers: tuple[int, ...] | None) -> Tensor:
+    """The likeliest token of each row ``(scored, vocab_size)``, among the answers where there are some."""
+    if answers is None:
         return logits.argmax(-1)
-    answers = torch.tensor(task.answers, device=logits.device)
-    return answers[logits[..., answers].argmax(-1)]
+    tokens = torch.tensor(answers, device=logits.device)
+    return tokens[logits[..., tokens].argmax(-1)]
 
 
 def sampler(model: LoopedTransformer) -> LoopSampler:

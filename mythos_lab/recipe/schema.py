@@ -93,6 +93,9 @@ class Evaluation(Declaration):
     )
 
 
+MeasureSlot = Annotated[SpecLike, Slot("measure")]
+
+
 class Stability(Declaration):
     """What is not allowed to happen in training."""
 
@@ -131,6 +134,11 @@ class Recipe(Declaration):
     task: Annotated[SpecLike, Slot("task")] = Field(description="What it learns.")
     training: Training = Field(default_factory=lambda: Training(), description="How it is trained.")
     evaluation: Evaluation = Field(default_factory=lambda: Evaluation(), description="What is measured afterwards.")
+    measures: list[MeasureSlot] | None = Field(
+        None,
+        description="What is measured of the loops at training's end; null takes what is cheap: the loop verdict, "
+        "where the model loops. `mythos measure RUN` takes more of a finished run.",
+    )
     stability: Stability = Field(default_factory=lambda: Stability(), description="What must not happen in training.")
     tracking: Tracking = Field(default_factory=lambda: Tracking(), description="Where it is logged.")
     waive: list[str] = Field([], description="Codes of the effect check's findings that this recipe accepts.")

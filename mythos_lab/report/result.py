@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mythos_lab.checks import Finding
+from mythos_lab.measures.base import Outcome
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.cost import Cost
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.report.report import Report
-from mythos_lab.report.table import Table, interval, name, nothing, number
+from mythos_lab.report.table import Table, interval, name, nothing, number, prose
 
 _SHOWN = (
     "val/accuracy",
@@ -24,6 +26,8 @@ _SHOWN = (
     "loops/gain",
     "loops/useful_depth",
     "loops/overthinking",
+    "loops/used",
+    "loops/distinct",
     "stability/rho_A",
 )
 
@@ -48,6 +52,7 @@ class RunResult:
         curve: The depth curve of a finished run.
         ood: The same out of distribution, for tasks that have such samples.
         slices: What each value of each slice of the validation split came to.
+        outcomes: What the measures of the recipe came to.
     """
 
     status: Status
@@ -61,6 +66,7 @@ class RunResult:
     ood: DepthCurve | None = None
     slices: dict[str, dict[int, Tally]] = field(default_factory=dict)
     reason: str = ""
+    outcomes: list[Outcome] = field(default_factory=list)
 
 
 def run_report(result: RunResult) -> Report:
@@ -79,6 +85,9 @@ def run_report(result: RunResult) -> Report:
             between = result.intervals.get(metric)
             rows.append((metric, result.metrics[metric], nothing() if between is None else interval(*between)))
     report.show("metrics", Table((name("metric"), number("value"), number("interval", "95 % interval")), rows))
+    for outcome in result.outcomes:
+        report.say(f"{outcome.kind}: {outcome.finding}")
+    report.know({"findings": {outcome.kind: outcome.finding for outcome in result.outcomes}})
     if result.intervals:
         report.say("intervals: over the samples of the split; other seeds are not in them")
     report.say(
@@ -87,6 +96,29 @@ def run_report(result: RunResult) -> Report:
     )
     report.say(f"folder: {result.folder}", {"folder": result.folder, "mlflow_run": result.run_id}, whole=True)
     report.say(f"more:   mythos depth {result.folder}   {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
+    return report
+
+
+def outcomes_report(outcomes: Sequence[Outcome]) -> Report:
+    """What measures came to, a row a value, and what it says."""
+    report = Report()
+    columns = (name("quantity"), name("loop"), name("of"), number("value"), number("interval", "95 % interval"))
+    cells = [
+        (
+            v.quantity,
+            "" if v.loop is None else v.loop,
+            v.of,
+            v.value,
+            nothing() if v.interval is None else interval(*v.interval),
+            v.note,
+        )
+        for outcome in outcomes
+        for v in outcome.values
+    ]
+    report.show("measures", Table((*columns, prose("note")), cells))
+    for outcome in outcomes:
+        report.say(f"{outcome.kind}: {outcome.finding}")
+    report.know({"findings": {outcome.kind: outcome.finding for outcome in outcomes}})
     return report
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mythos_blocks import Penalty, RoutedExperts, build
+from mythos_blocks import LoopedTransformer, Penalty, RoutedExperts, build
 from mythos_blocks.declaring.registry import slot_info
+from mythos_lab.measures.base import Measure
+from mythos_lab.measures.measuring import declared as declared_measures
 from mythos_lab.measures.monitor import STABILITY, rho_A
+from mythos_lab.measures.samples import Samples
+from mythos_lab.measures.subject import Subject
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
@@ -47,6 +51,11 @@ def _lacks(recipe: Recipe, metric: str) -> str | None:
     if metric in _penalties():
         declared = {build(penalty).metric for penalty in recipe.training.penalties}
         return None if metric in declared else f"no penalty measures it; expected {_penalties()[metric]}"
+    if metric in _measured():
+        assembled = Subject(*_with_samples(recipe))
+        if any(metric in each.quantities for each in declared_measures(recipe, assembled)):
+            return None
+        return f"no measure of the recipe comes to it; expected {_measured()[metric]!r} in measures"
     if metric == "stability/rho_A":
         return "the injection carries nothing on" if rho_A(assemble(recipe)[0]) is None else None
     if metric in STABILITY:
@@ -56,6 +65,16 @@ def _lacks(recipe: Recipe, metric: str) -> str | None:
     if room == "cost":
         return None if metric in cost(recipe).metrics() else "with this mask nothing is decoded"
     return None
+
+
+def _measured() -> dict[str, str]:
+    kinds = slot_info("measure").kinds.items()
+    return {metric: kind for kind, made in kinds if issubclass(made, Measure) for metric in made.quantities}
+
+
+def _with_samples(recipe: Recipe) -> tuple[LoopedTransformer, Samples]:
+    model, task = assemble(recipe)
+    return model, Samples.of(task, recipe)
 
 
 def _penalties() -> dict[str, str]:

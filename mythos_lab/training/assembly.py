@@ -8,6 +8,9 @@ import torch
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
+from mythos_lab.measures.measuring import declared
+from mythos_lab.measures.samples import Samples
+from mythos_lab.measures.subject import Subject
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.compose import build_on_meta
@@ -71,7 +74,8 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
     """The effect check's findings.
 
     Raises:
-        RecipeError: The model cannot read the longer samples that are evaluated out of distribution.
+        RecipeError: The model cannot read the longer samples that are evaluated out of distribution, or a declared
+            measure cannot be taken of it.
     """
     if recipe.evaluation.ood and task.size("ood") and task.ood_positions != task.positions:
         sample = task.batch("ood", range(1))
@@ -83,6 +87,8 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
                 f"{recipe.name}: evaluation.ood: the model cannot read samples of {sample.tokens.shape[1]} positions "
                 f"({error}); set task.ood_range=0 or evaluation.ood=false"
             ) from None
+    if recipe.measures:
+        declared(recipe, Subject(model, Samples.of(task, recipe)))
     try:
         return check(Assembly(recipe, model, task, task.batch("train", range(_NUM_CHECKED))))
     except ValueError as error:  # a component of another package, which says so when it reads

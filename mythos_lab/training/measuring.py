@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from mythos_lab.measures.base import Outcome
 from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.measures.evaluate import quality, quality_gain
 from mythos_lab.measures.knockout import knockouts
+from mythos_lab.measures.measuring import by_loop, declared, scalars, taken
+from mythos_lab.measures.samples import Samples
+from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.tally import Interval
+from mythos_lab.measures.tidy import write
+from mythos_lab.recipe import Recipe
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
-from mythos_lab.training.result import CHECKPOINT, RunResult
+from mythos_lab.training.result import CHECKPOINT, RunResult, read_state
 from mythos_lab.training.state import Training
+
+_AT_THE_END = ("loops/", "ood/", "knockout/")
 
 
 def measure(
@@ -27,6 +36,7 @@ def measure(
         metrics |= training.scores.metrics()
         intervals |= training.scores.intervals()
     curve, ood = None, None
+    outcomes: list[Outcome] = []
     if status == "finished":
         assert training.scores is not None
         at = (folder / CHECKPOINT).stat().st_mtime  # the same where a killed run is measured again
@@ -53,14 +63,23 @@ def measure(
                     int(row["loops"]),
                     at,
                 )
+        subject = Subject(model, Samples.of(task, recipe))
+        outcomes = taken(declared(recipe, subject), subject)
+        numbers = scalars(outcomes)
+        for name, value in numbers.items():
+            metrics[name], intervals[name] = value.value, value.interval
+        for loop, values in by_loop(outcomes).items():
+            tracker.metrics(values, loop, at)
         sent = training.scores.metrics()
         tracker.metrics(
-            {k: v for k, v in metrics.items() if k.startswith(("loops/", "ood/", "knockout/")) and k not in sent},
+            {k: v for k, v in metrics.items() if k not in sent and (k.startswith(_AT_THE_END) or k in numbers)},
             recipe.training.max_steps,
             at,
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
+        for path in write(outcomes, folder) if outcomes else ():
+            tracker.artifact(path)
     return RunResult(
         status,
         folder,
@@ -73,4 +92,17 @@ def measure(
         ood,
         training.scores.by_slice if training.scores is not None else {},
         reason,
+        outcomes,
     )
+
+
+def track(outcomes: Sequence[Outcome], files: Sequence[Path], recipe: Recipe, folder: Path) -> None:
+    """Send what measures came to, to the MLflow run of a folder."""
+    tracking, run_id = recipe.tracking, read_state(folder)["run_id"]
+    tracker = Tracker(tracking.uri, tracking.experiment, recipe.name, run_id=run_id)
+    tracker.metrics({name: value.value for name, value in scalars(outcomes).items()}, recipe.training.max_steps)
+    for loop, values in by_loop(outcomes).items():
+        tracker.metrics(values, loop)
+    for path in files:
+        tracker.artifact(path)
+    tracker.finish("FINISHED")

@@ -160,6 +160,7 @@ def result_values(result: RunResult) -> dict[str, Any]:
         "run_id": result.run_id,
         "metrics": result.metrics,
         "intervals": result.intervals,
+        "findings": {outcome.kind: outcome.finding for outcome in result.outcomes},
         "depth_curve": None if result.curve is None else result.curve.rows(),
         "ood_depth_curve": None if result.ood is None else result.ood.rows(),
         "slices": {

@@ -50,6 +50,7 @@ CHANGES = {
     "evaluation.depth_factor": ("2",),
     "evaluation.ood": ("false", "task.ood_range=1"),
     "evaluation.knockouts": ("true", *LTI),
+    "measures": ("[loop_verdict]", "measures=[]"),
     "stability.max_spectral_radius": ("0.1", *LTI),
     "stability.on_violation": ("warn", "stability.max_spectral_radius=0.1", "waive=[stability.rho]", *LTI),
     "tracking.uri": ("sqlite:///elsewhere.db",),

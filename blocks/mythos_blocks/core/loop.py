@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.core.iterations import Iterations, Plan, ReadAt, Step
 from mythos_blocks.core.state import LoopState
+from mythos_blocks.core.state_site import StateSite
 from mythos_blocks.core.stepping import Stepping
 from mythos_blocks.declaring.component import Module, component
 from mythos_blocks.declaring.slots import (
@@ -117,6 +118,7 @@ class Loop(Stepping):
         self.kv_policy = build(kv_policy)
         self.gradient = build(gradient, self.loops)
         self.stabilizer = build(stabilizer)
+        self.state_site = StateSite()
         self.reads_over_depth = any(isinstance(m, Module) and m.reads_memory for m in self.layers.modules())
         ends = [int(m.reach) for m in self.modules() if getattr(m, "beyond", None) == "error" and m.reach]  # type: ignore[arg-type]
         self.last_index: int | None = min(ends) - 1 if ends else None

@@ -12,6 +12,7 @@ from mythos_blocks.core.iterations import Part, Step
 from mythos_blocks.core.moved import Moved
 from mythos_blocks.core.observing import cut, held, put_back
 from mythos_blocks.core.state import LoopState
+from mythos_blocks.core.state_site import StateSite
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.depth_adapter.base import DepthAdapter
 from mythos_blocks.depth_signal.base import DepthSignal
@@ -50,6 +51,7 @@ class Stepping(Module):
     initial_state: InitialState
     halting: Halting
     kv_policy: KVPolicy
+    state_site: StateSite
     last_index: int | None
     reads_over_depth: bool
     cuts_gradient: bool = False
@@ -139,6 +141,7 @@ class Stepping(Module):
             moved = self._compute(state, moved, step, part, frame, compact)
             memory = page.closed()
             left.append(statistics)
+        moved = self._passed(moved, step.t)
         state.frame.record(moved.h, "core", step.t)
         ran = replace(
             state,
@@ -150,6 +153,11 @@ class Stepping(Module):
             losses=state.losses.after(left),
         )
         return self._observe(state, ran, moved, step, running, parts, compact)
+
+    def _passed(self, moved: Moved, t: int) -> Moved:
+        """``moved`` with the state that has passed its site; what was prepared of another one is prepared again."""
+        h: Tensor = self.state_site(moved.h, t)
+        return moved if h is moved.h else replace(moved, h=h, next_x=None)
 
     def _compute(self, state: LoopState, moved: Moved, step: Step, part: Part, frame: Frame, compact: bool) -> Moved:
         """``moved`` with one part of the positions moved on from ``state``."""

@@ -16,6 +16,7 @@ RESULTS = {
     "components": ["injection"],
     "train": ["gated_loop", *STOPPED],
     "depth": [f"{FULL}/seed-0"],
+    "measure": [f"{FULL}/seed-0", "loop_verdict"],
     "study": ["tiny.yaml"],
     "holdout": ["tiny.yaml"],
     "match": ["looped", "training.batch_size=2"],
@@ -45,6 +46,7 @@ READS = {
     "study": (f"{FULL}/seed-0", COMPARED),
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
+    "measure": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "holdout": (f"{DEEP}/seed-1", (*COMPARED, WEIGHTS)),
     "compare": (f"{DEEP}/seed-1", COMPARED),
     "worth": (f"{DEEP}/seed-0", COMPARED),
@@ -55,6 +57,8 @@ LEFT_ALONE = {
     CHECKPOINT: "of a run that has ended: nothing goes on from it",
     "depth_curve.png": "a figure, which only people read",
     "halting.png": "a figure, which only people read",
+    "measures.csv": "a table, which only people read; rows that are none are left out where it is written anew",
+    "measures.parquet": "the same",
 }
 """Files of a finished run that no verb reads."""
 
@@ -77,6 +81,7 @@ WRITES = {
     "ui": (),
     "train": (("runs", ["gated_loop", *STOPPED]),),
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
+    "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
     "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
     "worth": (

@@ -125,6 +125,7 @@ def test_a_run_shows_and_keeps_its_intervals(tmp_path, monkeypatch, capsys):
     # What highway keeps of the state and what lti carries of it add up to more than all of it.
     result = run(load_recipe("gated_loop", [*SMALL, "model.core.injection=lti", "waive=[stability.growth]"]))
     measured = {"val/loss", "val/accuracy", "loops/gain", "ood/loss", "ood/accuracy", "knockout/injection"}
+    measured |= {"loops/used_flips", "loops/distinct_flips", "loops/noise_flips"}
     assert set(result.intervals) == measured
     for name, (low, high) in result.intervals.items():
         assert low <= result.metrics[name] <= high

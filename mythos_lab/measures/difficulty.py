@@ -1,0 +1,74 @@
+"""Whether more iterations go to harder samples, or to longer ones."""
+
+from __future__ import annotations
+
+import torch
+from scipy import stats
+from torch import Tensor
+
+from mythos_blocks import component
+from mythos_lab.measures.base import Measure, Outcome, Value
+from mythos_lab.measures.commit import commit_iterations
+from mythos_lab.measures.subject import Subject
+from mythos_lab.metrics import Metric
+from mythos_lab.tasks.base import IGNORE
+
+
+@component("measure", "difficulty")
+class Difficulty(Measure):
+    """Rank correlation (Spearman's) of iterations with difficulty, and with the length of the sample beside it.
+
+    Iterations are those that a position runs before it halts, where that varies; and those until its answer is decided.
+    """
+
+    quantities = {
+        "difficulty/halting": Metric("1", "Correlation of iterations before halting with difficulty."),
+        "difficulty/halting_length": Metric("1", "Correlation of iterations before halting with length."),
+        "difficulty/commit": Metric("1", "Correlation of the commit iteration with difficulty."),
+        "difficulty/commit_length": Metric("1", "Correlation of the commit iteration with length."),
+    }
+    source = "arXiv 2607.11116 (T3)"
+    null = "0 of iterations that have nothing to do with the sample."
+    deceives = "Where length and difficulty go together, halting that counts length looks like halting that knows."
+
+    def __init__(self) -> None:
+        pass
+
+    def refuses(self, subject: Subject) -> str | None:
+        if any(batch.difficulty is None for batch in subject.samples.batches):
+            return "the samples have no difficulty"
+        if len(self._difficulties(subject).unique()) < 2:
+            return "all samples are of one difficulty"
+        return subject.refuses_trajectories()
+
+    def measure(self, subject: Subject) -> Outcome:
+        axes = {"": self._difficulties(subject), "_length": _lengths(subject)}
+        ran = {
+            "halting": torch.cat([each.num_updates for each in subject.trajectories]),
+            "commit": torch.cat([commit_iterations(each.answers) for each in subject.trajectories]),
+        }
+        values = [
+            Value(f"difficulty/{name}{end}", float(stats.spearmanr(x.cpu(), axis.cpu()).statistic))
+            for name, x in ran.items()
+            for end, axis in axes.items()
+            if len(x.unique()) > 1 and len(axis.unique()) > 1
+        ]
+        said = ", ".join(f"{value.quantity.partition('/')[2]} {value.value:.2g}" for value in values)
+        return self.outcome(f"rank correlations: {said}" if said else "no number of iterations varies", *values)
+
+    def _difficulties(self, subject: Subject) -> Tensor:
+        found = []
+        for batch in subject.samples.batches:
+            assert batch.difficulty is not None
+            d = batch.difficulty
+            found.append((d[:, None] if d.dim() == 1 else d).expand(batch.targets.shape)[batch.targets != IGNORE])
+        return torch.cat(found)
+
+
+def _lengths(subject: Subject) -> Tensor:
+    """Positions of the sample that each answer belongs to, ``(scored,)``."""
+    found = []
+    for batch in subject.samples.batches:
+        real = torch.ones_like(batch.tokens) if batch.real is None else batch.real.long()
+        found.append(real.sum(1, keepdim=True).expand(batch.targets.shape)[batch.targets != IGNORE])
+    return torch.cat(found)

@@ -1,0 +1,180 @@
+"""A model on samples, as every measure runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mythos_blocks import Frame, Iterations, LoopedTransformer, ModelOutput
+from mythos_lab.measures.evaluate import predicted, sampler
+from mythos_lab.measures.samples import Samples
+from mythos_lab.measures.tally import Tally
+from mythos_lab.recipe.mask import surroundings_of
+from mythos_lab.recipe.step import updates_of
+from mythos_lab.tasks.base import IGNORE, Batch
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What one batch goes through in T iterations, at its scored positions.
+
+    Attributes:
+        states: Before the first iteration and after each, ``(T + 1, scored, state_width)``.
+        answers: What the model would answer if its readout were each of these states, ``(T + 1, scored)`` tokens.
+        margins: By how much the logit of that answer leads the next one, ``(T + 1, scored)``.
+        moves: The most that a logit of an answer changes in each iteration, ``(T, scored)``.
+        num_updates: Iterations that each position ran before it halted, ``(scored,)``.
+    """
+
+    states: Tensor
+    answers: Tensor
+    margins: Tensor
+    moves: Tensor
+    num_updates: Tensor
+
+
+class Subject:
+    """A model and the samples that it is measured on.
+
+    All passes of one batch draw the same noise, where a component draws any, so that what differs between two of them
+    is what was changed. Passes that several measures need are run once.
+
+    Args:
+        model: The model, which a measure leaves as it was.
+        samples: What it reads.
+
+    Attributes:
+        num_loops: The evaluated loop count T.
+    """
+
+    def __init__(self, model: LoopedTransformer, samples: Samples) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.samples = samples.to(self.device)
+        self.num_loops = sampler(model).eval_loops
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """The span in which the model is measured: in evaluation mode, with nothing left changed behind it."""
+        modes = [(module, module.training) for module in self.model.modules()]
+        devices = [self.device] if self.device.type == "cuda" else []
+        self.model.eval()
+        try:
+            with torch.random.fork_rng(devices):
+                yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
+
+    def precision(self) -> torch.autocast:
+        """The span in which the model computes in the precision of its samples."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.samples.precision == "bfloat16")
+
+    def run(
+        self,
+        batch: Batch,
+        iterations: Iterations | None = None,
+        *,
+        noise: int = 0,
+        model: nn.Module | None = None,
+        **options: Any,
+    ) -> ModelOutput:
+        """One pass over a batch of the samples, or a part of one.
+
+        Args:
+            batch: What is read.
+            iterations: A loop count or indices in order; ``None`` is :attr:`num_loops`.
+            noise: Seed of what components draw.
+            model: Another one than :attr:`model`, which reads the same.
+            options: Further arguments of the model.
+        """
+        ran = self.num_loops if iterations is None else iterations
+        torch.manual_seed(noise)
+        with self.precision():
+            out: ModelOutput = (model or self.model)(
+                batch.tokens, iterations=ran, **surroundings_of(self.samples.mask, batch), **options
+            )
+        return out
+
+    def predicted(self, logits: Tensor) -> Tensor:
+        """The answers that logits ``(..., vocab_size)`` come to."""
+        return predicted(logits, self.samples.answers)
+
+    def read(self, h: Tensor, frame: Frame, batch: Batch) -> Tensor:
+        """The logits that the model reads from a state of all positions, where something is scored."""
+        with self.precision():
+            return self.model.read(h, replace(frame, logits_at=batch.targets != IGNORE, statistics=None, tape=None))
+
+    @cached_property
+    def trajectories(self) -> list[Trajectory]:
+        """The states that each batch goes through at :attr:`num_loops`, and what would be read from them."""
+        return [self._trajectory(batch) for batch in self.samples.batches]
+
+    @torch.no_grad()
+    def _trajectory(self, batch: Batch) -> Trajectory:
+        initial: list[Tensor] = []
+        hook = self.model.core.initial_state.register_forward_hook(lambda _, __, h: initial.append(h))
+        try:
+            out = self.run(batch, record=True, logits_at=batch.targets != IGNORE)
+        finally:
+            hook.remove()
+        # Where every position has halted the loop ends, and the state stays.
+        states = [initial[0], *out.states, *[out.states[-1]] * (self.num_loops - len(out.states))]
+        answers, margins, moves, before = [], [], [], None
+        for h in states:
+            logits = self.candidates(self.read(h, out.frame, batch)).float()
+            first, second = logits.topk(2).values.unbind(-1)
+            answers.append(self.named(logits.argmax(-1)))
+            margins.append(first - second)
+            if before is not None:
+                moves.append((logits - before).abs().amax(-1))
+            before = logits
+        scored = batch.targets != IGNORE
+        ran = updates_of(out.state)[scored]
+        return Trajectory(
+            torch.stack([h[scored] for h in states]).float(),
+            torch.stack(answers),
+            torch.stack(margins),
+            torch.stack(moves),
+            ran,
+        )
+
+    def candidates(self, logits: Tensor) -> Tensor:
+        """The logits of the task's answers, or of all tokens where it has none: ``(..., vocab_size)`` to fewer."""
+        return logits if self.samples.answers is None else logits[..., list(self.samples.answers)]
+
+    def named(self, places: Tensor) -> Tensor:
+        """The tokens of places among the candidates."""
+        answers = self.samples.answers
+        return places if answers is None else torch.tensor(answers, device=places.device)[places]
+
+    def tally(self, answers: Tensor, losses: Tensor | None = None) -> Tally:
+        """What answers to all samples come to, by unit.
+
+        Args:
+            answers: ``(scored,)`` tokens.
+            losses: Their cross-entropy in nats, ``(scored,)``.
+        """
+        right, units = (answers == self.targets).cpu(), self.samples.units()
+        nats = torch.zeros(len(right)) if losses is None else losses.cpu()
+        return Tally.of(units, right, nats, int(units.max()) + 1)
+
+    def refuses_trajectories(self) -> str | None:
+        """Why the model has no state after every iteration; ``None`` where it has."""
+        if self.num_loops < 2:
+            return f"it follows the state through the loop, and {self.num_loops} iteration runs; expected 2 or more"
+        core = self.model.core
+        if core.tying == "sequence" and len(core.layers) > 1:
+            return "with core.tying 'sequence' no iteration runs all layers, and no state stands between two of them"
+        return None
+
+    @cached_property
+    def targets(self) -> Tensor:
+        """The scored targets of all samples, ``(scored,)``."""
+        return torch.cat([batch.targets[batch.targets != IGNORE] for batch in self.samples.batches])

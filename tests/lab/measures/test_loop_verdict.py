@@ -1,0 +1,42 @@
+"""The loop verdict of models whose loops are known."""
+
+import pytest
+import torch
+
+import mythos_blocks as mb
+from mythos_lab.measures import measure
+from tests.lab.measures import planted
+from tests.lab.measures.planted_words import TRUTHS
+
+mb.load_plugins()
+
+
+def verdict(model, samples, **fields):
+    (outcome,) = measure(model, samples, [{"kind": "loop_verdict", **fields}])
+    return {value.quantity.removeprefix("loops/"): value for value in outcome.values}, outcome.finding
+
+
+@pytest.mark.parametrize("name", TRUTHS)
+def test_planted_loops_are_counted(name):
+    letters, *truth = TRUTHS[name]
+    found, said = verdict(planted.permuting(letters), planted.samples(100))
+    assert [found["used"].value, found["distinct"].value] == truth, said
+    assert found["distinct_flips"].value == 0 and "at most " not in said.split(":")[0]
+    assert found["distinct_flips"].interval[1] == pytest.approx(1 - 0.05 ** (1 / 50))
+
+
+def test_loops_that_are_told_nothing_are_one_operator_by_construction():
+    model = mb.LoopedTransformer(12, width=16, core={"loops": {"kind": "fixed", "num_loops": 3}})
+    with torch.no_grad():
+        for p in model.parameters():
+            p.normal_(std=0.5, generator=torch.Generator().manual_seed(p.numel()))
+    found, said = verdict(model, planted.samples(100))
+    assert found["distinct"].value == 1 and "by construction" in said
+    found, said = verdict(planted.permuting("aaa"), planted.samples(100))
+    assert found["distinct"].value == 1 and "by construction" not in said
+
+
+def test_one_loop_has_nothing_to_be_compared_with():
+    found, said = verdict(planted.permuting("a"), planted.samples(20))
+    assert found["used"].value == found["distinct"].value == 1
+    assert said.startswith("one loop runs")
