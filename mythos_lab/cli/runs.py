@@ -108,10 +108,10 @@ def measure(
         from mythos_lab.measures.samples import Samples
         from mythos_lab.measures.subject import Subject
         from mythos_lab.measures.tidy import write
+        from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.result import outcomes_report
         from mythos_lab.training.measuring import track
         from mythos_lab.training.result import load_run
-        from mythos_lab.training.sealed import check_writable
 
         recipe, model, task = load_run(run)
         check_writable(run)
