@@ -97,6 +97,7 @@ def measure(
         typer.Argument(help="Measures (`mythos components measure` lists them); none takes every one that applies."),
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Samples of the validation split, at most.")] = 500,
+    no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
     """Measure what the loops of a finished run do: a table in its folder, and metrics in its MLflow run.
@@ -110,7 +111,7 @@ def measure(
         from mythos_lab.measures.tidy import write
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.result import outcomes_report
-        from mythos_lab.training.measuring import track
+        from mythos_lab.training.measuring import track, untracked
         from mythos_lab.training.result import load_run
 
         recipe, model, task = load_run(run)
@@ -124,8 +125,11 @@ def measure(
         report.know({"not_taken": without})
         files = write(outcomes, run)
         report.say(f"table: {files[0]}", {"table": files[0]}, whole=True)
+        if (untold := untracked(recipe, run)) is not None:
+            report.say(f"MLflow is not told: {untold}", {"untracked": untold})
         tell(report)
-        track(outcomes, files, recipe, run)
+        if untold is None:
+            track(outcomes, files, recipe, run)
 
 
 @app.command()

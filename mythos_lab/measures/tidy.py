@@ -10,12 +10,14 @@ from pathlib import Path
 
 from mythos_blocks.declaring.registry import lookup
 from mythos_lab.measures.base import Measure, Outcome
+from mythos_lab.recipe.outputs import whole, write_whole
 
 COLUMNS = ("measure", "quantity", "loop", "of", "value", "low", "high", "unit", "note")
 
 TABLE = "measures.csv"
 """The file of a run's folder that has them; with pyarrow, ``measures.parquet`` beside it."""
 
+_MOST_BYTES = 2**24
 _NUMBERS = {"value": float, "low": float, "high": float, "loop": int}
 
 
@@ -45,7 +47,7 @@ def write(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
     writer.writerows({key: "" if cell is None else cell for key, cell in row.items()} for row in every)
-    (folder / TABLE).write_text(text.getvalue(), encoding="utf-8")
+    write_whole(folder / TABLE, text.getvalue())
     if importlib.util.find_spec("pyarrow") is None:
         return [folder / TABLE]
     import pyarrow
@@ -54,13 +56,14 @@ def write(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
     schema = pyarrow.schema([(name, kinds[_NUMBERS.get(name, str)]) for name in COLUMNS])
     parquet = (folder / TABLE).with_suffix(".parquet")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(every, schema=schema), parquet)
+    with whole(parquet) as partial:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(every, schema=schema), partial)
     return [folder / TABLE, parquet]
 
 
 def _read(path: Path) -> list[dict[str, str | float | int | None]]:
     """What was written there; nothing where it is not a table of ours."""
-    if not path.is_file():
+    if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         return []
     try:
         with path.open(newline="", encoding="utf-8") as file:

@@ -14,12 +14,13 @@ from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.tally import Interval
 from mythos_lab.measures.tidy import write
-from mythos_lab.recipe import Recipe
+from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
-from mythos_lab.training.result import CHECKPOINT, RunResult, read_state
+from mythos_lab.training.result import CHECKPOINT, RECIPE, RunResult, read_state
 from mythos_lab.training.state import Training
 
 _AT_THE_END = ("loops/", "ood/", "knockout/")
@@ -94,6 +95,18 @@ def measure(
         reason,
         outcomes,
     )
+
+
+def untracked(recipe: Recipe, folder: Path) -> str | None:
+    """Why a run's tracker is not told what was measured later; ``None`` where it is.
+
+    A record names its tracker, and may be somebody else's: the environment has to name it too.
+    """
+    try:
+        check_tracker(recipe.tracking.uri, [], [folder], folder / RECIPE)
+    except RecipeError as error:
+        return str(error)
+    return None
 
 
 def track(outcomes: Sequence[Outcome], files: Sequence[Path], recipe: Recipe, folder: Path) -> None:

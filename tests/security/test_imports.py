@@ -19,6 +19,7 @@ VERBS = {
     "cost": ["cost", "recipe.yaml"],
     "match": ["match", "recipe.yaml"],
     "depth": ["depth", "run"],
+    "measure": ["measure", "run"],
     "compare": ["compare", "run", "run"],
     "holdout": ["holdout", "space.yaml"],
     "worth": ["worth", "recipe.yaml", "--dry-run"],
@@ -107,7 +108,7 @@ def test_a_record_imports_the_recorded_module(folder, monkeypatch):
 
 
 def test_depth_and_compare_refuse_a_run_whose_module_is_not_recorded(folder):
-    for arguments in (["depth", "run"], ["compare", "run", "run"]):
+    for arguments in (["depth", "run"], ["measure", "run"], ["compare", "run", "run"]):
         result = CliRunner().invoke(app, arguments)
         assert result.exit_code == 2, result.output
         assert not (folder.parent / "executed").exists()

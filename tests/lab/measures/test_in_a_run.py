@@ -12,6 +12,7 @@ from mythos_lab.measures import Measure, Value
 from mythos_lab.metrics import Metric
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.report.result import run_report
+from mythos_lab.training.measuring import untracked
 from mythos_lab.training.result import read_result
 from mythos_lab.training.run import run
 from tests.lab.training.runs import SMALL
@@ -72,8 +73,12 @@ def test_a_run_is_measured_as_its_recipe_says_and_again_by_the_verb(halves):
     assert [r["value"] for r in table(result.folder) if r["quantity"] == "mine/bias"] == ["0.0"]
     assert len(table(result.folder)) == len(rows), "what is measured again takes the place of what was there"
     assert client.get_run(result.run_id).info.status == "FINISHED"
-    (result.folder / "measures.csv").write_bytes(b"\xff,not,a\ntable")
+    victim = result.folder / "victim"
+    victim.write_bytes(b"\xff,not,a\ntable")
+    (result.folder / "measures.csv").unlink()
+    (result.folder / "measures.csv").symlink_to(victim)
     assert CliRunner().invoke(app, ["measure", str(result.folder), "halves"]).exit_code == 0
+    assert victim.read_bytes() == b"\xff,not,a\ntable"
     assert {row["measure"] for row in table(result.folder)} == {"halves"}
     missing = CliRunner().invoke(app, ["measure", str(result.folder), "half"])
     assert missing.exit_code == 2 and "did you mean 'halves'" in missing.output
@@ -91,3 +96,11 @@ def test_what_cannot_be_measured_is_refused_before_anything_trains(measures, sai
     with pytest.raises(RecipeError, match=said.replace("?", r"\?")):
         run(load_recipe("gated_loop", [*SMALL, "model.core.loops={kind: fixed, num_loops: 2}", f"measures={measures}"]))
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_record_alone_chooses_no_tracker(tmp_path, monkeypatch):
+    recipe, uri = load_recipe("gated_loop"), "http://127.0.0.1:9"
+    recorded = recipe.model_copy(update={"tracking": recipe.tracking.model_copy(update={"uri": uri})})
+    assert untracked(recipe, tmp_path) is None and "tracking.uri: http://127.0.0.1:9" in untracked(recorded, tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    assert untracked(recorded, tmp_path) is None
