@@ -216,14 +216,15 @@ class _Calls:
         self._hooks: list[RemovableHandle] = []
 
     def __enter__(self) -> _Calls:
-        self._hooks = [module.register_forward_pre_hook(self._count) for module in self._calls]
+        # Behind the call: what stands before one is taken for a supplier of weights, and asked twice an iteration.
+        self._hooks = [module.register_forward_hook(self._count) for module in self._calls]
         return self
 
     def __exit__(self, *_: object) -> None:
         for hook in self._hooks:
             hook.remove()
 
-    def _count(self, module: nn.Module, _: Any) -> None:
+    def _count(self, module: nn.Module, *_: Any) -> None:
         self._calls[module] += 1
 
     def params(self, num_loops: int) -> int:

@@ -168,7 +168,7 @@ class LoopedTransformer(Module):
             losses=losses,
             tape=tape,
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
-            state=state,
+            state=replace(state, frame=replace(state.frame, tape=None, statistics=None)),
             frame=replace(frame, tape=None, statistics=None),
         )
 

@@ -23,6 +23,7 @@ RESULTS = {
     "compare": [*ARMS, "--declare", "model"],
     "ablate": ["gated_loop", "--hold", "none", "--dry-run"],
     "worth": ["--fit-only", "studies/tiny"],
+    "inspect": [f"{FULL}/seed-0"],
 }
 """Verbs that print a result, and arguments with which they do."""
 
@@ -43,6 +44,7 @@ READS = {
     "ablate": None,
     "proxy": None,
     "ui": None,
+    "inspect": None,  # it says of any file what it is
     "study": (f"{FULL}/seed-0", COMPARED),
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
@@ -79,6 +81,7 @@ WRITES = {
     "compare": (),
     "holdout": (),
     "ui": (),
+    "inspect": (),
     "train": (("runs", ["gated_loop", *STOPPED]),),
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
