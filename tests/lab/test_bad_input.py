@@ -81,7 +81,7 @@ CASES = [
     study("pruner: patient: min_delta: expected a finite number", pruner={"kind": "patient", "wrapped_pruner": "median", "patience": 1, "min_delta": float("nan")}),
     # Modules.
     override("imports=[.rel]", said="imports: '.rel' is no module's name"),
-    override("imports=['']", said="imports: '' is no module's name"),
+    override("imports=['']", said="imports.0: string should have at least 1 character"),
     # What varies.
     varies("name", {"choice": ["a", "b"]}, "space: name: says nothing of what is trained"),
     varies("imports", {"choice": [["os"], ["sys"]]}, "space: imports: says nothing of what is trained"),

@@ -105,7 +105,6 @@ def test_modules_in_the_working_directory_are_found_and_hide_nothing(tmp_path, m
     "name, code, said",
     [
         (".rel", "", "'.rel' is no module's name"),
-        ("''", "", "'' is no module's name"),
         ("a..b", "", "'a..b' is no module's name"),
         ("a-b", "", "'a-b' is no module's name"),
         ("language_test_gone", None, "cannot import 'language_test_gone'"),

@@ -18,6 +18,7 @@ from mythos_lab.comparison.study_report import study_report
 from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.report.markdown import in_text
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
@@ -243,7 +244,8 @@ def test_a_constraint_that_a_result_cannot_be_held_against_is_violated_and_nobod
     said = capsys.readouterr().out
     assert f"trial 0 trained, but violates {constraint}" in said and "no trial was trained to its end and meets" in said
     write_card(space, found, {})
-    assert f"- trial 0 trained, but violates {constraint}" in (space.folder / "card.md").read_text()
+    page = (space.folder / "card.md").read_text()
+    assert f"- trial 0 trained, but violates {in_text(constraint)}" in page
 
 
 def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monkeypatch, capsys):
@@ -264,7 +266,7 @@ def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monk
     write_card(space, found, {})
     page = (space.folder / "card.md").read_text()
     assert "| trial | val/accuracy | cost/params | depth |" in page and "* is on the front" in page
-    assert "| 1* | 0.6 | 950 | 2 |" in page and "| 2 | 0.55 |" in page
+    assert r"| 1\* | 0.6 | 950 | 2 |" in page and "| 2 | 0.55 |" in page
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -344,7 +346,7 @@ def test_a_candidate_that_is_drawn_again_is_answered_from_the_first_and_said_so(
         }
     show(study_report(space, found, {}, 1.0))
     write_card(space, found, {})
-    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text()):
+    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text().replace("\\", "")):
         assert "drew what trial" in said and "took its result" in said
 
 
@@ -392,7 +394,7 @@ def test_choices_are_shown_as_they_were_written(here, monkeypatch, capsys):
     found = work_off(space)
     show(study_report(space, found, {}, 1.0))
     write_card(space, found, {})
-    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text()):
+    for said in (capsys.readouterr().out, (space.folder / "card.md").read_text().replace("\\", "")):
         assert "null" in said and "[]" in said and '{"kind": "z_loss"}' in said
 
 
