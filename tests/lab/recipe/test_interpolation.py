@@ -94,7 +94,7 @@ def test_what_a_reference_comes_to(mine, value, found):
         ("seed=${modle.width}", "did you mean 'model'"),
         ("seed=${seed}", "comes back to itself by seed -> seed"),
         ("model.width=${model.core.layer.feedforward.hidden}", "comes back to itself"),
-        ("seed=${oc.env:HOME}", "expected ${path}"),
+        ("seed=${oc.env:HOME}", "only tracking.uri may name one"),
         ("seed=${.width}", "expected ${path}"),
         ("seed='${}'", "expected ${path}"),
         ("seed='${model'", "expected ${path}"),
