@@ -6,12 +6,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-import matplotlib
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-
-from mythos_lab.recipe.outputs import whole  # noqa: E402
+from mythos_lab.report.plotting import drawn, literal
 
 
 def verdict_figure(
@@ -26,20 +21,17 @@ def verdict_figure(
         against: The first arm.
         path: Where to write.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 1.2 + 0.35 * len(intervals)), layout="constrained")
-    axes.axvspan(-matters, matters, color="0.9", label=f"does not matter (±{matters:g})")
-    axes.axvline(0, color="0.5", linewidth=0.8)
-    ends = [end for interval in intervals.values() for end in (*interval, matters) if math.isfinite(end)]
-    edge = 1.1 * max(map(abs, ends)) or 1.0
-    for y, (difference, low, high) in enumerate(reversed(list(intervals.values()))):
-        # What is not known to end reaches both edges.
-        axes.plot([max(low, -edge), min(high, edge)], [y, y], color="C0", linewidth=2)
-        axes.plot(difference, y, "o", color="C0")
-    axes.set_xlim(-edge, edge)
-    axes.set_yticks(range(len(intervals)), reversed(list(intervals)))
-    axes.set(ylim=(-0.6, len(intervals) - 0.4), xlabel=f"{metric}, difference from {against}")
-    axes.legend(frameon=False, fontsize="small")
-    with whole(path) as partial:
-        figure.savefig(partial, dpi=120, format="png")
-    plt.close(figure)
+    with drawn(path, 6.4, 1.2 + 0.35 * len(intervals)) as axes:
+        axes.axvspan(-matters, matters, color="0.9", label=f"does not matter (±{matters:g})")
+        axes.axvline(0, color="0.5", linewidth=0.8)
+        ends = [end for interval in intervals.values() for end in (*interval, matters) if math.isfinite(end)]
+        edge = 1.1 * max(map(abs, ends)) or 1.0
+        for y, (difference, low, high) in enumerate(reversed(list(intervals.values()))):
+            # What is not known to end reaches both edges.
+            axes.plot([max(low, -edge), min(high, edge)], [y, y], color="C0", linewidth=2)
+            axes.plot(difference, y, "o", color="C0")
+        axes.set_xlim(-edge, edge)
+        axes.set_yticks(range(len(intervals)), [literal(arm) for arm in reversed(list(intervals))])
+        axes.set(ylim=(-0.6, len(intervals) - 0.4), xlabel=literal(f"{metric}, difference from {against}"))
+        axes.legend(frameon=False, fontsize="small")
     return path

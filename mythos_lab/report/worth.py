@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
+import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
-import numpy as np  # noqa: E402
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter  # noqa: E402
-
-from mythos_lab.recipe.outputs import whole  # noqa: E402
+from mythos_lab.report.plotting import drawn, literal
 
 _MARKERS = "osD^vP*X"
 
@@ -41,43 +36,51 @@ def worth_figure(
     Returns:
         The path.
     """
-    figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
-    budgets, counts = sorted(set(tokens)), sorted(set(loops))
-    colours = plt.get_cmap("viridis")(np.linspace(0.0, 0.85, len(budgets)))
-    line = np.geomspace(min(sizes) / 1.1, max(sizes) * 1.1, 200)
-    for budget, colour in zip(budgets, colours, strict=True):
-        data = law["B"] * budget ** -law["beta"] if "B" in law else 0.0
-        axes.plot(
-            line,
-            law["E"] + law["A"] * line ** -law["alpha"] + data,
-            color=colour,
-            linewidth=1,
-            label=f"{budget:,} tokens",
+    with drawn(path, 6.4, 4.4) as axes:
+        from matplotlib import colormaps
+        from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
+
+        budgets, counts = sorted(set(tokens)), sorted(set(loops))
+        colours = colormaps["viridis"](np.linspace(0.0, 0.85, len(budgets)))
+        line = np.geomspace(min(sizes) / 1.1, max(sizes) * 1.1, 200)
+        for budget, colour in zip(budgets, colours, strict=True):
+            data = law["B"] * budget ** -law["beta"] if "B" in law else 0.0
+            axes.plot(
+                line,
+                law["E"] + law["A"] * line ** -law["alpha"] + data,
+                color=colour,
+                linewidth=1,
+                label=f"{budget:,} tokens",
+            )
+        for size, count, budget, values in zip(sizes, loops, tokens, losses, strict=True):
+            colour, marker = colours[budgets.index(budget)], _MARKERS[counts.index(count) % len(_MARKERS)]
+            axes.plot([size, size], [min(values), max(values)], color=colour, linewidth=0.8)
+            axes.plot(
+                size,
+                np.mean(values),
+                marker,
+                color=colour,
+                markersize=5,
+                markerfacecolor="none" if count == 1 else colour,
+            )
+        for i, count in enumerate(counts):
+            label = "no loop" if count == 1 else f"{count:g} loops"
+            axes.plot(
+                [],
+                [],
+                _MARKERS[i % len(_MARKERS)],
+                color="grey",
+                markerfacecolor="none" if count == 1 else "grey",
+                label=label,
+            )
+        axes.set(
+            xscale="log",
+            xlabel="N_once + r^phi N_rec (parameters)",
+            ylabel="validation loss (nats per token)",
+            title=literal(title),
         )
-    for size, count, budget, values in zip(sizes, loops, tokens, losses, strict=True):
-        colour, marker = colours[budgets.index(budget)], _MARKERS[counts.index(count) % len(_MARKERS)]
-        axes.plot([size, size], [min(values), max(values)], color=colour, linewidth=0.8)
-        axes.plot(
-            size, np.mean(values), marker, color=colour, markersize=5, markerfacecolor="none" if count == 1 else colour
-        )
-    for i, count in enumerate(counts):
-        label = "no loop" if count == 1 else f"{count:g} loops"
-        axes.plot(
-            [],
-            [],
-            _MARKERS[i % len(_MARKERS)],
-            color="grey",
-            markerfacecolor="none" if count == 1 else "grey",
-            label=label,
-        )
-    axes.set(
-        xscale="log", xlabel="N_once + r^phi N_rec (parameters)", ylabel="validation loss (nats per token)", title=title
-    )
-    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.legend(frameon=False, fontsize="small")
-    with whole(path) as partial:
-        figure.savefig(partial, dpi=120, format="png")
-    plt.close(figure)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.legend(frameon=False, fontsize="small")
     return path

@@ -1,0 +1,45 @@
+"""How a figure is drawn: by matplotlib's own settings, without a screen, and loaded when there is one to draw.
+
+A ``matplotlibrc`` in the working directory, which may be somebody else's, has no say: it could have text set by LaTeX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mythos_lab.recipe.outputs import whole
+
+_DPI = 120
+
+
+@contextmanager
+def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
+    """Axes to draw on, which are a PNG when the block ends.
+
+    Args:
+        path: Where it goes.
+        width: Inches.
+        height: Inches.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        try:
+            yield axes
+            with whole(path) as partial:
+                figure.savefig(partial, dpi=_DPI, format="png")
+        finally:
+            plt.close(figure)
+
+
+def literal(text: str) -> str:
+    """A text of others as it reads: a dollar sign begins no formula."""
+    return text.replace("$", r"\$")
