@@ -96,10 +96,12 @@ def check_artifacts(store: str, place: str) -> None:
         return
     where, there, file = urlparse(place), urlparse(store), file_of(store)
     if where.scheme in ("", "file"):
-        path = Path(unquote(unquote(where.path)))  # as often as MLflow does
+        path = Path(unquote(where.path))
         own = file.parent if file is not None else local_path(store)
         folders = [Path("mlruns"), *([] if own is None else [own])]  # MLflow's own choice, and beside the store
-        is_ours = ".." not in path.parts and any(leads_into(path, folder) for folder in folders)
+        # MLflow decodes what it takes for a path once more.
+        stays = ".." not in (*path.parts, *Path(unquote(str(path))).parts)
+        is_ours = stays and any(leads_into(path, folder) for folder in folders)
     else:
         is_elsewhere = where.scheme in ("http", "https", "mlflow-artifacts") and where.netloc not in ("", there.netloc)
         is_ours = there.scheme not in ("", "file", "sqlite") and not is_elsewhere
