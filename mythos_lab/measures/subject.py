@@ -16,6 +16,7 @@ from mythos_lab.measures.evaluate import predicted, sampler
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.tally import Tally
 from mythos_lab.recipe.mask import surroundings_of
+from mythos_lab.recipe.precision import autocast_of
 from mythos_lab.recipe.step import updates_of
 from mythos_lab.tasks.base import IGNORE, Batch
 
@@ -74,7 +75,7 @@ class Subject:
 
     def precision(self) -> torch.autocast:
         """The span in which the model computes in the precision of its samples."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.samples.precision == "bfloat16")
+        return autocast_of(self.samples.precision, self.device)
 
     def run(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 import warnings
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import RecipeError, Unreachable
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.reading import read_at_most
@@ -55,6 +56,7 @@ UID, MARK, LOCK = "uid", "study.json", "study.lock"
 
 _MAX_MARK = 4096  # bytes
 _PATIENCE_SECONDS = 60.0  # for another process that begins the same study
+_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)  # seconds between a worker's tries to reach the storage
 
 
 def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> optuna.Study:
@@ -94,6 +96,25 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     )
     study.sampler = sampler if isinstance(sampler, QueueOnly) else Shielded(sampler, space)
     return study
+
+
+def join_study(space: Space, num_trials: int, worker: int) -> optuna.Study:
+    """The study, for a worker of it: a database that restarts is back within a minute, for whoever comes meanwhile too.
+
+    Args:
+        space: The search space.
+        num_trials: Trials in all.
+        worker: Which of the study's workers asks.
+
+    Raises:
+        RecipeError: As of :func:`open_study`.
+    """
+    for pause in _PAUSES:
+        try:
+            return open_study(space, num_trials, worker)
+        except Unreachable:
+            time.sleep(pause)
+    return open_study(space, num_trials, worker)
 
 
 def _made(space: Space, storage: BaseStorage) -> optuna.Study:

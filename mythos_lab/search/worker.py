@@ -15,12 +15,12 @@ from pathlib import Path
 import optuna
 from mlflow.exceptions import MlflowException
 
-from mythos_lab.recipe.errors import Misplaced, Unreachable
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.screen import guard_errors, say
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
-from mythos_lab.search.opening import open_study
+from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
 from mythos_lab.search.trial_queue import hand_back, take
@@ -30,8 +30,6 @@ from mythos_lab.training.stopping import break_off, heeding
 
 MISPLACED = 3
 """The exit status of a worker that would fare no better if it were started again; its last line says why."""
-
-_PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 
 
 class Orders:
@@ -76,22 +74,12 @@ def work(space: Space, num_trials: int, worker: int, orders: Orders, alone: Call
     Raises:
         Exception: Whatever a run raised that was no mistake of the recipe; the trial has been handed back.
     """
-    study = _opened(space, num_trials, worker)
+    study = join_study(space, num_trials, worker)
     watch = Watch(space.file.heartbeat)
     while not orders.finish and not alone():
         watch.reap(study)
         if not run_one(space, study, num_trials, lambda: orders.stop or alone()):
             return
-
-
-def _opened(space: Space, num_trials: int, worker: int) -> optuna.Study:
-    """The study; a database that restarts is back within a minute, for whoever comes meanwhile too."""
-    for pause in _PAUSES:
-        try:
-            return open_study(space, num_trials, worker)
-        except Unreachable:
-            time.sleep(pause)
-    return open_study(space, num_trials, worker)
 
 
 def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Callable[[], bool]) -> bool:

@@ -21,7 +21,7 @@ from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
-from mythos_lab.search.opening import open_study
+from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
 from mythos_lab.search.trial_queue import WORKER, hand_back
 from mythos_lab.search.worker import run_one
@@ -186,7 +186,7 @@ def _run(
 def _study(assignment: Assignment, storage: str | None, slot: int) -> tuple[Space, optuna.Study]:
     """The study, opened once for all the tasks that a process runs in a slot."""
     space = assignment.enter(storage)
-    return space, open_study(space, assignment.num_trials, slot)
+    return space, join_study(space, assignment.num_trials, slot)
 
 
 def _connect(address: str | None) -> bool:

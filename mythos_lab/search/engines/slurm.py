@@ -30,7 +30,7 @@ from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
-from mythos_lab.search.opening import open_study
+from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
 from mythos_lab.training.stopping import Handler, heeding
@@ -176,7 +176,7 @@ class Element:
     def _work(self) -> str | None:
         try:
             space = self.assignment.enter(os.environ.get(STORAGE_VARIABLE))
-            study = open_study(space, self.assignment.num_trials, self.index)
+            study = join_study(space, self.assignment.num_trials, self.index)
             with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
                 leave = _Leave(orders)
                 with heeding(leave.handlers) as give_back:

@@ -1,19 +1,23 @@
 """A grid's points wait a few at a time, and each is taken once."""
 
+import ast
 import json
 import sys
+from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
 from mythos_lab.recipe import RecipeError
-from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.errors import Misplaced, Unreachable
+from mythos_lab.search import opening
 from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
 from mythos_lab.search.trial_queue import is_settled, settle, take
 from tests.lab.search.tiny import write
 from tests.tasks.text.conftest import sentence
 
+SEARCH = Path(opening.__file__).parent
 POINTS = {"training.max_steps": {"int": [1, 100]}, "seed": {"int": [0, 1]}}
 
 
@@ -143,3 +147,35 @@ def test_finding_a_study_writes_nothing(tmp_path):
     assert len(found.get_trials()) == 1 and (space.folder / "journal.log").read_bytes() == before
     with pytest.raises(RecipeError, match="was begun with another space.seed: 0 to 1, now 1 to 1;"):
         find_study(write(tmp_path, space={**POINTS, "seed": {"int": [1, 1]}}))
+
+
+def test_a_worker_waits_for_a_storage_that_restarts_and_not_for_ever(monkeypatch):
+    tries, pauses, answers_at = [], [], 3
+
+    def away(*given):
+        tries.append(given)
+        if len(tries) < answers_at:
+            raise Unreachable("storage: away")
+        return "study"
+
+    monkeypatch.setattr(opening, "open_study", away)
+    monkeypatch.setattr(opening.time, "sleep", pauses.append)
+    assert opening.join_study("space", 7, 2) == "study" and tries == [("space", 7, 2)] * 3 and len(pauses) == 2
+    answers_at = 10**6
+    with pytest.raises(Unreachable):
+        opening.join_study("space", 7, 2)
+    assert 30 <= sum(pauses[2:]) <= 60
+
+
+def test_workers_of_every_engine_join_and_the_study_alone_opens():
+    callers = {
+        path.relative_to(SEARCH).as_posix(): node.func.id
+        for path in SEARCH.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("open_study", "join_study")
+    }
+    assert callers.pop("opening.py") == "open_study"
+    assert {path for path, name in callers.items() if name == "open_study"} == {"study.py"}
+    assert {path for path, name in callers.items() if name == "join_study"} == {
+        "worker.py", "engines/ray.py", "engines/slurm.py",
+    }  # fmt: skip
