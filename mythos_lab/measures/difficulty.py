@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 from mythos_blocks import component
@@ -42,6 +41,8 @@ class Difficulty(Measure):
         return subject.refuses_trajectories()
 
     def measure(self, subject: Subject) -> Outcome:
+        from scipy import stats  # which every worker would start with
+
         axes = {"": self._difficulties(subject), "_length": _lengths(subject)}
         ran = {
             "halting": torch.cat([each.num_updates for each in subject.trajectories]),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from mythos_lab.measures.driving import Driver
@@ -126,6 +126,6 @@ def upper_bound(flipped: Tensor, units: Tensor) -> float:
         if len(totals) > 1 and variance > 0:
             count = min(share * (1 - share) / variance, float(totals.sum()))
             # The variance is known from so many units only.
-            count *= float(stats.norm.ppf(LEVEL) / stats.t.ppf(LEVEL, max(num_units - 1, 1))) ** 2
+            count *= float(special.ndtri(LEVEL) / special.stdtrit(max(num_units - 1, 1), LEVEL)) ** 2
     hits = share * count
-    return 1.0 if hits >= count else float(stats.beta.ppf(LEVEL, hits + 1, count - hits))
+    return 1.0 if hits >= count else float(special.betaincinv(hits + 1, count - hits, LEVEL))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from mythos_lab.tasks.base import FEWEST_UNITS
@@ -89,7 +89,7 @@ class Tally:
         if num_units < FEWEST_UNITS:
             return None
         variance = _variance(self.hits, self.totals)
-        z = float(stats.norm.ppf((1 + LEVEL) / 2))
+        z = float(special.ndtri((1 + LEVEL) / 2))
         effective = min(p * (1 - p) / variance, self.num_scored) if variance > 0 else num_units
         effective *= (z / _quantile(num_units)) ** 2  # the variance is known from so many units only
         centre = (p + z * z / (2 * effective)) / (1 + z * z / effective)
@@ -146,4 +146,4 @@ def _students(sums: Tensor, totals: Tensor) -> Interval | None:
 
 
 def _quantile(num_units: float) -> float:
-    return float(stats.t.ppf((1 + LEVEL) / 2, num_units - 1))
+    return float(special.stdtrit(num_units - 1, (1 + LEVEL) / 2))

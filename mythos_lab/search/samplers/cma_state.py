@@ -11,13 +11,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import cmaes
 import numpy as np
 from optuna.samplers import _cmaes
 
 from mythos_lab.recipe.errors import Misplaced
 
-_KINDS = {kind.__name__: kind for kind in (cmaes.CMA, cmaes.SepCMA, cmaes.CMAwM)}
+_WITH_MARGIN = "CMAwM"
 _REPLACED = "pickle"
 _INNER = "_cma"  # the optimiser that one with margin wraps
 _MAX_DIMENSIONS, _MAX_POPULATION = 1000, 1_000_000
@@ -40,7 +39,7 @@ class PlainState:
         """
         try:
             said = json.loads(written)
-            return _restored(_KINDS[said["kind"]], said["state"])
+            return _restored(_kinds()[said["kind"]], said["state"])
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError) as error:
             why = "a pickle, which is not read" if written[:1] == b"\x80" else f"{type(error).__name__}: {error}"
             raise Misplaced(
@@ -54,12 +53,18 @@ def use_plain_state() -> None:
     setattr(_cmaes, _REPLACED, PlainState)
 
 
+def _kinds() -> dict[str, type]:
+    import cmaes  # with scipy.stats behind it: more than a second of every worker's start, whatever its sampler
+
+    return {kind.__name__: kind for kind in (cmaes.CMA, cmaes.SepCMA, cmaes.CMAwM)}
+
+
 def _plain(optimizer: Any) -> dict[str, Any]:
     return {name: _value(value) for name, value in _state(optimizer).items()}
 
 
 def _value(value: Any) -> Any:
-    if type(value) in _KINDS.values():
+    if type(value) in _kinds().values():
         return _plain(value)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
@@ -71,8 +76,8 @@ def _state(optimizer: Any) -> dict[str, Any]:
 
 def _restored(kind: type, state: Mapping[str, Any]) -> Any:
     """An optimiser of a state whose names, types and shapes are those of one of its kind and sizes."""
-    inner = state[_INNER] if kind is cmaes.CMAwM else state
-    num_discrete = len(state["_discrete_idx"]) if kind is cmaes.CMAwM else 0
+    inner = state[_INNER] if kind.__name__ == _WITH_MARGIN else state
+    num_discrete = len(state["_discrete_idx"]) if kind.__name__ == _WITH_MARGIN else 0
     like = _of_size(kind, int(inner["_n_dim"]), int(inner["_popsize"]), num_discrete)
     expected = _state(like)
     if state.keys() != expected.keys():
@@ -88,7 +93,7 @@ def _of_size(kind: type, num_dimensions: int, population: int, num_discrete: int
         raise ValueError(f"{num_dimensions} dimensions and a population of {population}")
     bounds = np.tile([0.0, 1.0], (num_dimensions, 1))
     sizes: dict[str, Any] = {"mean": bounds.mean(axis=1), "sigma": 0.1, "bounds": bounds, "population_size": population}
-    if kind is cmaes.CMAwM:
+    if kind.__name__ == _WITH_MARGIN:
         if num_discrete > num_dimensions:
             raise ValueError(f"{num_discrete} of {num_dimensions} dimensions are discrete")
         sizes["steps"] = np.where(np.arange(num_dimensions) < num_discrete, 0.5, 0.0)
@@ -98,7 +103,7 @@ def _of_size(kind: type, num_dimensions: int, population: int, num_discrete: int
 
 
 def _read(name: str, like: Any, value: Any) -> Any:
-    if type(like) in _KINDS.values():
+    if type(like) in _kinds().values():
         return _restored(type(like), value)
     if isinstance(like, np.ndarray):
         if value is None and name in ("_D", "_B"):  # which are computed again
