@@ -20,7 +20,7 @@ ui: $(STAMP)  ## Open MLflow on what has been run
 	$(BIN)/mythos ui
 
 test: $(STAMP)  ## All tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 peers: $(STAMP)  ## transformers' own generic tests over exported models, from its source distribution; some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peers -W ignore

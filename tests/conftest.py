@@ -23,6 +23,32 @@ def pytest_ignore_collect(collection_path, config):
     return True if collection_path == INTEROP and not any(path.is_relative_to(INTEROP) for path in named) else None
 
 
+LONGEST = (
+    "lab/search/test_study.py",
+    "lab/search/test_chaos.py",
+    "lab/training/test_devices.py",
+    "lab/test_task_in_a_run.py",
+    "lab/training/test_learning.py",
+    "lab/search/test_trial.py",
+    "lab/search/test_ray.py",
+    "lab/test_cost.py",
+    "lab/training/test_recipes_train.py",
+    "lab/search/test_engines.py",
+    "lab/search/test_slurm.py",
+    "lab/comparison/worth/test_a_real_sweep.py",
+    "lab/test_random_recipes.py",
+    "lab/tracking/test_claim.py",
+    "blocks/test_tracing.py",
+    "tasks/test_contract.py",
+)
+"""Files that take minutes. They are begun first, so that no worker is left with one while the others have none."""
+
+
+def pytest_collection_modifyitems(items):
+    place = {Path(__file__).parent / name: index for index, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
+
 def pytest_terminal_summary(terminalreporter, config):
     if not any("interop" in str(argument) for argument in config.invocation_params.args):
         terminalreporter.write_line("left out: tests/interop, other projects' clients (make interop)")
