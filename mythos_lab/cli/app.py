@@ -80,8 +80,23 @@ Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAM
 Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
 
 
+def _tell_versions(value: bool) -> bool:
+    if value:
+        from importlib.metadata import version
+
+        from mythos_lab.recipe.screen import say
+
+        say("\n".join(f"{package} {version(package)}" for package in ("mythos-lab", "mythos-blocks", "torch")))
+        raise typer.Exit()
+    return value
+
+
 @app.callback()
-def _before_every_verb() -> None:
+def _before_every_verb(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_versions, is_eager=True, help="Print versions and exit.")
+    ] = False,
+) -> None:
     from mythos_lab.cli.output import never_refuse_characters
     from mythos_lab.recipe.screen import guard_errors
 

@@ -113,9 +113,7 @@ def validate(config: Mapping[str, Any], source: str | Path, recorded_code: Mappi
         recorded_code: Hashes of the modules that may be imported, by name, where the recipe is a record of a run: whose
             folder it is need not be who reads it. ``None`` imports what the recipe names.
     """
-    _import(config, source, recorded_code=recorded_code)
-    with _saying_what_is_missing(config, source):
-        recipe = declare(config, source)
+    recipe = declare_recorded(config, source, recorded_code)
     try:
         build_on_meta(recipe)
     except BuildError as error:
@@ -123,6 +121,15 @@ def validate(config: Mapping[str, Any], source: str | Path, recorded_code: Mappi
     except ValueError as error:
         raise RecipeError(f"{source}: {error}") from None
     return recipe
+
+
+def declare_recorded(
+    config: Mapping[str, Any], source: str | Path, recorded_code: Mapping[str, str] | None = None
+) -> Recipe:
+    """As :func:`validate`, but nothing is built: the data of the task need not be there."""
+    _import(config, source, recorded_code=recorded_code)
+    with _saying_what_is_missing(config, source):
+        return declare(config, source)
 
 
 def written(recipe: Recipe) -> str:

@@ -186,6 +186,10 @@ class Task(Component):
         """What a run records of the data beside their fingerprint (a tokenizer's name and hash, ...)."""
         return {}
 
+    def files(self) -> dict[str, str]:
+        """What a run keeps of the task, by file name, to read and write what its model does without the data."""
+        return {}
+
     def remarks(self) -> list[str]:
         """What whoever trains on the data should know of them (what was left out, ...), a line each; empty if fine."""
         return []

@@ -16,7 +16,6 @@ import torch
 
 import mythos_blocks
 import mythos_kernels
-import mythos_lab
 from mythos_kernels.dispatch import backend
 from mythos_lab.recipe.code import imported_code
 from mythos_lab.tracking import git
@@ -68,10 +67,10 @@ def environment(device: torch.device, imports: Sequence[str] = ()) -> dict[str, 
 def _source() -> str:
     """Digest of the code of the three packages, as this process has it."""
     digest = hashlib.sha256()
-    for package in (mythos_kernels, mythos_blocks, mythos_lab):
-        root = Path(str(package.__file__)).parent
+    laboratory = Path(__file__).parents[1]
+    for root in (*(Path(str(package.__file__)).parent for package in (mythos_kernels, mythos_blocks)), laboratory):
         for path in sorted(root.rglob("*.py")):
-            _add(digest, f"{package.__name__}/{path.relative_to(root)}", path)
+            _add(digest, f"{root.name}/{path.relative_to(root)}", path)
     return digest.hexdigest()[:16]
 
 

@@ -28,6 +28,9 @@ from mythos_lab.tracking.surroundings import context_tags, enclosing_run, experi
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
+FOLDER = "mythos.folder"
+"""The tag of a run that says where its files are, as seen from where it was trained."""
+
 _KEY = "mythos.key"
 _VARIABLE = "MLFLOW_TRACKING_URI"
 _SERVER = re.compile(r"(?P<scheme>https?://)(?P<login>[^/?#]*)@(?P<rest>[^@]*)")
@@ -92,6 +95,18 @@ def check_store(uri: str) -> None:
         Misplaced: It cannot be opened.
     """
     _opened(place_of(uri), "Default")
+
+
+def opened(uri: str | None) -> MlflowClient:
+    """A client of a store that is there; ``None`` is the default one.
+
+    Raises:
+        Misplaced: It is not there, or cannot be opened.
+    """
+    place = place_of(uri)
+    if (path := file_of(place)) is not None and not path.exists():
+        raise Misplaced(f"tracking: {without_password(place)}: there is no such store")
+    return _opened(place, "Default")[0]
 
 
 def _opened(place: str, experiment: str | None) -> tuple[MlflowClient, str, Any]:

@@ -11,8 +11,9 @@ from typing import Any
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.tracking.environment import environment
-from mythos_lab.tracking.mlflow import Tracker, find_run, flatten
+from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run, flatten
 from mythos_lab.training.assembly import Admitted
 from mythos_lab.training.devices import device_of
 from mythos_lab.training.held import data_of, hold
@@ -55,10 +56,13 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     data = data_of(recipe, task)
     write_values(folder, ENVIRONMENT, machine)
     write_values(folder, DATA, data)
+    kept = task.files()
+    for name, content in kept.items():
+        write_whole(folder / name, content)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
-        "mythos.folder": str(folder),
+        FOLDER: str(folder),
     }
     if machine["git_commit"] is not None:
         tags["mlflow.source.git.commit"] = machine["git_commit"]
@@ -66,7 +70,7 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     tracker.params(flatten(as_recorded(recipe)))
     tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
-    for name in (RECIPE, ENVIRONMENT, DATA):
+    for name in (RECIPE, ENVIRONMENT, DATA, *kept):
         tracker.artifact(folder / name)
     write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker

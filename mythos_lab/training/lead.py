@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mythos_lab.measures.evaluate import Scores
+from mythos_lab.training.history import History
 from mythos_lab.training.state import Training
 
 if TYPE_CHECKING:
@@ -26,13 +27,20 @@ class Lead:
     """
 
     def __init__(
-        self, tracker: Tracker, on_validation: OnValidation | None = None, should_stop: ShouldStop | None = None
+        self,
+        tracker: Tracker,
+        on_validation: OnValidation | None = None,
+        should_stop: ShouldStop | None = None,
+        history: History | None = None,
     ) -> None:
         self.tracker, self._on_validation, self._should_stop = tracker, on_validation, should_stop
+        self._history = history
 
     def send(self, training: Training) -> None:
         """Send what has been recorded since the last time."""
         unsent, training.unsent = training.unsent, []
+        if self._history is not None:
+            self._history.add(unsent)
         for step, at, metrics in unsent:
             self.tracker.metrics(metrics, step, at)
         self.tracker.flush()

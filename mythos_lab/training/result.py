@@ -12,7 +12,7 @@ from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import copy_into, load, load_into, save
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
-from mythos_lab.recipe.compose import build_on_meta, validate, written
+from mythos_lab.recipe.compose import build_on_meta, declare_recorded, validate, written
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.outputs import sync_folder, write_whole
 from mythos_lab.report.result import RunResult as RunResult
@@ -94,8 +94,12 @@ def write_recipe(recipe: Recipe, folder: Path, key: str) -> None:
     write_yaml(folder / RECIPE, written(recipe), key)
 
 
-def read_recipe(folder: Path) -> Recipe:
+def read_recipe(folder: Path, *, assembled: bool = True) -> Recipe:
     """The recipe of a run.
+
+    Args:
+        folder: The run's.
+        assembled: Hold it against its task and its model, for which the data have to be there.
 
     Raises:
         RecipeError: The folder holds no run.
@@ -111,7 +115,8 @@ def read_recipe(folder: Path) -> Recipe:
         raise Damaged(*error.lines) from None
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
-    return validate(content, path, recorded_code=_recorded_code(folder))
+    read = validate if assembled else declare_recorded
+    return read(content, path, recorded_code=_recorded_code(folder))
 
 
 def _recorded_code(folder: Path) -> dict[str, str]:
@@ -224,9 +229,37 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     except ValueError as error:
         said = str(error)
         raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
+    _check_finite(model, path)
+    return recipe, model, task
+
+
+def load_weights(folder: Path, recipe: Recipe) -> LoopedTransformer:
+    """The trained model of a finished run, by its weights alone: neither the task nor its data have to be there.
+
+    Raises:
+        RecipeError: The folder holds no finished run, or its weights say nothing of themselves.
+        Damaged: The weights are not as they were written, another run's, another model's, or not all numbers.
+    """
+    path, key = _file(folder, WEIGHTS), key_of(folder)
+    if (status := read_result(folder)["status"]) != "finished":
+        raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
+    try:
+        written = load(path)
+        model = written.model()
+    except ValueError as error:
+        said = str(error)
+        raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
+    if key is not None and (of := written.notes.get(_RUN, "unknown")) != key:
+        raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
+    if written.spec != recipe.model_spec():
+        raise Damaged(f"{path}: holds another model than {RECIPE} declares")
+    _check_finite(model, path)
+    return model
+
+
+def _check_finite(model: LoopedTransformer, path: Path) -> None:
     if odd := [name for name, tensor in model.state_dict().items() if not _is_finite(tensor)]:
         raise Damaged(f"{path}: {odd[0]!r} holds values that are no numbers")
-    return recipe, model, task
 
 
 def _num_weights(recipe: Recipe) -> int:

@@ -23,6 +23,7 @@ from mythos_lab.training.checkpoint import load_trained, num_steps_of
 from mythos_lab.training.devices import check_devices, declared
 from mythos_lab.training.follower import follow_declared
 from mythos_lab.training.held import hold_alike
+from mythos_lab.training.history import HISTORY, History, digest_of
 from mythos_lab.training.launch import joined
 from mythos_lab.training.lead import Lead, OnValidation, ShouldStop
 from mythos_lab.training.loop import fit
@@ -98,7 +99,8 @@ def run(
     with claimed(folder / LOCK):
         tracker = begin_run(ready, folder, parent, tags or {})
         try:
-            return _run(ready, folder, Lead(tracker, on_validation, should_stop), progress)
+            lead = Lead(tracker, on_validation, should_stop, History(folder / HISTORY))
+            return _run(ready, folder, lead, progress)
         except BaseException as error:
             tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
             raise
@@ -118,7 +120,7 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool) -> RunResult
     lead.send(training)
     with interruptible(folder, ready.recipe.training.max_steps):
         result = measure(ready, training, tracker, folder, status, reason)
-    values = result_values(result)
+    values = {**result_values(result), "history_sha256": digest_of(folder / HISTORY)}
     tracker.artifact(save_weights(ready.model, folder))
     tracker.text(RESULT, json.dumps(values, indent=1))
     if reason:

@@ -11,11 +11,9 @@ from torch import Tensor
 from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
-from mythos_blocks.generation.decoder import Decoder
-from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.generation.sampling import Sampling
+from mythos_blocks.generation.stream import stream
 from mythos_blocks.model.looped_transformer import LoopedTransformer
-from mythos_blocks.tensors.randomness import keyed_generator
 
 
 @dataclass(frozen=True)
@@ -85,73 +83,33 @@ def generate(
     Raises:
         ValueError: An argument is out of range; the message names it.
     """
-    sampling = Sampling(temperature, top_k, top_p, min_p)
-    _check_tokens(tokens, model.embedding.num_embeddings)
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
-    if prefill_chunk is not None and prefill_chunk < 1:
-        raise ValueError(f"prefill_chunk={prefill_chunk} must be at least 1")
-    if isinstance(iterations, Tensor) and iterations.shape not in ((), (len(tokens),)):
-        raise ValueError(f"iterations={iterations} must be a loop count, or one for each of {len(tokens)} requests")
-    names = list(range(len(tokens))) if requests is None else list(requests)
-    if len(names) != len(tokens):
-        raise ValueError(f"requests={requests} must number each of {len(tokens)} requests")
-    ends = _ends(eos, model.embedding.num_embeddings)
-    batch, width = tokens.shape
-    decoder = Decoder(
+    steps = stream(
         model,
-        batch,
-        capacity=width + max_new_tokens - 1,
-        padding=padding_counts(padding, tokens),
+        tokens,
+        max_new_tokens=max_new_tokens,
         iterations=iterations,
+        sampling=Sampling(temperature, top_k, top_p, min_p),
+        seed=seed,
+        requests=requests,
+        eos=eos,
+        padding=padding,
+        prefill_chunk=prefill_chunk,
         exit=exit,
         compact=compact,
     )
-    generators = [keyed_generator("request", seed, name) for name in names]
-    new = torch.zeros(batch, max_new_tokens, dtype=torch.long)
+    new = torch.zeros(len(tokens), max_new_tokens, dtype=torch.long)
     loops = torch.zeros_like(new)
-    lengths = torch.full((batch,), max_new_tokens)
-    rows = torch.arange(batch)  # those that are still in the batch
-    logits = decoder.prefill(tokens, prefill_chunk)
-    prompt_loops, cache_bytes = decoder.executed, decoder.cache.num_bytes
-    for i in range(max_new_tokens):
-        uniform = torch.stack([torch.rand((), generator=generators[row], dtype=torch.float64) for row in rows])
-        drawn = sampling.draw(logits, uniform)
-        new[rows, i:] = drawn.cpu()[:, None]
-        loops[rows, i] = decoder.executed[:, -1].cpu()
-        ended = torch.isin(drawn.cpu(), ends)
-        lengths[rows[ended]] = i + 1
-        rows = rows[~ended]
-        if i + 1 == max_new_tokens or not len(rows):
-            break
-        if bool(ended.any()):
-            staying = (~ended).nonzero().flatten().to(drawn.device)
-            decoder.keep_rows(staying)
-            drawn = drawn[staying]
-        logits = decoder.step(drawn)
-        cache_bytes = max(cache_bytes, decoder.cache.num_bytes)
+    lengths = torch.full((len(tokens),), max_new_tokens)
+    for i, step in enumerate(steps):
+        new[step.rows, i:] = step.tokens.cpu()[:, None]
+        loops[step.rows, i] = step.num_loops.cpu()
+        lengths[step.rows[step.ended]] = i + 1
     longest = int(lengths.max())
     return Generation(
         tokens=new[:, :longest].to(tokens.device),
         lengths=lengths,
         loops=loops[:, :longest],
-        prompt_loops=prompt_loops,
-        cache_bytes=cache_bytes,
-        exact=decoder.exact,
+        prompt_loops=steps.prompt_loops,
+        cache_bytes=steps.cache_bytes,
+        exact=steps.decoder.exact,
     )
-
-
-def _check_tokens(tokens: Tensor, vocab_size: int) -> None:
-    whole = not (tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool)
-    if not whole or tokens.dim() != 2 or tokens.numel() < 1:
-        raise ValueError(f"tokens must be whole numbers (batch, positions), not {tokens.dtype} {tuple(tokens.shape)}")
-    low, high = int(tokens.min()), int(tokens.max())
-    if low < 0 or high >= vocab_size:
-        raise ValueError(f"tokens reach from {low} to {high}, and the vocabulary from 0 to {vocab_size - 1}")
-
-
-def _ends(eos: int | Sequence[int] | None, vocab_size: int) -> Tensor:
-    ends = [] if eos is None else [eos] if isinstance(eos, int) else list(eos)
-    if not all(0 <= end < vocab_size for end in ends):
-        raise ValueError(f"eos={eos} must be between 0 and {vocab_size - 1}")
-    return torch.tensor(ends, dtype=torch.long)

@@ -26,7 +26,7 @@ from mythos_lab.tasks.text.files import Files
 from mythos_lab.tasks.text.hub import HubDataset as HubDataset
 from mythos_lab.tasks.text.packing import Packed, Packing, Stream, num_apart, spread
 from mythos_lab.tasks.text.skips import Skips
-from mythos_lab.tasks.text.tokenizer import Tokenizer
+from mythos_lab.tasks.text.tokenizer import TOKENIZER, Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, as_bytes
 
 _SUFFIXES = [".txt", ".md", ".rst", ".py"]
@@ -135,10 +135,9 @@ class Text(Task):
         self._sizes = {"validation": validation_size, "test": test_size, "ood": 0}
         found = (".py",) if path is None else tuple(suffixes)
         self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
-        with_end = packing == "packed" or document_mask
-        self.tokenizer: Tokenizer = build(tokenizer, with_end)
+        self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
         self.vocab_size = self.tokenizer.vocab_size
-        self._in_memory = dataset is None and not with_end and as_spec(tokenizer).kind == "bytes"
+        self._in_memory = dataset is None and self.tokenizer.end is None and as_spec(tokenizer).kind == "bytes"
         if path is not None or not self._in_memory:
             # The standard library is always there; a user's text may be too little.
             for split in SPLITS:
@@ -209,6 +208,10 @@ class Text(Task):
                 str(self.skips) or "none skipped",
             ]
         )
+
+    def files(self) -> dict[str, str]:
+        content = self.tokenizer.content()
+        return {} if content is None else {TOKENIZER: content}
 
     def remarks(self) -> list[str]:
         return remarks(self.prepared, self.source.place)
@@ -282,6 +285,11 @@ class Text(Task):
     @property
     def _unit(self) -> str:
         return "bytes" if self._in_memory else "tokens"
+
+
+def has_ends(packing: str, document_mask: bool) -> bool:
+    """Whether documents of a text are closed by a token of their own."""
+    return packing == "packed" or document_mask
 
 
 def _one_line(text: str) -> str:

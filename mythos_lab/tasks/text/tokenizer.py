@@ -21,6 +21,9 @@ declare_slot("tokenizer", "How text becomes tokens.", default="bytes")
 END = "<end>"
 """How the end of a document is written in decoded text; text may hold the same characters."""
 
+TOKENIZER = "tokenizer.json"
+"""The file that a run keeps of a tokenizer that has one."""
+
 _NUM_BYTES = 256
 _MAX_BYTES = 2**28  # of a tokenizer's file
 _MOST_UNUSED = 2**16  # numbers without a token
@@ -78,6 +81,10 @@ class Tokenizer(Component):
     def identity(self) -> dict[str, str]:
         """``name``, and ``sha256`` of what decides the tokens of a text."""
         raise NotImplementedError
+
+    def content(self) -> str | None:
+        """A file of the ``tokenizers`` library that gives the same tokens; ``None`` where nothing was learnt."""
+        return None
 
     def _decode(self, tokens: Sequence[int]) -> str:
         raise NotImplementedError
@@ -137,6 +144,9 @@ class _Library(Tokenizer):
     def identity(self) -> dict[str, str]:
         return {"name": self.name, "sha256": hashlib.sha256(self.loaded.to_str().encode()).hexdigest()}
 
+    def content(self) -> str:
+        return str(self.loaded.to_str())
+
     @cached_property
     def _content(self) -> dict[str, Any]:
         return json.loads(self.loaded.to_str())
@@ -155,20 +165,37 @@ class BPE(_Library):
     Args:
         with_end: Whether documents have an end, which is a token.
         vocab_size: Tokens, with the 256 bytes and the end.
+        path: A ``tokenizer.json`` that was trained before, as a run keeps one; ``null`` trains it here.
 
     Raises:
-        ValueError: From ``fit``, the text has not so many different pieces.
+        ValueError: There is no such file, or it is no tokenizer of that size; from ``fit``, the text has not so many
+            different pieces.
     """
 
-    def __init__(self, with_end: bool, *, vocab_size: Annotated[Count, Field(gt=_NUM_BYTES)] = 2048) -> None:
+    def __init__(
+        self,
+        with_end: bool,
+        *,
+        vocab_size: Annotated[Count, Field(gt=_NUM_BYTES)] = 2048,
+        path: Annotated[str, Field(min_length=1)] | None = None,
+    ) -> None:
         self.vocab_size = vocab_size
         self.end = vocab_size - 1 if with_end else None
+        self._is_given = path is not None
+        if path is not None:
+            self.loaded = _read(path)
+            if (size := self.loaded.get_vocab_size() + 1) != vocab_size:
+                raise ValueError(f"path: {path!r} has {size:,} tokens with the end, and vocab_size is {vocab_size:,}")
 
     def key(self) -> list[Any]:
+        if self._is_given:
+            return ["bpe", self.vocab_size, self.identity()["sha256"]]
         # Another release of the library may break ties between pairs in another order.
         return ["bpe", self.vocab_size, _library().__version__]
 
     def fit(self, texts: Iterable[bytes]) -> None:
+        if self._is_given:
+            return
         library = _library()
         tokenizer = library.Tokenizer(library.models.BPE())
         tokenizer.pre_tokenizer = library.pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -210,14 +237,7 @@ class File(_Library):
     """
 
     def __init__(self, with_end: bool, *, path: Annotated[str, Field(min_length=1)], end_token: str | None = None):
-        place = locate(path)
-        self.name = place.name
-        if not place.is_file() or place.stat().st_size > _MAX_BYTES:
-            raise ValueError(f"path: {path!r} is no file of at most {_MAX_BYTES:,} bytes, as tokenizers are")
-        try:
-            self.loaded = _library().Tokenizer.from_file(str(place))
-        except Exception as error:  # the library raises nothing narrower
-            raise ValueError(f"path: {path!r} is no file of the tokenizers library: {error}") from error
+        self.name, self.loaded = locate(path).name, _read(path)
         self.loaded.encode_special_tokens = True
         self.loaded.no_truncation()
         self.loaded.no_padding()
@@ -236,6 +256,17 @@ class File(_Library):
         if not found:
             raise ValueError(f"end_token: {path!r} has no token {' or '.join(map(repr, candidates))}; name one of its")
         return found[0]
+
+
+def _read(path: str) -> Any:
+    """The tokenizer in a file."""
+    place = locate(path)
+    if not place.is_file() or place.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"path: {path!r} is no file of at most {_MAX_BYTES:,} bytes, as tokenizers are")
+    try:
+        return _library().Tokenizer.from_file(str(place))
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"path: {path!r} is no file of the tokenizers library: {error}") from error
 
 
 def _is_byte_level(decoder: dict[str, Any] | None) -> bool:

@@ -1,12 +1,14 @@
 """All verbs: how each is called, what it reads and where it writes. A verb that is missing here fails the tests."""
 
 from mythos_lab.cli import app
+from mythos_lab.training.history import HISTORY
 from mythos_lab.training.result import CHECKPOINT, DATA, ENVIRONMENT, RECIPE, RESULT, STATE, WEIGHTS
 from tests.lab.cli.conftest import STOPPED
 
 FULL, DEEP = "studies/tiny/trials/0000", "studies/tiny/trials/0001"
 ARMS = [f"{FULL}/seed-0,{FULL}/seed-1", f"{DEEP}/seed-0,{DEEP}/seed-1"]
 COMPARED = (STATE, RECIPE, RESULT, DATA, ENVIRONMENT)
+OPENED = (STATE, RECIPE, RESULT, WEIGHTS)
 
 RESULTS = {
     "check": ["openmythos_as_published"],
@@ -17,6 +19,10 @@ RESULTS = {
     "train": ["gated_loop", *STOPPED],
     "depth": [f"{FULL}/seed-0"],
     "measure": [f"{FULL}/seed-0", "loop_verdict"],
+    "runs": ["studies"],
+    "evaluate": [f"{FULL}/seed-0", "--loops", "1,2"],
+    "generate": [f"{FULL}/seed-0", "--tokens", "1,2,3", "--max-new-tokens", "2"],
+    "export": [f"{FULL}/seed-0", "exported"],
     "study": ["tiny.yaml"],
     "holdout": ["tiny.yaml"],
     "match": ["looped", "training.batch_size=2"],
@@ -49,6 +55,10 @@ READS = {
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "measure": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
+    "runs": None,  # what cannot be read is listed as such
+    "evaluate": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
+    "generate": (f"{FULL}/seed-0", OPENED),
+    "export": (f"{FULL}/seed-0", OPENED),
     "holdout": (f"{DEEP}/seed-1", (*COMPARED, WEIGHTS)),
     "compare": (f"{DEEP}/seed-1", COMPARED),
     "worth": (f"{DEEP}/seed-0", COMPARED),
@@ -61,6 +71,7 @@ LEFT_ALONE = {
     "halting.png": "a figure, which only people read",
     "measures.csv": "a table, which only people read; rows that are none are left out where it is written anew",
     "measures.parquet": "the same",
+    HISTORY: "what was logged, which `mythos_lab.load` reads, by the hash in the result",
 }
 """Files of a finished run that no verb reads."""
 
@@ -85,6 +96,10 @@ WRITES = {
     "train": (("runs", ["gated_loop", *STOPPED]),),
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
+    "runs": (),
+    "evaluate": (),
+    "generate": (),
+    "export": (("refused", [f"{FULL}/seed-0", "refused/exported"]),),
     "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
     "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
     "worth": (

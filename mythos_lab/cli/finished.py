@@ -1,0 +1,150 @@
+"""What one does with runs that have ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mythos_lab.cli.app import NoImports, Overrides, app
+from mythos_lab.cli.output import Json, telling
+
+Run = Annotated[str, typer.Argument(help="Folder of a finished run, or its id in MLflow.")]
+Store = Annotated[str | None, typer.Option(help="MLflow's store, where the run is named by its id.")]
+
+
+@app.command()
+def runs(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Where to look; runs/ and studies/ without.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="Only runs of the recipe of this name.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="A metric to show; accuracy and loss without.")] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Sort by this metric, largest first; without, the latest first.")
+    ] = None,
+    most: Annotated[int, typer.Option(min=1, help="Runs to list at most.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List runs: recipe, seed, how they ended, and what they came to.
+
+    Example: `mythos runs --recipe gated_loop --by val/accuracy`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.finished.listing import listed, listing
+
+        found = listed(folders or [place for place in (Path("runs"), Path("studies")) if place.is_dir()])
+        found = [run for run in found if recipe in (None, run.recipe)]
+        tell(listing(found, metric or [], by, most))
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    overrides: Overrides = None,
+    loops: Annotated[str | None, typer.Option(help="Loop counts, joined by commas, such as 1,4,16.")] = None,
+    split: Annotated[str, typer.Option(help="validation, test or ood.")] = "validation",
+    store: Store = None,
+    no_imports: NoImports = False,
+    as_json: Json = False,
+) -> None:
+    """Score a finished run's model: on its own data, or on another task, range, split or text, at chosen loop counts.
+
+    Example: `mythos evaluate runs/gated_loop-20260101-120000-ab12 task.max_hops=6 --loops 4,6,8`
+    """
+    with telling(as_json) as tell:
+        from mythos_blocks.declaring.registry import suggest
+        from mythos_lab.finished.evaluation import SPLITS
+        from mythos_lab.finished.evaluation import evaluate as evaluated
+        from mythos_lab.finished.run import load
+        from mythos_lab.recipe.errors import RecipeError
+        from mythos_lab.report.report import Report
+        from mythos_lab.report.result import curve_table
+
+        if split not in SPLITS:
+            raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
+        opened = load(run, store=store)
+        curve = evaluated(opened, overrides or [], _numbers(loops, "--loops"), split)  # type: ignore[arg-type]
+        report = Report()
+        report.show("evaluation", curve_table(curve, f"{curve.task.kind}, {split}"))
+        report.know({"run": opened.folder, "split": split, "overrides": overrides or []})
+        if overrides and any(each.startswith("task") for each in overrides):
+            report.say("other data than the run was trained on")
+        tell(report)
+
+
+@app.command()
+def generate(
+    run: Run,
+    prompt: Annotated[str | None, typer.Option(help="The text to go on with.")] = None,
+    tokens: Annotated[str | None, typer.Option(help="Token numbers in its place, joined by commas.")] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Tokens to generate at most.")] = 100,
+    loops: Annotated[int | None, typer.Option(min=1, help="Loop count; the model's own without.")] = None,
+    exit: Annotated[str | None, typer.Option(help="Rule that stops positions early; the model's own without.")] = None,
+    temperature: Annotated[float, typer.Option(min=0, help="Divides the logits; 0 takes the likeliest token.")] = 1.0,
+    top_k: Annotated[int | None, typer.Option(min=1, help="Draw among the k likeliest tokens.")] = None,
+    top_p: Annotated[float | None, typer.Option(help="Draw among the likeliest tokens of this mass.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    store: Store = None,
+    no_imports: NoImports = False,
+    as_json: Json = False,
+) -> None:
+    """Have a finished run's model go on with a text; a terminal shows in colour how many loops each token took.
+
+    Example: `mythos generate runs/mine-20260101-120000-ab12 --prompt "def " --loops 8`
+    """
+    with telling(as_json) as tell:
+        from mythos_blocks.generation import Sampling
+        from mythos_lab.finished.generation import Asked, generated, prompt_tokens
+        from mythos_lab.finished.run import load
+        from mythos_lab.recipe.errors import RecipeError
+        from mythos_lab.report.generation import Shown, generation_report
+
+        try:
+            sampling = Sampling(temperature, top_k, top_p)
+        except ValueError as error:
+            raise RecipeError(str(error)) from None
+        opened = load(run, store=store)
+        numbers = prompt_tokens(opened, prompt, None if tokens is None else _numbers(tokens, "--tokens"))
+        asked = Asked(max_new_tokens, loops, exit, sampling, seed)
+        found = []
+        with Shown(prompt, loops or opened.model.core.loops.eval_loops) as shown:
+            for each in generated(opened, numbers, asked, as_text=prompt is not None):
+                found.append(each)
+                shown.show(each)
+        tell(generation_report(found))
+
+
+@app.command()
+def export(
+    run: Run,
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    store: Store = None,
+    no_imports: NoImports = False,
+    as_json: Json = False,
+) -> None:
+    """Write a finished run's model as a folder that transformers loads, with its tokenizer where its tokens are text.
+
+    Example: `mythos export runs/mine-20260101-120000-ab12 exported`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.finished.export import export as exported
+        from mythos_lab.finished.run import load
+        from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.report.report import Report
+
+        check_writable(folder)
+        files = exported(load(run, store=store), folder)
+        report = Report()
+        for path in files:
+            report.say(str(path), whole=True)
+        report.know({"files": files})
+        tell(report)
+
+
+def _numbers(text: str | None, option: str) -> list[int]:
+    from mythos_lab.recipe.errors import RecipeError
+
+    try:
+        return [] if text is None else [int(part) for part in text.split(",")]
+    except ValueError:
+        raise RecipeError(f"{option} {text[:80]!r}: expected whole numbers joined by commas, such as 1,4,16") from None  # type: ignore[index]

@@ -1,0 +1,106 @@
+"""A finished run's model on its own data, or on others: another range, split, text or task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mythos_blocks.declaring.types import MAX_LOOPS
+from mythos_lab.finished.run import Run
+from mythos_lab.measures.depth_curve import DepthCurve
+from mythos_lab.measures.evaluate import evaluate_counts, sampler
+from mythos_lab.recipe.compose import as_recorded, validate
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.interpolation import escaped
+from mythos_lab.recipe.overrides import split as read_overrides
+from mythos_lab.recipe.paths import set_path
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import HeldOut, Task
+from mythos_lab.tasks.text.tokenizer import TOKENIZER
+from mythos_lab.training.held import CODE, ENVIRONMENT
+from mythos_lab.training.result import read_values
+
+SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
+_SPACE, _DEEPEST = "space.yaml", 3  # of studies/NAME/trials/NUMBER/seed-N
+_MAY_CHANGE = ("task", "evaluation", "mask")
+
+
+def evaluate(
+    run: Run, overrides: Sequence[str] = (), num_loops: Sequence[int] = (), split: HeldOut = "validation"
+) -> DepthCurve:
+    """Score a run's model on a split, at chosen loop counts.
+
+    Args:
+        run: The run.
+        overrides: ``path=value`` of the task, the mask and the evaluation; without any of the task, the data are the
+            run's own.
+        num_loops: Loop counts; none is the one at which the model is evaluated by default.
+        split: The split.
+
+    Raises:
+        RecipeError: An override changes something else, the model cannot read the task's samples or has not its
+            tokens, the task has no such split, or the model cannot run so many loops.
+    """
+    if split == "test" and (study := _study_of(run)) is not None:
+        raise RecipeError(f"{run.folder}: is of the study {study}, whose test split `mythos holdout` opens, once")
+    recipe, task = _changed(run, overrides)
+    if not task.size(split):
+        raise RecipeError(f"the task {task.kind!r} has no samples in {split}")
+    eval_loops = sampler(run.model).eval_loops
+    counts = sorted(set(num_loops)) or [eval_loops]
+    if not 1 <= counts[0] <= counts[-1] <= 4 * MAX_LOOPS:
+        raise RecipeError(f"loops: {counts[0]} to {counts[-1]}; expected numbers from 1 to {4 * MAX_LOOPS:,}")
+    last = run.model.core.last_index
+    if last is not None and counts[-1] > last + 1:
+        raise RecipeError(f"loops: {counts[-1]}, and a table of the core ends at {last + 1}")
+    return DepthCurve(task, eval_loops, evaluate_counts(run.model, task, recipe, counts, split))
+
+
+def _study_of(run: Run) -> Path | None:
+    """The folder of the study that the run is a trial of."""
+    return next((each for each in run.folder.absolute().parents[:_DEEPEST] if (each / _SPACE).is_file()), None)
+
+
+def _changed(run: Run, overrides: Sequence[str]) -> tuple[Recipe, Task]:
+    """The recipe with what is to be evaluated, and its task."""
+    if not overrides:
+        return run.recipe, run.task
+    config: dict[str, Any] = escaped(as_recorded(run.recipe))
+    own = run.recipe.task.model_dump(mode="json")  # type: ignore[union-attr]
+    values = read_overrides(overrides)[1]
+    for path, value in values:
+        if (top := path.partition(".")[0]) not in _MAY_CHANGE:
+            raise RecipeError(f"override {path!r}: {top} belongs to the training; expected {', '.join(_MAY_CHANGE)}")
+        set_path(Recipe, config, path, value, source="override")
+    if not any(path.partition(".")[0] == "task" for path, _ in values):
+        task, config["task"] = run.task, own
+    else:
+        _keep_tokenizer(run, config, [path for path, _ in values])
+        task = None
+    code = {str(k): str(v) for k, v in dict(read_values(run.folder, ENVIRONMENT).get(CODE, {})).items()}
+    recipe = validate(config, f"{run.folder}, as overridden", code)
+    if task is None:
+        task = recipe.task.build()  # type: ignore[union-attr]
+        _check_tokens(run, task)
+    return recipe, task
+
+
+def _keep_tokenizer(run: Run, config: dict[str, Any], paths: Sequence[str]) -> None:
+    """Have another text read by the tokenizer that the model was trained with."""
+    task, kept = config.get("task"), run.folder / TOKENIZER
+    said = any(path.startswith("task.tokenizer") for path in paths)
+    if said or not isinstance(task, dict) or not isinstance(task.get("tokenizer"), dict) or not kept.is_file():
+        return
+    if "path" in task["tokenizer"]:
+        run.tokenizer.identity()  # which holds the file against what was recorded
+        task["tokenizer"] = {**task["tokenizer"], "path": str(kept)}
+
+
+def _check_tokens(run: Run, task: Task) -> None:
+    (vocab_size,) = run.model.context
+    if task.vocab_size > vocab_size:
+        raise RecipeError(f"task: has {task.vocab_size:,} tokens, and the run's model was trained on {vocab_size:,}")
+    was = read_values(run.folder, "data.json").get("tokenizer_sha256")
+    if (now := task.identity().get("tokenizer_sha256")) != was:
+        raise RecipeError(f"task.tokenizer: gives other tokens ({now}) than the run's ({was}); leave it as it was")

@@ -1,0 +1,61 @@
+"""Which folder is meant: that of a run, of a trial with one seed, or the one that an MLflow run names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.training.result import STATE, read_state
+
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_SEEDS = "seed-*"
+
+
+def run_folder(run: str | Path, store: str | None = None) -> Path:
+    """The folder of a run.
+
+    Args:
+        run: The folder; that of a trial with one seed; or the id of the run in MLflow.
+        store: MLflow's tracking URI, for an id; ``None`` takes the default one.
+
+    Raises:
+        RecipeError: There is no such run here; or the trial has several seeds.
+        Misplaced: MLflow's store cannot be opened, or the folder that it names holds another run.
+    """
+    folder = Path(run)
+    if (folder / STATE).is_file():
+        return folder
+    if not folder.is_dir() and _RUN_ID.fullmatch(str(run)):
+        return _tracked(str(run), store)
+    seeds = sorted(each.parent for each in folder.glob(f"{_SEEDS}/{STATE}"))
+    if len(seeds) == 1:
+        return seeds[0]
+    if seeds:
+        raise RecipeError(f"{run}: holds {len(seeds)} runs; expected one of: {', '.join(map(str, seeds))}")
+    expected = f"expected a folder that has a {STATE}, or the id of a run in MLflow"
+    raise RecipeError(f"{run}: is no run; {expected}{_near(folder)}")
+
+
+def _tracked(run_id: str, store: str | None) -> Path:
+    """The folder that MLflow has of a run, which has to hold that run: a store says what its writers like."""
+    from mlflow.exceptions import MlflowException
+
+    from mythos_lab.tracking.mlflow import FOLDER, opened
+
+    try:
+        named = opened(store).get_run(run_id).data.tags.get(FOLDER)
+    except MlflowException:
+        raise RecipeError(f"{run_id}: MLflow has no such run{'' if store else '; name its store'}") from None
+    if named is None or not (Path(named) / STATE).is_file():
+        raise RecipeError(f"{run_id}: was trained in {named}, which is not here; name its folder")
+    if read_state(Path(named)).get("run_id") != run_id:
+        raise RecipeError(f"{run_id}: MLflow names {named}, which holds another run")
+    return Path(named)
+
+
+def _near(folder: Path) -> str:
+    """The runs that lie beside, newest first."""
+    beside = folder.parent if folder.parent.is_dir() else Path()
+    found = sorted(beside.glob(f"*/{STATE}"), key=lambda path: path.stat().st_mtime, reverse=True)[:3]
+    return f"; {beside} has {', '.join(path.parent.name for path in found)}" if found else ""
