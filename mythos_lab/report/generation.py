@@ -59,13 +59,10 @@ def generation_report(found: Sequence[NewToken]) -> Report:
     loops = [each.num_loops for each in found]
     report = Report()
     mean = sum(loops) / len(loops)
+    tokens = [each.token for each in found]
     report.say(
-        f"{len(found)} tokens, {mean:.3g} loops a token ({min(loops)} to {max(loops)})",
-        {
-            "text": "".join(each.text for each in found),
-            "tokens": [each.token for each in found],
-            "loops": loops,
-            "mean_loops": mean,
-        },
+        f"tokens: {' '.join(map(str, tokens))}", {"text": "".join(each.text for each in found), "tokens": tokens}
     )
+    report.say(f"loops:  {' '.join(map(str, loops))}", {"loops": loops})
+    report.say(f"{len(found)} tokens, {mean:.3g} loops a token ({min(loops)} to {max(loops)})", {"mean_loops": mean})
     return report
