@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -10,6 +11,10 @@ from torch import Tensor
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.rows import Index
+
+Evaluation = Literal["stop", "select", "run_on"]
+"""What evaluation does where a rule would stop a position: ``stop`` it there; ``select`` its state there for the readout,
+while it runs on, as others read it; or let all ``run_on`` and read the last state."""
 
 
 @dataclass

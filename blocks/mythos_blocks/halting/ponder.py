@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability, Real
-from mythos_blocks.halting.base import HaltingState, mean_over
+from mythos_blocks.halting.base import Evaluation, HaltingState, mean_over
 from mythos_blocks.halting.gate import GatedHalting
 
 
@@ -27,6 +27,8 @@ class Ponder(GatedHalting):
         inference: Outside training, stop at the ``median`` of the distribution, or ``sample`` as the paper does, from
             torch's global generator.
         initial_bias: Initial bias of the gate.
+        evaluation: ``stop`` a position where the rule says so; ``select`` its state there, while all iterations run;
+            or ``run_on`` and read the last state.
     """
 
     def __init__(
@@ -37,8 +39,9 @@ class Ponder(GatedHalting):
         kl_weight: NonNegative = 0.01,
         inference: Literal["median", "sample"] = "median",
         initial_bias: Real = -1.0,
+        evaluation: Evaluation = "stop",
     ) -> None:
-        super().__init__(width, initial_bias)
+        super().__init__(width, initial_bias, evaluation)
         self.prior, self.kl_weight, self.inference = prior, kl_weight, inference
 
     def stops(self, gate: Tensor, mass: Tensor) -> Tensor:
