@@ -13,8 +13,8 @@ from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.rows import Index
 
 Evaluation = Literal["stop", "select", "run_on"]
-"""What evaluation does where a rule would stop a position: ``stop`` it there; ``select`` its state there for the readout,
-while it runs on, as others read it; or let all ``run_on`` and read the last state."""
+"""What evaluation does where a rule would stop a position: ``stop`` it there; ``select`` its state there for the
+readout, while it runs on, as others read it; or let all ``run_on`` and read the last state."""
 
 
 @dataclass
