@@ -120,6 +120,8 @@ from mythos_blocks.penalty import (
     WeightCosine,
     ZLoss,
 )
+from mythos_blocks.position_embedding import LearnedPositions, NoPositions, PositionEmbedding
+from mythos_blocks.prefix import MemoryPrefix, NoPrefix, Prefix, PuzzlePrefix
 from mythos_blocks.probing import Seen, at_site, sites
 from mythos_blocks.stabilizer import NoStabilizer, SpectralClip, Stabilizer
 from mythos_blocks.stack.sequence import Stack
@@ -214,6 +216,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Learned",
+    "LearnedPositions",
     "LearnedState",
     "Loop",
     "LoopAffine",
@@ -222,6 +225,7 @@ __all__ = [
     "LoopSampler",
     "LoopState",
     "LoopedTransformer",
+    "MemoryPrefix",
     "MinPKLExit",
     "Mixer",
     "MixtureLayer",
@@ -238,6 +242,8 @@ __all__ = [
     "NoInjection",
     "NoInterface",
     "NoNorm",
+    "NoPositions",
+    "NoPrefix",
     "NoSignal",
     "NoStabilizer",
     "Norm",
@@ -255,10 +261,13 @@ __all__ = [
     "Poisson",
     "PoissonLognormal",
     "Ponder",
+    "PositionEmbedding",
     "PostNormLayer",
     "PowerWeighted",
     "PreNormLayer",
+    "Prefix",
     "ProjectionInterface",
+    "PuzzlePrefix",
     "QHead",
     "RMSNorm",
     "ReLU2",
@@ -271,8 +280,8 @@ __all__ = [
     "SandwichLayer",
     "ScaledAdd",
     "ScaledZeroWeights",
-    "Segments",
     "Seen",
+    "Segments",
     "SeparableConvolution",
     "Sinusoidal",
     "Slot",

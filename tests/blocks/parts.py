@@ -49,6 +49,7 @@ OPTIONS: dict[tuple[str, str], list[dict[str, Any]]] = {
 
 NEEDED: dict[tuple[str, str], dict[str, Any]] = {
     ("attention", "mixer"): {"num_positions": 8},
+    ("prefix", "puzzle"): {"num_puzzles": VOCAB},
     ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
 }
 """Fields without a default."""

@@ -35,9 +35,12 @@ NEEDS = {
     ("gradient", "implicit"): {"num_iterations": 4},
     ("kv_policy", "anchor"): {"num_exact": 2},
     ("penalty", "distillation"): {"teacher": "teacher.safetensors"},
+    ("prefix", "memory"): {"num_positions": 2},
+    ("prefix", "puzzle"): {"num_puzzles": VOCAB},
 }
 # What teaches a rule that the final loss alone does not reach.
 OBJECTIVES = {("halting", "gate_cdf"): mb.Expected(), ("halting", "q_head"): mb.SupervisedHalting()}
+MODEL_SLOTS = {field for field in mb.LoopedTransformer.Spec.model_fields if field in slots()} - {"core", "norm"}
 CORE_SLOTS = {field for field in mb.Loop.Spec.model_fields if field in slots()}
 IN_LAYER = ("attention", "feedforward", "norm", "depth_attention")
 
@@ -52,8 +55,8 @@ def model_with(slot, kind, num_loops=3, **core):
         core |= {slot: declared, "injection": "add"}
     elif slot == "core":
         core = {"kind": kind, "loops": core["loops"]}
-    elif slot == "initialization":
-        return mb.LoopedTransformer(VOCAB, width=WIDTH, core=core, initialization=declared)
+    elif slot in MODEL_SLOTS:
+        return mb.LoopedTransformer(VOCAB, width=WIDTH, core=core, **{slot: declared})
     elif slot in CORE_SLOTS:
         core[slot] = declared
     return mb.LoopedTransformer(VOCAB, width=WIDTH, prelude={"depth": 1}, core=core)

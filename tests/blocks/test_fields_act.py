@@ -25,6 +25,7 @@ BESIDE = {
     ("exit", "cosine", "min_loops"): {"threshold": 3.0},
     ("exit", "latent", "min_loops"): {"threshold": 1e3},
     ("exit", "min_p_kl", "min_loops"): {"threshold": 1e3},
+    ("layer", "post_norm", "attention_norm_over"): {"attention": {"kind": "mixer", "num_positions": 8}},
     ("kv_policy", "anchor", "period"): {"num_exact": 1},
     ("kv_policy", "anchor", "share"): {"num_exact": 1},
     ("loops", "curriculum", "on"): {"base": {"kind": "poisson", "mean": 8.0, "gradient_window": 4}},
@@ -55,6 +56,7 @@ OTHER = {
     ("loops", "negative_binomial", "maximum"): [20],
     **{("loops", kind, "gradient_window"): [1] for kind in ("fixed", "geometric", "uniform")},
     ("model", "looped_transformer", "prelude"): [{"kind": "sequence", "depth": 2}],
+    ("prefix", "puzzle", "num_puzzles"): [VOCAB + 1],
     ("objective", "expected", "prior"): [{"prior": "geometric", "rate": 0.3}],
 }
 """Other values where none can be guessed; a mapping with the field's name in it has what goes with it."""
@@ -92,7 +94,7 @@ def declared(slot, kind, fields, core):
         model["prelude"] = component
     elif slot == "model":
         model |= component
-    elif slot == "initialization":
+    elif slot in ("initialization", "prefix", "position_embedding"):
         model[slot] = component
     elif slot not in ("objective", "penalty"):
         model["core"][slot] = component
@@ -162,7 +164,7 @@ def shown(slot, kind, fields, core):
     component = None
     if slot in ("objective", "penalty"):
         component = mb.build(mb.Slot(slot).resolve({"kind": kind, **NEEDED.get((slot, kind), {}), **fields}))
-    elif slot == "attention":
+    elif slot in ("attention", "layer"):
         component = model.core.layers[0].attention
     digest = hashlib.sha256()
     for value in flat(list(passes(model, slot, component))):

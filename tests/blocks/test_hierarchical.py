@@ -82,3 +82,10 @@ def test_compaction_and_recording_work_as_in_any_core():
     torch.testing.assert_close(compact.logits, plain.logits, rtol=1e-4, atol=1e-5)
     assert torch.equal(compact.executed, plain.executed)
     assert ("core", 0, "low", 1, 1, 0) in compact.tape
+
+
+def test_the_high_net_may_have_a_depth_of_its_own():
+    core = mb.HierarchicalLoop(32, depth=1, high_depth=3)
+    assert (len(core.layers), len(core.high_layers)) == (1, 3)
+    with pytest.raises(ValueError, match="high_depth=3 differs from depth=2, and shared=True has one net"):
+        mb.HierarchicalLoop(32, depth=2, high_depth=3, shared=True)

@@ -15,8 +15,8 @@ from mythos_blocks.frame.frame import Frame
 class Mixer(Attention):
     """A SwiGLU over positions instead of attention, in the place of MLP-Mixer's map (arXiv 2105.01601).
 
-    TRM's option ``mlp_t`` (arXiv 2510.04871) has the same map, but normalises the sum with the residual over positions,
-    where a layer here normalises over channels.
+    TRM's option ``mlp_t`` (arXiv 2510.04871) is this map in a layer ``post_norm`` with ``attention_norm_over:
+    positions``.
 
     Every position reads every other by learned weights, so it needs a fixed number of positions and a mask that allows
     all; it cannot be causal, nor decode with a cache.
@@ -62,9 +62,7 @@ class Mixer(Attention):
         """
         frame = frame or Frame()
         (x,) = frame.exchange(x, shared=False)
-        pads = frame.real is not None and frame.selection is None and frame.running is None
-        reads_all = not frame.mask.causal and frame.mask.allowed is None and not pads
-        self.check_sequences(x.shape[1], reads_all)
+        self.check_sequences(x.shape[1], frame.reads_all)
         across = x.transpose(1, 2)
         mixed: Tensor = self.down(F.silu(self.gate(across)) * self.up(across)).transpose(1, 2)
         if frame.selection is None or frame.selection.columns is None:

@@ -39,7 +39,8 @@ class HierarchicalLoop(Loop):
 
     Args:
         width: Channels of what the prelude makes, and of the state unless ``state_width`` says otherwise.
-        depth: Layers of a net.
+        depth: Layers of a net; of the low one alone where ``high_depth`` is given.
+        high_depth: Layers of the high net (HRM's ``H_layers``); ``null`` takes ``depth``.
         layer: What each layer is. Both systems normalise after the sums, without a gain. Layers that do not let the
             states grow without bound, since every move adds them up.
         shared: One net for both roles, as in TRM.
@@ -59,6 +60,9 @@ class HierarchicalLoop(Loop):
         gradient: Which segments a training step differentiates; ``segments`` of length 1 with an objective over
             every iteration is deep supervision.
         stabilizer: What is done to the layers' weights after every step.
+
+    Raises:
+        ValueError: ``high_depth`` differs from ``depth`` where one net is both, or as :class:`Loop` says.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class HierarchicalLoop(Loop):
         width: int,
         *,
         depth: Layers = 2,
+        high_depth: Layers | None = None,
         layer: LayerSlot = "post_norm",
         shared: bool = False,
         num_high_cycles: Loops = 2,
@@ -101,8 +106,12 @@ class HierarchicalLoop(Loop):
         self.num_high_cycles, self.num_low_cycles = num_high_cycles, num_low_cycles
         self.cycle_gradient = cycle_gradient
         self.high_layers = (
-            self.layers if shared else nn.ModuleList(build(layer, width, self.loops.max_loops) for _ in range(depth))
+            self.layers
+            if shared
+            else nn.ModuleList(build(layer, width, self.loops.max_loops) for _ in range(high_depth or depth))
         )
+        if shared and high_depth not in (None, depth):
+            raise ValueError(f"high_depth={high_depth} differs from depth={depth}, and shared=True has one net")
         self.initial_low_state = build(initial_low_state, width, width)
         whole = num_high_cycles == 1 if cycle_gradient == "last_cycle" else cycle_gradient == "full"
         self.cuts_gradient = not whole

@@ -13,6 +13,8 @@ from mythos_blocks.declaring.registry import declare_slot
 from mythos_blocks.declaring.spec import Slot, SpecLike
 
 declare_slot("model", "A whole model, from tokens to logits.", default="looped_transformer")
+declare_slot("prefix", "What stands before the tokens of every sequence.", off="none")
+declare_slot("position_embedding", "What tells each position where it stands, before the first layer.", off="none")
 declare_slot("core", "The looped layers and everything that happens once per iteration.", default="loop")
 declare_slot("stack", "Layers applied once, one after the other: the prelude and the coda.", default="sequence")
 declare_slot("layer", "One layer: attention and feed-forward with their norms and residuals.", default="pre_norm")
@@ -36,6 +38,8 @@ declare_slot("penalty", "A term that is added to the training loss.")
 declare_slot("stabilizer", "What is done to the core's weights after every step to keep the loop stable.", off="none")
 declare_slot("initialization", "The distribution of the initial weights.")
 
+PrefixSlot = Annotated[SpecLike, Slot("prefix")]
+PositionEmbeddingSlot = Annotated[SpecLike, Slot("position_embedding")]
 CoreSlot = Annotated[SpecLike, Slot("core")]
 StackSlot = Annotated[SpecLike, Slot("stack")]
 LayerSlot = Annotated[SpecLike, Slot("layer")]

@@ -89,6 +89,12 @@ class Frame:
         """The frame of a part of this place."""
         return replace(self, path=(*self.path, *path))
 
+    @property
+    def reads_all(self) -> bool:
+        """Whether every position may read every other: no mask, and no padding."""
+        pads = self.real is not None and self.selection is None and self.running is None
+        return not self.mask.causal and self.mask.allowed is None and not pads
+
     def counting(self, where: Tensor) -> Tensor:
         """Those of the positions in ``where`` that count; both are ``(batch, positions)`` booleans."""
         return where if self.real is None else self.real & where

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.layer.base import TwoBranchLayer
+from mythos_blocks.layer.over_positions import check_normalises, normalised_over_positions
 
 
 @component("layer", "post_norm")
@@ -18,12 +21,35 @@ class PostNormLayer(TwoBranchLayer):
     Args:
         width: Channels of the residual stream.
         max_loops: Iterations that tables with a row for each have room for.
+        attention_norm_over: What the norm of attention's sum takes the mean square over: the ``channels`` of each
+            position, or the ``positions`` of each channel, as TRM does with its mixer (``mlp_t``, arXiv 2510.04871).
+            The latter reads all positions, which a causal mask does not allow.
+
+    Raises:
+        ValueError: ``attention_norm_over: positions`` meets a norm other than ``rms``.
     """
+
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        attention_norm_over: Literal["channels", "positions"] = "channels",
+        **fields: Any,
+    ) -> None:
+        super().__init__(width, max_loops, **fields)
+        self.attention_norm_over = attention_norm_over
+        if attention_norm_over == "positions":
+            check_normalises(self.attention_norm)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         t = frame.index
-        x = self.attention_norm(x + self.attention_branch(self.attention(x, frame.at("attention"))), t)
+        x = x + self.attention_branch(self.attention(x, frame.at("attention")))
+        if self.attention_norm_over == "positions":
+            x = normalised_over_positions(x, self.attention_norm, frame.at("attention_norm"))
+        else:
+            x = self.attention_norm(x, t)
         out: Tensor = self.feedforward_norm(
             x + self.feedforward_branch(self.feedforward(x, frame.at("feedforward"))), t
         )

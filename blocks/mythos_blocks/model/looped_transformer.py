@@ -11,7 +11,14 @@ from torch import Tensor, nn
 from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.core.loop import Loop
 from mythos_blocks.declaring.component import Module, component
-from mythos_blocks.declaring.slots import CoreSlot, InitializationSlot, NormSlot, StackSlot
+from mythos_blocks.declaring.slots import (
+    CoreSlot,
+    InitializationSlot,
+    NormSlot,
+    PositionEmbeddingSlot,
+    PrefixSlot,
+    StackSlot,
+)
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.declaring.vocabulary import vocabulary
@@ -22,6 +29,8 @@ from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.model.output import ModelOutput
+from mythos_blocks.position_embedding.base import PositionEmbedding
+from mythos_blocks.prefix.base import Prefix
 from mythos_blocks.stack.sequence import Stack
 from mythos_blocks.tensors.tracing import is_empty
 
@@ -42,12 +51,15 @@ class LoopedTransformer(Module):
     Args:
         vocab_size: Number of tokens.
         width: Channels of the residual stream.
+        prefix: What stands in the first positions of every sequence instead of tokens.
+        position_embedding: What tells each position where it stands, before the first layer.
         prelude: Layers before the loop; their output is the input e.
         core: The loop.
         coda: Layers after the loop.
         norm: The normalisation before the head.
         tie_embeddings: Use the embedding matrix as the head.
-        scale_embeddings: Multiply embedded tokens by the square root of the width, as Huginn does.
+        scale_embeddings: Multiply embedded tokens, with prefix and positions, by the square root of the width, as
+            Huginn, HRM and TRM do.
         initialization: The distribution of the initial weights.
     """
 
@@ -56,6 +68,8 @@ class LoopedTransformer(Module):
         vocab_size: int,
         *,
         width: Count = 128,
+        prefix: PrefixSlot = "none",
+        position_embedding: PositionEmbeddingSlot = "none",
         prelude: StackSlot = {"depth": 0},
         core: CoreSlot = "loop",
         coda: StackSlot = {"depth": 0},
@@ -67,6 +81,8 @@ class LoopedTransformer(Module):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
         self.embedding_scale = width**0.5 if scale_embeddings else 1.0
+        self.prefix: Prefix = build(prefix, width)
+        self.position_embedding: PositionEmbedding = build(position_embedding, width)
         with vocabulary(vocab_size):
             self.prelude: Stack = build(prelude, width)
             self.core: Loop = build(core, width)
@@ -106,7 +122,8 @@ class LoopedTransformer(Module):
         """Logits at every position, or at those that are asked for.
 
         Args:
-            tokens: ``(batch, positions)``, integers below the vocabulary size; ``None`` where ``embedded`` stands in.
+            tokens: ``(batch, positions)``, integers below the vocabulary size, but for what a prefix reads in its
+                places; ``None`` where ``embedded`` stands in.
             mask: Which positions may read which; ``None`` is causal.
             iterations: A loop count; or iteration indices in order; or, as a tensor, a count for each sequence,
                 ``(batch,)``, or position, ``(batch, positions)``; ``None`` runs the sampler's mean.
@@ -138,7 +155,7 @@ class LoopedTransformer(Module):
         frame = Frame(
             mask=AttentionMask() if mask is None else mask,
             positions=positions,
-            tokens=tokens,
+            tokens=None if tokens is None else self.prefix.readable(tokens, positions),
             real=real,
             memory=memory,
             statistics=before_core,
@@ -169,7 +186,7 @@ class LoopedTransformer(Module):
             tape=tape,
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
             state=replace(state, frame=replace(state.frame, tape=None, statistics=None)),
-            frame=replace(frame, tape=None, statistics=None),
+            frame=replace(frame, tokens=tokens, tape=None, statistics=None),
         )
 
     def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:
@@ -177,10 +194,15 @@ class LoopedTransformer(Module):
 
         Shapes: ``(batch, positions) -> (batch, positions, width)``.
         """
-        embedded = self.embedding(tokens) if embedded is None else embedded
+        frame = frame or Frame()
+        positions = frame.positions
+        if embedded is None:
+            assert tokens is not None
+            embedded = self.embedding(self.prefix.readable(tokens, positions))
+        embedded = self.position_embedding(self.prefix(embedded, tokens, positions), positions)
         if self.embedding_scale != 1:
             embedded = embedded * self.embedding_scale
-        e: Tensor = self.prelude(embedded, (frame or Frame()).at("prelude"))
+        e: Tensor = self.prelude(embedded, frame.at("prelude"))
         return e
 
     def read(self, h: Tensor, frame: Frame | None = None) -> Tensor:

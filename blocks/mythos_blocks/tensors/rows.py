@@ -63,3 +63,20 @@ def check_index(t: Index, last: int | None = None) -> None:
         raise ValueError(f"iteration indices count from 0, and this one is {t}")
     if isinstance(t, int) and last is not None and t > last:
         raise ValueError(f"iteration {t} is beyond the table's {last + 1} rows (beyond: 'error')")
+
+
+def check_below(numbers: Tensor, limit: int, where: str) -> None:
+    """Refuse whole numbers of which a table has no row; on an accelerator the table's reader does so.
+
+    Args:
+        numbers: Of any shape.
+        limit: Rows of the table.
+        where: What has them, for the message: "norm 'x' has num_rows".
+
+    Raises:
+        ValueError: One is ``limit`` or more.
+    """
+    if numbers.device.type != "cpu" or is_traced(numbers) or numbers.numel() == 0:
+        return
+    if (largest := int(numbers.max())) >= limit:
+        raise ValueError(f"{where}={limit}, and the input reads {largest}; the largest that it can read is {limit - 1}")
