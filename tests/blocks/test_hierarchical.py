@@ -89,3 +89,26 @@ def test_the_high_net_may_have_a_depth_of_its_own():
     assert (len(core.layers), len(core.high_layers)) == (1, 3)
     with pytest.raises(ValueError, match="high_depth=3 differs from depth=2, and shared=True has one net"):
         mb.HierarchicalLoop(32, depth=2, high_depth=3, shared=True)
+
+
+@pytest.mark.parametrize("low_gradient", [[1, 2], [0, 1], [3, 3]])
+def test_low_gradient_cuts_the_first_low_moves_before_each_high_one_and_a_nets_norm_stands_after_it(low_gradient):
+    core = mb.HierarchicalLoop(32, depth=1, num_low_cycles=3, low_gradient=low_gradient, net_norm="layer").double()
+    randomise(core, std=0.2)
+    e = torch.randn(2, 4, 32, generator=torch.Generator().manual_seed(0)).double().requires_grad_()
+    out = core(e, iterations=1).h
+    low, high = core.initial_low_state(e), core.initial_state(e)
+    for count in low_gradient:
+        for move in range(3):
+            with torch.set_grad_enabled(move >= 3 - count):
+                low = core.low_norm(core.layers[0](low + high + e))
+        high = core.high_norm(core.high_layers[0](high + low))
+    torch.testing.assert_close(out, high, rtol=1e-12, atol=1e-12)
+    mine, wanted = (torch.autograd.grad(x.sin().sum(), [e, *core.parameters()], allow_unused=True) for x in (out, high))
+    for a, b in zip(mine, wanted, strict=True):
+        assert (a is None and b is None) or torch.allclose(a, b, rtol=1e-10, atol=1e-12)
+
+
+def test_low_gradient_has_a_number_for_each_high_move():
+    with pytest.raises(ValueError, match=r"low_gradient=\[1\] needs num_high_cycles=2 numbers"):
+        mb.HierarchicalLoop(32, low_gradient=[1])

@@ -69,7 +69,6 @@ OVERRIDES = [
     (MYTHOS, "model.core.halting.halted_state=frozn", "'frozen' or 'updating'"),
     (MYTHOS, "model.core.depth_adapter.rank=0", "greater than or equal to 1"),  # OpenMythos accepts
     (MYTHOS, "model.core.layer.attention.rope_dim=15", "rope_dim=15 must be even"),
-    (MYTHOS, "model.core.layer.attention.value_dim=500", "must be at most"),
     (MYTHOS, "model.core.depth_signal={kind: rotary, num_channels: 7}", "must be even"),
     (MYTHOS, "model.core.injection={kind: lti, margin: 1.0}", "less than 1"),
     (MYTHOS, "mask=task", "gives no mask"),

@@ -82,10 +82,11 @@ class Attention(nn.Module):
     def __init__(self, config, width, heads, kv_heads, gated):
         super().__init__()
         self.heads, self.kv_heads, self.qk_norm = heads, kv_heads, config["qk_norm"]
+        self.bound = math.inf if config.get("clip_qkv") is None else config["clip_qkv"]
         self.rotates = config["rope_settings"].get("use_rope", True)
         for name in ("c_q", "c_k", "c_v", "c_proj"):
             rows = width * kv_heads // heads if name in ("c_k", "c_v") else width
-            setattr(self, name, nn.Linear(width, rows, bias=False))
+            setattr(self, name, nn.Linear(width, rows, bias=config["bias"]))
         if config["qk_bias"]:
             self.qk_bias = nn.Parameter(torch.zeros(2, 1, heads, width // heads))
         if gated:
@@ -97,6 +98,7 @@ class Attention(nn.Module):
         if embedded is not None and hasattr(self, "ve_gate"):
             gate = 2 / (1 + torch.exp(-self.ve_gate(x[..., :32])))
             v = v + gate[..., None] * embedded.view_as(v)
+        q, k, v = (x.clamp(-self.bound, self.bound) for x in (q, k, v))
         if hasattr(self, "qk_bias"):
             q, k = q + self.qk_bias[0], k + self.qk_bias[1]
         if self.rotates:
@@ -116,22 +118,22 @@ ACTIVATIONS = {
 
 
 class MLP(nn.Module):
-    def __init__(self, width, hidden, activation):
+    def __init__(self, width, hidden, activation, bias):
         super().__init__()
         self.activation = ACTIVATIONS[activation]
-        self.fc = nn.Linear(width, hidden, bias=False)
-        self.proj = nn.Linear(hidden, width, bias=False)
+        self.fc = nn.Linear(width, hidden, bias=bias)
+        self.proj = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x):
         return self.proj(self.activation(self.fc(x)))
 
 
 class GatedMLP(nn.Module):
-    def __init__(self, width, hidden, activation):
+    def __init__(self, width, hidden, activation, bias):
         super().__init__()
         self.activation = ACTIVATIONS[activation]
-        self.fc = nn.Linear(width, 2 * hidden, bias=False)
-        self.proj = nn.Linear(hidden, width, bias=False)
+        self.fc = nn.Linear(width, 2 * hidden, bias=bias)
+        self.proj = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x):
         gate, up = self.fc(x).chunk(2, dim=-1)
@@ -144,7 +146,7 @@ class Block(nn.Module):
         self.norm_1, self.norm_2 = (norm(config, width) for _ in range(2))
         self.attn = Attention(config, width, heads, kv_heads, gated)
         kind = {"BaseMLP": MLP, "GatedMLP": GatedMLP}[config["mlp_class_name"]]
-        self.mlp = kind(width, hidden, config["nonlin_name"])
+        self.mlp = kind(width, hidden, config["nonlin_name"], config["bias"])
 
     def forward(self, x, table, embedded):
         x = x + self.attn(self.norm_1(x), table, embedded)
@@ -154,7 +156,7 @@ class Block(nn.Module):
 class Diagonal(nn.Module):
     """``exp(-dt exp(a)) s + dt B e``."""
 
-    def __init__(self, width, input_width):
+    def __init__(self, width, input_width, bias):
         super().__init__()
         self.A_log, self.dt_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
         self.B = nn.Parameter(torch.zeros(width, input_width))
@@ -167,9 +169,9 @@ class Diagonal(nn.Module):
 class Linear(nn.Module):
     """``W [s; e]``."""
 
-    def __init__(self, width, input_width):
+    def __init__(self, width, input_width, bias):
         super().__init__()
-        self.adapter = nn.Linear(width + input_width, width, bias=False)
+        self.adapter = nn.Linear(width + input_width, width, bias=bias)
 
     def forward(self, s, e):
         return self.adapter(torch.cat((s, e), dim=-1))
@@ -178,7 +180,7 @@ class Linear(nn.Module):
 class Add(nn.Module):
     """``s + e``."""
 
-    def __init__(self, width, input_width):
+    def __init__(self, width, input_width, bias):
         super().__init__()
 
     def forward(self, s, e):
@@ -186,9 +188,6 @@ class Add(nn.Module):
 
 
 RENDERED = {
-    "bias": False,
-    "clip_qkv": None,
-    "logit_softcap": None,
     "mup_model_scaling_factor": 1,
     "randomize_positions_from": None,
     "block_class_name": "TransformerPreNormBlock",
@@ -230,9 +229,9 @@ class Parcae(nn.Module):
         parts = {
             "wte": nn.Embedding(padded(config), width),
             "prelude": blocks(0, first, width, *outer),
-            "adapter": injection(state, width),
+            "adapter": injection(state, width, config["bias"]),
             "core_block": blocks(first, core, state, *inner),
-            "C": nn.Linear(state, width, bias=False),
+            "C": nn.Linear(state, width, bias=config["bias"]),
             "coda": blocks(first + core * config["mean_recurrence"], last, width, *outer),
             "ln_f": norm(config, width),
         }
@@ -265,7 +264,8 @@ class Parcae(nn.Module):
                     after = self.through(part.core_block, part.adapter(state, e), tokens, first)
                 state = torch.where((step < counts).expand(tokens.shape)[..., None], after, state)
         x = self.through(part.coda, part.C(state), tokens, first + len(part.core_block))
-        return self.lm_head(part.ln_f(x))
+        logits, cap = self.lm_head(part.ln_f(x)), self.config.get("logit_softcap")
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def through(self, layers, x, tokens, begin):
         for i, layer in enumerate(layers):

@@ -111,6 +111,8 @@ TOGETHER = {
         {"recurrent_iteration_method": "per-batch", "sampling_scheme": "poisson-fill"},
         {"recurrent_iteration_method": "per-batch", "sampling_scheme": "poisson-bounded"},
         {"sampling_scheme": "fixed", "mean_backprop_depth": 9},
+        {"bias": True, "injection_type": "linear", "init_strategy": "scaled", "qk_bias": True, "clip_qkv": 0.2},
+        {"bias": True, "mlp_class_name": "GatedMLP", "nonlin_name": "SiLU", "init_strategy": "scaled"},
         {"injection_type": "linear", "init_strategy": "scaled"},
         {"injection_type": "linear", "init_strategy": "scaled", "init_orthogonal": False},
         {"injection_type": "linear", "init_orthogonal": True, "tie_embeddings": False},

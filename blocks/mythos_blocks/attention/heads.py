@@ -30,6 +30,10 @@ class HeadAttention(Attention):
         qk_norm: Scale queries and keys to unit root mean square, without a gain, ``before_rope`` or ``after_rope``
             (Parcae) (arXiv 2010.04245).
         qk_bias: Learn a bias on queries and keys, as in Huginn.
+        bias: Learn biases of the four linears, as Chen does, and Parcae with ``bias``.
+        clip_qkv: Bound of what queries, keys and values may be before rotations (Parcae; OLMo); ``null`` for none.
+        output_gate: Multiply what the heads have read by ``sigmoid(W x)``, channel by channel (HRM-Text, arXiv
+            2605.20613; arXiv 2505.06708).
         value_embeddings: Add a learned embedding of each token to its values through a gate, as in Parcae. ``true``
             has one for every token of the model's vocabulary; a number for so many tokens.
 
@@ -48,6 +52,9 @@ class HeadAttention(Attention):
         rope_pairing: Literal["interleaved", "halves"] = "interleaved",
         qk_norm: Literal["none", "before_rope", "after_rope"] = "none",
         qk_bias: bool = False,
+        bias: bool = False,
+        clip_qkv: Positive | None = None,
+        output_gate: bool = False,
         value_embeddings: Count | bool | None = None,
     ) -> None:
         super().__init__()
@@ -58,10 +65,12 @@ class HeadAttention(Attention):
         if rope_theta is not None and self.head_dim % 2:
             raise ValueError(f"rope_theta needs an even head_dim, and it is {self.head_dim}")
         self.rope_theta, self.rope_pairing, self.qk_norm = rope_theta, rope_pairing, qk_norm
-        self.q = nn.Linear(width, num_heads * self.head_dim, bias=False)
-        self.k = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
-        self.v = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=False)
-        self.out = nn.Linear(num_heads * self.head_dim, width, bias=False)
+        self.clip_qkv = clip_qkv
+        self.q = nn.Linear(width, num_heads * self.head_dim, bias=bias)
+        self.k = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
+        self.v = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
+        self.out = nn.Linear(num_heads * self.head_dim, width, bias=bias)
+        self.gate = nn.Linear(width, num_heads * self.head_dim, bias=bias) if output_gate else None
         self.q_bias = nn.Parameter(torch.zeros(num_heads * self.head_dim)) if qk_bias else None
         self.k_bias = nn.Parameter(torch.zeros(self.num_kv_heads * self.head_dim)) if qk_bias else None
         rows = num_rows("value_embeddings", value_embeddings)
@@ -70,10 +79,12 @@ class HeadAttention(Attention):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         q, k, v = self.q(x), self.k(x), self.v(x)
-        if self.q_bias is not None and self.k_bias is not None:
-            q, k = q + self.q_bias.to(q.dtype), k + self.k_bias.to(k.dtype)
         if self.value_embedding is not None:
             v = self.value_embedding(v, x, frame.tokens)
+        if self.clip_qkv is not None:
+            q, k, v = (y.clamp(-self.clip_qkv, self.clip_qkv) for y in (q, k, v))
+        if self.q_bias is not None and self.k_bias is not None:
+            q, k = q + self.q_bias.to(q.dtype), k + self.k_bias.to(k.dtype)
         q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in (q, k, v))
         if self.qk_norm == "before_rope":
             q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
@@ -84,7 +95,8 @@ class HeadAttention(Attention):
             q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         k, v = frame.exchange(k, v)
         attended = frame.mask.attend(q, k, v, scale=self.head_dim**-0.5)
-        out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
+        read = attended.transpose(1, 2).flatten(2)
+        out: Tensor = self.out(read if self.gate is None else read * torch.sigmoid(self.gate(x)))
         return out
 
 

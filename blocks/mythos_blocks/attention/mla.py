@@ -37,11 +37,11 @@ class LatentAttention(Attention):
         q_rank: Channels of the latent from which queries are expanded.
         nope_dim: Channels of a head's query and key that carry no position.
         rope_dim: Channels of a head's query and key that carry the rotary position; even.
-        value_dim: Channels of a head's value; at most ``nope_dim + rope_dim``.
+        value_dim: Channels of a head's value.
         rope_theta: Base of the rotary position embedding.
 
     Raises:
-        ValueError: ``rope_dim`` is odd or ``value_dim`` exceeds the key's size.
+        ValueError: ``rope_dim`` is odd.
     """
 
     def __init__(
@@ -60,8 +60,6 @@ class LatentAttention(Attention):
         super().__init__()
         if rope_dim % 2:
             raise ValueError(f"rope_dim={rope_dim} must be even; nearest: {rope_dim - 1 or 2}, {rope_dim + 1}")
-        if value_dim > nope_dim + rope_dim:
-            raise ValueError(f"value_dim={value_dim} must be at most nope_dim + rope_dim = {nope_dim + rope_dim}")
         self.num_heads, self.kv_rank, self.rope_theta = num_heads, kv_rank, rope_theta
         self.nope_dim, self.rope_dim, self.value_dim = nope_dim, rope_dim, value_dim
         self.scale = (nope_dim + rope_dim) ** -0.5

@@ -29,8 +29,8 @@ _STATES = {
 _FEEDFORWARDS: dict[str, dict[str, dict[str, Any]]] = {
     "BaseMLP": {
         "ReLU2": {"kind": "relu2", "factor": 0.5},
-        "GELU": {"kind": "gelu", "bias": False},
-        "ReLU": {"kind": "gelu", "activation": "relu", "bias": False},
+        "GELU": {"kind": "gelu"},
+        "ReLU": {"kind": "gelu", "activation": "relu"},
     },
     "GatedMLP": {"SiLU": {"kind": "swiglu"}},
 }
@@ -71,7 +71,8 @@ def parcae_translation(config: Any) -> Translation:
     plan = _Layers(read)
     norm = _norm(read)
     attention = _attention(read, width // heads, state_width // inner_heads)
-    feedforward = read.choose("nonlin_name", read.choose("mlp_class_name", _FEEDFORWARDS))
+    bias = read.flag("bias")
+    feedforward = {**read.choose("nonlin_name", read.choose("mlp_class_name", _FEEDFORWARDS)), "bias": bias}
     kv_heads = _set(read, "num_key_value_heads", heads)
     if kv_heads != heads and attention["qk_bias"]:
         raise read.refusal("num_key_value_heads", repr(heads), "qk_bias has as many heads for keys as for queries")
@@ -88,6 +89,8 @@ def parcae_translation(config: Any) -> Translation:
         "feedforward": {**feedforward, "hidden": inner_hidden},
     }
     injection, injected = read.choose("injection_type", _INJECTIONS)
+    if bias and injection == "concat":
+        injection, injected = {"kind": "concat", "bias": True}, {**injected, "adapter.bias": "adapter.bias"}
     prelude_norm, tied = read.flag("prelude_norm"), read.flag("tie_embeddings")
     core = {
         **plan.declared("core_block", inner, vocab_size),
@@ -96,7 +99,7 @@ def parcae_translation(config: Any) -> Translation:
         "input_norm": norm if prelude_norm else "none",
         "injection": injection,
         "initial_state": read.choose("state_init", _STATES),
-        "interface": "projection",
+        "interface": {"kind": "projection", "bias": bias},
     }
     model = {
         "width": width,
@@ -105,6 +108,7 @@ def parcae_translation(config: Any) -> Translation:
         "coda": plan.declared("coda", outer, vocab_size),
         "norm": norm,
         "tie_embeddings": tied,
+        "logit_softcap": _bound(read, "logit_softcap"),
         "initialization": initialization(read),
     }
     read.finish()
@@ -117,7 +121,7 @@ def parcae_translation(config: Any) -> Translation:
             optional=tied,
         ),
         *(rename(f"transformer.adapter.{a}", f"core.injection.{b}") for a, b in injected.items()),
-        rename("transformer.C.weight", "core.interface.projection.weight"),
+        *_linear("transformer.C", "core.interface.projection", bias),
         *_norm_rules(norm, "transformer.ln_f", "norm"),
         *(_norm_rules(norm, "transformer.ln_prelude", "core.input_norm") if prelude_norm else ()),
         *plan.rules(outer, inner),
@@ -131,9 +135,6 @@ def _refuse_the_rest(read: Config) -> None:
     for name in ("model_class_name", "_class_name", "architecture_class_name", "block_class_name"):
         read.expect(name, DEFAULTS[name])
     read.expect("_is_recurrent_block_config", False, why="it is the configuration of the looped layers alone")
-    read.expect("bias", False, why="the blocks' matrices have no biases")
-    read.expect("clip_qkv", None, why="the blocks do not cut queries, keys and values")
-    read.expect("logit_softcap", None, why="the blocks do not bend logits")
     read.expect("mup_model_scaling_factor", 1, why="the blocks do not scale logits")
     read.expect("randomize_positions_from", None, why="training draws positions at random")
     read.expect("use_fused_head", "pytorch", "cce", why="the others give no logits, or keep a transposed head")
@@ -142,6 +143,21 @@ def _refuse_the_rest(read: Config) -> None:
 def _set(read: Config, name: str, otherwise: int) -> int:
     """A count, or what stands for it where it is not set."""
     return otherwise if read.get(name) is None else read.count(name)
+
+
+def _bound(read: Config, name: str) -> float | None:
+    """A positive bound, or none."""
+    if read.get(name) is None:
+        return None
+    value = read.number(name)
+    if value <= 0:
+        raise read.refusal(name, "None or numbers above 0")
+    return value
+
+
+def _linear(theirs: str, ours: str, bias: bool) -> Iterator[Rule]:
+    for part in ("weight", "bias") if bias else ("weight",):
+        yield rename(f"{theirs}.{part}", f"{ours}.{part}")
 
 
 def _vocab_size(read: Config) -> int:
@@ -171,6 +187,8 @@ def _attention(read: Config, head_dim: int, inner_head_dim: int) -> dict[str, An
         "rope_theta": theta if rotates else None,
         "qk_norm": "after_rope" if read.flag("qk_norm") else "none",
         "qk_bias": read.flag("qk_bias"),
+        "bias": read.flag("bias"),
+        "clip_qkv": _bound(read, "clip_qkv"),
     }
 
 
@@ -225,13 +243,14 @@ def _layer_rules(layer: dict[str, Any], theirs: str, ours: str) -> Iterator[Rule
     yield from _norm_rules(layer["norm"], f"{theirs}.norm_1", f"{ours}.attention_norm")
     yield from _norm_rules(layer["norm"], f"{theirs}.norm_2", f"{ours}.feedforward_norm")
     for name, our_name in {"c_q": "q", "c_k": "k", "c_v": "v", "c_proj": "out"}.items():
-        yield rename(f"{theirs}.attn.{name}.weight", f"{ours}.attention.{our_name}.weight")
+        yield from _linear(f"{theirs}.attn.{name}", f"{ours}.attention.{our_name}", layer["attention"]["bias"])
     if layer["attention"]["qk_bias"]:
         yield qk_biases(f"{theirs}.attn.qk_bias", f"{ours}.attention")
     feedforward = layer["feedforward"]
     if feedforward["kind"] == "swiglu":
         sizes = [feedforward["hidden"]] * 2
-        yield split(f"{theirs}.mlp.fc.weight", [f"{ours}.feedforward.{n}.weight" for n in ("gate", "up")], sizes)
+        for part in ("weight", "bias") if feedforward["bias"] else ("weight",):
+            yield split(f"{theirs}.mlp.fc.{part}", [f"{ours}.feedforward.{n}.{part}" for n in ("gate", "up")], sizes)
     else:
-        yield rename(f"{theirs}.mlp.fc.weight", f"{ours}.feedforward.up.weight")
-    yield rename(f"{theirs}.mlp.proj.weight", f"{ours}.feedforward.down.weight")
+        yield from _linear(f"{theirs}.mlp.fc", f"{ours}.feedforward.up", feedforward["bias"])
+    yield from _linear(f"{theirs}.mlp.proj", f"{ours}.feedforward.down", feedforward["bias"])

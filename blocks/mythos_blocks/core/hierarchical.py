@@ -25,7 +25,7 @@ from mythos_blocks.declaring.slots import (
     StabilizerSlot,
 )
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Layers, Loops
+from mythos_blocks.declaring.types import Layers, Loops, NoneOrMore
 from mythos_blocks.frame.frame import Frame
 
 
@@ -48,6 +48,9 @@ class HierarchicalLoop(Loop):
         num_low_cycles: Moves of the low state for each of the high one (HRM 2, TRM 6).
         cycle_gradient: What of a segment gets gradient: ``full``, the ``last_cycle`` of the high state (TRM), or the
             ``last_update`` of either state (HRM's one-step gradient).
+        low_gradient: For each move of the high state how many of the low moves before it, the last ones, get gradient,
+            while all high moves do (HRM-Text's ``L_bp_cycles``, arXiv 2605.20613); ``null`` goes by ``cycle_gradient``.
+        net_norm: The normalisation of what a net returns, one for each net (HRM-Text's ``final_norm``).
         loops: How many segments a training step runs.
         loops_per: Whether a training step draws one count for the ``batch``, or for each ``sequence`` or ``token``.
         input_norm: The normalisation of e.
@@ -62,7 +65,8 @@ class HierarchicalLoop(Loop):
         stabilizer: What is done to the layers' weights after every step.
 
     Raises:
-        ValueError: ``high_depth`` differs from ``depth`` where one net is both, or as :class:`Loop` says.
+        ValueError: ``high_depth`` differs from ``depth`` where one net is both; ``low_gradient`` has more or fewer
+            numbers than there are high moves; the key-value policy counts layers; or as :class:`Loop` says.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class HierarchicalLoop(Loop):
         num_high_cycles: Loops = 2,
         num_low_cycles: Loops = 2,
         cycle_gradient: Literal["full", "last_cycle", "last_update"] = "last_cycle",
+        low_gradient: list[NoneOrMore] | None = None,
+        net_norm: NormSlot = "none",
         loops: LoopsSlot = "fixed",
         loops_per: Literal["batch", "sequence", "token"] = "batch",
         input_norm: NormSlot = "none",
@@ -112,13 +118,22 @@ class HierarchicalLoop(Loop):
         )
         if shared and high_depth not in (None, depth):
             raise ValueError(f"high_depth={high_depth} differs from depth={depth}, and shared=True has one net")
+        self.low_norm = build(net_norm, width, self.loops.max_loops)
+        self.high_norm = self.low_norm if shared else build(net_norm, width, self.loops.max_loops)
+        if low_gradient is not None and len(low_gradient) != num_high_cycles:
+            raise ValueError(f"low_gradient={low_gradient} needs num_high_cycles={num_high_cycles} numbers")
+        if getattr(self.kv_policy, "counts", "iterations") == "layers":
+            raise ValueError("kv_policy counts='layers' numbers the layers of one stack; core must be 'loop'")
+        self.low_gradient = low_gradient
         self.initial_low_state = build(initial_low_state, width, width)
         whole = num_high_cycles == 1 if cycle_gradient == "last_cycle" else cycle_gradient == "full"
+        if low_gradient is not None:
+            whole = min(low_gradient) >= num_low_cycles
         self.cuts_gradient = not whole
         if self.gradient.needs_last_state and self.cuts_gradient:
             raise ValueError(
                 f"gradient {self.gradient.kind!r} differentiates whole iterations, of which cycle_gradient="
-                f"{cycle_gradient!r} leaves out a part; use 'full'"
+                f"{cycle_gradient!r} or low_gradient leaves out a part; use 'full' and null"
             )
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor:
@@ -139,19 +154,27 @@ class HierarchicalLoop(Loop):
         for cycle in range(self.num_high_cycles):
             final = cycle + 1 == self.num_high_cycles
             for move in range(self.num_low_cycles):
-                newest = final and move + 1 == self.num_low_cycles
-                graph = {"full": True, "last_cycle": final, "last_update": newest}[self.cycle_gradient]
-                graph = recording and (graph or not self.training)
-                low = self._net(self.layers, low + high + e, frame.at("low", cycle, move), graph)
-            graph = recording and (final or self.cycle_gradient == "full" or not self.training)
-            high = self._net(self.high_layers, high + low, frame.at("high", cycle), graph)
+                graph = recording and (self._low_learns(cycle, move) or not self.training)
+                low = self._net(self.layers, self.low_norm, low + high + e, frame.at("low", cycle, move), graph)
+            learns = final or self.cycle_gradient == "full" or self.low_gradient is not None
+            graph = recording and (learns or not self.training)
+            high = self._net(self.high_layers, self.high_norm, high + low, frame.at("high", cycle), graph)
         return Moved(high.to(h.dtype), low, e)
 
-    def _net(self, layers: nn.ModuleList, x: Tensor, frame: Frame, graph: bool) -> Tensor:
+    def _low_learns(self, cycle: int, move: int) -> bool:
+        """Whether training differentiates a low move."""
+        if self.low_gradient is not None:
+            return move >= self.num_low_cycles - self.low_gradient[cycle]
+        final = cycle + 1 == self.num_high_cycles
+        newest = final and move + 1 == self.num_low_cycles
+        return {"full": True, "last_cycle": final, "last_update": newest}[self.cycle_gradient]
+
+    def _net(self, layers: nn.ModuleList, norm: nn.Module, x: Tensor, frame: Frame, graph: bool) -> Tensor:
         """One move of a state."""
         with torch.set_grad_enabled(graph):
             frame, dtype = replace(frame, graph=graph), x.dtype
             for i, layer in enumerate(layers):
                 x = layer(x, frame.at(i))
                 frame.record(x, "core", frame.t or 0, *frame.path[1:], i)
+            x = norm(x, frame.index)
             return x.to(dtype)

@@ -116,6 +116,7 @@ class Loop(Stepping):
         self.exit = build(exit, inner)
         self.interface = build(interface, inner, width)
         self.kv_policy = build(kv_policy)
+        self.kv_policy.num_layers = depth
         self.gradient = build(gradient, self.loops)
         self.stabilizer = build(stabilizer)
         self.state_site = StateSite()

@@ -13,7 +13,7 @@ from mythos_blocks.frame.frame import Frame
 
 @component("feedforward", "relu2")
 class ReLU2(Feedforward):
-    """``down(factor * relu(up(x)) ** 2)`` without biases (Primer, arXiv 2109.08668), as in Parcae.
+    """``down(factor * relu(up(x)) ** 2)`` (Primer, arXiv 2109.08668), as in Parcae.
 
     Shapes: ``(..., width) -> (..., width)``.
 
@@ -22,14 +22,23 @@ class ReLU2(Feedforward):
         max_loops: Iterations that tables with a row for each have room for.
         hidden: Inner channels. ``null`` takes ``4 * width``.
         factor: Factor on the square; Parcae's code has 0.5.
+        bias: Learn biases.
     """
 
-    def __init__(self, width: int, max_loops: int = 1, *, hidden: Count | None = None, factor: Positive = 1.0) -> None:
+    def __init__(
+        self,
+        width: int,
+        max_loops: int = 1,
+        *,
+        hidden: Count | None = None,
+        factor: Positive = 1.0,
+        bias: bool = False,
+    ) -> None:
         super().__init__()
         hidden = hidden or 4 * width
         self.factor = factor
-        self.up = nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
+        self.up = nn.Linear(width, hidden, bias=bias)
+        self.down = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(F.relu(self.up(x)).square() * self.factor)

@@ -13,7 +13,7 @@ from mythos_blocks.frame.frame import Frame
 
 @component("feedforward", "swiglu")
 class SwiGLU(Feedforward):
-    """``down(silu(gate(x)) * up(x))`` without biases (arXiv 2002.05202).
+    """``down(silu(gate(x)) * up(x))`` (arXiv 2002.05202).
 
     Shapes: ``(..., width) -> (..., width)``.
 
@@ -21,14 +21,15 @@ class SwiGLU(Feedforward):
         width: Channels of what it reads and returns.
         max_loops: Iterations that tables with a row for each have room for.
         hidden: Inner channels. ``null`` takes ``4 * width // 3``, as OpenMythos does.
+        bias: Learn biases.
     """
 
-    def __init__(self, width: int, max_loops: int = 1, *, hidden: Count | None = None) -> None:
+    def __init__(self, width: int, max_loops: int = 1, *, hidden: Count | None = None, bias: bool = False) -> None:
         super().__init__()
         hidden = hidden or 4 * width // 3
-        self.gate = nn.Linear(width, hidden, bias=False)
-        self.up = nn.Linear(width, hidden, bias=False)
-        self.down = nn.Linear(hidden, width, bias=False)
+        self.gate = nn.Linear(width, hidden, bias=bias)
+        self.up = nn.Linear(width, hidden, bias=bias)
+        self.down = nn.Linear(hidden, width, bias=bias)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))

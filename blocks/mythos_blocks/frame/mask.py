@@ -63,13 +63,15 @@ class AttentionMask:
 
         Shapes: q ``(batch, heads, queries, d)``, k ``(batch, kv_heads, keys, d)``, v
         ``(batch, kv_heads, keys, d_v)`` -> ``(batch, heads, queries, d_v)``. ``heads`` is a multiple of
-        ``kv_heads``, and ``d_v <= d``.
+        ``kv_heads``.
         """
         # Unequal head sizes push scaled_dot_product_attention onto a slow path; zeros do not change
         # the result and cost less.
         v_size = v.shape[-1]
-        if v_size != q.shape[-1]:
+        if v_size < q.shape[-1]:
             v = F.pad(v, (0, q.shape[-1] - v_size))
+        elif v_size > q.shape[-1]:
+            q, k = (F.pad(y, (0, v_size - y.shape[-1])) for y in (q, k))
         grouped = bool(q.shape[1] != k.shape[1])  # under torch.jit.trace, sizes are tensors
         if self.causal and self.allowed is None and q.shape[2] != k.shape[2]:
             allowed = _causal(q.shape[2], k.shape[2], q.device)

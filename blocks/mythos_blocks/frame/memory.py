@@ -26,6 +26,10 @@ class SharingPolicy(Protocol):
         """The entry that iteration ``t`` reads, and writes where it writes."""
         ...
 
+    def place(self, path: Path, t: int) -> tuple[Path, int]:
+        """Where a cache keeps what the part at ``path`` writes in iteration ``t``."""
+        ...
+
     def writes(self, t: int) -> bool:
         """Whether iteration ``t`` writes its entry; otherwise it reads what an earlier one wrote."""
         ...
@@ -65,6 +69,7 @@ class Page:
         self._graph = torch.is_grad_enabled()
         self._num_sequences, self._num_depths = memory.num_sequences, memory.num_depths
         self._depth, self._goes_on = depth, goes_on
+        self._t = t
         self._entry, self._own_entry = 0 if t is None else memory.policy.entry(t), t or 0
         self._reuses = t is not None and memory.policy.reuses
         self._writes = t is None or memory.policy.writes(t)
@@ -149,7 +154,10 @@ class Page:
 
     def _extended(self, path: Path, whole: Tensors, shared: bool) -> Tensors:
         assert self._past is not None
-        return self._past.extended(path, self._entry if shared else self._own_entry, whole)
+        entry = self._entry if shared else self._own_entry
+        if shared and self._t is not None:
+            path, entry = self._memory.policy.place(path, self._t)
+        return self._past.extended(path, entry, whole)
 
     def _depths_extended(self, path: Path, buffers: Tensors) -> Tensors:
         assert self._past is not None

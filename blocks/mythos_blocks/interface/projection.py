@@ -15,11 +15,12 @@ class ProjectionInterface(Interface):
     Args:
         state_width: Channels of the state that leaves the loop.
         width: Channels that the coda reads.
+        bias: Learn a bias.
     """
 
-    def __init__(self, state_width: int, width: int) -> None:
+    def __init__(self, state_width: int, width: int, *, bias: bool = False) -> None:
         super().__init__()
-        self.projection = nn.Linear(state_width, width, bias=False)
+        self.projection = nn.Linear(state_width, width, bias=bias)
 
     def forward(self, h: Tensor, final_norm: nn.Module) -> Tensor:
         out: Tensor = self.projection(h)

@@ -17,15 +17,21 @@ class KVPolicy(Component):
         exact: Whether decoding with a cache equals the full forward pass.
         reuses: Whether an iteration may read what another one wrote.
         alive_only: Whether an iteration reads those positions only that it runs itself.
+        num_layers: Layers of the core, as the loop says, for policies that count them.
     """
 
     exact: bool = True
     reuses: bool = False
     alive_only: bool = False
+    num_layers: int = 1
 
     def entry(self, t: int) -> int:
         """The entry of iteration ``t``."""
         return t
+
+    def place(self, path: tuple[str | int, ...], t: int) -> tuple[tuple[str | int, ...], int]:
+        """Where a cache keeps what the part at ``path`` writes in iteration ``t``: a path, and the entry there."""
+        return path, self.entry(t)
 
     def writes(self, t: int) -> bool:
         """Whether iteration ``t`` writes its entry; otherwise it reads what an earlier one wrote."""

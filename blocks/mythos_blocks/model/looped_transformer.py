@@ -20,7 +20,7 @@ from mythos_blocks.declaring.slots import (
     StackSlot,
 )
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Count
+from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.declaring.vocabulary import vocabulary
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
@@ -28,6 +28,7 @@ from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
+from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
 from mythos_blocks.prefix.base import Prefix
@@ -59,7 +60,8 @@ class LoopedTransformer(Module):
         norm: The normalisation before the head.
         tie_embeddings: Use the embedding matrix as the head.
         scale_embeddings: Multiply embedded tokens, with prefix and positions, by the square root of the width, as
-            Huginn, HRM and TRM do.
+            Huginn, HRM and TRM do; or by a number (HRM-Text).
+        logit_softcap: Bound of the logits, ``cap * tanh(logit / cap)`` (Parcae); ``null`` for none.
         initialization: The distribution of the initial weights.
     """
 
@@ -75,12 +77,14 @@ class LoopedTransformer(Module):
         coda: StackSlot = {"depth": 0},
         norm: NormSlot = "rms",
         tie_embeddings: bool = True,
-        scale_embeddings: bool = False,
+        scale_embeddings: bool | Positive = False,
+        logit_softcap: Positive | None = None,
         initialization: InitializationSlot = "normal",
     ) -> None:
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, width)
-        self.embedding_scale = width**0.5 if scale_embeddings else 1.0
+        by_width = width**0.5 if scale_embeddings else 1.0
+        self.embedding_scale = by_width if isinstance(scale_embeddings, bool) else scale_embeddings
         self.prefix: Prefix = build(prefix, width)
         self.position_embedding: PositionEmbedding = build(position_embedding, width)
         with vocabulary(vocab_size):
@@ -88,7 +92,10 @@ class LoopedTransformer(Module):
             self.core: Loop = build(core, width)
             self.coda: Stack = build(coda, width)
         self.norm: nn.Module = build(norm, width)
-        self.head = nn.Linear(width, vocab_size, bias=False)
+        if logit_softcap is None:
+            self.head = nn.Linear(width, vocab_size, bias=False)
+        else:
+            self.head = SoftCappedHead(width, vocab_size, logit_softcap)
         if tie_embeddings:
             self.head.weight = self.embedding.weight
         self.initialization = build(initialization)

@@ -28,7 +28,9 @@ class LearnedPositions(PositionEmbedding):
         ValueError: A position has no row, when it is read.
     """
 
-    def __init__(self, width: int, *, num_positions: Count = 1024, scale: Positive = 1.0, std: NonNegative = 0.02) -> None:
+    def __init__(
+        self, width: int, *, num_positions: Count = 1024, scale: Positive = 1.0, std: NonNegative = 0.02
+    ) -> None:
         super().__init__()
         self.num_positions, self.scale, self.std = num_positions, scale, std
         self.table = nn.Parameter(torch.zeros(num_positions, width))
