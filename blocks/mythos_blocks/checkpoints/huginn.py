@@ -6,10 +6,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from torch import Tensor
-
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.huginn_config import DEFAULTS, INERT, INERT_INIT_VALUES, INIT_VALUES
+from mythos_blocks.checkpoints.published import Weights, opened
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, split
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -21,19 +20,20 @@ _NORMS = {
 }
 
 
-def from_huginn(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
+def from_huginn(weights: Weights, config: Any = None) -> LoopedTransformer:
     """Huginn with these weights.
 
     A state to start from, the published ``input_states``, goes into ``replace(model.core.start(e, frame), h=...)``.
 
     Args:
-        state_dict: Of ``RavenForCausalLM``.
+        weights: Of ``RavenForCausalLM``.
         config: Its ``RavenConfig``, or what ``config.json`` holds; what is left out has the default of that class.
 
     Raises:
         ValueError: A field is unknown or cannot be rendered, a name is unknown or missing, or a shape does not fit.
     """
-    return huginn_translation(config).build(state_dict)
+    tensors, config = opened(weights, config)
+    return huginn_translation(config).build(tensors)
 
 
 def huginn_translation(config: Any) -> Translation:

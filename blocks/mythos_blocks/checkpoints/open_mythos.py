@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.open_mythos_config import DEFAULTS, INERT
+from mythos_blocks.checkpoints.published import Weights, opened
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, stack
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -37,17 +36,18 @@ _LATENT = {
 }
 
 
-def from_open_mythos(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
+def from_open_mythos(weights: Weights, config: Any = None) -> LoopedTransformer:
     """OpenMythos as published, defects included, with these weights.
 
     Args:
-        state_dict: Of its ``OpenMythos``.
+        weights: Of its ``OpenMythos``.
         config: Its ``MythosConfig``, or a mapping with the same fields; what is left out has the default of that class.
 
     Raises:
         ValueError: A field is unknown or cannot be rendered, a name is unknown or missing, or a shape does not fit.
     """
-    return open_mythos_translation(config).build(state_dict)
+    tensors, config = opened(weights, config)
+    return open_mythos_translation(config).build(tensors)
 
 
 def open_mythos_translation(config: Any) -> Translation:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
-
-from torch import Tensor
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.huginn import qk_biases
 from mythos_blocks.checkpoints.parcae_config import DEFAULTS, INERT, ROPE_SETTINGS
 from mythos_blocks.checkpoints.parcae_training import initialization, loops
+from mythos_blocks.checkpoints.published import Weights, opened
 from mythos_blocks.checkpoints.translation import Rule, Translation, left_out, rename, split
 from mythos_blocks.model.looped_transformer import LoopedTransformer
 
@@ -36,7 +35,7 @@ _FEEDFORWARDS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
-def from_parcae(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransformer:
+def from_parcae(weights: Weights, config: Any = None) -> LoopedTransformer:
     """Parcae with these weights.
 
     Its code lays out gates and tables of value embeddings by two rules, which may disagree; a gate without a table,
@@ -45,13 +44,14 @@ def from_parcae(state_dict: Mapping[str, Tensor], config: Any) -> LoopedTransfor
     its authors' evaluations do.
 
     Args:
-        state_dict: Of ``Parcae``.
+        weights: Of ``Parcae``.
         config: Its ``ParcaeConfig``, or a mapping with the same fields; what is left out has the default of that class.
 
     Raises:
         ValueError: A field is unknown or cannot be rendered, a name is unknown or missing, or a shape does not fit.
     """
-    return parcae_translation(config).build(state_dict)
+    tensors, config = opened(weights, config)
+    return parcae_translation(config).build(tensors)
 
 
 def parcae_translation(config: Any) -> Translation:

@@ -10,6 +10,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from mythos_blocks.checkpoints.published import without_prefix
 from mythos_blocks.checkpoints.weights import assign, empty_model, nearest
 from mythos_blocks.declaring.spec import Slot
 from mythos_blocks.model.looped_transformer import LoopedTransformer
@@ -74,13 +75,15 @@ class Translation:
         """Their state dict, or gradients by name, under our names.
 
         Args:
-            entries: Theirs.
+            entries: Theirs; a prefix that all names carry (``module.``, ``_orig_mod.model.``) is taken off where what
+                remains are names that are expected.
             partial: Leave out what is missing instead of refusing it.
 
         Raises:
             ValueError: A name is unknown or missing.
         """
         known = {name for rule in self.rules for name in rule.theirs}
+        entries = without_prefix(entries, known)
         for name in entries:
             if name not in known:
                 raise ValueError(f"{name!r} is not expected of this config; {nearest(name, known)}")

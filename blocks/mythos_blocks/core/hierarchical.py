@@ -44,6 +44,7 @@ class HierarchicalLoop(Loop):
         layer: What each layer is. Both systems normalise after the sums, without a gain. Layers that do not let the
             states grow without bound, since every move adds them up.
         shared: One net for both roles, as in TRM.
+        injects: Whether e is added to every low move; HRM-Text does not, whose z_H begins as e.
         num_high_cycles: Moves of the high state in a segment (HRM 2, TRM 3).
         num_low_cycles: Moves of the low state for each of the high one (HRM 2, TRM 6).
         cycle_gradient: What of a segment gets gradient: ``full``, the ``last_cycle`` of the high state (TRM), or the
@@ -77,6 +78,7 @@ class HierarchicalLoop(Loop):
         high_depth: Layers | None = None,
         layer: LayerSlot = "post_norm",
         shared: bool = False,
+        injects: bool = True,
         num_high_cycles: Loops = 2,
         num_low_cycles: Loops = 2,
         cycle_gradient: Literal["full", "last_cycle", "last_update"] = "last_cycle",
@@ -110,7 +112,7 @@ class HierarchicalLoop(Loop):
             stabilizer=stabilizer,
         )
         self.num_high_cycles, self.num_low_cycles = num_high_cycles, num_low_cycles
-        self.cycle_gradient = cycle_gradient
+        self.cycle_gradient, self.injects = cycle_gradient, injects
         self.high_layers = (
             self.layers
             if shared
@@ -155,7 +157,8 @@ class HierarchicalLoop(Loop):
             final = cycle + 1 == self.num_high_cycles
             for move in range(self.num_low_cycles):
                 graph = recording and (self._low_learns(cycle, move) or not self.training)
-                low = self._net(self.layers, self.low_norm, low + high + e, frame.at("low", cycle, move), graph)
+                read = low + high + e if self.injects else low + high
+                low = self._net(self.layers, self.low_norm, read, frame.at("low", cycle, move), graph)
             learns = final or self.cycle_gradient == "full" or self.low_gradient is not None
             graph = recording and (learns or not self.training)
             high = self._net(self.high_layers, self.high_norm, high + low, frame.at("high", cycle), graph)
