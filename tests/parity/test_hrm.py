@@ -1,6 +1,7 @@
 """HRM's and TRM's weights in our model, against plain renderings of the equations, and the published files if there."""
 
 import importlib
+import importlib.util
 import math
 import sys
 import types
@@ -59,7 +60,11 @@ def published(system, config):
         *(x.transpose(1, 2) for x in (q, k, v)), is_causal=causal
     ).transpose(1, 2)
     sys.modules["flash_attn_interface"] = attention
-    torch.nn.Module.__dict__  # noqa: B018
+    if (
+        "einops" not in sys.modules and importlib.util.find_spec("einops") is None
+    ):  # of which TRM swaps two dimensions alone
+        swaps = sys.modules["einops"] = types.ModuleType("einops")
+        swaps.rearrange = lambda x, pattern: x.transpose(1, 2).contiguous()
     sys.path.insert(0, str(Path(PUBLISHED) / folder))
     try:
         file = {"hrm": "models.hrm.hrm_act_v1", "trm": "models.recursive_reasoning.trm"}[system]
