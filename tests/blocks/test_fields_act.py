@@ -26,6 +26,8 @@ BESIDE = {
     ("exit", "latent", "min_loops"): {"threshold": 1e3},
     ("exit", "min_p_kl", "min_loops"): {"threshold": 1e3},
     ("layer", "post_norm", "attention_norm_over"): {"attention": {"kind": "mixer", "num_positions": 8}},
+    ("kv_policy", "blocks", "counts"): {"share": "overwrite"},
+    ("kv_policy", "modulo", "counts"): {"share": "overwrite"},
     ("kv_policy", "anchor", "period"): {"num_exact": 1},
     ("kv_policy", "anchor", "share"): {"num_exact": 1},
     ("loops", "curriculum", "on"): {"base": {"kind": "poisson", "mean": 8.0, "gradient_window": 4}},
@@ -40,6 +42,8 @@ BESIDE = {
 
 AROUND = {
     ("core", "loop", "state_width"): {"injection": "concat", "interface": "projection", "initial_state": "zeros"},
+    ("kv_policy", "blocks", "counts"): {"depth": 3},
+    ("kv_policy", "modulo", "counts"): {"depth": 3},
     ("halting", "act", "final_remainder"): {"loops": {"kind": "fixed", "num_loops": 1}},
     **{("objective", "supervised_halting", name): {"halting": "q_head"} for name in ("weight",)},
     **{("penalty", "gate_improvement", name): {"halting": "gate_cdf"} for name in ("weight", "slope", "gain")},
@@ -50,6 +54,7 @@ AROUND = {
 OTHER = {
     ("core", "loop", "state_width"): [16],
     ("depth_adapter", "loop_lora", "on"): [["attention.*"]],
+    ("core", "hierarchical", "low_gradient"): [[1, 2]],
     ("loops", "choice", "counts"): [[2, 3]],
     ("loops", "choice", "weights"): [[1.0, 9.0]],
     **{("loops", kind, "maximum"): [9] for kind in ("geometric", "poisson", "poisson_lognormal")},

@@ -1,7 +1,9 @@
 """What an imported model is held against: the renderings written here, or the published files where they are at hand.
 
-``MYTHOS_PUBLISHED`` names a folder with the checkouts ``parcae`` (SandyResearch/parcae, dee8363) and
-``recurrent-pretraining`` (seal-rg/recurrent-pretraining, 59e0b69). They are no part of this repository.
+``MYTHOS_PUBLISHED`` names a folder with the checkouts ``parcae`` (SandyResearch/parcae, dee8363),
+``recurrent-pretraining`` (seal-rg/recurrent-pretraining, 59e0b69), ``HRM`` (sapientinc/HRM), ``TinyRecursiveModels``
+(SamsungSAILMontreal/TinyRecursiveModels) and ``ouro_rl`` (LoopedLMs/ouro_rl, 531187b). They are no part of this
+repository.
 """
 
 import importlib
