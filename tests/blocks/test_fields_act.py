@@ -19,6 +19,9 @@ POSITIONS = 8
 BESIDE = {
     ("core", "loop", "alternate"): {"depth": 2},
     ("core", "loop", "tying"): {"depth": 5},
+    ("core", "loop", "schedule"): {"depth": 2},
+    ("stack", "sequence", "schedule"): {"depth": 2},
+    ("halting", "token_choice", "alpha"): {"readout": "residual"},
     ("core", "hierarchical", "gradient"): {"cycle_gradient": "full"},
     ("depth_signal", "coordinates", "std"): {"step": "learned"},
     ("depth_signal", "coordinates", "beyond"): {"step": "learned"},
@@ -55,6 +58,8 @@ OTHER = {
     ("core", "loop", "state_width"): [16],
     ("depth_adapter", "loop_lora", "on"): [["attention.*"]],
     ("core", "hierarchical", "low_gradient"): [[1, 2]],
+    ("core", "loop", "schedule"): [[0, 1, 0]],
+    ("stack", "sequence", "schedule"): [[0, 1, 0]],
     ("loops", "choice", "counts"): [[2, 3]],
     ("loops", "choice", "weights"): [[1.0, 9.0]],
     **{("loops", kind, "maximum"): [9] for kind in ("geometric", "poisson", "poisson_lognormal")},

@@ -31,12 +31,12 @@ from mythos_blocks.declaring.slots import (
     UpdateSlot,
 )
 from mythos_blocks.declaring.spec import build
-from mythos_blocks.declaring.types import Count, Layers
+from mythos_blocks.declaring.types import Count, Layers, NoneOrMore
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
 from mythos_blocks.frame.selection import Where
-from mythos_blocks.stack.sequence import in_turn
+from mythos_blocks.stack.sequence import in_order, in_turn
 from mythos_blocks.tensors.tracing import is_traced
 
 
@@ -52,6 +52,8 @@ class Loop(Stepping):
         depth: Layers in the core.
         layer: What each layer is.
         alternate: What every second layer is instead; ``null`` for all alike.
+        schedule: Layers in the order in which an iteration runs them, counted from 0, some of them more than once;
+            ``null`` runs each once.
         loops: How many iterations a training step runs, and how many of them get gradient.
         loops_per: Whether a training step draws one loop count for the ``batch``, or one for each ``sequence``
             (as in Parcae) or each ``token``.
@@ -83,6 +85,7 @@ class Loop(Stepping):
         depth: Layers = 1,
         layer: LayerSlot = "pre_norm",
         alternate: LayerSlot | None = None,
+        schedule: list[NoneOrMore] | None = None,
         loops: LoopsSlot = "fixed",
         loops_per: Literal["batch", "sequence", "token"] = "batch",
         tying: Literal["cycle", "sequence"] = "cycle",
@@ -116,7 +119,10 @@ class Loop(Stepping):
         self.exit = build(exit, inner)
         self.interface = build(interface, inner, width)
         self.kv_policy = build(kv_policy)
-        self.kv_policy.num_layers = depth
+        self.order = in_order(schedule, depth)
+        self.kv_policy.num_layers = len(self.order)
+        if schedule is not None and tying == "sequence":
+            raise ValueError("schedule says the order of an iteration's layers, which tying 'sequence' runs one by one")
         self.gradient = build(gradient, self.loops)
         self.stabilizer = build(stabilizer)
         self.state_site = StateSite()

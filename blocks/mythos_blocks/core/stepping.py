@@ -36,12 +36,14 @@ class Stepping(Module):
 
     Attributes:
         layers: The core.
+        order: Which layer runs at each place of an iteration.
         last_index: The largest iteration index that every table reaches or reads beyond; ``None`` for no end.
         reads_over_depth: Whether a layer reads what other iterations have written.
         cuts_gradient: Whether training leaves out a part of an iteration's gradient.
     """
 
     layers: nn.ModuleList
+    order: tuple[int, ...]
     loops: LoopSampler
     input_norm: nn.Module
     injection: Injection
@@ -202,9 +204,9 @@ class Stepping(Module):
             x = self.injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
             x = x.to(h.dtype)
         u = x
-        for i in range(len(self.layers)) if step.layer is None else (step.layer,):
-            u = self.layers[i](u, frame.at(i))
-            frame.record(u, "core", step.t, i)
+        for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
+            u = self.layers[i](u, frame.at(place))
+            frame.record(u, "core", step.t, place)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
         if step.next_t is None or not (self.depth_signal.additive and is_plain(self.injection, type(self.injection))):

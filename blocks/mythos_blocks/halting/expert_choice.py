@@ -7,11 +7,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import NonNegative, Probability
+from mythos_blocks.declaring.types import Count, NonNegative, Probability
 from mythos_blocks.halting.base import Halting, HaltingState
 from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import at_least_float32
-from mythos_blocks.tensors.rows import Index
+from mythos_blocks.tensors.rows import Index, column
 
 
 @component("halting", "expert_choice")
@@ -26,16 +26,20 @@ class ExpertChoice(Halting):
         width: Channels of the state.
         capacity: Share of the survivors that goes on after an iteration.
         auxiliary_weight: Weight of the second loss, a binary cross-entropy.
+        num_routers: Routers, one for each of the first iterations, the last for all later ones (the authors' code has
+            one for each recursion).
     """
 
     freezes = True
 
     chooses = True
 
-    def __init__(self, width: int, *, capacity: Probability = 0.5, auxiliary_weight: NonNegative = 0.001) -> None:
+    def __init__(
+        self, width: int, *, capacity: Probability = 0.5, auxiliary_weight: NonNegative = 0.001, num_routers: Count = 1
+    ) -> None:
         super().__init__()
         self.capacity, self.auxiliary_weight = capacity, auxiliary_weight
-        self.router = ExactLinear(width, 1)
+        self.router = ExactLinear(width, num_routers)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
         auxiliary, asked = (at_least_float32(torch.zeros_like(h[..., 0])) for _ in range(2))
@@ -46,7 +50,7 @@ class ExpertChoice(Halting):
         self, state: HaltingState, h: Tensor, *, x: Tensor, t: Index, running: Tensor, last: Tensor
     ) -> HaltingState:
         assert state.halted is not None
-        logit = self.router(h).squeeze(-1)
+        logit = column(self.router(h), t)
         alive = ~state.halted & running
         goes_on = alive & (self._best(logit, alive) if self.training else logit > 0)
         auxiliary = F.binary_cross_entropy_with_logits(logit, goes_on.to(logit.dtype), reduction="none")

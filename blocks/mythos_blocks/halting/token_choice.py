@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.declaring.types import Count, NonNegative
+from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.halting.base import Halting, HaltingState, mean_over
 from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.rows import Index
@@ -17,22 +19,40 @@ from mythos_blocks.tensors.rows import Index
 class TokenChoice(Halting):
     """A router reads the initial state once and gives each token one depth (MoR, arXiv 2507.10524, section 2.2).
 
-    The chosen depth's probability scales the gradient of the readout, not its value, so that the router learns. A token
-    whose depth exceeds the loops that are run stops with them.
+    The router learns by the chosen depth's probability. It scales the gradient of the readout and not its value, or, in
+    the authors' code, what is added to the initial state. A token whose depth exceeds the loops that are run stops with
+    them.
 
     Args:
         width: Channels of the state.
         num_depths: Depths to choose from, 1 to this.
         balance_weight: Weight of the load-balancing loss, ``num_depths * sum_i f_i P_i``, 1 if even.
+        readout: What is read: the ``state`` at the chosen depth; or the ``residual`` sum ``h_0 + alpha * chance * h``
+            of the initial state and that one, as in the authors' code.
+        alpha: Factor of the probability in a residual sum.
+
+    Raises:
+        ValueError: ``alpha`` is given where no sum has it.
     """
 
     freezes = True
 
     chooses = True
 
-    def __init__(self, width: int, *, num_depths: Count = 4, balance_weight: NonNegative = 0.01) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        num_depths: Count = 4,
+        balance_weight: NonNegative = 0.01,
+        readout: Literal["state", "residual"] = "state",
+        alpha: Positive = 1.0,
+    ) -> None:
         super().__init__()
+        if readout == "state" and alpha != 1:
+            raise ValueError(f"alpha={alpha} is a factor in the sum that readout='residual' reads, and readout='state'")
         self.num_depths, self.balance_weight = num_depths, balance_weight
+        self.sums, self.alpha = readout == "residual", alpha
         self.router = ExactLinear(width, num_depths)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
@@ -43,7 +63,12 @@ class TokenChoice(Halting):
             real=real,
             halted=torch.zeros_like(choice, dtype=torch.bool),
             scores=[probabilities],
-            kept={"depth": choice + 1, "chance": chance, "run": torch.zeros_like(choice)},
+            kept={
+                "depth": choice + 1,
+                "chance": chance,
+                "run": torch.zeros_like(choice),
+                **({"first": h} if self.sums else {}),
+            },
         )
 
     def observe(
@@ -54,10 +79,13 @@ class TokenChoice(Halting):
         ends = (run >= state.kept["depth"]) | last
         now = ends & ~state.halted
         chance = state.kept["chance"]
-        scale = (chance / chance.detach()).to(h.dtype).unsqueeze(-1)
+        if self.sums:
+            read = state.kept["first"] + (self.alpha * chance).to(h.dtype).unsqueeze(-1) * h
+        else:
+            read = h * (chance / chance.detach()).to(h.dtype).unsqueeze(-1)
         return HaltingState(
             real=state.real,
-            readout=torch.where(state.halted.unsqueeze(-1), state.readout, h * scale),
+            readout=torch.where(state.halted.unsqueeze(-1), state.readout, read),
             weights=[*state.weights, now.to(chance.dtype)],
             halted=state.halted | ends,
             scores=state.scores,

@@ -37,9 +37,9 @@ class DepthScaledWeights(Initialization):
 
 def effective_depth(model: nn.Module) -> float:
     """Layers that a token passes: those of prelude and coda once, the core's as often as evaluation runs it."""
-    outer = len(model.prelude.layers) + len(model.coda.layers)  # type: ignore[union-attr, arg-type]
+    outer = len(model.prelude.order) + len(model.coda.order)  # type: ignore[union-attr, arg-type]
     core = model.get_submodule("core")
-    looped = len(core.layers)  # type: ignore[arg-type]
+    looped = len(core.order)  # type: ignore[arg-type]
     if isinstance(core, HierarchicalLoop):
-        looped *= core.num_high_cycles * (core.num_low_cycles + 1)
+        looped = core.num_high_cycles * (core.num_low_cycles * looped + len(core.high_layers))
     return float(outer + looped * core.loops.eval_loops)  # type: ignore[union-attr, operator]

@@ -66,16 +66,18 @@ def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class Branch(nn.Module):
-    """What comes back from attention or feed-forward before it joins the residual stream: LayerScale and dropout.
+    """What comes back from attention or feed-forward before it joins the residual stream: scales and dropout.
 
     Args:
         width: Channels.
         layer_scale: Initial value of a learned factor for each channel (arXiv 2103.17239); ``None`` for no factor.
         dropout: Probability that a channel is dropped in training.
+        factor: What it is multiplied by besides.
     """
 
-    def __init__(self, width: int, layer_scale: float | None, dropout: float) -> None:
+    def __init__(self, width: int, layer_scale: float | None, dropout: float, factor: float = 1.0) -> None:
         super().__init__()
+        self.factor = factor
         self.initial, self.dropout = layer_scale, nn.Dropout(dropout)
         self.scale = None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale))
 
@@ -87,6 +89,7 @@ class Branch(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What joins the residual stream: ``(batch, positions, width) -> (batch, positions, width)``."""
+        x = x if self.factor == 1 else x * self.factor
         x = x if self.scale is None else x * self.scale
         out: Tensor = self.dropout(x)
         return out
@@ -105,6 +108,8 @@ class TwoBranchLayer(Layer):
         layer_scale: Initial value of a learned factor on each branch, per channel (LayerScale, arXiv 2103.17239; Chen
             takes 1e-4); ``null`` for none.
         dropout: Probability that a channel of a branch is dropped in training.
+        branch_scale: Factor of each branch, constant: with 1/N at N loops, the best learning rate is one for all N
+            (arXiv 2606.18524).
     """
 
     further_norms: ClassVar[tuple[str, ...]] = ()
@@ -119,6 +124,7 @@ class TwoBranchLayer(Layer):
         norm: NormSlot = "rms",
         layer_scale: Positive | None = None,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        branch_scale: Positive = 1.0,
     ) -> None:
         super().__init__()
         self.attention = build(attention, width, max_loops)
@@ -127,8 +133,8 @@ class TwoBranchLayer(Layer):
         self.feedforward_norm = build(norm, width, max_loops)
         for name in self.further_norms:
             self.add_module(name, build(norm, width, max_loops))
-        self.attention_branch = Branch(width, layer_scale, dropout)
-        self.feedforward_branch = Branch(width, layer_scale, dropout)
+        self.attention_branch = Branch(width, layer_scale, dropout, branch_scale)
+        self.feedforward_branch = Branch(width, layer_scale, dropout, branch_scale)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         self.attention_branch.reset()

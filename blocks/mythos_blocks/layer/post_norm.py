@@ -7,6 +7,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
+from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.layer.base import TwoBranchLayer
 from mythos_blocks.layer.over_positions import check_normalises, normalised_over_positions
@@ -24,6 +25,8 @@ class PostNormLayer(TwoBranchLayer):
         attention_norm_over: What the norm of attention's sum takes the mean square over: the ``channels`` of each
             position, or the ``positions`` of each channel, as TRM does with its mixer (``mlp_t``, arXiv 2510.04871).
             The latter reads all positions, which a causal mask does not allow.
+        residual_scale: Factor of what a branch is added to; DeepLoop takes ``(2 N) ** 0.5`` at N layers of all loops
+            (arXiv 2607.13491).
 
     Raises:
         ValueError: ``attention_norm_over: positions`` meets a norm other than ``rms``.
@@ -35,22 +38,26 @@ class PostNormLayer(TwoBranchLayer):
         max_loops: int = 1,
         *,
         attention_norm_over: Literal["channels", "positions"] = "channels",
+        residual_scale: Positive = 1.0,
         **fields: Any,
     ) -> None:
         super().__init__(width, max_loops, **fields)
-        self.attention_norm_over = attention_norm_over
+        self.attention_norm_over, self.residual_scale = attention_norm_over, residual_scale
         if attention_norm_over == "positions":
             check_normalises(self.attention_norm)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
         t = frame.index
-        x = x + self.attention_branch(self.attention(x, frame.at("attention")))
+        x = self._kept(x) + self.attention_branch(self.attention(x, frame.at("attention")))
         if self.attention_norm_over == "positions":
             x = normalised_over_positions(x, self.attention_norm, frame.at("attention_norm"))
         else:
             x = self.attention_norm(x, t)
         out: Tensor = self.feedforward_norm(
-            x + self.feedforward_branch(self.feedforward(x, frame.at("feedforward"))), t
+            self._kept(x) + self.feedforward_branch(self.feedforward(x, frame.at("feedforward"))), t
         )
         return out
+
+    def _kept(self, x: Tensor) -> Tensor:
+        return x if self.residual_scale == 1 else x * self.residual_scale

@@ -30,7 +30,8 @@ class Curriculum(LoopSampler):
         base: The sampler at full size.
         start: The count at the start of training, and the window.
         share: Share of training over which the ramp goes.
-        shape: ``linear``, or ``one_minus_sqrt``: ``1 - sqrt(1 - p)`` at share p, which grows late.
+        shape: ``linear``; ``one_minus_sqrt``: ``1 - sqrt(1 - p)`` at share p, which grows late; or ``step``, which
+            switches the loops on once the share is over.
         on: What grows: the loop counts (``forward``), the gradient window (``backward``), or ``both``.
 
     Raises:
@@ -43,7 +44,7 @@ class Curriculum(LoopSampler):
         base: LoopsSlot = "poisson",
         start: Loops = 1,
         share: Annotated[float, Field(gt=0, le=1)] = 0.5,
-        shape: Literal["linear", "one_minus_sqrt"] = "linear",
+        shape: Literal["linear", "one_minus_sqrt", "step"] = "linear",
         on: Literal["forward", "backward", "both"] = "forward",
     ) -> None:
         self.base: LoopSampler = build(base)
@@ -59,6 +60,8 @@ class Curriculum(LoopSampler):
     def ramp(self, progress: float) -> float:
         """Share of the way at a progress of training."""
         p = min(1.0, progress / self.share)
+        if self.shape == "step":
+            return float(p >= 1)
         return p if self.shape == "linear" else 1 - math.sqrt(1 - p)
 
     def pmf(self) -> Tensor:

@@ -40,6 +40,14 @@ def row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
     return picked
 
 
+def column(x: Tensor, t: Index) -> Tensor:
+    """Of ``(..., columns)`` the one of iteration ``t``, the last one of later iterations: ``(...)``."""
+    last = x.shape[-1] - 1
+    if isinstance(t, int):
+        return x[..., min(t, last)]
+    return x.index_select(-1, t.clamp(0, last).reshape(1)).squeeze(-1)
+
+
 def own_row(table: Tensor, t: Index, beyond: Beyond = "clamp") -> Tensor:
     """Row ``t`` of a table as :func:`row` gives it, but never a view: for rows that leave the module of the table.
 
