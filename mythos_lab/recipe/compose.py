@@ -170,6 +170,7 @@ def _shapes(recipe: Recipe) -> Any:
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
     _check_loops(recipe, model)
+    _check_prefix(model, task)
     losses = Losses.of(recipe)
     losses.check(model)
     _check_sequences(recipe, model, task)
@@ -179,6 +180,17 @@ def _shapes(recipe: Recipe) -> Any:
         except BuildError as error:
             raise ValueError(f"training.penalties: the other model that they read with: {error}") from None
     return model
+
+
+def _check_prefix(model: Any, task: Task) -> None:
+    """Refuse a prefix that would stand in the place of a sample's tokens, with ``BuildError``."""
+    prefix = getattr(model, "prefix", None)
+    if prefix is not None and prefix.num_positions > task.prefix_positions:
+        raise BuildError(
+            f"a prefix takes the first {prefix.num_positions} positions of every sample, and the task {task.kind!r} "
+            f"leaves {task.prefix_positions}; use 'none', or a task of your own with prefix_positions",
+            prefix.spec,
+        )
 
 
 def _check_loops(recipe: Recipe, model: Any) -> None:

@@ -130,6 +130,7 @@ class Task(Component):
         ood_pads: The same of those out of distribution.
         causal: Whether the targets make sense only for a model that cannot see later positions.
         bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
+        prefix_positions: Positions at the start of every sample that are no tokens of it, for a model's prefix.
         compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
     """
 
@@ -143,6 +144,7 @@ class Task(Component):
     ood_pads: bool = False
     causal: bool = False
     bidirectional: bool = False
+    prefix_positions: int = 0
     compositional: bool = False
 
     @property

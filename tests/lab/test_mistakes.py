@@ -72,6 +72,13 @@ OVERRIDES = [
     (MYTHOS, "model.core.depth_signal={kind: rotary, num_channels: 7}", "must be even"),
     (MYTHOS, "model.core.injection={kind: lti, margin: 1.0}", "less than 1"),
     (MYTHOS, "mask=task", "gives no mask"),
+    (MYTHOS, "model.prefix=memory", "takes the first 8 positions of every sample, and the task 'text' leaves 0"),
+    (MYTHOS, "model.position_embedding={kind: learned, num_positions: 2}", "has num_positions=2, and the input has"),
+    (
+        MYTHOS,
+        "model.core.layer={kind: post_norm, attention_norm_over: positions}",
+        "attention_norm_over='positions' reads all positions",
+    ),
     (MYTHOS, "mask=full", "need 'causal'"),
     (GATED, "mask=causl", "'causal', 'full' or 'task'"),
     (GATED, "task.max_hops=0", "greater than or equal to 1"),

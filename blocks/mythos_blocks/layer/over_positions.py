@@ -20,6 +20,19 @@ def check_normalises(norm: nn.Module) -> None:
         raise ValueError(f"attention_norm_over='positions' is a root mean square; norm must be 'rms', not {kind!r}")
 
 
+def check_reads_all(reads_all: bool) -> None:
+    """Refuse sequences whose positions may not all be read.
+
+    Raises:
+        ValueError: They may not.
+    """
+    if not reads_all:
+        raise ValueError(
+            "attention_norm_over='positions' reads all positions, which a mask or padding does not allow; use mask: "
+            "full, and samples of one length"
+        )
+
+
 def normalised_over_positions(x: Tensor, norm: nn.Module, frame: Frame) -> Tensor:
     """``x / rms(x)`` with the mean square over each channel's positions, times the norm's gains of the channels.
 
@@ -31,11 +44,7 @@ def normalised_over_positions(x: Tensor, norm: nn.Module, frame: Frame) -> Tenso
         ValueError: The mask or padding keeps a position from reading another.
     """
     assert isinstance(norm, RMSNorm)
-    if not frame.reads_all:
-        raise ValueError(
-            "attention_norm_over='positions' reads all positions, which a mask or padding does not allow; use mask: "
-            "full, and samples of one length"
-        )
+    check_reads_all(frame.reads_all)
     (whole,) = frame.exchange(x, shared=False)
     across = rms_norm(whole.transpose(1, 2), whole.shape[1], None, norm.eps).transpose(1, 2)
     if norm.weight is not None:

@@ -10,7 +10,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.layer.base import TwoBranchLayer
-from mythos_blocks.layer.over_positions import check_normalises, normalised_over_positions
+from mythos_blocks.layer.over_positions import check_normalises, check_reads_all, normalised_over_positions
 
 
 @component("layer", "post_norm")
@@ -45,6 +45,10 @@ class PostNormLayer(TwoBranchLayer):
         self.attention_norm_over, self.residual_scale = attention_norm_over, residual_scale
         if attention_norm_over == "positions":
             check_normalises(self.attention_norm)
+
+    def check_sequences(self, num_positions: int, reads_all: bool) -> None:
+        if self.attention_norm_over == "positions":
+            check_reads_all(reads_all)
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()

@@ -11,6 +11,8 @@ from mythos_blocks.declaring.types import Count, NonNegative, Positive
 from mythos_blocks.position_embedding.base import PositionEmbedding
 from mythos_blocks.tensors.rows import check_below
 
+_WHERE = "position_embedding 'learned' has num_positions"
+
 
 @component("position_embedding", "learned")
 class LearnedPositions(PositionEmbedding):
@@ -38,14 +40,16 @@ class LearnedPositions(PositionEmbedding):
     def reset_parameters(self, generator: torch.Generator) -> None:
         nn.init.normal_(self.table, std=self.std, generator=generator)
 
+    def check_sequences(self, num_positions: int, reads_all: bool) -> None:
+        if num_positions > self.num_positions:
+            raise ValueError(f"{_WHERE}={self.num_positions}, and the input has {num_positions}")
+
     def forward(self, embedded: Tensor, positions: Tensor | None = None) -> Tensor:
-        where = "position_embedding 'learned' has num_positions"
         if positions is None:
-            if embedded.shape[1] > self.num_positions:
-                raise ValueError(f"{where}={self.num_positions}, and the input has {embedded.shape[1]}")
+            self.check_sequences(embedded.shape[1], reads_all=False)
             rows = self.table[: embedded.shape[1]]
         else:
-            check_below(positions, self.num_positions, where)
+            check_below(positions, self.num_positions, _WHERE)
             rows = F.embedding(positions.clamp_min(0), self.table)
         summed = embedded + rows.to(embedded.dtype)
         return summed if self.scale == 1 else summed * self.scale
