@@ -207,6 +207,27 @@ def test_a_trial_without_its_cost_is_a_mistake_and_as_a_peer_left_out():
     assert stops_at(LoopAwarePruner(**WAIT), study_of(bare), BAD) == 0
 
 
+def test_who_has_reported_nothing_goes_on():
+    running = trial_of([], state=TrialState.RUNNING)
+    assert LoopAwarePruner(**WAIT).prune(study_of(peers()), running) is False
+
+
+@pytest.mark.parametrize(
+    ("option", "refused", "taken"),
+    [
+        ("eta", [1.0, math.inf], [1.01]), ("min_share", [0.0, 1.0], [0.01, 0.99]), ("min_flops", [0.0, math.inf], [0.5]),
+        ("percentile", [0.0, 100.0], [0.5, 99.5]), ("cohort_factor", [0.99], [1.0]), ("n_startup_trials", [0], [1]),
+        ("patience", [1], [2]), ("tolerance", [-0.01], [0.0]), ("min_gain", [-0.01], [0.0]), ("max_wait", [-0.01], [0.0]),
+    ],
+)  # fmt: skip
+def test_options_are_taken_up_to_their_bounds(option, refused, taken):
+    for value in taken:
+        LoopAwarePruner(**{option: value})
+    for value in refused:
+        with pytest.raises(ValueError, match=f"^{option} is {value}, and has to be "):
+            LoopAwarePruner(**{option: value})
+
+
 def test_curves_are_linear_in_the_logarithm_of_flops():
     curve = Curve.of(trial_of([4.0, 3.0, 2.0, 1.0], cost=2.0))
     assert curve.at(20.0) == 4.0 and curve.at(40.0) == 3.0
