@@ -44,7 +44,7 @@ class Comparison:
 
     @property
     def changed(self) -> list[str]:
-        """A line for each run whose data or code are others by now: values are as recorded, and nobody can redo them."""
+        """A line for each run whose data or code are others by now: its values are as it recorded them."""
         return [
             f"{arm.folders[seed]}: {said}; what is compared is what the run recorded, which cannot be had again so"
             for arm in (self.a, self.b)

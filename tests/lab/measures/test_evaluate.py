@@ -172,7 +172,9 @@ def test_a_gain_is_what_the_declared_loops_have_over_one(chance):
 def test_a_model_is_evaluated_and_left_in_the_mode_that_it_was_in(training, iterations):
     recipe, model = started()
     modes = []
-    model.core.layers[0].register_forward_pre_hook(lambda module, _: modes.append((module.training, torch.is_grad_enabled())))
+    model.core.layers[0].register_forward_pre_hook(
+        lambda module, _: modes.append((module.training, torch.is_grad_enabled()))
+    )
     evaluate(model.train(training), Everything(), recipe, iterations=iterations)
     assert set(modes) == {(False, False)} and model.training is training
     with pytest.raises(KeyError):
