@@ -74,7 +74,7 @@ def read_arm(folders: list[Path]) -> Arm:
             raise RecipeError(
                 f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
             )
-    changed = {
+    changed_by_now = {
         seed: found[1]
         for seed, folder in by_seed.items()
         if (found := changed_since(folder, recipes[seed], task_of(recipes[seed]), key_of(folder)))
@@ -83,7 +83,7 @@ def read_arm(folders: list[Path]) -> Arm:
         seed: _inputs(recipes[seed], metrics[seed], read_values(folder, DATA), read_values(folder, ENVIRONMENT))
         for seed, folder in by_seed.items()
     }
-    return Arm(by_seed, first, metrics, inputs, changed)
+    return Arm(by_seed, first, metrics, inputs, changed_by_now)
 
 
 def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
