@@ -139,8 +139,16 @@ def test_scores_are_the_means_over_what_each_is_of(iterations, split, precision,
     bits = {"validation": 1.25, "test": 2.5}[split]
     close(scores.bits_per_byte, bits * scores.loss)
     ends = scores.intervals()
-    assert "val/bits_per_byte" not in ends or ends["val/bits_per_byte"] == tuple(bits * x for x in ends["val/loss"])
+    assert ends.get("val/bits_per_byte") == (tuple(bits * x for x in ends["val/loss"]) if "val/loss" in ends else None)
     assert ("val/loss" in ends) == (split == "validation"), "of few units there is no interval"
+
+
+def test_what_is_no_text_has_no_bits_per_byte(monkeypatch):
+    recipe, model = started()
+    monkeypatch.setattr(Everything, "bits_per_byte", lambda self, split: None)
+    scores = evaluate(model, Everything(), recipe, iterations=2)
+    assert scores.bits_per_byte is None
+    assert not any("bits" in name for name in [*scores.metrics(), *scores.intervals()])
 
 
 def test_several_counts_are_each_their_own():
