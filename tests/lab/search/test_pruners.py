@@ -115,6 +115,11 @@ def test_noise_around_nothing_does_not_count_as_begun():
     assert stops_at(LoopAwarePruner(**WAIT), study_of(peers()), BAD, gains=gains) == 5
 
 
+def test_a_gain_works_from_the_least_one_on():
+    assert stops_at(LoopAwarePruner(**WAIT, min_gain=0.25), study_of(peers()), BAD, gains=[0.25] * 10) == 3
+    assert stops_at(LoopAwarePruner(**WAIT, min_gain=0.25), study_of(peers()), BAD, gains=[0.24] * 10) == 5
+
+
 def test_a_falling_gain_is_flat():
     gains = [0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05]
     assert stops_at(LoopAwarePruner(**WAIT), study_of(peers()), BAD, gains=gains) == 3
