@@ -14,9 +14,7 @@ _looked_at: dict[str, list[str]] = {}  # a study trains hundreds of models on th
 def splits_share_nothing(assembly: Assembly) -> list[Finding]:
     """Samples of validation and test against the first that training reads."""
     task = assembly.task
-    # What is generated follows from its declaration; of text, the hash of its files is at hand.
-    data = task.spec.model_dump_json() if task.bits_per_byte is None else task.fingerprint()
-    if data not in _looked_at:
+    if (data := task.fingerprint()) not in _looked_at:
         _looked_at[data] = _shared(task)
     return [Finding("splits.shared", said) for said in _looked_at[data]]
 

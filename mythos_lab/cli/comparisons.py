@@ -73,8 +73,7 @@ def compare(
         from mythos_lab.comparison.compare import compare as compared
         from mythos_lab.comparison.table import comparison_report
 
-        arms = [[Path(folder) for folder in arm.split(",")] for arm in (a, b)]
-        tell(comparison_report(compared(arms[0], arms[1], metric, declare or [], matters)))
+        tell(comparison_report(compared(_folders(a), _folders(b), metric, declare or [], matters)))
 
 
 @app.command()
@@ -231,6 +230,15 @@ def _whole_numbers(option: str, text: str | None) -> list[int]:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError:
         raise RecipeError(f"--{option} {text}: expected whole numbers joined by commas") from None
+
+
+def _folders(joined: str) -> list[Path]:
+    from mythos_lab.recipe import RecipeError
+
+    parts = joined.split(",")
+    if not all(part.strip() for part in parts):  # which would be the working directory
+        raise RecipeError(f"{joined!r}: expected the folders of runs, joined by commas; one of them is empty")
+    return [Path(part) for part in parts]
 
 
 def _numbers(text: str) -> list[float]:

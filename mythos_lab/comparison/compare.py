@@ -43,6 +43,15 @@ class Comparison:
     better: Direction | None
 
     @property
+    def changed(self) -> list[str]:
+        """A line for each run whose data or code are others by now: its values are as it recorded them."""
+        return [
+            f"{arm.folders[seed]}: {said}; what is compared is what the run recorded, which cannot be had again so"
+            for arm in (self.a, self.b)
+            for seed, said in arm.changed.items()
+        ]
+
+    @property
     def sentence(self) -> str:
         """The finding in words. It says "better", or that nothing matters, only where every difference is declared."""
         v, metric, band = self.verdict, self.metric, f"±{self.matters:g}"

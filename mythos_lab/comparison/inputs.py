@@ -9,9 +9,11 @@ from typing import Any
 
 from mythos_blocks import build, load_plugins
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.differences import differences
 from mythos_lab.training.assembly import assemble
-from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, read_recipe, read_result, read_values
+from mythos_lab.training.held import changed_since
+from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, key_of, read_recipe, read_result, read_values
 
 TOLERANCE = 0.01
 """Budgets within one per cent of each other are equal."""
@@ -38,12 +40,14 @@ class Arm:
         recipe: The recipe of the first.
         metrics: Each run's last metrics, by seed.
         inputs: What went into each run, by seed and name.
+        changed: How the data or the code that a run was trained with are others by now, by seed; only of such runs.
     """
 
     folders: dict[int, Path]
     recipe: Recipe
     metrics: dict[int, dict[str, float]]
     inputs: dict[int, dict[str, Any]]
+    changed: dict[int, str]
 
 
 def read_arm(folders: list[Path]) -> Arm:
@@ -70,11 +74,16 @@ def read_arm(folders: list[Path]) -> Arm:
             raise RecipeError(
                 f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
             )
+    changed_by_now = {
+        seed: found[1]
+        for seed, folder in by_seed.items()
+        if (found := changed_since(folder, recipes[seed], task_of(recipes[seed]), key_of(folder)))
+    }
     inputs = {
         seed: _inputs(recipes[seed], metrics[seed], read_values(folder, DATA), read_values(folder, ENVIRONMENT))
         for seed, folder in by_seed.items()
     }
-    return Arm(by_seed, first, metrics, inputs)
+    return Arm(by_seed, first, metrics, inputs, changed_by_now)
 
 
 def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
@@ -117,7 +126,7 @@ def _inputs(
         "inference FLOPs per token": metrics["cost/inference_flops_per_token"],
         "steps": training.max_steps,
         "batch size": training.batch_size,
-        "tokens seen": training.max_steps * training.batch_size * build(recipe.task).positions,
+        "tokens seen": training.max_steps * training.batch_size * task_of(recipe).positions,
         "learning rate curve": rates,
         "optimizer": {name: value for name, value in optimizer.items() if name != "lr"},
         "gradient clip": training.gradient_clip,

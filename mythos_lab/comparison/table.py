@@ -60,6 +60,9 @@ def comparison_report(found: Comparison) -> Report:
     report.show(
         "values", Table(columns, [(s, a, b, b - a) for s, (a, b) in zip(seeds, values, strict=True)], found.metric)
     )
+    for line in found.changed:
+        report.say(line)
+    report.know({"changed_since": found.changed})
     report.say(found.sentence, {"metric": found.metric, "finding": found.sentence, "outcome": found.verdict.outcome})
     return report
 

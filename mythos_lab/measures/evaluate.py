@@ -140,8 +140,10 @@ def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Score
 def _evaluating(model: LoopedTransformer) -> Iterator[None]:
     training = model.training
     model.eval()
-    yield
-    model.train(training)
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def _batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:

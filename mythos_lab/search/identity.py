@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mythos_lab.recipe.compose import validate
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.spaces.checks import change
 from mythos_lab.search.spaces.domains import Choice, Domain, Kinds, Range, Same
 from mythos_lab.search.spaces.space import Space
@@ -38,6 +40,19 @@ def meaning_of(space: Space) -> Meaning:
     }
 
 
+def recorded(meaning: str) -> Meaning:
+    """What was written down of a study, with the fields that recipes have got since, at their defaults.
+
+    A recipe that the schema refuses by now is left as it was written: what differs is named then.
+    """
+    found: Meaning = json.loads(meaning)
+    try:
+        found["recipe"] = _plain(validate({**found["recipe"], "name": "recorded"}, "recorded"))
+    except RecipeError:
+        pass
+    return found
+
+
 def changes(before: Meaning, now: Meaning) -> list[str]:
     """What makes another study of it, as ``path: before, now``; what was merely widened does not."""
     return [
@@ -54,7 +69,11 @@ def has_more_choices(before: Meaning, now: Meaning) -> bool:
 
 
 def _recipe(space: Space, config: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(validate(dict(config), space.source).model_dump(mode="json", exclude=_WORDS))
+    return _plain(validate(dict(config), space.source))
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    return dict(recipe.model_dump(mode="json", exclude=_WORDS))
 
 
 def _arm(space: Space, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.foreign import Shielded, are_incompatible
-from mythos_lab.search.identity import changes, has_more_choices, meaning_of
+from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
 from mythos_lab.search.pruners import NO_PRUNER, make_pruner
@@ -246,12 +246,12 @@ def _define(study: optuna.Study, space: Space) -> bool:
         before, goes_on = study.user_attrs.get(DEFINITION), False
         if before is None:
             if trials:
-                raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
+                raise _of_other_origin(space, study)
             study.set_user_attr(UID, uuid.uuid4().hex)
             study.set_user_attr(DEFINITION, now)
         elif before != now:
             _check_definition(study, space)
-            if goes_on := has_more_choices(json.loads(before), json.loads(now)):
+            if goes_on := has_more_choices(recorded(before), json.loads(now)):
                 widen(space, study, {DEFINITION: now})
             else:
                 study.set_user_attr(DEFINITION, now)
@@ -262,11 +262,20 @@ def _define(study: optuna.Study, space: Space) -> bool:
     return goes_on
 
 
+def _of_other_origin(space: Space, study: optuna.Study) -> RecipeError:
+    ours = NUM_TRIALS in study.user_attrs
+    made = "that an earlier release began, which wrote down otherwise what it means" if ours else "of other origin"
+    return RecipeError(
+        f"{space.source}: name: the storage has a study {space.file.name!r} {made}; give this one another name, or "
+        "another storage"
+    )
+
+
 def _check_definition(study: optuna.Study, space: Space) -> None:
     """Refuse a study that was begun as another one, in a line that says what differs."""
     if (before := study.user_attrs.get(DEFINITION)) is None:
-        raise RecipeError(f"{space.source}: name: the storage has a study {space.file.name!r} of other origin")
-    if changed := changes(json.loads(before), json.loads(json.dumps(meaning_of(space)))):
+        raise _of_other_origin(space, study)
+    if changed := changes(recorded(before), json.loads(json.dumps(meaning_of(space)))):
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         raise RecipeError(
             f"{space.source}: the study {space.file.name!r} was begun with another {'; '.join(changed[:3])}{more}; "

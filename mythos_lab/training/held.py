@@ -38,6 +38,19 @@ def hold(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> 
     Raises:
         Misplaced: The task's data or an imported module has changed since, or what the run wrote down cannot be read.
     """
+    if found := changed_since(folder, recipe, task, owner):
+        what, said = found
+        raise Misplaced(f"{folder}: {said}; put the old {what} back, or begin another run")
+
+
+def changed_since(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> tuple[str, str] | None:
+    """Whether data or code are others than a run was begun with: which of them, and how it shows; ``None`` if neither.
+
+    Takes what :func:`hold` does.
+
+    Raises:
+        Misplaced: What the run wrote down cannot be read.
+    """
     data = read_json(folder / DATA, owner)
     was, now = _text(data, "fingerprint", folder / DATA), task.fingerprint()
     if was != now:
@@ -46,16 +59,15 @@ def hold(folder: Path, recipe: Recipe, task: Task, owner: str | None = None) -> 
             f"{n} was {_short(data[n])}, is {_short(there[n])}" for n in there if n in data and data[n] != there[n]
         ]
         more = f" ({'; '.join(changed)})" if changed else ""
-        raise Misplaced(
-            f"{folder}: the data of the task {task.kind!r} has changed since the run: "
-            f"was {_short(was)}, is {_short(now)}{more}; put the old data back, or begin another run"
+        return "data", (
+            f"the data of the task {task.kind!r} has changed since the run: was {_short(was)}, is {_short(now)}{more}"
         )
     written = read_json(folder / ENVIRONMENT, owner).get(CODE, {})
     now_imported = imported_code(recipe.imports)
     if are_withheld():  # what was not imported is not run either
         written = {name: value for name, value in written.items() if name in now_imported}
-    if lines := changes(written, now_imported):
-        raise Misplaced(f"{folder}: {lines[0]}; put the old code back, or begin another run")
+    lines = changes(written, now_imported)
+    return ("code", lines[0]) if lines else None
 
 
 def hold_alike(recipe: Recipe, task: Task, rank: Rank) -> None:

@@ -165,3 +165,25 @@ def test_leaving_the_loop_early_gives_the_logits_of_staying(halted_state):
     torch.testing.assert_close(left.logits, stayed, rtol=1e-5, atol=1e-6)
     trained = built.train()(ids, iterations=16).num_loops
     assert trained == (left.num_loops if halted_state == "frozen" else 16)
+
+
+@pytest.mark.parametrize("granularity, where", [("position", None), ("sequence", (1,)), ("global", (0, 1))])
+@pytest.mark.parametrize("reads", ["after", "before"])
+def test_one_probability_is_the_mean_over_those_that_run_of_what_is_halted_together(granularity, where, reads):
+    rule = mb.ACT(4, granularity=granularity, reads=reads, initial_bias=0.3, threshold=1.0)
+    generator = torch.Generator().manual_seed(0)
+    before, after = (torch.randn(3, 5, 4, generator=generator) for _ in range(2))
+    with torch.no_grad():
+        rule.probability.weight.copy_(torch.randn(1, 4, generator=generator))
+    running = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
+    state = rule.start(after, torch.ones_like(running))
+    t, last = torch.tensor(0), torch.zeros_like(running)
+    mass = rule.observe(state, after, x=before, t=t, running=running, last=last).mass.detach()
+    each = torch.sigmoid((before if reads == "before" else after) @ rule.probability.weight[0].detach() + 0.3)
+    groups = {None: [[(b, p)] for b in range(3) for p in range(5)], (1,): [[(b, p) for p in range(5)] for b in range(3)],
+              (0, 1): [[(b, p) for b in range(3) for p in range(5)]]}[where]  # fmt: skip
+    for group in groups:
+        counted = [float(each[at]) for at in group if running[at] or where is None]
+        expected = sum(counted) / len(counted) if counted else 0.0
+        for at in group:
+            assert float(mass[at]) == pytest.approx(expected, rel=1e-5)

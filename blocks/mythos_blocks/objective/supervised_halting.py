@@ -46,9 +46,10 @@ class SupervisedHalting(Objective):
         total = mean_over_own(cross_entropies(model, out, targets), iterations_run(out, targets))
         values, wanted, num_run = out.halting.scores, targets != IGNORE, out.executed
         whole = model.core.halting.read == "first"
+        num_wanted = wanted.sum().clamp_min(1)  # a rank may have nothing that is scored
         everywhere = replace(out.frame, logits_at=None)
         for t, (h, value) in enumerate(zip(out.states, values, strict=True)):
-            share = self.weight * (wanted & (t < num_run)).to(total.dtype) / num_run / wanted.sum()
+            share = self.weight * (wanted & (t < num_run)).to(total.dtype) / num_run / num_wanted
             right = model.read(h, everywhere).argmax(-1) == targets
             label = (right | ~wanted).all(1, keepdim=True).expand_as(right) if whole else right
             total = total + (share * _entropy(value[..., 0], label.to(value.dtype))).sum()

@@ -135,7 +135,25 @@ def parse(text: str) -> Constraint:
     tree = _Names(text, metrics, names).visit(tree)
     if not names:
         raise ValueError(f"{text!r}: reads no field and no metric, so it is the same for every candidate")
+    _check_constants(text, tree)
     return Constraint(text, tuple(names), tree)
+
+
+def _check_constants(text: str, tree: ast.expr) -> None:
+    """Refuse what no candidate could compute: ``log(0)``, a division by zero that is written down."""
+    for node in ast.walk(tree):
+        divides = isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Div, ast.FloorDiv, ast.Mod))
+        part = node.right if isinstance(node, ast.BinOp) and divides else node
+        if not isinstance(part, (ast.Constant, ast.BinOp, ast.UnaryOp, ast.Call)) or any(_names(part)):
+            continue
+        try:
+            value = _value(part, {})
+            if divides and value == 0:
+                raise ZeroDivisionError("division by zero")
+        except (ArithmeticError, ValueError) as error:
+            raise ValueError(f"{text!r}: {ast.unparse(node)} has no value for any candidate: {error}") from None
+        except TypeError:
+            pass  # which is told of with the types of fields
 
 
 def _height(tree: ast.AST) -> int:

@@ -286,5 +286,7 @@ def test_the_command(runs):
     assert result.exit_code == 0
     for text in ("model.core.depth", "declared", "undeclared", "training FLOPs", "val/accuracy"):
         assert text in result.output
-    result = CliRunner().invoke(app, ["compare", "nowhere", folders[0]])
-    assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    for none in ("nowhere", "", f"{folders[0]},"):
+        result = CliRunner().invoke(app, ["compare", none, folders[0]])
+        assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
+    assert "one of them is empty" in result.stderr, "it is no name of the working directory"

@@ -1,12 +1,14 @@
 """A study is what its trials' numbers mean: wording changes nothing, widening loses nothing, all else is named."""
 
+import json
+
 import optuna
 import pytest
 import yaml
 from optuna.trial import TrialState
 
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.opening import find_study, open_study
+from mythos_lab.search.opening import DEFINITION, NUM_TRIALS, find_study, open_study
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import open_storage
 from mythos_lab.search.trial_queue import settle, take
@@ -113,6 +115,43 @@ def test_what_makes_another_study_of_it_is_named(fields, said, write):
         with pytest.raises(RecipeError, match=said) as raised:
             opened(write(**fields))
         assert len(raised.value.lines) == 1 and "give it another name" in str(raised.value)
+
+
+def without(study, *path):
+    """What an earlier release, whose recipes had no such field, wrote down of a study."""
+    meaning = json.loads(study.user_attrs[DEFINITION])
+    *parents, last = path
+    inner = meaning["recipe"]
+    for name in parents:
+        inner = inner[name]
+    del inner[last]
+    study.set_user_attr(DEFINITION, json.dumps(meaning))
+
+
+def test_a_field_that_recipes_have_got_since_is_at_its_default_in_a_study_begun_before(write):
+    space = write()
+    draw(study := open_study(space), space, 2)
+    for path in (("stability",), ("training", "accelerator"), ("model", "core", "halting")):
+        without(study, *path)
+        find_study(write())
+        draw(study := open_study(write()), space, 1)
+    assert len(study.get_trials()) == 5
+    without(study, "evaluation", "depth_factor")  # 1 in the file, and not by default
+    for opened in (open_study, find_study):
+        with pytest.raises(RecipeError, match=r"recipe.evaluation.depth_factor: \d+, now 1; give it another name"):
+            opened(write())
+
+
+@pytest.mark.parametrize("ours, made", [(True, "that an earlier release began"), (False, "of other origin")])
+def test_a_study_that_does_not_say_what_it_means_is_not_gone_on_with(write, ours, made):
+    space = write()
+    draw(study := open_study(space), space, 1)
+    if ours:
+        study.set_user_attr(NUM_TRIALS, 50)
+    study.set_user_attr(DEFINITION, None)  # attributes are never taken back
+    for opened in (open_study, find_study):
+        with pytest.raises(RecipeError, match=f"has a study 'tiny' {made}.*; give this one another name"):
+            opened(write())
 
 
 def test_choices_are_not_added_while_trials_run_and_a_widening_that_died_is_begun_again(write):

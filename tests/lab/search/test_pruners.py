@@ -115,6 +115,11 @@ def test_noise_around_nothing_does_not_count_as_begun():
     assert stops_at(LoopAwarePruner(**WAIT), study_of(peers()), BAD, gains=gains) == 5
 
 
+def test_a_gain_works_from_the_least_one_on():
+    assert stops_at(LoopAwarePruner(**WAIT, min_gain=0.25), study_of(peers()), BAD, gains=[0.25] * 10) == 3
+    assert stops_at(LoopAwarePruner(**WAIT, min_gain=0.25), study_of(peers()), BAD, gains=[0.24] * 10) == 5
+
+
 def test_a_falling_gain_is_flat():
     gains = [0.5, 0.45, 0.4, 0.35, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05]
     assert stops_at(LoopAwarePruner(**WAIT), study_of(peers()), BAD, gains=gains) == 3
@@ -179,10 +184,19 @@ def test_pruned_trials_count_at_the_rungs_that_they_reached():
     assert stops_at(LoopAwarePruner(**WAIT), study_of([*peers(2, 0.5), *peers(2, 0.6)]), [1.5] * 10) == 1
 
 
+def test_failed_trials_are_nobodys_peers():
+    assert stops_at(LoopAwarePruner(**WAIT), study_of([*peers(2), *peers(4, state=TrialState.FAIL)]), BAD) == 0
+
+
 @pytest.mark.parametrize(("percentile", "stopped"), [(75.0, 0), (25.0, 1)])
 def test_the_percentile_says_who_goes_on(percentile, stopped):
     study = study_of([trial_of([v] * 10) for v in (1.0, 2.0, 4.0, 5.0)])
     assert stops_at(LoopAwarePruner(**WAIT, percentile=percentile), study, [3.0] * 10) == stopped
+
+
+def test_who_is_as_good_as_the_percentile_goes_on():
+    """Accuracies tie while models guess: nobody would be left."""
+    assert stops_at(LoopAwarePruner(**WAIT), study_of([trial_of([1.0] * 10) for _ in range(4)]), [1.0] * 10) == 0
 
 
 def test_what_is_maximised_is_mirrored():
@@ -205,6 +219,27 @@ def test_a_trial_without_its_cost_is_a_mistake_and_as_a_peer_left_out():
         trial.should_prune()
     bare = [create_trial(value=1.0, intermediate_values={10: 1.0}) for _ in range(5)]
     assert stops_at(LoopAwarePruner(**WAIT), study_of(bare), BAD) == 0
+
+
+def test_who_has_reported_nothing_goes_on():
+    running = trial_of([], state=TrialState.RUNNING)
+    assert LoopAwarePruner(**WAIT).prune(study_of(peers()), running) is False
+
+
+@pytest.mark.parametrize(
+    ("option", "refused", "taken"),
+    [
+        ("eta", [1.0, math.inf], [1.01]), ("min_share", [0.0, 1.0], [0.01, 0.99]), ("min_flops", [0.0, math.inf], [0.5]),
+        ("percentile", [0.0, 100.0], [0.5, 99.5]), ("cohort_factor", [0.99], [1.0]), ("n_startup_trials", [0], [1]),
+        ("patience", [1], [2]), ("tolerance", [-0.01], [0.0]), ("min_gain", [-0.01], [0.0]), ("max_wait", [-0.01], [0.0]),
+    ],
+)  # fmt: skip
+def test_options_are_taken_up_to_their_bounds(option, refused, taken):
+    for value in taken:
+        LoopAwarePruner(**{option: value})
+    for value in refused:
+        with pytest.raises(ValueError, match=f"^{option} is {value}, and has to be "):
+            LoopAwarePruner(**{option: value})
 
 
 def test_curves_are_linear_in_the_logarithm_of_flops():
@@ -297,6 +332,20 @@ def test_late_bloomers_show_as_cohorts_that_predict_while_all_trials_do_not():
     assert everyone.cohort is None and everyone.outcome == "unclear" and everyone.tau < 0.1
     assert [rank.cohort for rank in cohorts] == [(2e9, 3e9), (9e9, 9e9), (17e9, 17e9)]
     assert all(rank.tau > 0.25 for rank in cohorts) and cohorts[0].outcome == "predicts"
+
+
+@pytest.mark.parametrize(
+    ("options", "shares"),
+    [
+        ({}, [0.125, 0.25, 0.5]), ({"min_share": 0.05, "eta": 4.0}, [0.05, 0.2, 0.8]), ({"min_share": 0.6}, [0.6]),
+        ({"min_flops": 1e9, "min_share": 0.3}, [0.125, 0.25, 0.5]), ({"min_share": 0.45}, [0.45]),
+    ],
+)  # fmt: skip
+def test_ranks_are_looked_at_where_it_judges(options, shares):
+    done = [trial_of([1.0, 0.5], cost=cost) for cost in (1.0, 1.3, 1.6)]
+    ranks = LoopAwarePruner(**options, cohort_factor=1.4).ranks(done)
+    assert [rank.share for rank in ranks if rank.cohort is None] == pytest.approx(shares)
+    assert {rank.cohort for rank in ranks} - {None} == {(1.0, 1.3), (1.6, 1.6)}
 
 
 @pytest.mark.parametrize("tau", [0.0, 0.5])

@@ -1,6 +1,7 @@
 """A run's data and code are its own: what has changed since is refused in one line, wherever a run is gone on with."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -83,7 +84,7 @@ def test_other_data_of_any_kind_is_not_what_a_run_was_begun_with(kind, tokenizer
     )
 
 
-def test_every_verb_that_reads_a_run_refuses_in_one_line(copies):
+def test_every_verb_that_goes_on_with_a_run_refuses_in_one_line_and_compare_says_so(copies):
     said, begun, done = copies
     path = said[0].removeprefix("task.path=")
     with open(path) as file:
@@ -95,9 +96,24 @@ def test_every_verb_that_reads_a_run_refuses_in_one_line(copies):
             result = CliRunner().invoke(app, command)
             assert result.exit_code == 2 and "has changed since the run: was " in result.stderr
             assert len(result.stderr.strip().splitlines()) == 1
+        compared = CliRunner().invoke(app, ["compare", str(done), str(done), "--metric", "val/loss", "--json"])
+        assert compared.exit_code == 0, "what was recorded can be compared still"
+        told = json.loads(compared.stdout)
+        assert len(told["changed_since"]) == 2 and all(
+            f"{done}: the data of the task 'text' has changed since the run: was " in line
+            for line in told["changed_since"]
+        )
+        os.remove(path)
+        gone = CliRunner().invoke(app, ["compare", str(done), str(done), "--metric", "val/loss"])
+        assert gone.exit_code == 2 and len(gone.stderr.strip().splitlines()) == 1
+        assert f"{done}/recipe.yaml: task: path: no such file" in gone.stderr
     finally:
         with open(path, "w") as file:
             file.write(text)
+    told = json.loads(
+        CliRunner().invoke(app, ["compare", str(done), str(done), "--metric", "val/loss", "--json"]).stdout
+    )
+    assert told["changed_since"] == []
     assert load_run(done)
 
 

@@ -1,4 +1,6 @@
-"""Warm-ups in steps and in shares."""
+"""Learning rates at every step, and warm-ups in steps and in shares."""
+
+import math
 
 import pytest
 
@@ -9,6 +11,40 @@ from mythos_lab.recipe.files import config_groups, data_dir, names
 
 load_plugins()
 KINDS = [kind for kind, cls in slots()["schedule"].kinds.items() if "warmup_steps" in cls.Spec.model_fields]
+
+
+NUM_STEPS = 10
+
+
+def share_of(kind, step, warmup, final):
+    """The share of the peak, as the schedules' descriptions have it, written out."""
+    if step < warmup:
+        return (step + 1) / warmup
+    if kind == "constant":
+        return 1.0
+    turned = math.pi * min(1.0, (step - warmup) / (NUM_STEPS - warmup))
+    return final + (1 - final) * (1 + math.cos(turned)) / 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("warmup", [0, 1, 4, 9])
+@pytest.mark.parametrize("final", [0.0, 0.1, 0.4])
+def test_every_step_has_the_rate_of_the_equation(kind, warmup, final):
+    fields = {"kind": kind, "warmup_steps": warmup} | ({"final": final} if kind == "cosine" else {})
+    schedule = build(Slot("schedule").resolve(fields), NUM_STEPS)
+    for step in range(NUM_STEPS + 4):
+        assert schedule.share(step) == pytest.approx(share_of(kind, step, warmup, final), abs=1e-12), step
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_warm_up_ends_before_the_run(kind):
+    for warmup in (NUM_STEPS, NUM_STEPS + 1):
+        with pytest.raises(ValueError, match=f"warmup_steps={warmup} must be below max_steps={NUM_STEPS}"):
+            build(Slot("schedule").resolve({"kind": kind, "warmup_steps": warmup}), NUM_STEPS)
+
+
+def test_every_kind_is_written_out_here():
+    assert set(KINDS) == set(slots()["schedule"].kinds) == {"constant", "cosine"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

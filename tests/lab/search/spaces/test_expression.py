@@ -74,6 +74,12 @@ def test_components_are_compared_by_their_kind():
         ("log(a, 2) < 2", "log() takes one"),
         ("min() < 2", "min() takes one or more numbers"),
         ("a in 5", "expected a list after 'in'"),
+        ("a // 0 < 1", "'a // 0 < 1': a // 0 has no value for any candidate: division by zero"),
+        ("a % (2 - 2) < 1", "has no value for any candidate: division by zero"),
+        ("a < 3 and b < 1 / 0", "1 / 0 has no value for any candidate"),
+        ("a < log(0)", "log(0) has no value for any candidate"),
+        ("a < sqrt(-1)", "sqrt(-1) has no value for any candidate"),
+        ("a < 9**9**9", "has no value for any candidate"),
     ],
 )  # fmt: skip
 def test_what_is_no_constraint_is_refused_with_what_was_expected(text, said):
