@@ -1,0 +1,44 @@
+"""The colours of figures and pages, in light and dark.
+
+Series are told apart by marker and dash as well as by colour. Their colours follow Okabe and Ito's, darkened until each
+has three times the luminance of, or to, the paper (WCAG 2.2, 1.4.11); those of dark pages are the same hues made light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Colour:
+    """A role of a colour: its CSS variable, and what it is in light and in dark."""
+
+    name: str
+    light: str
+    dark: str
+
+
+PAPER = Colour("paper", "#fdfdfb", "#15181b")
+INK = Colour("ink", "#1b1e22", "#e6e8ea")
+MUTED = Colour("muted", "#5c636b", "#a3abb4")
+RULE = Colour("rule", "#d9dcde", "#363c43")
+SHADE = Colour("shade", "#f2f3f1", "#1e2226")
+
+SERIES = (
+    Colour("series-1", "#0072b2", "#6bb8ea"),
+    Colour("series-2", "#c4500a", "#f29b5c"),
+    Colour("series-3", "#00815e", "#4fc79f"),
+    Colour("series-4", "#a64f88", "#e2a1cb"),
+    Colour("series-5", "#86651a", "#d8b95c"),
+    Colour("series-6", "#43474d", "#c3c9d0"),
+)
+
+ROLES = (PAPER, INK, MUTED, RULE, SHADE, *SERIES)
+
+MARKERS = "os^DvP"
+DASHES = ("-", (0, (6, 1.5)), (0, (3, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.5, 1.2)), "-")
+
+
+def variables(is_dark: bool) -> str:
+    """The CSS declarations of all roles."""
+    return " ".join(f"--{role.name}: {role.dark if is_dark else role.light};" for role in ROLES)
