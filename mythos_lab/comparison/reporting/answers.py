@@ -31,7 +31,13 @@ def arms_answer(
     if not found:
         why = "; ".join(f"{arm}: {reason}" for arm, reason in list(without.items())[:_MOST_NAMED])
         return f"The question cannot be answered: no two arms can be compared{f' ({why})' if why else ''}."
-    said = [_clause(arm, against, each) for arm, each in list(found.items())[:_MOST_NAMED]]
+    tops = _tops(next(iter(found.values())).metric, runs)
+    said = [
+        f"{arm} is as good as {against}, for both are at the ceiling"
+        if arm in tops and against in tops
+        else _clause(arm, against, each)
+        for arm, each in list(found.items())[:_MOST_NAMED]
+    ]
     if len(found) > _MOST_NAMED:
         said.append(f"of {len(found) - _MOST_NAMED} more the verdicts say")
     said += [f"of {arm} nothing can be said ({reason})" for arm, reason in list(without.items())[:_MOST_NAMED]]
@@ -78,14 +84,19 @@ def _why_both(found: Mapping[str, Comparison]) -> str:
 
 def ceiling(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> str:
     """That a metric can go no higher, with the metric that would tell; nothing where it can."""
-    best = _best_of(metric)
-    values = {arm: fmean(run.metrics[metric] for run in each if metric in run.metrics) for arm, each in runs.items()
-              if any(metric in run.metrics for run in each)}  # fmt: skip
-    tops = [arm for arm, value in values.items() if best is not None and value == best]
+    tops = _tops(metric, runs)
     if len(tops) < 2:
         return ""
-    several = "All arms" if len(tops) == len(values) else ", ".join(tops[:_MOST_NAMED])
-    return f"{several} are at the ceiling of {metric} ({best:g}), which cannot tell them apart; {telling(tops, runs)}."
+    several = "All arms" if len(tops) == len(runs) else " and ".join(tops[:_MOST_NAMED])
+    return f"{several} are at the ceiling of {metric}, which cannot tell them apart; {telling(tops, runs)}."
+
+
+def _tops(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> list[str]:
+    """Arms of which every run has the value that a metric cannot exceed."""
+    known = METRICS.get(metric)
+    if known is None or known.unit != "share" or known.better != "higher":
+        return []
+    return [arm for arm, each in runs.items() if each and all(run.metrics.get(metric) == 1.0 for run in each)]
 
 
 def telling(tops: Sequence[str], runs: Mapping[str, Sequence[Recorded]]) -> str:
@@ -107,12 +118,6 @@ def telling(tops: Sequence[str], runs: Mapping[str, Sequence[Recorded]]) -> str:
             f"{ordered[-1]}"
         )
     return "a harder setting would"
-
-
-def _best_of(metric: str) -> float | None:
-    """The value that a metric cannot exceed."""
-    known = METRICS.get(metric)
-    return 1.0 if known is not None and known.unit == "share" and known.better == "higher" else None
 
 
 def _capital(text: str) -> str:

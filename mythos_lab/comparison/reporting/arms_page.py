@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.page import Fact, Figure, Finding, Intervals, Page, Section, Tabled
 from mythos_lab.report.page.page import Part
 from mythos_lab.report.table import Cell, Table, name, number, prose
+from mythos_lab.training.result import RECIPE
 
 SHOWN = ("val/accuracy", "val/loss", "val/bits_per_byte", "ood/accuracy", "ood/best_accuracy", "ood/loss")
 LOOPS = ("loops/used", "loops/distinct", "loops/gain", "loops/useful_depth", "loops/overthinking", "halting/mean_loops",
@@ -36,7 +38,7 @@ def grouped(runs: Sequence[Sequence[Recorded]]) -> Arms:
         groups.setdefault(key, []).extend(given)
     arms: Arms = {}
     for each in groups.values():
-        label, first = each[0].recipe.name, next(iter(arms.values()), None)
+        label, first = re.sub(r"-seed-\d+$", "", each[0].recipe.name), next(iter(arms.values()), None)
         if label in arms and first is not None:
             changed = differences(content_of(first[0].recipe), content_of(each[0].recipe))
             label = f"{label}: {', '.join(f'{path}={new}' for path, _, new in changed[:2])}" if changed else label
@@ -197,8 +199,6 @@ def _members(arms: Arms) -> Section:
 
 
 def _trained(arms: Arms) -> list[str]:
-    from mythos_lab.training.result import RECIPE
-
     one = next(iter(arms.values()))[0]
     return [f"Each run again: mythos train with the {RECIPE} of its folder, such as {shown(one.folder / RECIPE)}."]
 
@@ -207,7 +207,3 @@ def _value(value: object) -> Cell:
     text = f"{value:,.4g}" if isinstance(value, float) else str(value)
     return Cell(text, text if len(text) <= 120 else f"{text[:117]}...")
 
-
-def at(folder: Path) -> str:
-    """A folder, for a command."""
-    return shlex.quote(shown(folder))

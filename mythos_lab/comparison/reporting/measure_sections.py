@@ -94,7 +94,7 @@ def measured(taken: Taken) -> Iterator[Part]:
             continue
         num_figures += 1
         names = ", ".join(dict.fromkeys(_brief(value["quantity"]) for value in values))
-        caption = f"{taken.kind}: {names} by loop{_in(unit)}."
+        caption = f"{names[:1].upper()}{names[1:]} by loop{_in(unit)}."
         yield Figure(slug(f"{taken.kind}_{unit}"), caption, _chart(lines, unit), is_small=len(lines) <= MOST_SERIES)
     if scalars:
         yield Tabled(slug(taken.kind), _table(scalars, taken.kind), is_folded=bool(taken.finding))
@@ -190,7 +190,7 @@ def _unit_name(unit: str) -> str:
 
 
 def _in(unit: str) -> str:
-    return "" if unit in ("1", "") else f", in {unit}"
+    return "" if unit in ("1", "share", "") else f", in {unit}"
 
 
 def _brief(quantity: str) -> str:

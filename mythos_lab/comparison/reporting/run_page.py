@@ -27,7 +27,8 @@ def run_page(run: Recorded) -> Page:
     return Page(
         title=run.recipe.name,
         kind=f"Run {run.folder.absolute().name}, seed {run.recipe.seed}",
-        question=run.recipe.description or "What do the loops of this model do?",
+        question=f"What are the loops of {run.recipe.name} worth?",
+        about=run.recipe.description,
         facts=_facts(run),
         sections=[
             _ending(run),
@@ -49,7 +50,7 @@ def run_answer(run: Recorded) -> str:
     """What the loops are worth, in a sentence; or why that cannot be said."""
     if run.status != "finished":
         return f"Nothing can be said of its loops: the run is {run.status}{f' ({run.reason})' if run.reason else ''}."
-    said = [_quality(run)]
+    said = [_quality(run), *_beyond(run)]
     gain, between = run.metrics.get("loops/gain", math.nan), run.intervals.get("loops/gain")
     if math.isfinite(gain) and (run.eval_loops is None or run.eval_loops > 1):
         low, high = between if between is not None else (None, None)
@@ -74,6 +75,18 @@ def _quality(run: Recorded) -> str:
     between = f" [{low:.3g}, {high:.3g}]" if low is not None and high is not None else ""
     ceiling = ", the ceiling: a harder setting would tell more" if unit == "share" and value >= 1 else ""
     return f"{run.recipe.name} comes to {metric} {value:.3g}{between}{ceiling}"
+
+
+def _beyond(run: Recorded) -> list[str]:
+    metric = f"ood/{run.quality.removeprefix('val/')}"
+    value = run.metrics.get(metric, math.nan)
+    if not math.isfinite(value):
+        return []
+    low, high = run.intervals.get(metric, (None, None))
+    if low is None or high is None:
+        return [f"out of distribution it comes to {value:.3g}"]
+    by_chance = run.chance is not None and low <= run.chance <= high
+    return [f"out of distribution it comes to {value:.3g} [{low:.3g}, {high:.3g}]{', which is chance' * by_chance}"]
 
 
 def _facts(run: Recorded) -> list[Fact]:

@@ -148,8 +148,11 @@ def _curves(chart: Curves, figure: Any, axes: Any, width: float) -> None:
         axes.set_ylim(min(-0.03, *values) if values else -0.03, 1.03)
     elif values and min(values) > 0 and max(values) > 50 * min(values):
         axes.set_yscale("log")
-    axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.y_name))
-    _legend(figure, axes, width)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    is_alone = len(chart.series) == 1 and chart.level is None and chart.marked is None
+    axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.series[0].label if is_alone else "") or _text(chart.y_name))
+    if not is_alone:
+        _legend(figure, axes, width)
 
 
 def _band(axes: Any, each: Series, colour: str) -> None:
@@ -225,6 +228,7 @@ def _points(chart: Points, figure: Any, axes: Any, width: float) -> None:
         axes.plot(*zip(*special, strict=True), marker="o", color=SERIES[0].light, label=_text(chart.meaning), **style)
     if chart.is_log:
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(True, axis="x")
     axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.y_name))
     _legend(figure, axes, width)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from markupsafe import Markup
 
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
-from mythos_lab.report.page.charts import Grid
 from mythos_lab.report.page.drawing import Drawn
 from mythos_lab.report.page.inline import inline
-from mythos_lab.report.page.page import Commands, Figure, Finding, Page, Tabled
+from mythos_lab.report.page.page import Commands, Figure, Finding, Page, Part, Tabled
 from mythos_lab.report.page.palette import variables
 from mythos_lab.report.table import Table
 
@@ -75,17 +75,49 @@ def _rows(table: Table) -> list[list[str]]:
     return table.texts()[:MOST_ROWS]
 
 
-def _grouped(parts: Any) -> list[Any]:
-    """Parts with small figures that follow each other in one list, so that they stand side by side."""
-    groups: list[Any] = []
+@dataclass
+class _Group:
+    """Parts that stand together.
+
+    Attributes:
+        layout: ``beside`` for texts with one small figure beside them, ``pairs`` for small figures in two columns.
+        text: Texts, tables and wide figures.
+        figures: Small figures.
+    """
+
+    layout: str
+    text: list[Part]
+    figures: list[Figure]
+
+
+def _grouped(parts: Sequence[Part]) -> list[_Group]:
+    """Parts in their order: what a measure says and its one small figure side by side, several of them in pairs."""
+    groups: list[_Group] = []
     for part in parts:
-        if not (isinstance(part, Figure) and part.is_small and not isinstance(part.chart, Grid)):
-            groups.append(part)
-        elif groups and isinstance(groups[-1], list):
-            groups[-1].append(part)
+        is_small = isinstance(part, Figure) and part.is_small
+        last = groups[-1] if groups else None
+        if isinstance(part, Figure) and is_small:
+            if last is not None and last.figures:
+                last.figures.append(part)
+            elif last is not None and isinstance(last.text[-1], Finding):
+                groups.append(_Group("beside", [last.text.pop()], [part]))
+            else:
+                groups.append(_Group("pairs", [], [part]))
+        elif isinstance(part, Tabled) and part.is_folded and last is not None and last.layout == "beside":
+            last.text.append(part)
+        elif last is None or last.layout:
+            groups.append(_Group("", [part], []))
         else:
-            groups.append([part])
-    return groups
+            last.text.append(part)
+    return [each for group in groups for each in _apart(group)]
+
+
+def _apart(group: _Group) -> list[_Group]:
+    """A group of several small figures, whose texts stand above and below them."""
+    if group.layout != "beside" or len(group.figures) == 1:
+        return [group]
+    first, *rest = group.text
+    return [_Group("", [first], []), _Group("pairs", [], group.figures), _Group("", rest, [])]
 
 
 def _style() -> str:

@@ -10,6 +10,7 @@ from mythos_lab.report.table import Table
 def as_markdown(page: Page) -> str:
     """The page; figures are links to SVG files of their names."""
     lines = [f"# {in_text(page.title)}", "", in_text(page.question), ""]
+    lines += [in_text(page.about), ""] if page.about else []
     for fact in page.facts:
         lines.append(f"- {in_text(fact.label)}: {in_text(' '.join(filter(None, (fact.value, fact.note))))}")
     for section in page.shown:

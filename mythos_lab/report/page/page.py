@@ -98,6 +98,7 @@ class Page:
         facts: The strip below the question.
         sections: The sections, in their order; those without parts are left out.
         answer: The sentence that answers the question, or says why nothing can.
+        about: What it is that the question is asked of, in a sentence.
     """
 
     title: str
@@ -106,6 +107,7 @@ class Page:
     answer: str
     facts: Sequence[Fact] = ()
     sections: Sequence[Section] = field(default_factory=tuple)
+    about: str = ""
 
     def __post_init__(self) -> None:
         keys = [part.key for section in self.sections for part in section.parts if isinstance(part, Figure | Tabled)]
