@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from mythos_lab.comparison.compare import Comparison, compare_arms, corrected
 from mythos_lab.comparison.inputs import content_of, read_arm
@@ -125,11 +124,12 @@ def verdict_section(found: Mapping[str, Comparison], first: str, without: Mappin
         one = next(iter(found.values()))
         verdicts = [c.verdict for c in found.values()]
         level, p, said = number("level"), number("p", "p (Holm)"), prose("verdict", importance=1)
+        also = prose("also", "also differs in")
         more = (
             (level, [Cell(v.level, v.shown_level) for v in verdicts]),
             (p, [Cell(v.p_adjusted, f"{v.p_adjusted:.2g}") for v in verdicts]),
             (said, [v.outcome for v in verdicts]),
-            (prose("also", "also differs in"), [", ".join(c.undeclared) or "nothing undeclared" for c in found.values()]),
+            (also, [", ".join(c.undeclared) or "nothing undeclared" for c in found.values()]),
         )  # fmt: skip
         metric = f"{one.metric}, difference from {first}"
         chart = Intervals(
@@ -148,7 +148,7 @@ def verdict_section(found: Mapping[str, Comparison], first: str, without: Mappin
 def differing_section(found: Mapping[str, Comparison]) -> Section:
     """What went in and differs."""
     rows = [
-        [arm, path, _value(a), _value(b), "" if path in c.undeclared else "declared"]
+        [arm, path, _value(a), _value(b), "undeclared" if path in c.undeclared else "declared"]
         for arm, c in found.items()
         for path, (a, b) in c.unequal.items()
     ]
@@ -206,4 +206,3 @@ def _trained(arms: Arms) -> list[str]:
 def _value(value: object) -> Cell:
     text = f"{value:,.4g}" if isinstance(value, float) else str(value)
     return Cell(text, text if len(text) <= 120 else f"{text[:117]}...")
-

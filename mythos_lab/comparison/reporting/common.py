@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -57,6 +58,11 @@ def metrics_table(run: Recorded, prefixes: Sequence[str]) -> Table:
 def repeat_section(commands: Sequence[str], remarks: Sequence[str] = ()) -> Section:
     """The commands that make the same again."""
     return Section("To repeat", [*remarks, Commands(commands)])
+
+
+def flow(value: Any) -> str:
+    """A value of a recipe on one line, as somebody would write it in YAML."""
+    return value if isinstance(value, str) else json.dumps(value, default=str).replace('"', "")
 
 
 def shown(path: Path) -> str:

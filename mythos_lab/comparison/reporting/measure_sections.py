@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.comparison.reporting.recorded import Recorded, Taken
+from mythos_lab.measures.base import Measure
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Bars, Curves, Figure, Finding, Grid, Section, Series, Tabled
 from mythos_lab.report.page.charts import MOST_SERIES, Chart, ends
@@ -20,7 +22,7 @@ VERDICT = "loop_verdict"
 
 _STABILITY, _HALTING = ("stability", "loop_jacobian", "lyapunov"), ("halting",)
 _KEPT_OUT = "depth_curve"  # which the page draws from the whole split
-_MOST_LINES, _MOST_FIGURES = 24, 40
+_MOST_LINES, _MOST_FIGURES, _MOST_MEANINGS = 24, 40, 3
 
 
 def verdict_section(run: Recorded) -> Section:
@@ -93,9 +95,12 @@ def measured(taken: Taken) -> Iterator[Part]:
             scalars += values
             continue
         num_figures += 1
-        names = ", ".join(dict.fromkeys(_brief(value["quantity"]) for value in values))
-        caption = f"{names[:1].upper()}{names[1:]} by loop{_in(unit)}."
-        yield Figure(slug(f"{taken.kind}_{unit}"), caption, _chart(lines, unit), is_small=len(lines) <= MOST_SERIES)
+        yield Figure(
+            slug(f"{taken.kind}_{unit}"),
+            _caption(taken.kind, values, unit),
+            _chart(lines, unit),
+            is_small=len(lines) <= MOST_SERIES,
+        )
     if scalars:
         yield Tabled(slug(taken.kind), _table(scalars, taken.kind), is_folded=bool(taken.finding))
 
@@ -103,6 +108,20 @@ def measured(taken: Taken) -> Iterator[Part]:
 def slug(text: str) -> str:
     """A text as the name of a file."""
     return re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_")[:60].lower() or "measure"
+
+
+def _caption(kind: str, values: Sequence[dict[str, Any]], unit: str) -> str:
+    """What the quantities mean where the measure is known here; else their names."""
+    quantities = list(dict.fromkeys(value["quantity"] for value in values))
+    made = slot_info("measure").kinds.get(kind)
+    declared = made.quantities if made is not None and issubclass(made, Measure) else {}
+    meanings = [declared[quantity].meaning for quantity in quantities if quantity in declared]
+    if len(meanings) == len(quantities) <= _MOST_MEANINGS:
+        return " ".join(
+            f"{_brief(quantity)}: {meaning}" for quantity, meaning in zip(quantities, meanings, strict=True)
+        )
+    names = ", ".join(map(_brief, quantities))
+    return f"{names[:1].upper()}{names[1:]} by loop{_in(unit)}."
 
 
 def _chart(lines: Mapping[str, Sequence[dict[str, Any]]], unit: str) -> Chart:
@@ -127,8 +146,8 @@ def _chart(lines: Mapping[str, Sequence[dict[str, Any]]], unit: str) -> Chart:
                 [value.get("high") for value in ordered],
             )
         )
-    values = [y for each in series for y in each.y]
-    return Curves("loop", _unit_name(unit), series, is_share=unit == "share" and min(values, default=0.0) >= 0)
+    lowest = min((y for each in series for y in each.y), default=0.0)
+    return Curves("loop", _unit_name(unit), series, is_share=unit == "share" and lowest >= 0)
 
 
 def _by_line(values: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -116,7 +116,7 @@ def read_run(folder: Path) -> Recorded:
     """
     recipe, said = read_recipe(folder), read_result(folder)
     path = folder / RESULT
-    chance, loops = said.get("chance"), said.get("eval_loops")
+    chance, loops, histogram = said.get("chance"), said.get("eval_loops"), "halting_histogram"
     return Recorded(
         folder,
         recipe,
@@ -128,7 +128,7 @@ def read_run(folder: Path) -> Recorded:
         _depth(said.get("ood_depth_curve"), chance, path, "ood_depth_curve"),
         None if loops is None else _count(loops, path, "eval_loops"),
         None if chance is None else _number(chance, path, "chance"),
-        [_number(x, path, "halting_histogram") for x in _list(said.get("halting_histogram"), path, "halting_histogram")],
+        [_number(x, path, histogram) for x in _list(said.get(histogram), path, histogram)],
         _measures(folder, said),
     )  # fmt: skip
 

@@ -15,11 +15,12 @@ from mythos_lab.comparison.table import called
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.page import Page
 from mythos_lab.search.opening import MARK, UID, find_study
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.trial import MLFLOW_RUN
+from mythos_lab.tracking.mlflow import attach
 from mythos_lab.training.result import RECIPE, STATE, read_state
 
 FOLDER = "report"
@@ -34,16 +35,28 @@ class Tracked:
     """The MLflow run that a page is an artifact of.
 
     Attributes:
-        recipe: Says which tracker.
-        record: The file that it was read from; ``None`` where the command line named it.
+        uri: The tracker.
+        folder: The folder of the run whose record alone names it; ``None`` where the command line did.
         run_id: The run.
         key: What it was made with.
     """
 
-    recipe: Recipe
-    record: Path | None
+    uri: str | None
+    folder: Path | None
     run_id: str
     key: str
+
+    def told(self, page: Path) -> str | None:
+        """Make a page an artifact of the run; says why not, where it is not.
+
+        A record may be somebody else's: the environment has to name its tracker too, and the run has to be its own.
+        """
+        try:
+            if self.folder is not None:
+                check_tracker(self.uri, [], [self.folder], self.folder / RECIPE)
+            return attach(self.uri, self.run_id, self.key, page)
+        except RecipeError as error:
+            return error.lines[0]
 
 
 @dataclass(frozen=True)
@@ -84,14 +97,14 @@ def report_of(
     """
     if metric is not None:
         known(metric)
-    of_several = (metric is not None, declared, "--metric and --declare compare")
     if len(targets) == 1 and "," not in targets[0]:
         folder = Path(targets[0])
         is_run = (folder / STATE).is_file()
         runs = [] if is_run else _runs_in(folder)
-        if of_several[0] or of_several[1]:
-            if not runs:
-                raise RecipeError(f"{targets[0]}: {of_several[2]} several runs; a study's file says what it compares")
+        if (metric is not None or declared) and not runs:
+            raise RecipeError(
+                f"{targets[0]}: --metric and --declare are of several runs; a study's file says what it compares"
+            )
         if is_run:
             return _of_run(folder)
         if not runs:
@@ -103,8 +116,7 @@ def report_of(
 
 def _of_run(folder: Path) -> Reported:
     run, state = read_run(folder), read_state(folder)
-    run_id, key = state.get("run_id"), state.get("key")
-    tracked = Tracked(run.recipe, folder / RECIPE, run_id, key) if _are_texts(run_id, key) else None
+    tracked = _tracked(run.recipe.tracking.uri, folder, state.get("run_id"), state.get("key"))
     return Reported(run_page(run), folder / FOLDER, tracked)
 
 
@@ -132,9 +144,8 @@ def _of_study(target: str, storage: str | None) -> Reported:
     study = find_study(space)
     name = target if folder.is_dir() else called(space.source)
     page = study_page(space, study, f"mythos report {shlex.quote(name)}")
-    run_id, uid = study.user_attrs.get(MLFLOW_RUN), study.user_attrs.get(UID)
-    recipe = validate(dict(space.base), space.source)
-    tracked = Tracked(recipe, None, run_id, f"study-{uid}") if _are_texts(run_id, uid) else None
+    uri = validate(dict(space.base), space.source).tracking.uri
+    tracked = _tracked(uri, None, study.user_attrs.get(MLFLOW_RUN), f"study-{study.user_attrs.get(UID)}")
     return Reported(page, space.folder / FOLDER, tracked)
 
 
@@ -145,7 +156,6 @@ def _runs_in(folder: Path) -> list[Path]:
     return sorted(each for each in folder.iterdir() if (each / STATE).is_file())
 
 
-def _are_texts(*values: object) -> bool:
-    return all(isinstance(value, str) for value in values)
-
-
+def _tracked(uri: str | None, folder: Path | None, run_id: object, key: object) -> Tracked | None:
+    """What a record says of its MLflow run; nothing where it says nothing of the kind."""
+    return Tracked(uri, folder, run_id, key) if isinstance(run_id, str) and isinstance(key, str) else None

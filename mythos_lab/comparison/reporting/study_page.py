@@ -20,7 +20,7 @@ from mythos_lab.comparison.reporting.arms_page import (
     loops_section,
     verdict_section,
 )
-from mythos_lab.comparison.reporting.common import arms_table, repeat_section
+from mythos_lab.comparison.reporting.common import arms_table, flow, repeat_section
 from mythos_lab.comparison.reporting.depth_sections import overlay
 from mythos_lab.comparison.reporting.recorded import Recorded, read_run
 from mythos_lab.comparison.study_report import endings
@@ -129,12 +129,12 @@ def _asked(space: Space) -> Section:
     parts: list[Part] = [f"Recipe {file.recipe}{overrides}."]
     if file.arms:
         rows = [
-            [arm, ", ".join(f"{path}={value}" for path, value in changes.items()) or "as the recipe has it"]
+            [arm, ", ".join(f"{path}={flow(value)}" for path, value in changes.items()) or "as the recipe has it"]
             for arm, changes in file.arms.items()
         ]
         parts.append(Tabled("arms", Table([name("arm"), prose("changes")], rows)))
     if file.space:
-        rows = [[path, str(value)] for path, value in file.space.items()]
+        rows = [[path, flow(value)] for path, value in file.space.items()]
         parts.append(Tabled("space", Table([name("field"), prose("values")], rows, "What varies")))
     return Section("Arms" if file.arms else "Space", parts)
 
@@ -185,7 +185,9 @@ def _search(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> S
 def _importance(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> Section:
     if len(space.file.objectives) > 1 or len(done) < _FEWEST_FOR_IMPORTANCE or space.file.arms:
         return Section("What mattered", [])
-    rows = [[each.field, each.share, each.p, "" if each.is_told else "not told from noise"] for each in importances(study)]
+    rows = [
+        [each.field, each.share, each.p, "" if each.is_told else "not told from noise"] for each in importances(study)
+    ]
     columns = [name("field"), number("importance", form=".2f"), number("p", form=".2f"), name("told", "")]
     rest = f"Importances rest on {len(done)} trials: PED-ANOVA, p against values shuffled among them."
     return Section("What mattered", [Tabled("importances", Table(columns, rows)), rest] if rows else [])

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mythos_lab.recipe.errors import shortened
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.page.charts import MOST_SERIES, Bars, Chart, Curves, Grid, Intervals, Points, Series
@@ -20,7 +19,7 @@ from mythos_lab.report.plotting import without_settings
 WIDE, NARROW = 7.0, 3.5
 """Inches: the text of a page, and a column of a paper or a telephone."""
 
-_LABEL = 30  # characters; the table has the whole
+_LABEL, _TITLE = 30, 70  # characters of a label and of what stands at an axis; the table has the whole
 _MOST_CELLS = 14  # of a row of a grid in which numbers stand
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text: to be read aloud, searched, and set in the page's own type
@@ -86,7 +85,7 @@ def draw(chart: Chart, key: str, width: float) -> Drawn:
             _intervals(chart, axes)
         elif isinstance(chart, Bars):
             axes.bar(chart.x, chart.y, color=SERIES[0].light, width=0.7)
-            axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.y_name))
+            axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(chart.y_name))
             axes.xaxis.get_major_locator().set_params(integer=True)
         elif isinstance(chart, Grid):
             _grid(chart, axes)
@@ -150,7 +149,10 @@ def _curves(chart: Curves, figure: Any, axes: Any, width: float) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     is_alone = len(chart.series) == 1 and chart.level is None and chart.marked is None
-    axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.series[0].label if is_alone else "") or _text(chart.y_name))
+    axes.set(
+        xlabel=_text(chart.x_name, _TITLE),
+        ylabel=_text(chart.series[0].label if is_alone else "") or _text(chart.y_name),
+    )
     if not is_alone:
         _legend(figure, axes, width)
 
@@ -173,13 +175,13 @@ def _intervals(chart: Intervals, axes: Any) -> None:
     edge = 1.15 * max([*ends, chart.band]) or 1.0
     for y, (_, value, low, high) in enumerate(reversed(shown)):
         # What is not known to end reaches the edge.
-        if low is not None or high is not None:
+        if any(end is not None and math.isfinite(end) for end in (low, high)):
             left, right = max(_or(low, -edge), -edge), min(_or(high, edge), edge)
             axes.plot([left, right], [y, y], color=SERIES[0].light, linewidth=2)
         axes.plot(value, y, "o", color=SERIES[0].light, markersize=5)
     axes.set_xlim(-edge, edge)
     axes.set_yticks(range(len(shown)), [_text(label) for label, *_ in reversed(shown)])
-    axes.set(ylim=(-0.6, len(shown) - 0.4), xlabel=_text(chart.x_name))
+    axes.set(ylim=(-0.6, len(shown) - 0.4), xlabel=_text(chart.x_name, _TITLE))
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
     axes.spines["left"].set_visible(False)
@@ -202,7 +204,7 @@ def _grid(chart: Grid, axes: Any) -> None:
     axes.set_yticks(range(len(rows)), [_text(row) for row in rows])
     step = 1 if with_numbers else math.ceil(len(columns) / 8)
     axes.set_xticks(range(0, len(columns), step), [_text(each) for each in columns[::step]])
-    axes.set(xlabel=_text(chart.column_name), ylabel=_text(chart.row_name))
+    axes.set(xlabel=_text(chart.column_name, _TITLE), ylabel=_text(chart.row_name))
     axes.grid(False)
     axes.tick_params(length=0)
     for side in axes.spines.values():
@@ -230,7 +232,7 @@ def _points(chart: Points, figure: Any, axes: Any, width: float) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(True, axis="x")
-    axes.set(xlabel=_text(chart.x_name), ylabel=_text(chart.y_name))
+    axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(chart.y_name))
     _legend(figure, axes, width)
 
 
@@ -241,10 +243,10 @@ def _legend(figure: Any, axes: Any, width: float) -> None:
         figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), per_row), columnspacing=1.4)
 
 
-def _text(text: str) -> str:
+def _text(text: str, longest: int = _LABEL) -> str:
     """A label of one line, without logins."""
     said = one_line(in_text(text))
-    return said if len(said) <= _LABEL else f"{shortened(said)[: _LABEL - 3]}..."
+    return said if len(said) <= longest else f"{said[: longest - 3]}..."
 
 
 def _short(value: float) -> str:

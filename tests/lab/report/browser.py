@@ -29,7 +29,9 @@ class Tab:
     def __call__(self, method, **params):
         self._id += 1
         said = {"id": self._id, "method": method, "params": params}
-        os.write(self._write, json.dumps(said | ({"sessionId": self._session} if self._session else {})).encode() + b"\0")
+        os.write(
+            self._write, json.dumps(said | ({"sessionId": self._session} if self._session else {})).encode() + b"\0"
+        )
         while (heard := self._hear()).get("id") != self._id:
             pass
         assert "error" not in heard, heard
