@@ -69,7 +69,7 @@ def overlay(arms: Mapping[str, Sequence[Recorded]]) -> Section:
     parts = [Figure("depth_curves", caption, _curves(lines, first, run))]
     unseen = {arm: curves for arm, runs in arms.items() if (curves := [r.beyond for r in runs if r.beyond is not None])}
     if unseen and all(c.quality == first.quality for curves in unseen.values() for c in curves):
-        caption = f"The same out of distribution{drawn_at_most(list(unseen))}."
+        caption = f"The same out of distribution{drawn_at_most(unseen)}."
         beyond = [_mean_line(arm, curves) for arm, curves in unseen.items()]
         parts.append(Figure("ood_depth_curves", caption, _curves(beyond, first, run)))
     return Section("Depth curves", parts)

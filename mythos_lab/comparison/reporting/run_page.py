@@ -145,8 +145,8 @@ def _commands(run: Recorded) -> list[str]:
 
 def _surroundings(run: Recorded) -> list[str]:
     halting = " Positions halt." if halts(run) else ""
-    training = run.recipe.training
+    training, task = run.recipe.training, run.recipe.model_dump(mode="json")["task"]["kind"]
     return [
         f"{training.max_steps:,} steps of {training.batch_size} sequences in {training.precision}, seed "
-        f"{run.recipe.seed}, on the task {run.recipe.task.kind}.{halting}"
+        f"{run.recipe.seed}, on the task {task}.{halting}"
     ]

@@ -76,10 +76,10 @@ class Curves:
         for x in places:
             row: list[object] = [Cell(x, f"{x:g}")]
             for at, each, has_ends in found:
-                i = at.get(x)
-                row.append(nothing() if i is None else _cell(each.y[i]))
+                j = at.get(x)
+                row.append(nothing() if j is None else _cell(each.y[j]))
                 if has_ends:
-                    row.append(nothing() if i is None else ends(each.low[i], each.high[i]))
+                    row.append(nothing() if j is None else ends(each.low[j], each.high[j]))
             rows.append(row)
         return Table(columns, rows)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.page.charts import MOST_SERIES, Bars, Chart, Curves, Grid, Intervals, Points, Series
-from mythos_lab.report.page.palette import DASHES, INK, MARKERS, MUTED, PAPER, RULE, SERIES
+from mythos_lab.report.page.palette import DASHES, FAINTEST, INK, MARKERS, MUTED, PAPER, RULE, SERIES, STRONGEST
 from mythos_lab.report.plotting import without_settings
 
 WIDE, NARROW = 7.0, 3.5
@@ -21,7 +21,7 @@ WIDE, NARROW = 7.0, 3.5
 
 _LABEL, _TITLE = 30, 70  # characters of a label and of what stands at an axis; the table has the whole
 _MOST_CELLS = 14  # of a row of a grid in which numbers stand
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: to be read aloud, searched, and set in the page's own type
     "pdf.fonttype": 42,
     "text.parse_math": False,
@@ -149,10 +149,8 @@ def _curves(chart: Curves, figure: Any, axes: Any, width: float) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     is_alone = len(chart.series) == 1 and chart.level is None and chart.marked is None
-    axes.set(
-        xlabel=_text(chart.x_name, _TITLE),
-        ylabel=_text(chart.series[0].label if is_alone else "") or _text(chart.y_name),
-    )
+    y_name = (chart.series[0].label if is_alone else "") or chart.y_name
+    axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(y_name))
     if not is_alone:
         _legend(figure, axes, width)
 
@@ -197,7 +195,7 @@ def _grid(chart: Grid, axes: Any) -> None:
             if value is None or not math.isfinite(value):
                 continue
             share = min(1.0, max(0.0, (value - chart.low) / span))
-            axes.add_patch(_square(j, i, 0.04 + 0.5 * share))
+            axes.add_patch(_square(j, i, FAINTEST + (STRONGEST - FAINTEST) * share))
             if with_numbers:
                 axes.text(j, i, _short(value), ha="center", va="center", fontsize=7.5)
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
@@ -257,6 +255,6 @@ def _or(value: float | None, otherwise: float) -> float:
     return otherwise if value is None or not math.isfinite(value) else value
 
 
-def drawn_at_most(series: Sequence[Series]) -> str:
+def drawn_at_most(series: Sized) -> str:
     """What is to be said of lines that are not drawn; nothing where all are."""
     return "" if len(series) <= MOST_SERIES else f"; the first {MOST_SERIES} of {len(series)} are drawn"

@@ -35,10 +35,8 @@ def write_page(page: Page, folder: Path) -> list[Path]:
     for figure in page.figures:
         narrow = draw(figure.chart, f"{figure.key}-n", NARROW)
         drawn[figure.key] = narrow if figure.is_small else draw(figure.chart, figure.key, WIDE), narrow
-        contents[f"{figure.key}.svg"], contents[f"{figure.key}.pdf"] = (
-            drawn[figure.key][0].svg,
-            drawn[figure.key][0].pdf,
-        )
+        of_paper = drawn[figure.key][0]
+        contents[f"{figure.key}.svg"], contents[f"{figure.key}.pdf"] = of_paper.svg, of_paper.pdf
     for key, table in page.tables.items():
         contents[f"{key}.csv"], contents[f"{key}.tex"] = as_csv(table), as_latex(table)
     contents = {PAGE: as_html(page, drawn), TEXT: as_markdown(page), **contents}

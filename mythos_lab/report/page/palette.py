@@ -35,6 +35,9 @@ SERIES = (
 
 ROLES = (PAPER, INK, MUTED, RULE, SHADE, *SERIES)
 
+FAINTEST, STRONGEST = 0.04, 0.5
+"""Opacities of the shades of a grid, on which ink stays legible."""
+
 MARKERS = "os^DvP"
 DASHES = ("-", (0, (6, 1.5)), (0, (3, 1.5)), (0, (6, 1.5, 1.5, 1.5)), (0, (1.5, 1.2)), "-")
 

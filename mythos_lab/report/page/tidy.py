@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from typing import Any
 
-from mythos_lab.recipe.places import is_name
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.table import Table
 
 _FORMULAS = ("=", "+", "-", "@")
+_WORD = re.compile(r"[+-][A-Za-z_]\w*", re.ASCII)  # as arms of an ablation are called
 
 
 def as_csv(table: Table) -> str:
@@ -46,4 +47,4 @@ def _text(value: Any) -> Any:
     if value is None or isinstance(value, int | float):
         return "" if value is None else value
     text = one_line(in_text(str(value)))
-    return f"'{text}" if text.startswith(_FORMULAS) and not is_name(text) else text
+    return f"'{text}" if text.startswith(_FORMULAS) and not _WORD.fullmatch(text) else text
