@@ -151,9 +151,9 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
             copy = space.folder / "space.yaml"
-            write_yaml(
-                copy, to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}))), space.file.name
-            )
+            # As it was written: a default that stands there says more than its author did, and may be refused.
+            said = space.file.model_dump(mode="json", exclude={"storage"}, exclude_unset=True)
+            write_yaml(copy, to_yaml(recorded(said)), space.file.name)
             tracker.artifact(copy)
     return tracker
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import fmean
 
 from mythos_lab.comparison.reporting.recorded import Depth, Recorded
@@ -66,6 +67,8 @@ def overlay(arms: Mapping[str, Sequence[Recorded]]) -> Section:
     bands = "95 % intervals over seeds" if seeds > 1 else "95 % intervals over samples"
     caption = f"{first.quality.capitalize()} against the number of loops, with {bands}{drawn_at_most(lines)}."
     run = next(run for runs in arms.values() for run in runs if run.curve is not None)
+    if len({run.eval_loops for runs in arms.values() for run in runs if run.curve is not None}) > 1:
+        run = replace(run, eval_loops=None)
     parts = [Figure("depth_curves", caption, _curves(lines, first, run))]
     unseen = {arm: curves for arm, runs in arms.items() if (curves := [r.beyond for r in runs if r.beyond is not None])}
     if unseen and all(c.quality == first.quality for curves in unseen.values() for c in curves):

@@ -226,6 +226,8 @@ def _points(chart: Points, figure: Any, axes: Any, width: float) -> None:
     if special:
         style = {"drawstyle": "steps-post", "linestyle": "-"} if chart.joined else {"linestyle": ""}
         axes.plot(*zip(*special, strict=True), marker="o", color=SERIES[0].light, label=_text(chart.meaning), **style)
+        if chart.joined:  # the last of them holds to the end
+            axes.plot([special[-1][0], max(chart.x)], [special[-1][1]] * 2, color=SERIES[0].light)
     if chart.is_log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
