@@ -22,7 +22,7 @@ VERDICT = "loop_verdict"
 
 _STABILITY, _HALTING = ("stability", "loop_jacobian", "lyapunov"), ("halting",)
 _KEPT_OUT = "depth_curve"  # which the page draws from the whole split
-_MOST_LINES, _MOST_FIGURES, _MOST_MEANINGS = 24, 40, 3
+_MOST_LINES, _MOST_LOOPS, _MOST_MEANINGS = 24, 1000, 3
 
 
 def verdict_section(run: Recorded) -> Section:
@@ -87,14 +87,12 @@ def measured(taken: Taken) -> Iterator[Part]:
         yield Finding(taken.kind, taken.finding)
     by_loop = [value for value in taken.values if "loop" in value]
     scalars = [value for value in taken.values if "loop" not in value]
-    num_figures = 0
     for unit, group in groupby(sorted(by_loop, key=_unit), key=_unit):
         values = list(group)
         lines = _by_line(values)
-        if len({value["loop"] for value in values}) < 2 or num_figures == _MOST_FIGURES:
+        if not 1 < len({value["loop"] for value in values}) <= _MOST_LOOPS:
             scalars += values
             continue
-        num_figures += 1
         yield Figure(
             slug(f"{taken.kind}_{unit}"),
             _caption(taken.kind, values, unit),

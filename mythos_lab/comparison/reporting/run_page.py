@@ -19,6 +19,7 @@ from mythos_lab.comparison.reporting.measure_sections import (
 from mythos_lab.comparison.reporting.recorded import Recorded
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Fact, Figure, Intervals, Page, Section, Tabled
+from mythos_lab.report.page.page import bounded
 from mythos_lab.training.result import RECIPE
 
 
@@ -30,18 +31,20 @@ def run_page(run: Recorded) -> Page:
         question=f"What are the loops of {run.recipe.name} worth?",
         about=run.recipe.description,
         facts=_facts(run),
-        sections=[
-            _ending(run),
-            Section("Scores", [Tabled("scores", metrics_table(run, ("val/", "ood/", "test/", "loops/")))]),
-            depth_section(run),
-            verdict_section(run),
-            _knockouts(run),
-            stability_section(run),
-            halting_section(run),
-            other_measures(run),
-            cost_section(run),
-            repeat_section(_commands(run), _surroundings(run)),
-        ],
+        sections=bounded(
+            [
+                _ending(run),
+                Section("Scores", [Tabled("scores", metrics_table(run, ("val/", "ood/", "test/", "loops/")))]),
+                depth_section(run),
+                verdict_section(run),
+                _knockouts(run),
+                stability_section(run),
+                halting_section(run),
+                other_measures(run),
+                cost_section(run),
+                repeat_section(_commands(run), _surroundings(run)),
+            ]
+        ),
         answer=run_answer(run),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mythos_lab.report.page.charts import Chart
 from mythos_lab.report.table import Table
@@ -85,6 +85,31 @@ class Section:
 
     title: str
     parts: Sequence[Part]
+
+
+MOST_FIGURES = 60
+"""Of a page: a record that has more, which no run of ours writes, shows the others as tables."""
+
+
+def bounded(sections: Sequence[Section]) -> list[Section]:
+    """Sections whose parts have keys of their own, and no more figures than a page can draw in a minute."""
+    keys: set[str] = set()
+    left, found = MOST_FIGURES, []
+    for section in sections:
+        parts: list[Part] = []
+        for part in section.parts:
+            if isinstance(part, Figure):
+                part = part if left else Tabled(part.key, part.chart.table(), is_folded=True)
+                left -= isinstance(part, Figure)
+            if isinstance(part, Figure | Tabled):
+                key, number = part.key, 2
+                while key in keys:
+                    key, number = f"{part.key}_{number}", number + 1
+                keys.add(key)
+                part = replace(part, key=key)
+            parts.append(part)
+        found.append(Section(section.title, parts))
+    return found
 
 
 @dataclass(frozen=True)
