@@ -26,9 +26,8 @@ def cost_section(run: Recorded) -> Section:
         for metric, value in run.metrics.items()
         if metric.startswith("cost/") and metric in METRICS and math.isfinite(value)
     ]
-    return Section(
-        "Cost", [Tabled("cost", Table([name("cost"), number("value"), name("unit"), prose("meaning")], rows))]
-    )
+    table = Table([name("cost"), number("value"), name("unit"), prose("meaning")], rows)
+    return Section("Cost", [Tabled("cost", table)] if rows else ["No cost was written down."])
 
 
 def arms_table(arms: Mapping[str, Sequence[Recorded]], metrics: Sequence[str], title: str = "") -> Table:

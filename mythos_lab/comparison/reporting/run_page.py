@@ -25,6 +25,7 @@ from mythos_lab.training.result import RECIPE
 
 def run_page(run: Recorded) -> Page:
     """What a run was asked, what it came to, and how to do it again."""
+    scores = metrics_table(run, ("val/", "ood/", "test/", "loops/"))
     return Page(
         title=run.recipe.name,
         kind=f"Run {run.folder.absolute().name}, seed {run.recipe.seed}",
@@ -34,7 +35,7 @@ def run_page(run: Recorded) -> Page:
         sections=bounded(
             [
                 _ending(run),
-                Section("Scores", [Tabled("scores", metrics_table(run, ("val/", "ood/", "test/", "loops/")))]),
+                Section("Scores", [Tabled("scores", scores)] if scores.rows else ["No score was written down."]),
                 depth_section(run),
                 verdict_section(run),
                 _knockouts(run),
