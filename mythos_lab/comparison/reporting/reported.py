@@ -96,7 +96,10 @@ def report_of(
         RecipeError: There is no such run or study, or it cannot be read.
     """
     if metric is not None:
-        known(metric)
+        try:
+            known(metric)
+        except ValueError as error:
+            raise RecipeError(f"--metric: {error}") from None
     if len(targets) == 1 and "," not in targets[0]:
         folder = Path(targets[0])
         is_run = (folder / STATE).is_file()

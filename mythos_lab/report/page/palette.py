@@ -1,7 +1,8 @@
 """The colours of figures and pages, in light and dark.
 
-Series are told apart by marker and dash as well as by colour. Their colours follow Okabe and Ito's, darkened until each
-has three times the luminance of, or to, the paper (WCAG 2.2, 1.4.11); those of dark pages are the same hues made light.
+Series are told apart by marker and dash as well as by colour. The first three colours are Okabe and Ito's, darkened until
+each has three times the luminance of, or to, the paper (WCAG 2.2, 1.4.11); the others were sought to stay apart from them
+for protans, deutans and tritans, as Machado et al. 2009 simulate their sight (DOI 10.1109/TVCG.2009.113).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ SERIES = (
     Colour("series-1", "#0072b2", "#6bb8ea"),
     Colour("series-2", "#c4500a", "#f29b5c"),
     Colour("series-3", "#00815e", "#4fc79f"),
-    Colour("series-4", "#a64f88", "#e2a1cb"),
-    Colour("series-5", "#86651a", "#d8b95c"),
-    Colour("series-6", "#43474d", "#c3c9d0"),
+    Colour("series-4", "#8a4079", "#b06a90"),
+    Colour("series-5", "#8f55e0", "#8d6bff"),
+    Colour("series-6", "#2d3136", "#dde4ee"),
 )
 
 ROLES = (PAPER, INK, MUTED, RULE, SHADE, *SERIES)

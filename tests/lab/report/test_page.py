@@ -5,7 +5,9 @@ import io
 import re
 import tempfile
 import xml.etree.ElementTree as ET
-from itertools import product
+from itertools import combinations, product
+from math import dist
+from operator import mul
 
 import pytest
 
@@ -51,9 +53,37 @@ def test_a_figure_comes_out_the_same_each_time(written):
 
 def test_ink_on_the_darkest_shade_of_a_grid_has_contrast_in_light_and_dark():
     for mode in ("light", "dark"):
-        ink, paper, shade = ([int(getattr(c, mode)[i : i + 2], 16) for i in (1, 3, 5)] for c in (INK, PAPER, SERIES[0]))
+        ink, paper, shade = (_of(getattr(c, mode)) for c in (INK, PAPER, SERIES[0]))
         blended = [STRONGEST * s + (1 - STRONGEST) * p for s, p in zip(shade, paper, strict=True)]
         assert _contrast(ink, blended) >= 4.5, mode
+
+
+# Of full protanopia, deuteranopia and tritanopia, on linear RGB: Machado et al. 2009, table 1.
+_SIGHT = (
+    ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+    ((1.255528, -0.076749, -0.178779), (-0.078411, 0.930809, 0.147602), (0.004733, 0.691367, 0.303900)),
+)
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_no_two_series_look_the_same_to_anybody(mode):
+    """A difference of 2.3 in CIELAB is just noticeable beside each other; lines lie apart."""
+    for sight, (one, other) in product(_SIGHT, combinations(SERIES, 2)):
+        seen = [_lab([sum(map(mul, row, _linear(_of(getattr(c, mode))))) for row in sight]) for c in (one, other)]
+        assert dist(*seen) > 9, (one, other, sight)
+    assert all(_contrast(_of(getattr(c, mode)), _of(getattr(PAPER, mode))) >= 3 for c in SERIES)
+
+
+def _of(text):
+    return [int(text[i : i + 2], 16) for i in (1, 3, 5)]
+
+
+def _lab(rgb):
+    matrix = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1095, 0.8727))  # to XYZ over its white
+    x, y, z = (max(0.0, sum(map(mul, row, rgb))) ** (1 / 3) for row in matrix)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 
 
 _TEXTS = """[...document.querySelectorAll('body *')].filter(e => e.getClientRects().length && [...e.childNodes].some(
@@ -97,13 +127,12 @@ def _rgb(text):
 def _contrast(one, other):
     """Of two colours, by WCAG 2.2."""
 
-    def luminance(colour):
-        parts = [c / 255 for c in colour]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
-        return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
-
-    low, high = sorted((luminance(one), luminance(other)))
+    low, high = sorted(sum(map(mul, (0.2126, 0.7152, 0.0722), _linear(colour))) for colour in (one, other))
     return (high + 0.05) / (low + 0.05)
+
+
+def _linear(colour):
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (part / 255 for part in colour)]
 
 
 def _is_number(text):
