@@ -11,7 +11,7 @@ import pytest
 from mythos_lab.comparison.reporting import report_of
 from mythos_lab.comparison.reporting.recorded import read_run
 from mythos_lab.recipe import RecipeError
-from mythos_lab.report.page import PAGE, write_page
+from mythos_lab.report.page import PAGE, Page, write_page
 from mythos_lab.report.page.latex import as_latex
 from mythos_lab.report.page.tidy import as_csv
 from mythos_lab.report.table import Table, name
@@ -146,3 +146,12 @@ def _run(folder, state={}, **says):
     write(folder / "recipe.yaml", tiny())
     (folder / "run.json").write_text(json.dumps({"key": "0", **state}))
     (folder / "result.json").write_text(json.dumps({"status": "finished", "metrics": {"val/accuracy": 0.5}, **says}))
+
+
+def test_a_page_goes_to_no_folder_that_a_link_leads_to(tmp_path):
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/report.md").write_text("mine")
+    (tmp_path / "report").symlink_to(tmp_path / "thesis")
+    with pytest.raises(RecipeError, match="is a link"):
+        write_page(Page("", "", "", ""), tmp_path / "report")
+    assert (tmp_path / "thesis/report.md").read_text() == "mine"

@@ -1,8 +1,8 @@
 """The colours of figures and pages, in light and dark.
 
-Series are told apart by marker and dash as well as by colour. The first three colours are Okabe and Ito's, darkened until
-each has three times the luminance of, or to, the paper (WCAG 2.2, 1.4.11); the others were sought to stay apart from them
-for protans, deutans and tritans, as Machado et al. 2009 simulate their sight (DOI 10.1109/TVCG.2009.113).
+Series are told apart by marker and dash as well as by colour. The first three colours are Okabe and Ito's, darkened
+until each has a contrast of 3 with the paper (WCAG 2.2, 1.4.11); the others were sought to stay apart from them for
+protans, deutans and tritans, as Machado et al. 2009 simulate their sight (DOI 10.1109/TVCG.2009.113).
 """
 
 from __future__ import annotations
