@@ -30,13 +30,21 @@ Arms = dict[str, list[Recorded]]
 
 
 def grouped(runs: Sequence[Sequence[Recorded]]) -> Arms:
-    """Arms of runs: those given together, and of those given alone the ones that differ in their seed only."""
+    """Arms of runs: those given together, and of those given alone the ones that differ in their seed only.
+
+    Raises:
+        RecipeError: Two runs of an arm have the same seed.
+    """
     groups: dict[str, list[Recorded]] = {}
     for i, given in enumerate(runs):
         key = json.dumps(content_of(given[0].recipe), sort_keys=True) if len(given) == 1 else f"group {i}"
         groups.setdefault(key, []).extend(given)
     arms: Arms = {}
     for each in groups.values():
+        by_seed: dict[int, Recorded] = {}
+        for run in each:
+            if (other := by_seed.setdefault(run.recipe.seed, run)) is not run:
+                raise RecipeError(f"{run.folder}: has seed {run.recipe.seed}, as {other.folder} has")
         label, first = re.sub(r"-seed-\d+$", "", each[0].recipe.name), next(iter(arms.values()), None)
         if label in arms and first is not None:
             changed = differences(content_of(first[0].recipe), content_of(each[0].recipe))
