@@ -90,7 +90,10 @@ def _beyond(run: Recorded) -> list[str]:
     if low is None or high is None:
         return [f"out of distribution it comes to {value:.3g}"]
     by_chance = run.chance is not None and low <= run.chance <= high
-    return [f"out of distribution it comes to {value:.3g} [{low:.3g}, {high:.3g}]{', which is chance' * by_chance}"]
+    best = run.metrics.get("ood/best_accuracy", math.nan) if metric == "ood/accuracy" else math.nan
+    elsewhere = f", and to {best:.3g} at the loop count that is best there" if best > high else ""
+    chance = ", which is chance" if by_chance else ""
+    return [f"out of distribution it comes to {value:.3g} [{low:.3g}, {high:.3g}]{chance}{elsewhere}"]
 
 
 def _facts(run: Recorded) -> list[Fact]:
