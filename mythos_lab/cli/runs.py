@@ -112,10 +112,12 @@ def measure(
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.result import outcomes_report
         from mythos_lab.training.measuring import track, untracked
-        from mythos_lab.training.result import load_run
+        from mythos_lab.training.result import MEASURES, load_run, read_values, write_measures
 
         recipe, model, task = load_run(run)
         check_writable(run)
+        if (run / MEASURES).is_file():
+            read_values(run, MEASURES)  # before what takes long: other measures' values are kept in it
         subject = Subject(model, Samples.of(task, recipe, num_samples=samples))
         measures, without = chosen(subject, names or None)
         outcomes = taken(measures, subject)
@@ -124,6 +126,7 @@ def measure(
             report.say(f"{kind}: not taken: {why}")
         report.know({"not_taken": without})
         files = write(outcomes, run)
+        write_measures(outcomes, run)
         report.say(f"table: {files[0]}", {"table": files[0]}, whole=True)
         if (untold := untracked(recipe, run)) is not None:
             report.say(f"MLflow is not told: {untold}", {"untracked": untold})

@@ -69,7 +69,7 @@ def read_arm(folders: list[Path]) -> Arm:
         by_seed[recipe.seed], recipes[recipe.seed], metrics[recipe.seed] = folder, recipe, written["metrics"]
     first = recipes[min(recipes)]
     for seed, recipe in recipes.items():
-        changed = [path for path, _, _ in differences(_content(first), _content(recipe))]
+        changed = [path for path, _, _ in differences(content_of(first), content_of(recipe))]
         if changed:
             raise RecipeError(
                 f"{by_seed[seed]}: differs from {by_seed[first.seed]} in {', '.join(changed)}, not the seed"
@@ -103,7 +103,7 @@ def unequal(a: Arm, b: Arm) -> dict[str, tuple[Any, Any]]:
     found |= {f"model.{path}": (x, y) for path, x, y in differences(one, other)}
     found |= {
         path: (x, y)
-        for path, x, y in differences(_content(a.recipe), _content(b.recipe))
+        for path, x, y in differences(content_of(a.recipe), content_of(b.recipe))
         if not any(path == named or path.startswith(f"{named}.") for named in _NAMED)
     }
     shared = _initial_weights(a.recipe, b.recipe)
@@ -177,7 +177,7 @@ def _initial_weights(a: Recipe, b: Recipe) -> tuple[str, str] | None:
     return f"{said} ({unlike[0]})", ""
 
 
-def _content(recipe: Recipe) -> dict[str, Any]:
+def content_of(recipe: Recipe) -> dict[str, Any]:
     """What decides a run's numbers, but for the seed."""
     return recipe.model_dump(mode="json", exclude={"name", "description", "seed", "tracking"})
 

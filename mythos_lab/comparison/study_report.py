@@ -64,10 +64,7 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
         f"{len(trials)} trials in {seconds:.0f} s: " + ", ".join(f"{n} {outcome}" for outcome, n in outcomes.items()),
         {"num_trials": len(trials), "seconds": round(seconds), "outcomes": outcomes},
     )
-    ends = [
-        *left_out([*trials, *refused(study)], together=True), *_violations(study), *repeated(trials),
-        *told_lines(space, study), *_queued(study),
-    ]  # fmt: skip
+    ends = endings(space, study)
     report.know({"left_out": ends})
     for line in ends:
         report.say(line, indent=2)
@@ -75,6 +72,15 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
         report.say("no verdicts: arms beside a space are one more field that varies")
     _ways_on(report, space, trials, done)
     return report
+
+
+def endings(space: Space, study: optuna.Study) -> list[str]:
+    """What was not trained to its end or is no candidate, and why; trials that share a reason in one line."""
+    trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
+    return [
+        *left_out([*trials, *refused(study)], together=True), *_violations(study), *repeated(trials),
+        *told_lines(space, study), *_queued(study),
+    ]  # fmt: skip
 
 
 def left_out(trials: Sequence[FrozenTrial], *, together: bool = False) -> list[str]:

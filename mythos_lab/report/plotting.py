@@ -24,13 +24,9 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
         width: Inches.
         height: Inches.
     """
-    import matplotlib
+    with without_settings():
+        import matplotlib.pyplot as plt
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
         figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
         try:
             yield axes
@@ -38,6 +34,17 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
                 figure.savefig(partial, dpi=_DPI, format="png")
         finally:
             plt.close(figure)
+
+
+@contextmanager
+def without_settings() -> Iterator[None]:
+    """Within it matplotlib has its own settings and no screen, whatever lies in the working directory."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        yield
 
 
 def literal(text: str) -> str:

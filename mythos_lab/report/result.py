@@ -53,6 +53,7 @@ class RunResult:
         ood: The same out of distribution, for tasks that have such samples.
         slices: What each value of each slice of the validation split came to.
         outcomes: What the measures of the recipe came to.
+        histogram: Share of positions that ran 1, 2, ... iterations before halting, at the evaluated loop count.
     """
 
     status: Status
@@ -67,6 +68,7 @@ class RunResult:
     slices: dict[str, dict[int, Tally]] = field(default_factory=dict)
     reason: str = ""
     outcomes: list[Outcome] = field(default_factory=list)
+    histogram: list[float] = field(default_factory=list)
 
 
 def run_report(result: RunResult) -> Report:

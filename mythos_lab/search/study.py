@@ -151,11 +151,14 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
             copy = space.folder / "space.yaml"
-            write_yaml(
-                copy, to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}))), space.file.name
-            )
+            write_yaml(copy, copied(space), space.file.name)
             tracker.artifact(copy)
     return tracker
+
+
+def copied(space: Space) -> str:
+    """A study's file for its folder: what its author wrote, and no default, which may be refused where it stands."""
+    return to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}, exclude_unset=True)))
 
 
 def _work_off(engine: Engine, watch: Watch) -> None:

@@ -21,6 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.outputs import open_own
+from mythos_lab.recipe.stores import local_path
 from mythos_lab.recipe.urls import completed, without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
 from mythos_lab.tracking.ours import check_artifacts, check_ours, clear_artifact
@@ -148,6 +149,41 @@ def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
     client, experiment_id = prepare(uri, experiment)
     found = client.search_runs([experiment_id], f"tags.`{_KEY}` = '{key}'", max_results=1)
     return str(found[0].info.run_id) if found else None
+
+
+def attach(uri: str | None, run_id: str, key: str, path: Path) -> str | None:
+    """Log a file to a run that has ended, and change nothing else of it; no store and no run is made.
+
+    Args:
+        uri: MLflow's tracking URI; ``None`` takes the default.
+        run_id: The run.
+        key: What it was made with: a record may name a run that is none of its own.
+        path: The file.
+
+    Returns:
+        Why it was not logged; ``None`` where it was.
+
+    Raises:
+        Misplaced: The store cannot be opened, or has its artifacts elsewhere.
+    """
+    place = place_of(uri)
+    store = file_of(place) or local_path(place)
+    if store is not None and not store.exists():
+        return f"there is no store {without_password(place)}"
+    client, _, _ = _opened(place, "Default")
+    try:
+        found = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return f"{without_password(place)} has no run {run_id}"
+    if found.data.tags.get(_KEY) != key:
+        return f"the run {run_id} of {without_password(place)} is another one"
+    artifacts = str(found.info.artifact_uri)
+    check_artifacts(place, artifacts)
+    clear_artifact(artifacts, path.name)
+    client.log_artifact(run_id, str(path))
+    return None
 
 
 class Tracker:

@@ -20,7 +20,7 @@ from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
-from mythos_lab.training.result import CHECKPOINT, RECIPE, RunResult, read_state
+from mythos_lab.training.result import CHECKPOINT, RECIPE, RunResult, read_state, write_measures
 from mythos_lab.training.state import Training
 
 _AT_THE_END = ("loops/", "ood/", "knockout/")
@@ -81,6 +81,7 @@ def measure(
         tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
         for path in write(outcomes, folder) if outcomes else ():
             tracker.artifact(path)
+        write_measures(outcomes, folder)
     return RunResult(
         status,
         folder,
@@ -94,6 +95,7 @@ def measure(
         training.scores.by_slice if training.scores is not None else {},
         reason,
         outcomes,
+        training.scores.histogram if training.scores is not None else [],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 
 from mythos_blocks import LoopedTransformer, build, load_plugins
 from mythos_blocks.checkpoints import copy_into, load, load_into, save
+from mythos_lab.measures.base import Outcome
+from mythos_lab.measures.tidy import rows
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, declare_recorded, validate, written
@@ -36,6 +39,8 @@ from mythos_lab.training.sealed import (
 LOCK = "run.lock"
 RESUMED = "resumed"  # environments that a run went on in, after its first
 RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.safetensors", "last.ckpt", "result.json"
+MEASURES = "measures.json"
+"""What measures came to, and what each says; of runs of which none was taken there is no such file."""
 _RUN = "run"  # the note in the weights that names it
 _STATUSES = ("finished", "diverged", "pruned")
 
@@ -166,6 +171,9 @@ def result_values(result: RunResult) -> dict[str, Any]:
         "metrics": result.metrics,
         "intervals": result.intervals,
         "findings": {outcome.kind: outcome.finding for outcome in result.outcomes},
+        "eval_loops": None if result.curve is None else result.curve.eval_loops,
+        "chance": None if result.curve is None else result.curve.task.chance,
+        "halting_histogram": result.histogram,
         "depth_curve": None if result.curve is None else result.curve.rows(),
         "ood_depth_curve": None if result.ood is None else result.ood.rows(),
         "slices": {
@@ -197,6 +205,20 @@ def read_result(folder: Path) -> dict[str, Any]:
         if value is not None and unit == "share" and math.isfinite(value) and not 0 <= value <= 1:
             raise Damaged(f"{path}: metrics.{name}: expected a share from 0 to 1, found {value}")
     return {**written, "metrics": {name: math.nan if value is None else value for name, value in metrics.items()}}
+
+
+def write_measures(outcomes: Iterable[Outcome], folder: Path) -> None:
+    """Write down what measures came to, each with its sentence; what other measures left there is kept.
+
+    Raises:
+        Damaged: What is there is not as it was written, or another run's.
+    """
+    kept = read_values(folder, MEASURES) if (folder / MEASURES).is_file() else {}
+    for outcome in outcomes:
+        values = [{name: cell for name, cell in row.items() if cell is not None} for row in rows([outcome])]
+        kept[outcome.kind] = {"finding": outcome.finding, "values": plain(values)}
+    if kept:
+        write_values(folder, MEASURES, kept)
 
 
 def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:

@@ -21,6 +21,7 @@ VERBS = {
     "depth": ["depth", "run"],
     "measure": ["measure", "run"],
     "compare": ["compare", "run", "run"],
+    "report": ["report", "run"],
     "holdout": ["holdout", "space.yaml"],
     "worth": ["worth", "recipe.yaml", "--dry-run"],
 }

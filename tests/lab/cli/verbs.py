@@ -2,7 +2,7 @@
 
 from mythos_lab.cli import app
 from mythos_lab.training.history import HISTORY
-from mythos_lab.training.result import CHECKPOINT, DATA, ENVIRONMENT, RECIPE, RESULT, STATE, WEIGHTS
+from mythos_lab.training.result import CHECKPOINT, DATA, ENVIRONMENT, MEASURES, RECIPE, RESULT, STATE, WEIGHTS
 from tests.lab.cli.conftest import STOPPED
 
 FULL, DEEP = "studies/tiny/trials/0000", "studies/tiny/trials/0001"
@@ -23,6 +23,7 @@ RESULTS = {
     "evaluate": [f"{FULL}/seed-0", "--loops", "1,2"],
     "generate": [f"{FULL}/seed-0", "--tokens", "1,2,3", "--max-new-tokens", "2"],
     "export": [f"{FULL}/seed-0", "exported"],
+    "report": [f"{FULL}/seed-0"],
     "study": ["tiny.yaml"],
     "holdout": ["tiny.yaml"],
     "match": ["looped", "training.batch_size=2"],
@@ -54,11 +55,12 @@ READS = {
     "study": (f"{FULL}/seed-0", COMPARED),
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
-    "measure": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "runs": None,  # what cannot be read is listed as such
     "evaluate": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "generate": (f"{FULL}/seed-0", OPENED),
     "export": (f"{FULL}/seed-0", OPENED),
+    "measure": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS, MEASURES)),
+    "report": (f"{FULL}/seed-0", (STATE, RECIPE, RESULT, ENVIRONMENT, MEASURES)),
     "holdout": (f"{DEEP}/seed-1", (*COMPARED, WEIGHTS)),
     "compare": (f"{DEEP}/seed-1", COMPARED),
     "worth": (f"{DEEP}/seed-0", COMPARED),
@@ -72,11 +74,18 @@ LEFT_ALONE = {
     "measures.csv": "a table, which only people read; rows that are none are left out where it is written anew",
     "measures.parquet": "the same",
     HISTORY: "what was logged, which `mythos_lab.load` reads, by the hash in the result",
+    "report": "a page, which only people read",
 }
 """Files of a finished run that no verb reads."""
 
 WITHOUT = {
     ("train", CHECKPOINT): "a run that was killed before its first checkpoint has none, and begins again",
+    (
+        "report",
+        ENVIRONMENT,
+    ): "it says which code a recipe's imports were, and a recipe without imports needs no such word",
+    ("report", MEASURES): "nothing was measured",
+    ("measure", MEASURES): "nothing was measured before",
     ("worth", RESULT): "a run without it has not ended, and is left out by name",
 }
 """Files that may be gone."""
@@ -100,6 +109,10 @@ WRITES = {
     "evaluate": (),
     "generate": (),
     "export": (("refused", [f"{FULL}/seed-0", "refused/exported"]),),
+    "report": (
+        (f"{FULL}/seed-0", [f"{FULL}/seed-0"]),
+        ("refused", [f"{DEEP}/seed-0", "--output", "refused"]),
+    ),
     "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
     "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
     "worth": (

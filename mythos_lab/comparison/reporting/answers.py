@@ -1,0 +1,125 @@
+"""The sentence that a page ends in: what was found of what was asked, or why nothing can be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from mythos_lab.comparison.compare import Comparison
+from mythos_lab.comparison.reporting.recorded import Recorded
+from mythos_lab.metrics import METRICS
+
+_TELLING = ("ood/best_accuracy", "ood/accuracy", "ood/loss", "val/loss", "val/bits_per_byte")
+"""Metrics that may tell apart what another one does not."""
+
+_TOLD_APART = 0.01
+_MOST_NAMED = 8
+
+
+def arms_answer(
+    found: Mapping[str, Comparison], against: str, without: Mapping[str, str], runs: Mapping[str, Sequence[Recorded]]
+) -> str:
+    """What arms are worth against the first.
+
+    Args:
+        found: The comparisons, by arm.
+        against: The first arm.
+        without: Arms of which there is none, and why.
+        runs: The finished runs of every arm.
+    """
+    if not found:
+        why = "; ".join(f"{arm}: {reason}" for arm, reason in list(without.items())[:_MOST_NAMED])
+        return f"The question cannot be answered: no two arms can be compared{f' ({why})' if why else ''}."
+    tops = _tops(next(iter(found.values())).metric, runs)
+    said = [
+        f"{arm} is as good as {against}, for both are at the ceiling"
+        if arm in tops and against in tops
+        else _clause(arm, against, each)
+        for arm, each in list(found.items())[:_MOST_NAMED]
+    ]
+    if len(found) > _MOST_NAMED:
+        said.append(f"of {len(found) - _MOST_NAMED} more the verdicts say")
+    said += [f"of {arm} nothing can be said ({reason})" for arm, reason in list(without.items())[:_MOST_NAMED]]
+    first = next(iter(found.values()))
+    return " ".join(filter(None, (f"{_capital('; '.join(said))}.", _why_both(found), ceiling(first.metric, runs))))
+
+
+def _clause(arm: str, against: str, found: Comparison) -> str:
+    v, metric = found.verdict, found.metric
+    between = f"{v.difference:+.3g} [{v.low:+.3g}, {v.high:+.3g}]"
+    if v.num_seeds == 1:
+        return f"of {arm} one seed tells nothing ({metric} differs by {v.difference:+.3g})"
+    if math.isinf(v.error):
+        return f"of {arm} {v.num_seeds} seeds do not tell: {metric} differs by {v.difference:+.3g} in each of them"
+    if v.outcome == "not enough seeds":
+        return f"of {arm} {v.num_seeds} seeds do not tell ({metric} {between} against {against})"
+    if v.outcome in ("no effect", "negligible"):
+        said = f"{arm} differs from {against} by nothing that matters ({metric} {between}, within ±{found.matters:g})"
+    elif found.undeclared or found.better is None:
+        said = f"{arm}'s {metric} is {v.outcome} than {against}'s by {between}"
+    else:
+        said = f"{arm} is {'better' if v.outcome == found.better else 'worse'} than {against} in {metric} by {between}"
+    if found.undeclared:
+        said += f", and no more can be said, as they also differ in {', '.join(found.undeclared[:_MOST_NAMED])}"
+    return said
+
+
+def _why_both(found: Mapping[str, Comparison]) -> str:
+    """Two arms inside the band may get two verdicts: what parts them is said."""
+    small = [arm for arm, c in found.items() if c.verdict.outcome in ("no effect", "negligible")]
+    open_ = [
+        arm
+        for arm, c in found.items()
+        if c.verdict.outcome == "not enough seeds" and abs(c.verdict.difference) <= c.matters
+    ]
+    if not small or not open_:
+        return ""
+    band = next(iter(found.values())).matters
+    return (
+        f"{', '.join(open_[:_MOST_NAMED])} and {', '.join(small[:_MOST_NAMED])} all differ by less than ±{band:g}, and "
+        "only of the latter do the seeds exclude more."
+    )
+
+
+def ceiling(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> str:
+    """That a metric can go no higher, with the metric that would tell; nothing where it can."""
+    tops = _tops(metric, runs)
+    if len(tops) < 2:
+        return ""
+    several = "All arms" if len(tops) == len(runs) else " and ".join(tops[:_MOST_NAMED])
+    return f"{several} are at the ceiling of {metric}, which cannot tell them apart; {telling(tops, runs)}."
+
+
+def _tops(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> list[str]:
+    """Arms of which every run has the value that a metric cannot exceed."""
+    known = METRICS.get(metric)
+    if known is None or known.unit != "share" or known.better != "higher":
+        return []
+    return [arm for arm, each in runs.items() if each and all(run.metrics.get(metric) == 1.0 for run in each)]
+
+
+def telling(tops: Sequence[str], runs: Mapping[str, Sequence[Recorded]]) -> str:
+    """Which other metric tells apart what is equal in one."""
+    for metric in _TELLING:
+        values = {
+            arm: fmean(found)
+            for arm in tops
+            if len(found := [v for r in runs[arm] if math.isfinite(v := r.metrics.get(metric, math.nan))])
+        }
+        if len(values) < len(tops) or max(values.values()) - min(values.values()) <= _TOLD_APART * abs(
+            max(values.values(), key=abs)
+        ):
+            continue
+        is_higher = METRICS[metric].better != "lower"
+        ordered = sorted(values, key=values.__getitem__, reverse=is_higher)
+        return (
+            f"{metric} does: {values[ordered[0]]:.3g} for {ordered[0]} against {values[ordered[-1]]:.3g} for "
+            f"{ordered[-1]}"
+        )
+    return "a harder setting would"
+
+
+def _capital(text: str) -> str:
+    """A sentence begins with a capital, unless it begins with a name."""
+    return f"O{text[1:]}" if text.startswith("of ") else text

@@ -1,0 +1,224 @@
+"""The page of a study: arms with verdicts, or a search with what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from mythos_lab.comparison.arms import verdicts, without_verdict
+from mythos_lab.comparison.compare import Comparison
+from mythos_lab.comparison.importance import importances
+from mythos_lab.comparison.reporting.answers import arms_answer, telling
+from mythos_lab.comparison.reporting.arms_page import (
+    SHOWN,
+    Arms,
+    costs_of,
+    differing_section,
+    failures_section,
+    loops_section,
+    verdict_section,
+)
+from mythos_lab.comparison.reporting.common import arms_table, flow, repeat_section
+from mythos_lab.comparison.reporting.depth_sections import overlay
+from mythos_lab.comparison.reporting.recorded import Recorded, read_run
+from mythos_lab.comparison.study_report import endings
+from mythos_lab.comparison.table import called, trials_table
+from mythos_lab.comparison.verdict import shown_mean
+from mythos_lab.metrics import METRICS
+from mythos_lab.report.page import Fact, Figure, Page, Points, Section, Tabled
+from mythos_lab.report.page.charts import MOST_SERIES
+from mythos_lab.report.page.page import Part
+from mythos_lab.report.table import Cell, Table, name, number, prose
+from mythos_lab.search.opening import OPENED
+from mythos_lab.search.spaces.space import ARM, Space
+from mythos_lab.search.standing import best_first, complete, front
+from mythos_lab.search.trial_folder import folder_of
+from mythos_lab.search.trial_queue import is_settled
+
+_MOST_TRIALS, _FEWEST_FOR_IMPORTANCE = 10_000, 4
+_MOST_TIED = 12  # trials of a tie of which runs are read
+
+
+def study_page(space: Space, study: optuna.Study, command: str) -> Page:
+    """What a study was asked, what it held equal, and what came out.
+
+    Args:
+        space: Its space.
+        study: The study.
+        command: What made this page.
+    """
+    file, done = space.file, best_first(space, study)
+    settled = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
+    are_arms = bool(file.arms) and not file.space
+    shown = [t for t in done if ARM in t.params] if are_arms else done[:MOST_SERIES]
+    runs: Arms = {_label(trial): _runs(space, trial) for trial in _in_order(space, shown, are_arms)}
+    found = verdicts(space, study) if are_arms else {}
+    without = without_verdict(space, study) if are_arms else {}
+    sections = [_asked(space), _held(space, runs)]
+    if are_arms:
+        sections += [
+            Section("Scores", [Tabled("scores", arms_table(runs, SHOWN))] if runs else []),
+            verdict_section(found, next(iter(file.arms)), without),
+            differing_section(found),
+        ]
+    else:
+        sections += [_search(space, study, done), _importance(space, study, done)]
+    sections += [
+        overlay(runs) if runs else Section("Depth curves", []),
+        loops_section(runs),
+        Section("Cost", [Tabled("cost", arms_table(runs, costs_of(runs)))] if runs else []),
+        failures_section(runs),
+        Section("Failures and vetoes", endings(space, study) or ["Every trial was trained to its end."]),
+        repeat_section([f"mythos study {called(space.source)} --trials {len(settled)}", command]),
+    ]
+    return Page(
+        title=file.name,
+        kind=f"Study of {len(settled)} trials, {file.seeds} seed{'s' * (file.seeds > 1)} each",
+        question=file.description or f"What is the best {next(iter(file.objectives))} in this space?",
+        facts=_facts(space, study, settled, done),
+        sections=sections,
+        answer=_answer(space, study, done, found, without, runs, are_arms),
+    )
+
+
+def _answer(
+    space: Space,
+    study: optuna.Study,
+    done: Sequence[FrozenTrial],
+    found: Mapping[str, Comparison],
+    without: Mapping[str, str],
+    runs: Arms,
+    are_arms: bool,
+) -> str:
+    if not done:
+        return "The question cannot be answered: no trial was trained to its end and meets its constraints."
+    if are_arms:
+        if space.file.seeds < 2:
+            without = {**dict.fromkeys(list(space.file.arms)[1:], "one seed tells nothing of its scatter"), **without}
+        return arms_answer(found, next(iter(space.file.arms)), without, runs)
+    metric = next(iter(space.file.objectives))
+    if len(space.file.objectives) > 1:
+        best = front(study)
+        return (
+            f"No trial is best in all of {', '.join(space.file.objectives)}: {len(best)} of {len(done)} are on the "
+            f"front, from {_label(best[0])} to {_label(best[-1])}, and which of them to take the objectives do not say."
+        )
+    first, value = done[0], done[0].values[0]
+    tied = [trial for trial in done if trial.values[0] == value]
+    if len(tied) > 1:
+        top = METRICS[metric].unit == "share" and value in (0.0, 1.0) if metric in METRICS else False
+        names = ", ".join(str(trial.number) for trial in tied)
+        several = {_label(trial): _runs(space, trial) for trial in tied[:_MOST_TIED]}
+        return (
+            f"No trial is best: {len(tied)} of {len(done)} ({names}) tie at {metric} {value:.4g}"
+            f"{', the ceiling' if top else ''}, which cannot tell them apart; {telling(list(several), several)}."
+        )
+    said = f"Trial {first.number} is first of {len(done)} with {metric} {value:.4g}"
+    if len(done) > 1:
+        said += f", before trial {done[1].number} with {done[1].values[0]:.4g}"
+    if space.file.seeds == 1:
+        return f"{said}; of one seed each, so that the order may be the seeds'."
+    return f"{said}; means of {space.file.seeds} seeds, chosen among {len(done)}, so that the first is flattered."
+
+
+def _asked(space: Space) -> Section:
+    file = space.file
+    overrides = f" with {' '.join(file.overrides)}" if file.overrides else ""
+    parts: list[Part] = [f"Recipe {file.recipe}{overrides}."]
+    if file.arms:
+        rows = [
+            [arm, ", ".join(f"{path}={flow(value)}" for path, value in changes.items()) or "as the recipe has it"]
+            for arm, changes in file.arms.items()
+        ]
+        parts.append(Tabled("arms", Table([name("arm"), prose("changes")], rows)))
+    if file.space:
+        rows = [[path, flow(value)] for path, value in file.space.items()]
+        parts.append(Tabled("space", Table([name("field"), prose("values")], rows, "What varies")))
+    return Section("Arms" if file.arms else "Space", parts)
+
+
+def _held(space: Space, runs: Arms) -> Section:
+    parts: list[Part] = []
+    if (hold := space.hold) is not None:
+        rows = []
+        for metric, wanted in hold.budgets.items():
+            values = [run.metrics[metric] for each in runs.values() for run in each if metric in run.metrics]
+            spread = f"{min(values):,.0f} to {max(values):,.0f}" if values else ""
+            rows.append([metric, Cell(float(wanted), shown_mean([float(wanted)])), spread])
+        parts.append(f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}.")
+        columns = [name("budget"), number("held", "held at"), number("runs", "runs have")]
+        parts.append(Tabled("budgets", Table(columns, rows)))
+    if space.file.constraints:
+        parts.append(f"Constraints: {', '.join(space.file.constraints)}.")
+    return Section("Budgets held", parts or ["No budget is held: arms may differ in parameters and FLOPs."])
+
+
+def _search(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> Section:
+    if not done:
+        return Section("Trials", ["No trial was trained to its end and meets its constraints."])
+    parts: list[Part] = [Tabled("trials", trials_table(space, study, done))]
+    objectives = list(space.file.objectives)
+    trials = sorted(complete(study), key=lambda trial: trial.number)[:_MOST_TRIALS]
+    if len(trials) < 2:
+        return Section("Trials", parts)
+    labels, numbers = [str(t.number) for t in trials], [float(t.number) for t in trials]
+    if len(objectives) == 1:
+        sign = -1 if space.file.objectives[objectives[0]] == "maximize" else 1
+        values = [trial.values[0] for trial in trials]
+        best, leads = float("inf"), []
+        for value in values:
+            leads.append(sign * value < best)
+            best = min(best, sign * value)
+        chart = Points("trial", objectives[0], labels, numbers, values, leads, "best so far", "other trials")
+        parts.append(Figure("history", f"{objectives[0]} of each trial, in the order in which they were drawn.", chart))
+    else:
+        on_front = {trial.number for trial in front(study)}
+        x, y = ([trial.values[i] for trial in trials] for i in (0, 1))
+        out = [trial.number in on_front for trial in trials]
+        chart = Points(objectives[0], objectives[1], labels, x, y, out, "on the front", "beaten in both", joined=False)
+        parts.append(Figure("front", f"{objectives[1]} against {objectives[0]}, a point a trial.", chart))
+    return Section("Trials", parts)
+
+
+def _importance(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> Section:
+    if len(space.file.objectives) > 1 or len(done) < _FEWEST_FOR_IMPORTANCE or space.file.arms:
+        return Section("What mattered", [])
+    rows = [
+        [each.field, each.share, each.p, "" if each.is_told else "not told from noise"] for each in importances(study)
+    ]
+    columns = [name("field"), number("importance", form=".2f"), number("p", form=".2f"), name("told", "")]
+    rest = f"Importances rest on {len(done)} trials: PED-ANOVA, p against values shuffled among them."
+    return Section("What mattered", [Tabled("importances", Table(columns, rows)), rest] if rows else [])
+
+
+def _facts(
+    space: Space, study: optuna.Study, settled: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
+) -> list[Fact]:
+    file, metric = space.file, next(iter(space.file.objectives))
+    facts = [Fact("Arms", str(len(file.arms)))] if file.arms else [Fact("Fields", str(len(file.space)))]
+    facts += [Fact("Trials", str(len(settled)), f"{len(done)} trained to their end")]
+    facts += [Fact("Seeds", str(file.seeds), "paired" if file.seeds > 1 else "")]
+    facts.append(Fact("Judged by", metric, f"to {file.objectives[metric]}"))
+    if file.arms:
+        facts.append(Fact("What matters", f"±{file.matters:g}"))
+    if (opened := study.user_attrs.get(OPENED)) is not None and isinstance(opened, dict):
+        facts.append(Fact("Test split", "opened", str(opened.get("at", ""))))
+    return facts
+
+
+def _in_order(space: Space, trials: Sequence[FrozenTrial], are_arms: bool) -> list[FrozenTrial]:
+    """Arms as they were declared; trials the best first."""
+    if not are_arms:
+        return list(trials)
+    order = list(space.file.arms)
+    return sorted(trials, key=lambda trial: order.index(trial.params[ARM]))
+
+
+def _label(trial: FrozenTrial) -> str:
+    return str(trial.params[ARM]) if set(trial.params) == {ARM} else f"trial {trial.number}"
+
+
+def _runs(space: Space, trial: FrozenTrial) -> list[Recorded]:
+    return [read_run(folder) for folder in sorted(folder_of(space, trial).glob("seed-*"))]
