@@ -85,7 +85,7 @@ def test_a_state_that_moves_where_nobody_reads_is_settled():
     assert values["decoder_margin/settled", 4] < 0.5
 
 
-def carrying():
+def carrying(num_loops=1):
     """A model whose loop brings the token at position 0 to position 1, where a token that says nothing stands."""
     if "carrying" not in slot_info("layer").kinds:
 
@@ -100,7 +100,10 @@ def carrying():
             def forward(self, x, frame=None):
                 return x + self.factor * x.roll(1, 1)
 
-    model = mb.LoopedTransformer(N, width=N, norm="none", tie_embeddings=False, core={"layer": "carrying"})
+    loops = {"kind": "fixed", "num_loops": num_loops}
+    model = mb.LoopedTransformer(
+        N, width=N, norm="none", tie_embeddings=False, core={"layer": "carrying", "loops": loops}
+    )
     with torch.no_grad():
         model.embedding.weight.copy_(torch.eye(N))
         model.core.layers[0].factor.fill_(5.0)
