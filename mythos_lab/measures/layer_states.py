@@ -37,9 +37,7 @@ class LayerStates:
 
 
 @torch.no_grad()
-def layer_states(
-    subject: Subject, *, model: LoopedTransformer | None = None, noise: int = 0
-) -> Iterator[LayerStates]:
+def layer_states(subject: Subject, *, model: LoopedTransformer | None = None, noise: int = 0) -> Iterator[LayerStates]:
     """The states of every batch of the samples.
 
     A layer after which the state itself stands is left out: ``state`` is its place.
@@ -64,7 +62,7 @@ def layer_states(
             for place, h in out.tape.items():
                 if place[0] != "core" or place[1] != t or not _is_state(place[2:]):
                     continue
-                before = found.setdefault(_name(place[2:]), [])
+                before = found.setdefault(layer_name(place[2:]), [])
                 before.append(torch.where(ran, h, before[-1]) if before else h)
             for before in found.values():
                 before += before[-1:] if len(before) == t else []  # all had halted
@@ -78,7 +76,7 @@ def _is_state(rest: tuple[str | int, ...]) -> bool:
     return not rest or isinstance(rest[-1], int)
 
 
-def _name(rest: tuple[str | int, ...]) -> str:
+def layer_name(rest: tuple[str | int, ...]) -> str:
     """A layer position by what follows core and iteration on the tape."""
     if not rest:
         return STATE

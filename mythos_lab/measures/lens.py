@@ -55,7 +55,9 @@ class Lens(Measure):
         known = [name for name, record in batch.records.items() if record.dim() == 1]
         for name in self.records or ():
             if name not in known:
-                return f"records: no {name!r} of one token a sample; {suggest(name, known) if known else 'there are none'}"
+                return (
+                    f"records: no {name!r} of one token a sample; {suggest(name, known) if known else 'there are none'}"
+                )
         return subject.refuses_trajectories()
 
     def logits(self, subject: Subject, seen: LayerStates, site: Site) -> Tensor:
@@ -74,7 +76,9 @@ class Lens(Measure):
             with torch.no_grad(), subject.precision():
                 parts.append(
                     {
-                        site: reading(self.logits(subject, seen, site)[mine], outputs[-1], tokens, subject.samples.answers)
+                        site: reading(
+                            self.logits(subject, seen, site)[mine], outputs[-1], tokens, subject.samples.answers
+                        )
                         for site in seen.states
                     }
                 )

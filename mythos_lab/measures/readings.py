@@ -41,9 +41,7 @@ class Reading:
         )
 
 
-def reading(
-    logits: Tensor, output: Tensor, tokens: dict[str, Tensor], answers: tuple[int, ...] | None
-) -> Reading:
+def reading(logits: Tensor, output: Tensor, tokens: dict[str, Tensor], answers: tuple[int, ...] | None) -> Reading:
     """What logits ``(answers, vocab_size)`` say.
 
     Args:

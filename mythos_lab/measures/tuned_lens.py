@@ -42,17 +42,15 @@ class TunedLens(Lens):
     }
     source = "arXiv 2303.08112"
     null = (
-        "``untrained_kl``: the same maps, fitted on an untrained model's states to the same outputs; and the divergence "
-        "of the mean output."
+        "``untrained_kl``: the same maps, fitted on an untrained model's states to the same outputs; the divergence of "
+        "the mean output."
     )
     deceives = (
         "A map may compute what the model has yet to compute: what it reads beyond the untrained null is what the loop "
         "has made legible. With few answers and wide states it reads too little."
     )
 
-    def __init__(
-        self, *, num_answers: Count = 2000, records: list[str] | None = None, num_steps: Count = 200
-    ) -> None:
+    def __init__(self, *, num_answers: Count = 2000, records: list[str] | None = None, num_steps: Count = 200) -> None:
         super().__init__(num_answers=num_answers, records=records)
         self.num_steps = num_steps
 
@@ -142,9 +140,7 @@ class _Gathered:
     tokens: dict[str, Tensor]
 
 
-def _read(
-    maps: AffineMaps, gathered: _Gathered, which: Tensor, read: Callable[[Tensor], Tensor]
-) -> Iterator[Tensor]:
+def _read(maps: AffineMaps, gathered: _Gathered, which: Tensor, read: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
     """The logits of these answers at each site, ``(answers, vocab_size)``."""
     h, r = (torch.stack([x[which] for x in found.values()]) for found in (gathered.h, gathered.r))
     yield from (read(x) for x in maps(h, r))

@@ -86,7 +86,9 @@ def test_an_identity_loop_reads_the_same_at_every_loop(lens):
     values, said = read(model, solved(model), lens)
     for t in range(4):
         assert values[f"{lens}/first", "state/prediction", t] == 1 and values[f"{lens}/off", "state", t] == 0
-    assert values[f"{lens}/monotone", "state/prediction", None] == values[f"{lens}/monotone", "state/control", None] == 1
+    assert (
+        values[f"{lens}/monotone", "state/prediction", None] == values[f"{lens}/monotone", "state/control", None] == 1
+    )
     assert "nowhere off" in said[lens] and values[f"{lens}/noise_kl", "", None] == pytest.approx(0, abs=1e-6)
 
 
@@ -117,15 +119,19 @@ def test_an_intermediate_result_comes_before_the_answer_and_its_control_does_not
     with torch.no_grad():
         states = torch.eye(N)[tokens[:, 0]] @ model.core.layers[0].maps[0]
         middle, final = states.argmax(-1), model(tokens).logits.argmax(-1)
-    apart = (middle != final[:, 0])
-    other = torch.stack([next(t for t in torch.arange(N) if t not in (m, f)) for m, f in zip(middle, final, strict=True)])
+    apart = middle != final[:, 0]
+    other = torch.stack(
+        [next(t for t in torch.arange(N) if t not in (m, f)) for m, f in zip(middle, final, strict=True)]
+    )
     batch = Batch(tokens, final, records={"intermediate": middle, "control": other})
     values, _ = read(model, Samples((batch,)), "logit_lens")
     assert values["logit_lens/first", "state/intermediate", 1] == 1
     assert values["logit_lens/before", "state/intermediate", None] == pytest.approx(float(apart.float().mean()))
     assert values["logit_lens/before", "state/control", None] == 0
     assert values["logit_lens/rank", "state/control", 1] > 1
-    with pytest.raises(ValueError, match="records: no 'intermediat' of one token a sample; did you mean 'intermediate'"):
+    with pytest.raises(
+        ValueError, match="records: no 'intermediat' of one token a sample; did you mean 'intermediate'"
+    ):
         read(model, Samples((batch,)), "logit_lens", records=["intermediat"])
 
 
