@@ -138,7 +138,7 @@ def _naming(model: LoopedTransformer, into: list[Tensor], kept: dict[str, Tensor
             into.clear()
 
     hooks = [
-        module.register_forward_hook(lambda *_, layer=layer: name(layer))  # type: ignore[misc]
+        module.register_forward_hook(lambda *_, layer=layer: name(layer))
         for layer, module in _attentions(model).items()
     ]
     try:

@@ -49,8 +49,7 @@ class ConceptInjection(Measure):
         self.scale = scale
 
     def refuses(self, subject: Subject) -> str | None:
-        units = subject.samples.units()
-        fitted = subject.targets.cpu()[units % 2 == 0]
+        fitted = subject.targets.cpu()[subject.samples.fitted()]
         num = int((fitted.unique(return_counts=True)[1] >= _FEWEST).sum()) if len(fitted) else 0
         if num < 2:
             return f"{num} answers have the {_FEWEST} samples that make a concept; expected 2 or more"
@@ -65,7 +64,7 @@ class ConceptInjection(Measure):
         own = torch.cat([subject.predicted(out.logits) for out in passes])
         last = torch.cat([o.states[-1][b.targets != IGNORE] for o, b in zip(passes, batches, strict=True)]).float()
         targets = subject.targets
-        fit = (units % 2 == 0).to(targets.device)
+        fit = subject.samples.fitted().to(targets.device)
         added, wanted = self._added(last, targets, fit)
         told = wanted != IGNORE
         length = float((added[told].norm(dim=1) / last[told].norm(dim=1).clamp_min(1e-12)).mean())

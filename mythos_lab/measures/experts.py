@@ -46,7 +46,7 @@ class Experts(Measure):
     source = "load: arXiv 2101.03961; diversity over depth: arXiv 2601.21582"
     null = "``transplanted`` 0 of a router that is not told the iteration; ``untrained_change``."
     deceives = (
-        "Routing that changes with the state is no other operator: read ``transplanted``. Other experts may compute the "
+        "Routing that changes with the state is no other operator: read ``transplanted``. Other experts may do the "
         "same, and one expert something else on another state."
     )
 

@@ -57,7 +57,7 @@ class ProbeFloor(Measure):
     def measure(self, subject: Subject) -> Outcome:
         classes = subject.targets.unique(return_inverse=True)[1]
         units = subject.samples.units().to(classes.device)
-        fitted = units % 2 == 0
+        fitted = subject.samples.fitted().to(units.device)
         features = {
             "loop": _outputs(subject, subject.model),
             "input": _inputs(subject),

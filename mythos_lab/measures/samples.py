@@ -21,6 +21,8 @@ _MAX_POSITIONS = 2**14
 
 _FEWEST = 16
 
+_FEWEST_DIFFERENT = 64  # samples, for halves that share none
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -118,6 +120,19 @@ class Samples:
         first, second = halves
         assert first is not None and second is not None, "one unit cannot be halved"
         return first, second
+
+    def fitted(self) -> Tensor:
+        """The scored targets to fit a probe on, ``(scored,)`` booleans on the host; the rest are held out.
+
+        The halves share no unit. Nor do they share a sample that reads the same, as a small space has many, unless
+        there are so few different ones that none can be left out.
+        """
+        units, known, halves, start = self.units(), dict[bytes, Tensor](), list[Tensor](), 0
+        for batch in self.batches:
+            for row, scored in zip(batch.tokens.cpu(), (batch.targets != IGNORE).cpu(), strict=True):
+                own = units[start : (start := start + int(scored.sum()))] % 2 == 0
+                halves.append(known.setdefault(row.numpy().tobytes() + scored.numpy().tobytes(), own))
+        return torch.cat(halves) if len(known) >= _FEWEST_DIFFERENT else units % 2 == 0
 
     def in_parts(self, *sizes: int) -> Samples:
         """The samples in batches of these sizes, the last of which goes on as long as it may."""

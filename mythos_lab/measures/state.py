@@ -37,7 +37,7 @@ class StateShape(Measure):
     source = "Roy and Vetterli 2007; Kornblith et al., arXiv 1905.00414"
     null = "The numbers of an untrained model; a CKA of 1, of the identity loop and of any rotation."
     deceives = (
-        "No evidence that iterations differ, or do not, in what they compute: CKA moves at equal function, and is blind "
+        "No evidence that iterations differ, or do not, in what they compute: CKA moves at equal function and is blind "
         "to a direction of low variance that bears the answer."
     )
 

@@ -28,8 +28,8 @@ _FEWEST = 40
 class TunedLens(Lens):
     """What last norm and head read from every loop and layer position through an affine map of the place's own.
 
-    Each map has the least divergence KL(output, reading) on one half of the units, and is held against the other half;
-    all begin as the logit lens. Off its distribution: as in ``logit_lens``.
+    Each map has the least divergence KL(output, reading) on one half of the samples, and is held against the other
+    half; all begin as the logit lens. Off its distribution: as in ``logit_lens``.
 
     Args:
         num_steps: Steps of the fit.
@@ -65,8 +65,8 @@ class TunedLens(Lens):
     def measure(self, subject: Subject) -> Outcome:
         kept = spread(len(subject.targets), self.num_answers).to(subject.device)
         gathered = self._gathered(subject, kept)
-        odd = subject.samples.units()[kept.cpu()].to(subject.device) % 2 == 1
-        fit, held = ~odd, odd
+        fit = subject.samples.fitted().to(subject.device)[kept]
+        held = ~fit
         maps = self._fitted(subject, gathered, gathered.outputs, fit)
         sites = list(gathered.h)
         tokens = {name: found[held] for name, found in gathered.tokens.items()}

@@ -122,6 +122,15 @@ def test_a_probe_reads_the_loop_and_not_the_input():
     assert values["probe_floor/floor_nats", None] == pytest.approx(torch.tensor(4.0).log().item(), abs=0.05)
 
 
+def test_halves_to_fit_on_share_no_sample_that_reads_the_same():
+    tokens = torch.randint(9, (400, 2), generator=torch.Generator().manual_seed(0))
+    fitted = Samples.of_tokens(tokens, tokens, batch_size=64).fitted()[::2]
+    assert 100 < int(fitted.sum()) < 300
+    assert not {tuple(row) for row in tokens[fitted].tolist()} & {tuple(row) for row in tokens[~fitted].tolist()}
+    few = tokens[:, :1]
+    assert Samples.of_tokens(few, few).fitted().tolist() == [i % 2 == 0 for i in range(400)]
+
+
 def test_an_input_that_gives_the_answer_away_is_flagged():
     values, said = found(*solved("abc", 400), "probe_floor")
     assert values["probe_floor/input", None] == 1
