@@ -37,6 +37,7 @@ def fitted(
     r: Tensor,
     outputs: Tensor,
     read: Callable[[Tensor], Tensor],
+    left_out: Tensor,
     *,
     num_steps: int,
     rate: float = 1e-2,
@@ -44,14 +45,15 @@ def fitted(
 ) -> AffineMaps:
     """Maps of least divergence KL(output, reading), by Adam from zero, where the lens is the one without a map.
 
-    Every fifth answer is left out of the fit, and of each place's maps those are kept that are best there, so that
-    few answers and wide states do not end in maps that know their answers by heart.
+    Some answers are left out of the fit, and of each place's maps those are kept that are best there, so that few
+    answers and wide states do not end in maps that know their answers by heart.
 
     Args:
         h: States ``(places, answers, state_width)``.
         r: The same in the model's width, ``(places, answers, width)``.
         outputs: Log-probabilities ``(answers, vocab_size)``.
         read: From ``(..., width)`` to logits ``(..., vocab_size)``.
+        left_out: Those to stop by, ``(answers,)`` booleans.
         num_steps: Steps of the fit.
         rate: Learning rate.
         decay: Weight of half the squared norm of a map.
@@ -61,7 +63,6 @@ def fitted(
     weight = h.new_zeros(len(h), h.shape[2], r.shape[2]).requires_grad_()
     bias = h.new_zeros(len(h), 1, r.shape[2]).requires_grad_()
     maps = AffineMaps(mean, scale, weight, bias)
-    left_out = torch.arange(h.shape[1], device=h.device) % 5 == 4
     used, best = ~left_out, (torch.zeros_like(weight), torch.zeros_like(bias))
     least = h.new_full((len(h),), torch.inf)
     optimizer = torch.optim.Adam([weight, bias], lr=rate)

@@ -17,6 +17,7 @@ from mythos_lab.metrics import Metric
 from mythos_lab.tasks.base import IGNORE
 
 _MOST = 1000  # states that are looked at
+_SAME = 1e-5  # of their length: states that vary no more differ by rounding
 
 
 @component("measure", "state")
@@ -78,6 +79,8 @@ def _shapes(path: Tensor, of: str) -> Iterator[Value]:
     centred = path - path.mean(1, keepdim=True)
     for t, (h, c) in enumerate(zip(path, centred, strict=True)):
         yield Value("state/norm", float(h.square().mean(1).sqrt().mean()), t, of=of)
+        if float(c.norm()) <= _SAME * float(h.norm()):
+            continue
         if (rank := effective_rank(c)) is not None:
             yield Value("state/effective_rank", rank, t, of=of)
         for name, against in (("cka", centred[t - 1] if t else None), ("cka_last", centred[-1])):

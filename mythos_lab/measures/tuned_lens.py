@@ -65,9 +65,10 @@ class TunedLens(Lens):
     def measure(self, subject: Subject) -> Outcome:
         kept = spread(len(subject.targets), self.num_answers).to(subject.device)
         gathered = self._gathered(subject, kept)
-        fit = subject.samples.fitted().to(subject.device)[kept]
-        held = ~fit
-        maps = self._fitted(subject, gathered, gathered.outputs, fit)
+        groups = subject.samples.groups().to(subject.device)[kept]
+        fit = groups % 2 == 0
+        held, left_out = ~fit, groups[fit] // 2 % 5 == 4
+        maps = self._fitted(subject, gathered, gathered.outputs, fit, left_out)
         sites = list(gathered.h)
         tokens = {name: found[held] for name, found in gathered.tokens.items()}
         outputs, prior = gathered.outputs[held], gathered.outputs[fit].exp().mean(0)
@@ -80,23 +81,25 @@ class TunedLens(Lens):
                 name, t = sites[place]
                 raw = divergence(read(gathered.r[name, t][held])[None], outputs)
                 values.append(Value("tuned_lens/logit_kl", float(raw.mean()), t, of=name))
-        values += self._null(subject, kept, gathered.outputs, fit)
+        values += self._null(subject, kept, gathered.outputs, fit, left_out)
         whole = torch.zeros_like(kept)
         whole[kept.nonzero()[held, 0]] = True
         return self.concluded(subject, found, outputs, whole, prior, values)
 
-    def _null(self, subject: Subject, kept: Tensor, outputs: Tensor, fit: Tensor) -> Iterator[Value]:
+    def _null(self, subject: Subject, kept: Tensor, outputs: Tensor, fit: Tensor, left_out: Tensor) -> Iterator[Value]:
         """What maps read from the states of a model that has learned nothing."""
         other = self._gathered(subject, kept, untrained(subject.model), (STATE,))
-        maps = self._fitted(subject, other, outputs, fit)
+        maps = self._fitted(subject, other, outputs, fit, left_out)
         with torch.no_grad():
             for (_, t), logits in zip(other.h, _read(maps, other, ~fit, _head(subject.model)), strict=True):
                 kl = divergence(logits[None], outputs[~fit])
                 yield Value("tuned_lens/untrained_kl", float(kl.mean()), t)
 
-    def _fitted(self, subject: Subject, gathered: _Gathered, outputs: Tensor, fit: Tensor) -> AffineMaps:
+    def _fitted(
+        self, subject: Subject, gathered: _Gathered, outputs: Tensor, fit: Tensor, left_out: Tensor
+    ) -> AffineMaps:
         h, r = (torch.stack([x[fit] for x in found.values()]) for found in (gathered.h, gathered.r))
-        return fitted(h, r, outputs[fit], _head(subject.model), num_steps=self.num_steps)
+        return fitted(h, r, outputs[fit], _head(subject.model), left_out, num_steps=self.num_steps)
 
     @torch.no_grad()
     def _gathered(

@@ -35,6 +35,10 @@ def test_states_of_a_collapsing_loop_lose_their_directions():
     assert values["state/effective_rank", "", 0] > 9 > 4 > values["state/effective_rank", "", 1]
     assert values["state/cka_last", "", 3] == pytest.approx(1) and values["state/noise", "", 3] == 0
     assert ("state/norm", "untrained", 3) in values and "no evidence" in said
+    one = torch.zeros(20, 1, dtype=torch.long)
+    assert ("state/effective_rank", "", 1) not in found(planted.permuting("--"), Samples.of_tokens(one, one), "state")[
+        0
+    ]
     values, _ = found(planted.permuting("---"), planted.samples(50), "state")
     assert all(values["state/cka", "", t] == pytest.approx(1) for t in (1, 2, 3))
 

@@ -7,7 +7,7 @@ import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.measures import Samples, measure
 from mythos_lab.measures.lens import spread
-from mythos_lab.tasks.base import Batch
+from mythos_lab.tasks.base import IGNORE, Batch
 from tests.lab.measures import planted
 from tests.lab.measures.planted_words import tables
 from tests.lab.measures.test_audit import carrying
@@ -146,6 +146,45 @@ def test_a_map_on_an_untrained_model_shows_what_the_input_gives_away():
     values, _ = read(model, samples, "tuned_lens")
     assert values["tuned_lens/untrained_kl", "", 1] > 0.8 * values["tuned_lens/prior_kl", "", None]
     assert values["tuned_lens/first", "state/prediction", 1] > 0.95
+
+
+def by_heart():
+    """A loop that looks a pair of tokens up: first a code that says nothing of the answer, then the answer."""
+    if "by_heart" not in slot_info("layer").kinds:
+
+        @mb.component("layer", "by_heart")
+        class ByHeart(mb.Layer):
+            """A row for each iteration and pair."""
+
+            def __init__(self, width: int, max_loops: int = 1) -> None:
+                super().__init__()
+                self.rows = torch.nn.Parameter(torch.zeros(max_loops, N * N, width))
+
+            def forward(self, x, frame=None):
+                pair = N * frame.tokens[:, :1] + frame.tokens[:, 1:]
+                return self.rows[frame.t][pair.expand(x.shape[:2])]
+
+    model = mb.LoopedTransformer(
+        N, width=N, norm="none", tie_embeddings=False,
+        core={"layer": "by_heart", "loops": {"kind": "fixed", "num_loops": 2}},
+    )  # fmt: skip
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        model.head.weight.copy_(torch.eye(N))
+        model.core.layers[0].rows[0].normal_(generator=generator)
+        model.core.layers[0].rows[1] = 6.0 * torch.eye(N)[torch.randint(N, (N * N,), generator=generator)]
+    return model.eval()
+
+
+def test_maps_know_no_samples_by_heart():
+    """There are 144 different samples, each several times; their codes say nothing of the others' answers."""
+    tokens = torch.randint(N, (1000, 2), generator=torch.Generator().manual_seed(0))
+    targets = torch.full_like(tokens, IGNORE)
+    targets[:, 1] = 0
+    values, _ = read(by_heart(), Samples.of_tokens(tokens, targets), "tuned_lens")
+    assert values["tuned_lens/kl", "state", 1] < 1.2 * values["tuned_lens/prior_kl", "", None]
+    assert values["tuned_lens/kl", "state", 1] < values["tuned_lens/logit_kl", "state", 1]
+    assert values["tuned_lens/first", "state/prediction", 1] < 0.3
 
 
 def test_few_answers_are_too_few_for_maps():
