@@ -111,7 +111,7 @@ class Lens(Measure):
         """
         prior = (outputs.exp().mean(0) if prior is None else prior).clamp_min(1e-12)
         costs = (outputs.exp() * (outputs - prior.log())).sum(-1)
-        units = subject.samples.units()[kept.cpu()].unique(return_inverse=True)[1]
+        units = subject.samples.groups()[kept.cpu()].unique(return_inverse=True)[1]
         lens = _Table(self.kind, found, units, costs.cpu())
         noise = _noise(subject, kept, outputs)
         positions, last = list(dict.fromkeys(name for name, _ in found)), subject.num_loops
