@@ -110,6 +110,7 @@ def measure(
         from mythos_lab.measures.subject import Subject
         from mythos_lab.measures.tidy import write
         from mythos_lab.recipe.outputs import check_writable
+        from mythos_lab.report.loops import loop_figures
         from mythos_lab.report.result import outcomes_report
         from mythos_lab.training.measuring import track, untracked
         from mythos_lab.training.result import MEASURES, load_run, read_values, write_measures
@@ -125,14 +126,17 @@ def measure(
         for kind, why in without.items():
             report.say(f"{kind}: not taken: {why}")
         report.know({"not_taken": without})
-        files = write(outcomes, run)
+        files, figures = write(outcomes, run), loop_figures(outcomes, run)
         write_measures(outcomes, run)
         report.say(f"table: {files[0]}", {"table": files[0]}, whole=True)
+        for figure in figures:
+            report.say(f"figure: {figure}", whole=True)
+        report.know({"figures": figures})
         if (untold := untracked(recipe, run)) is not None:
             report.say(f"MLflow is not told: {untold}", {"untracked": untold})
         tell(report)
         if untold is None:
-            track(outcomes, files, recipe, run)
+            track(outcomes, [*files, *figures], recipe, run)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.linear_probe import Probed, entropy, probe
 from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.tally import Tally
+from mythos_lab.measures.untrained import untrained
 from mythos_lab.metrics import Metric
 from mythos_lab.tasks.base import IGNORE
 
@@ -56,11 +57,11 @@ class ProbeFloor(Measure):
     def measure(self, subject: Subject) -> Outcome:
         classes = subject.targets.unique(return_inverse=True)[1]
         units = subject.samples.units().to(classes.device)
-        fitted = units % 2 == 0
+        fitted = subject.samples.fitted().to(units.device)
         features = {
             "loop": _outputs(subject, subject.model),
             "input": _inputs(subject),
-            "untrained": _outputs(subject, _untrained(subject.model)),
+            "untrained": _outputs(subject, untrained(subject.model)),
         }
         probed = {name: probe(x[fitted], classes[fitted], x[~fitted], classes[~fitted]) for name, x in features.items()}
         floor = entropy(classes[~fitted])
@@ -96,14 +97,6 @@ def _inputs(subject: Subject) -> Tensor:
     """The embedding of the tokens where something is scored, ``(scored, width)``."""
     batches = subject.samples.batches
     return torch.cat([subject.model.embedding(batch.tokens)[batch.targets != IGNORE].float() for batch in batches])
-
-
-def _untrained(model: LoopedTransformer) -> LoopedTransformer:
-    """The model as its declaration makes it."""
-    like = next(model.parameters())
-    other: LoopedTransformer = model.spec.build(*model.context)
-    other.initialize(seed=1)
-    return other.to(like).eval()
 
 
 def _tally(probed: Probed, units: Tensor) -> Tally:

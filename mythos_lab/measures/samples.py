@@ -21,6 +21,8 @@ _MAX_POSITIONS = 2**14
 
 _FEWEST = 16
 
+_FEWEST_DIFFERENT = 64  # samples, to be parted by
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -118,6 +120,23 @@ class Samples:
         first, second = halves
         assert first is not None and second is not None, "one unit cannot be halved"
         return first, second
+
+    def groups(self) -> Tensor:
+        """What the scored targets may be parted by where something is fitted, ``(scored,)`` integers on the host.
+
+        Equal for targets of one unit, and for those of samples that read the same, as a small space has many: whatever
+        is fitted on some of them knows the others. Of fewer than 64 different samples they are units alone.
+        """
+        units, known, found, start = self.units(), dict[bytes, Tensor](), list[Tensor](), 0
+        for batch in self.batches:
+            for row, scored in zip(batch.tokens.cpu(), (batch.targets != IGNORE).cpu(), strict=True):
+                own = units[start : (start := start + int(scored.sum()))]
+                found.append(known.setdefault(row.numpy().tobytes() + scored.numpy().tobytes(), own))
+        return torch.cat(found).unique(return_inverse=True)[1] if len(known) >= _FEWEST_DIFFERENT else units
+
+    def fitted(self) -> Tensor:
+        """The scored targets to fit a probe on, every second group: ``(scored,)`` booleans; the rest are held out."""
+        return self.groups() % 2 == 0
 
     def in_parts(self, *sizes: int) -> Samples:
         """The samples in batches of these sizes, the last of which goes on as long as it may."""

@@ -24,12 +24,19 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
         width: Inches.
         height: Inches.
     """
+    with drawn_panels(path, 1, 1, width, height) as panels:
+        yield panels[0]
+
+
+@contextmanager
+def drawn_panels(path: Path, num_rows: int, num_columns: int, width: float, height: float) -> Iterator[list[Any]]:
+    """Axes in rows to draw on, as :func:`drawn`; width and height are of the whole."""
     with without_settings():
         import matplotlib.pyplot as plt
 
-        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
+        figure, axes = plt.subplots(num_rows, num_columns, figsize=(width, height), layout="constrained", squeeze=False)
         try:
-            yield axes
+            yield list(axes.flat)
             with whole(path) as partial:
                 figure.savefig(partial, dpi=_DPI, format="png")
         finally:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Literal
 
 from mythos_lab.checks import Finding
-from mythos_lab.measures.base import Outcome
+from mythos_lab.measures.base import Outcome, Value
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.cost import Cost
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.report.loops import loops_table
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Table, interval, name, nothing, number, prose
 
@@ -102,8 +103,20 @@ def run_report(result: RunResult) -> Report:
 
 
 def outcomes_report(outcomes: Sequence[Outcome]) -> Report:
-    """What measures came to, a row a value, and what it says."""
+    """What measures came to, and what it says: what is of loops with a column for each, all else a row a value."""
     report = Report()
+    values = [value for outcome in outcomes for value in outcome.values]
+    report.know({"measures": _values_table(values).records()})
+    if whole := [value for value in values if value.loop is None]:
+        report.parts.append(_values_table(whole))
+    report.parts += [table for outcome in outcomes if (table := loops_table(outcome)) is not None]
+    for outcome in outcomes:
+        report.say(f"{outcome.kind}: {outcome.finding}")
+    report.know({"findings": {outcome.kind: outcome.finding for outcome in outcomes}})
+    return report
+
+
+def _values_table(values: Sequence[Value]) -> Table:
     columns = (name("quantity"), name("loop"), name("of"), number("value"), number("interval", "95 % interval"))
     cells = [
         (
@@ -114,14 +127,9 @@ def outcomes_report(outcomes: Sequence[Outcome]) -> Report:
             nothing() if v.interval is None else interval(*v.interval),
             v.note,
         )
-        for outcome in outcomes
-        for v in outcome.values
+        for v in values
     ]
-    report.show("measures", Table((*columns, prose("note")), cells))
-    for outcome in outcomes:
-        report.say(f"{outcome.kind}: {outcome.finding}")
-    report.know({"findings": {outcome.kind: outcome.finding for outcome in outcomes}})
-    return report
+    return Table((*columns, prose("note")), cells)
 
 
 def ui_command(store: str | None) -> str:

@@ -17,6 +17,7 @@ from mythos_lab.measures.tidy import write
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
+from mythos_lab.report.loops import loop_figures
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
@@ -79,7 +80,7 @@ def measure(
         )
         tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
         tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
-        for path in write(outcomes, folder) if outcomes else ():
+        for path in (*write(outcomes, folder), *loop_figures(outcomes, folder)) if outcomes else ():
             tracker.artifact(path)
         write_measures(outcomes, folder)
     return RunResult(

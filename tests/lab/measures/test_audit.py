@@ -85,7 +85,7 @@ def test_a_state_that_moves_where_nobody_reads_is_settled():
     assert values["decoder_margin/settled", 4] < 0.5
 
 
-def carrying():
+def carrying(num_loops=1):
     """A model whose loop brings the token at position 0 to position 1, where a token that says nothing stands."""
     if "carrying" not in slot_info("layer").kinds:
 
@@ -100,7 +100,10 @@ def carrying():
             def forward(self, x, frame=None):
                 return x + self.factor * x.roll(1, 1)
 
-    model = mb.LoopedTransformer(N, width=N, norm="none", tie_embeddings=False, core={"layer": "carrying"})
+    loops = {"kind": "fixed", "num_loops": num_loops}
+    model = mb.LoopedTransformer(
+        N, width=N, norm="none", tie_embeddings=False, core={"layer": "carrying", "loops": loops}
+    )
     with torch.no_grad():
         model.embedding.weight.copy_(torch.eye(N))
         model.core.layers[0].factor.fill_(5.0)
@@ -117,6 +120,15 @@ def test_a_probe_reads_the_loop_and_not_the_input():
     assert values["probe_floor/untrained", None] < 0.4 and "says little" not in said
     assert values["probe_floor/loop_nats", None] < 0.1
     assert values["probe_floor/floor_nats", None] == pytest.approx(torch.tensor(4.0).log().item(), abs=0.05)
+
+
+def test_halves_to_fit_on_share_no_sample_that_reads_the_same():
+    tokens = torch.randint(9, (400, 2), generator=torch.Generator().manual_seed(0))
+    fitted = Samples.of_tokens(tokens, tokens, batch_size=64).fitted()[::2]
+    assert 100 < int(fitted.sum()) < 300
+    assert not {tuple(row) for row in tokens[fitted].tolist()} & {tuple(row) for row in tokens[~fitted].tolist()}
+    few = tokens[:, :1]
+    assert Samples.of_tokens(few, few).fitted().tolist() == [i % 2 == 0 for i in range(400)]
 
 
 def test_an_input_that_gives_the_answer_away_is_flagged():

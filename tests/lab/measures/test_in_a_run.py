@@ -62,6 +62,8 @@ def test_a_run_is_measured_as_its_recipe_says_and_again_by_the_verb(halves):
     assert client.get_run(result.run_id).data.metrics["loops/used"] == used
     history = client.get_metric_history(result.run_id, "mine/half")
     assert [(m.step, m.value) for m in history] == [(1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0)]
+    assert (result.folder / "loops_halves.png").is_file() and not (result.folder / "loops_loop_verdict.png").exists()
+    assert "loops_halves.png" in {file.path for file in client.list_artifacts(result.run_id)}
     rows = table(result.folder)
     assert {row["measure"] for row in rows} == {"loop_verdict", "halves"}
     assert [row["value"] for row in rows if row["quantity"] == "loops/used"] == [str(used)]
