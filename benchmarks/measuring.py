@@ -1,8 +1,10 @@
-"""What measuring costs: in training, as a share of the steps between two looks; and at a run's end, of the run's training.
+"""What measuring costs: in training, of the steps between two looks; and at a run's end, of the run's training.
 
-``python benchmarks/measuring.py [RECIPE ...]``, by default ``gated_loop`` and ``openmythos``. Steps and looks are timed in
-turn in one process, and their medians compared, so that what else the machine does meets both; ``--end`` trains a recipe
-to its end, which takes as long as that does, and compares the CPU time of training and of measuring.
+    python -m benchmarks.measuring                   # gated_loop and openmythos: a minute
+    python -m benchmarks.measuring gated_loop --end  # as long as the training
+
+Steps and looks are timed in turn in one process, and their medians compared, so that what else the machine does meets
+both. With ``--end`` a recipe is trained to its end, and the CPU time of measuring is held against that of training.
 """
 
 from __future__ import annotations

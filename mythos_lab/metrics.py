@@ -142,8 +142,8 @@ METRICS: dict[str, Metric] = {
         "tokens/s", "Training tokens, padding left out, over wall-clock time since the last logging step.", "higher"
     ),
 }
-"""Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step, ``live/<quantity>`` what
-a measure came to while the model trained, with the steps done."""
+"""Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step;
+``live/<quantity>`` what a measure came to while the model trained, with the steps done."""
 
 
 VALIDATED = (

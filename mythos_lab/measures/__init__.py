@@ -3,18 +3,22 @@
 from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.commit import Commit
 from mythos_lab.measures.decoder_margin import DecoderMargin
-from mythos_lab.measures.depth import DepthCurveMeasure, Knockout
+from mythos_lab.measures.depth import DepthCurveMeasure
 from mythos_lab.measures.difficulty import Difficulty
+from mythos_lab.measures.frontier import Frontier
+from mythos_lab.measures.halting_audit import HaltingAudit
 from mythos_lab.measures.loop_jacobian import LoopJacobian
 from mythos_lab.measures.loop_verdict import LoopVerdict
 from mythos_lab.measures.lyapunov import Lyapunov
 from mythos_lab.measures.measuring import measure
 from mythos_lab.measures.probe_floor import ProbeFloor
+from mythos_lab.measures.quantisation import Quantisation
 from mythos_lab.measures.regime import Regime
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.subject import Subject, Trajectory
 from mythos_lab.measures.substitution import Displacement, Substitution
 from mythos_lab.measures.two_scale import TwoScale
+from mythos_lab.measures.without import Knockout
 
 __all__ = [
     "Commit",
@@ -22,6 +26,8 @@ __all__ = [
     "DepthCurveMeasure",
     "Difficulty",
     "Displacement",
+    "Frontier",
+    "HaltingAudit",
     "Knockout",
     "LoopJacobian",
     "LoopVerdict",
@@ -29,6 +35,7 @@ __all__ = [
     "Measure",
     "Outcome",
     "ProbeFloor",
+    "Quantisation",
     "Regime",
     "Samples",
     "Subject",

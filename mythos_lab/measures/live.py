@@ -1,4 +1,4 @@
-"""Measures that are taken of a model while it trains: the same few samples each time, and nothing of training changed."""
+"""Measures that are taken of a model while it trains, on the same few samples each time."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from mythos_lab.measures.base import Measure
 from mythos_lab.measures.evaluate import sampler
 from mythos_lab.measures.loop_jacobian import LoopJacobian
 from mythos_lab.measures.lyapunov import Lyapunov
-from mythos_lab.measures.measuring import by_loop, refuse, scalars, taken
-from mythos_lab.measures.measuring import built as built_measure
+from mythos_lab.measures.measuring import built, by_loop, refuse, scalars, taken
 from mythos_lab.measures.regime import Regime
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.subject import Subject
@@ -18,7 +17,7 @@ from mythos_lab.recipe import Recipe
 from mythos_lab.tasks.base import Task
 
 PREFIX = "live/"
-"""What the names of their metrics begin with; the rest is the measure's quantity, and ``_loop_<t>`` where it is of one."""
+"""What their metrics' names begin with, before the quantity; ``_loop_<t>`` follows where it is of one iteration."""
 
 _NUM_PRODUCTS = 6
 _NUM_LOOPS = 16  # of the regime
@@ -63,7 +62,7 @@ def watched(recipe: Recipe, subject: Subject) -> list[Measure]:
     if declared is None:
         loops = subject.num_loops > 1
         return [each for each in stability(subject.model) if loops and each.refuses(subject) is None]
-    return refuse([built_measure(each) for each in declared], subject, f"{recipe.name}: monitor.measures")
+    return refuse([built(each) for each in declared], subject, f"{recipe.name}: monitor.measures")
 
 
 def stability(model: LoopedTransformer) -> Sequence[Measure]:
