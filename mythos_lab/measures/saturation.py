@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from mythos_lab.measures.student import interval
@@ -65,6 +66,11 @@ def saturation(tallies: Sequence[tuple[int, Tally]]) -> Saturation | str:
     falls = tallies[int(curve.argmin())][1].loss_gain(tallies[0][1])
     if falls is None or falls[0] <= 0:
         return "the loss does not surely fall as loops are added"
+    (_, second), *later = tallies[1:]
+    beyond = replace(second, losses=torch.stack([tally.losses for _, tally in later]).mean(0))
+    falls = beyond.loss_gain(second)
+    if falls is None or falls[0] <= 0:
+        return f"the loss does not surely fall after {counts[1]:.0f} loops, and one step has no rate"
     whole = _fitted(counts, curve)
     misfit = float(np.sqrt(np.square(_law(counts, whole) - curve).mean()))
     if misfit > _MISFIT * fall:

@@ -47,7 +47,7 @@ def test_a_planted_law_is_found_and_its_intervals_hold_it():
     [
         (lambda t: 1.0, "does not surely fall"),
         (lambda t: 2.0 - 0.05 * t, "the rate may be anything"),
-        (lambda t: 1.0 + 50 * math.exp(-8.0 * t), "the rate may be anything"),
+        (lambda t: 1.0 + 50 * math.exp(-8.0 * t), "one step has no rate"),
         (lambda t: 1.0 if t > 4 else 2.0, "the losses do not follow it"),
         (lambda t: math.inf, "no number"),
     ],
