@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from scipy import stats
 from torch import Tensor
 
 from mythos_blocks import component
@@ -61,6 +60,8 @@ class Frontier(Measure):
                 values.append(Value("frontier/depth", depths[difficulty], of=name))
         said = ", ".join(f"{d}: {depths.get(d, 'never')}" for d in difficulties.unique().tolist())
         if len(depths) > 1:
+            from scipy import stats  # which every worker would start with
+
             slope = float(stats.linregress(list(depths), list(depths.values())).slope)
             values.append(Value("frontier/slope", slope))
         return self.outcome(
