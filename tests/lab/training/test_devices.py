@@ -75,12 +75,13 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, 
     # Counted on the samples of one device, of which more or fewer tokens may be scored.
     counted = [n for n in one.metrics if n.startswith("cost/") and n not in OF_A_DEVICE]
     assert {n: two.metrics[n] for n in counted} == pytest.approx({n: one.metrics[n] for n in counted}, rel=1e-2)
-    live = "live/stability/sigma_max_J"
-    for metric in ("train/loss", "train/total_loss", "train/gradient_norm", "train/num_loops", "val/loss", live):
+    for metric in ("train/loss", "train/total_loss", "train/gradient_norm", "train/num_loops", "val/loss"):
         assert [s for s, _ in history(two.run_id, metric)] == [s for s, _ in history(one.run_id, metric)]
         assert [v for _, v in history(two.run_id, metric)] == pytest.approx(
             [v for _, v in history(one.run_id, metric)], rel=1e-5
         )
+    looked, alone = (history(result.run_id, "live/stability/sigma_max_J") for result in (two, one))
+    assert looked and dict(looked) == pytest.approx(dict(alone), rel=1e-3)
 
 
 @pytest.mark.slow
