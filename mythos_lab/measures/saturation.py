@@ -74,7 +74,7 @@ def saturation(tallies: Sequence[tuple[int, Tally]]) -> Saturation | str:
     whole = _fitted(counts, curve)
     misfit = float(np.sqrt(np.square(_law(counts, whole) - curve).mean()))
     if misfit > _MISFIT * fall:
-        return f"the losses do not follow it: what it leaves is {misfit / fall:.0%} of their range"
+        return f"the losses do not follow it: what it leaves is {misfit / fall:.1%} of their range"
     values = []
     for group in range(groups):
         kept = np.arange(len(totals)) % groups != group
