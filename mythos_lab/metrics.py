@@ -57,6 +57,7 @@ METRICS: dict[str, Metric] = {
     ),
     "val/bits_per_byte": Metric("bits/byte", "val/loss of a text task, per byte of text.", "lower"),
     "stability/rho_A": Metric("1", "Spectral radius of the injection's linear map, in the state's dtype."),
+    "stability/rho_A_distance": Metric("1", "1 less stability/rho_A, in the state's dtype.", "higher"),
     "stability/rho_J": Metric("1", "Growth of a power iteration on the loop's Jacobian at the last state."),
     "stability/sigma_max_J": Metric("1", "Largest singular value of the Jacobian of the last iteration looked at."),
     "stability/lyapunov": Metric("nats/loop", "Largest local Lyapunov exponent over the evaluated loops."),
@@ -141,7 +142,8 @@ METRICS: dict[str, Metric] = {
         "tokens/s", "Training tokens, padding left out, over wall-clock time since the last logging step.", "higher"
     ),
 }
-"""Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step."""
+"""Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step;
+``live/<quantity>`` what a measure came to while the model trained, with the steps done."""
 
 
 VALIDATED = (

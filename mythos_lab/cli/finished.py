@@ -63,7 +63,7 @@ def evaluate(
         if split not in SPLITS:
             raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
         opened = load(run, store=store)
-        curve = evaluated(opened, overrides or [], _numbers(loops, "--loops"), split)  # type: ignore[arg-type]
+        curve = evaluated(opened, overrides or [], _numbers(loops, "--loops"), split)
         report = Report()
         report.show("evaluation", curve_table(curve, f"{curve.task.kind}, {split}"))
         report.know({"run": opened.folder, "split": split, "overrides": overrides or []})

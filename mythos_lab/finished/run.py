@@ -87,7 +87,7 @@ class Run:
         kept, spec = self.folder / TOKENIZER, as_spec(declared.tokenizer)
         if "path" in type(spec).model_fields:
             if not kept.is_file():
-                return self.task.tokenizer  # type: ignore[attr-defined, no-any-return]
+                return self.task.tokenizer  # type: ignore[attr-defined]
             spec = spec.model_copy(update={"path": str(kept)})
         tokenizer: Tokenizer = build(spec, has_ends(declared.packing, declared.document_mask))
         recorded = read_values(self.folder, DATA).get("tokenizer_sha256")

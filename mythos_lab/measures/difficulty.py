@@ -34,16 +34,12 @@ class Difficulty(Measure):
         pass
 
     def refuses(self, subject: Subject) -> str | None:
-        if any(batch.difficulty is None for batch in subject.samples.batches):
-            return "the samples have no difficulty"
-        if len(self._difficulties(subject).unique()) < 2:
-            return "all samples are of one difficulty"
-        return subject.refuses_trajectories()
+        return subject.refuses_difficulties() or subject.refuses_trajectories()
 
     def measure(self, subject: Subject) -> Outcome:
         from scipy import stats  # which every worker would start with
 
-        axes = {"": self._difficulties(subject), "_length": _lengths(subject)}
+        axes = {"": subject.difficulties(), "_length": _lengths(subject)}
         ran = {
             "halting": torch.cat([each.num_updates for each in subject.trajectories]),
             "commit": torch.cat([commit_iterations(each.answers) for each in subject.trajectories]),
@@ -56,14 +52,6 @@ class Difficulty(Measure):
         ]
         said = ", ".join(f"{value.quantity.partition('/')[2]} {value.value:.2g}" for value in values)
         return self.outcome(f"rank correlations: {said}" if said else "no number of iterations varies", *values)
-
-    def _difficulties(self, subject: Subject) -> Tensor:
-        found = []
-        for batch in subject.samples.batches:
-            assert batch.difficulty is not None
-            d = batch.difficulty
-            found.append((d[:, None] if d.dim() == 1 else d).expand(batch.targets.shape)[batch.targets != IGNORE])
-        return torch.cat(found)
 
 
 def _lengths(subject: Subject) -> Tensor:

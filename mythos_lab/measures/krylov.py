@@ -21,7 +21,7 @@ def largest_eigenvalue(product: Product, start: Tensor, num_products: int) -> Te
         num_products: Products with each map, at most; as many as the size are exact.
 
     Returns:
-        ``(maps,)``.
+        ``(maps,)``; no number where a product was none.
     """
     num_maps, size = start.shape
     steps = min(num_products, size)
@@ -40,8 +40,9 @@ def largest_eigenvalue(product: Product, start: Tensor, num_products: int) -> Te
             left = left.where(left > 1e-5 * hessenberg[:, : j + 1, j].norm(dim=1), 0)
             hessenberg[:, j + 1, j] = left
             basis.append(_normalised(w) * (left > 0)[:, None])
-    values: Tensor = torch.linalg.eigvals(hessenberg.cpu()).abs().amax(1)
-    return values
+    known = hessenberg.isfinite().flatten(1).all(1).cpu()  # which LAPACK would not take
+    values: Tensor = torch.linalg.eigvals(hessenberg.cpu().where(known[:, None, None], 0)).abs().amax(1)
+    return values.where(known, torch.nan)
 
 
 def lyapunov_exponents(products: Iterable[Product], start: Tensor) -> Tensor:

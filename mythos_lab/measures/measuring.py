@@ -71,11 +71,19 @@ def declared(recipe: Recipe, subject: Subject) -> list[Measure]:
     if recipe.measures is None:
         loops = subject.num_loops > 1
         return [each for each in every_measure(by_default=True) if loops and each.refuses(subject) is None]
-    chosen = [built(each) for each in recipe.measures]
-    for place, each in enumerate(chosen):
+    return refuse([built(each) for each in recipe.measures], subject, f"{recipe.name}: measures")
+
+
+def refuse(measures: list[Measure], subject: Subject, where: str) -> list[Measure]:
+    """The measures, where all of them can be taken of a subject.
+
+    Raises:
+        RecipeError: One cannot; ``where`` is the list's path.
+    """
+    for place, each in enumerate(measures):
         if (why := each.refuses(subject)) is not None:
-            raise RecipeError(f"{recipe.name}: measures.{place}: {each.kind}: {why}")
-    return chosen
+            raise RecipeError(f"{where}.{place}: {each.kind}: {why}")
+    return measures
 
 
 def scalars(outcomes: Iterable[Outcome]) -> dict[str, Value]:

@@ -18,6 +18,11 @@ def rho_A(model: LoopedTransformer) -> Tensor | None:
     return None if rho is None else rho.detach()
 
 
+def distance_to_one(rho: Tensor) -> float:
+    """How far below 1 a spectral radius stands, as its dtype has it: 0 where it has been rounded to 1."""
+    return float(1 - rho)
+
+
 def max_spectral_norm(model: LoopedTransformer) -> Tensor | None:
     """Largest singular value of any matrix of the core's layers; ``None`` where nothing bounds them."""
     if model.core.stabilizer.kind == "none":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -34,6 +34,8 @@ class Samples:
         precision: Dtype of the products.
         answers: Tokens among which a prediction is the likeliest; ``None`` for all.
         difficulty_name: What the difficulty of a sample counts; ``None`` where there is none.
+        difficulty_is_depth: Whether it counts steps that follow one another, so that a loop that does one in each
+            iteration needs as many.
     """
 
     batches: tuple[Batch, ...]
@@ -41,6 +43,7 @@ class Samples:
     precision: Literal["float32", "bfloat16"] = "float32"
     answers: tuple[int, ...] | None = None
     difficulty_name: str | None = None
+    difficulty_is_depth: bool = False
 
     def __post_init__(self) -> None:
         if not any(bool((batch.targets != IGNORE).any()) for batch in self.batches):
@@ -58,7 +61,8 @@ class Samples:
             batches.append(batch)
             num_rows, num_positions = num_rows + len(batch.tokens), num_positions + batch.tokens.numel()
         name = task.difficulty_name
-        return cls(tuple(batches), recipe.mask, recipe.training.precision, task.answers, name)
+        reads = recipe.mask, recipe.training.precision
+        return cls(tuple(batches), *reads, task.answers, name, task.difficulty_is_depth)
 
     @classmethod
     def of_tokens(
@@ -70,6 +74,8 @@ class Samples:
         allowed: Tensor | None = None,
         real: Tensor | None = None,
         difficulty: Tensor | None = None,
+        difficulty_is_depth: bool = False,
+        slices: Mapping[str, Tensor] | None = None,
         answers: tuple[int, ...] | None = None,
         batch_size: int = 256,
     ) -> Samples:
@@ -82,6 +88,8 @@ class Samples:
             allowed: ``(samples, positions, positions)`` booleans.
             real: ``(samples, positions)`` booleans: the positions that are no padding.
             difficulty: ``(samples,)`` or ``(samples, positions)`` integers.
+            difficulty_is_depth: As in :class:`Samples`.
+            slices: Further integers by which results are reported apart, by name, of the same shapes.
             answers: Tokens among which a prediction is the likeliest.
             batch_size: Samples of a pass.
 
@@ -92,10 +100,11 @@ class Samples:
             raise ValueError(f"targets {tuple(targets.shape)} must have the shape of tokens, {tuple(tokens.shape)}")
         if (mask == "task") != (allowed is not None):
             raise ValueError("mask='task' and allowed go together")
-        whole = Batch(tokens, targets, allowed, difficulty, real=real)
+        whole = Batch(tokens, targets, allowed, difficulty, slices or {}, real=real)
         rows = range(0, len(tokens), batch_size)
         parts = (rows_of(whole, torch.arange(start, min(start + batch_size, len(tokens)))) for start in rows)
-        return cls(tuple(parts), mask, answers=answers, difficulty_name=None if difficulty is None else "difficulty")
+        name = None if difficulty is None else "difficulty"
+        return cls(tuple(parts), mask, answers=answers, difficulty_name=name, difficulty_is_depth=difficulty_is_depth)
 
     def to(self, device: torch.device) -> Samples:
         """The samples on another device."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mythos_blocks import Frame, Iterations, LoopedTransformer, ModelOutput
+from mythos_blocks.core.prefixes import prefixes
 from mythos_lab.measures.evaluate import predicted, sampler
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.tally import Tally
@@ -40,6 +42,33 @@ class Trajectory:
     num_updates: Tensor
 
 
+@dataclass(frozen=True)
+class Counted:
+    """What a model makes of all samples at one loop count.
+
+    Attributes:
+        answers: ``(scored,)`` tokens.
+        losses: Their cross-entropy in nats, ``(scored,)``.
+        num_updates: Iterations that each position ran before it halted, ``(scored,)``.
+        tally: What they come to, by unit.
+    """
+
+    answers: Tensor
+    losses: Tensor
+    num_updates: Tensor
+    tally: Tally
+
+
+def draw_at(place: int, noise: int = 0) -> None:
+    """Have components draw what belongs to a place of a pass: 0 before the first iteration, t in the t-th.
+
+    Args:
+        place: Where they are about to draw.
+        noise: Seed of the pass.
+    """
+    torch.manual_seed(noise + 7919 * place)
+
+
 class Subject:
     """A model and the samples that it is measured on.
 
@@ -59,6 +88,7 @@ class Subject:
         self.device = next(model.parameters()).device
         self.samples = samples.to(self.device)
         self.num_loops = sampler(model).eval_loops
+        self._counted: dict[int, Counted] = {}
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -99,7 +129,7 @@ class Subject:
         torch.manual_seed(noise)
         with self.precision():
             out: ModelOutput = (model or self.model)(
-                batch.tokens, iterations=ran, **surroundings_of(self.samples.mask, batch), **options
+                batch.tokens, iterations=ran, **self._surroundings(batch), **options
             )
         return out
 
@@ -111,6 +141,35 @@ class Subject:
         """The logits that the model reads from a state of all positions, where something is scored."""
         with self.precision():
             return self.model.read(h, replace(frame, logits_at=batch.targets != IGNORE, statistics=None, tape=None))
+
+    @torch.no_grad()
+    def at_counts(self, counts: Sequence[int]) -> dict[int, Counted]:
+        """What the model makes of all samples at these loop counts, from one pass over each batch; computed once.
+
+        Iterations draw as those of a :class:`~mythos_lab.measures.driving.Driver` do, by their place alone, so that the
+        counts differ in nothing else.
+        """
+        missing = sorted(set(counts) - self._counted.keys())
+        parts: dict[int, list[tuple[Tensor, ...]]] = {count: [] for count in missing}
+        for batch in self.samples.batches if missing else ():
+            scored, frame = batch.targets != IGNORE, Frame(tokens=batch.tokens, **self._surroundings(batch))
+            draw_at(0)  # a prelude may draw too
+            with self.precision():
+                e = self.model.encode(batch.tokens, frame)
+            states = prefixes(self.model.core, e, frame, missing, read=self.model.read, before=draw_at)
+            for count in missing:
+                with self.precision():
+                    state = next(states)
+                logits = self.read(state.halting.readout, frame, batch)
+                losses = F.cross_entropy(logits.float(), batch.targets[scored], reduction="none")
+                parts[count].append((self.predicted(logits), losses, updates_of(state)[scored]))
+        for count, found in parts.items():
+            answers, losses, ran = (torch.cat(each) for each in zip(*found, strict=True))
+            self._counted[count] = Counted(answers, losses, ran, self.tally(answers, losses))
+        return {count: self._counted[count] for count in counts}
+
+    def _surroundings(self, batch: Batch) -> dict[str, Any]:
+        return surroundings_of(self.samples.mask, batch)
 
     @cached_property
     def trajectories(self) -> list[Trajectory]:
@@ -174,6 +233,28 @@ class Subject:
         if core.tying == "sequence" and len(core.layers) > 1:
             return "with core.tying 'sequence' no iteration runs all layers, and no state stands between two of them"
         return None
+
+    def refuses_difficulties(self) -> str | None:
+        """Why nothing can be said by difficulty; ``None`` where the samples differ in it."""
+        if any(batch.difficulty is None for batch in self.samples.batches):
+            return "the samples have no difficulty"
+        if len(self.difficulties().unique()) < 2:
+            return "all samples are of one difficulty"
+        return None
+
+    def difficulties(self) -> Tensor:
+        """The difficulty of each scored target, ``(scored,)``; of samples that have one."""
+        found = []
+        for batch in self.samples.batches:
+            assert batch.difficulty is not None
+            found.append(self.at_targets(batch, batch.difficulty))
+        return torch.cat(found)
+
+    @staticmethod
+    def at_targets(batch: Batch, values: Tensor) -> Tensor:
+        """What is known of samples ``(batch,)`` or positions ``(batch, positions)``, where something is scored."""
+        each = values[:, None] if values.dim() == 1 else values
+        return each.expand(batch.targets.shape)[batch.targets != IGNORE]
 
     @cached_property
     def targets(self) -> Tensor:

@@ -96,6 +96,25 @@ class Evaluation(Declaration):
 MeasureSlot = Annotated[SpecLike, Slot("measure")]
 
 
+class Monitor(Declaration):
+    """What is measured of the loops while the model trains."""
+
+    every: Many | None = Field(
+        None,
+        description="Steps from one look to the next; null looks with each validation. The untrained model and the "
+        "trained one are looked at too.",
+    )
+    measures: list[MeasureSlot] | None = Field(
+        None,
+        description="What is measured, as metrics under live/; null takes the stability of a model that loops "
+        "(sigma_max and rho of the last iteration's Jacobian, the largest Lyapunov exponent, whether the state "
+        "settles), and [] nothing.",
+    )
+    num_samples: Count = Field(
+        2, description="Samples of the validation split on which it is measured, the same at every step."
+    )
+
+
 class Stability(Declaration):
     """What is not allowed to happen in training."""
 
@@ -138,6 +157,9 @@ class Recipe(Declaration):
         None,
         description="What is measured of the loops at training's end; null takes what is cheap: the loop verdict, "
         "where the model loops. `mythos measure RUN` takes more of a finished run.",
+    )
+    monitor: Monitor = Field(
+        default_factory=lambda: Monitor(), description="What is measured of the loops in training."
     )
     stability: Stability = Field(default_factory=lambda: Stability(), description="What must not happen in training.")
     tracking: Tracking = Field(default_factory=lambda: Tracking(), description="Where it is logged.")

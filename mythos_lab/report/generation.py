@@ -20,9 +20,14 @@ _COLOURS = ("#6b7fb3", "#3f9ac9", "#2ca58d", "#c08a1e", "#d1603d")
 class NewToken(Protocol):
     """What is shown of a token."""
 
-    token: int
-    text: str
-    num_loops: int
+    @property
+    def token(self) -> int: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def num_loops(self) -> int: ...
 
 
 class Shown:

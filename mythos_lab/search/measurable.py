@@ -56,7 +56,7 @@ def _lacks(recipe: Recipe, metric: str) -> str | None:
         if any(metric in each.quantities for each in declared_measures(recipe, assembled)):
             return None
         return f"no measure of the recipe comes to it; expected {_measured()[metric]!r} in measures"
-    if metric == "stability/rho_A":
+    if metric in ("stability/rho_A", "stability/rho_A_distance"):
         return "the injection carries nothing on" if rho_A(assemble(recipe)[0]) is None else None
     if metric in STABILITY:
         return "the model has nothing of it" if STABILITY[metric](assemble(recipe)[0]) is None else None

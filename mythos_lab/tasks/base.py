@@ -124,6 +124,8 @@ class Task(Component):
         positions: Tokens in a sample, but for those out of distribution.
         ood_positions: Tokens in a sample out of distribution; ``None`` for tasks without that split.
         difficulty_name: What the difficulty axis counts (``"hops"``); ``None`` for tasks without one.
+        difficulty_is_depth: Whether it counts steps each of which needs the one before, so that a loop that does one in
+            each iteration needs as many.
         answers: Tokens among which a prediction is the likeliest; ``None`` for all tokens.
         has_mask: Whether batches carry ``allowed``.
         pads: Whether batches carry ``real``, because samples may be shorter than others.
@@ -138,6 +140,7 @@ class Task(Component):
     positions: int
     ood_positions: int | None = None
     difficulty_name: str | None = None
+    difficulty_is_depth: bool = False
     answers: tuple[int, ...] | None = None
     has_mask: bool = False
     pads: bool = False

@@ -8,6 +8,7 @@ import torch
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.checks import Assembly, Finding, check
+from mythos_lab.measures.live import watched
 from mythos_lab.measures.measuring import declared
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.subject import Subject
@@ -89,6 +90,8 @@ def effects(recipe: Recipe, model: LoopedTransformer, task: Task) -> list[Findin
             ) from None
     if recipe.measures:
         declared(recipe, Subject(model, Samples.of(task, recipe)))
+    if recipe.monitor.measures:
+        watched(recipe, Subject(model, Samples.of(task, recipe, num_samples=recipe.monitor.num_samples)))
     try:
         return check(Assembly(recipe, model, task, task.batch("train", range(_NUM_CHECKED))))
     except ValueError as error:  # a component of another package, which says so when it reads

@@ -40,6 +40,8 @@ def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | Non
     learner = learner_of(fabric, training)
     if resumed:
         load_checkpoint(fabric, checkpoint, training, learner)
+    elif lead is not None and training.is_watched():
+        training.watch()
 
     with Bar(training) if progress else nullcontext() as bar:
         for index in range(training.num_steps, recipe.training.max_steps):
@@ -51,9 +53,12 @@ def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | Non
             if numbers:
                 training.record(index, numbers)
             training.num_steps = index + 1
-            due = training.is_due()
-            if due:
+            due, is_watched = training.is_due(), training.is_watched()
+            if due or is_watched:
                 training.gather()
+            if lead is not None and is_watched:
+                training.watch()
+            if due:
                 if lead is not None:
                     training.validate()
                 save_checkpoint(fabric, checkpoint, training, learner)

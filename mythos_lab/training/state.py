@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import time
+from functools import cached_property
 
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.measures.evaluate import Scores, evaluate_gain
-from mythos_lab.measures.monitor import STABILITY, rho_A
+from mythos_lab.measures.live import Live
+from mythos_lab.measures.monitor import STABILITY, distance_to_one, rho_A
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Numbers
@@ -67,6 +69,14 @@ class Training:
         training = self.recipe.training
         return self.num_steps % training.validate_every == 0 or self.num_steps == training.max_steps
 
+    def is_watched(self) -> bool:
+        """Whether the model is looked at after the steps done."""
+        training, monitor = self.recipe.training, self.recipe.monitor
+        if monitor.measures == []:
+            return False
+        every = monitor.every or training.validate_every
+        return self.num_steps % every == 0 or self.num_steps == training.max_steps
+
     def count(self, batch: Batch) -> None:
         """Count a step's tokens, of which speed is measured."""
         self._tokens = self._tokens + batch.num_real() * self.rank.num
@@ -82,6 +92,7 @@ class Training:
             rho = rho_A(self.model)
             if rho is not None:
                 metrics["stability/rho_A"] = float(rho)
+                metrics["stability/rho_A_distance"] = distance_to_one(rho)
             for name, monitor in STABILITY.items():
                 if (value := monitor(self.model)) is not None:
                     metrics[name] = float(value)
@@ -94,6 +105,16 @@ class Training:
         limit = self.recipe.stability.max_spectral_radius
         if rho is not None and float(rho) >= limit and self.recipe.stability.on_violation == "stop":
             raise Diverged(f"rho(A) is {float(rho):g} at step {index}, and must stay below {limit:g}")
+
+    def watch(self) -> None:
+        """Take the measures that the recipe declares for training, on :attr:`whole`, and record them."""
+        if found := self._live.metrics(self.whole):
+            self.unsent.append((self.num_steps, time.time(), found))
+        self._restart_clock()
+
+    @cached_property
+    def _live(self) -> Live:
+        return Live(self.recipe, self.task)
 
     def validate(self) -> Scores:
         """Score the validation split, with what the loops gain there, and record it."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -15,6 +15,64 @@ from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 
 
+@dataclass(frozen=True)
+class Beginning:
+    """What passes that run the same iterations at first have in common, outside training.
+
+    Halting rules may weigh the iteration that a pass ends with as they weigh no other, so that an iteration is run
+    either as the :meth:`last` one or as one that others follow, :meth:`followed`.
+
+    Attributes:
+        core: The loop, in evaluation mode; its layers run together.
+        state: The state so far.
+        exit: The rule that stops positions; ``None`` for none.
+        read: As in :meth:`Loop.forward`.
+        is_over: Whether every position has halted, so that a pass runs nothing more.
+    """
+
+    core: Loop
+    state: LoopState
+    exit: Exit | None = None
+    read: ReadAt | None = None
+    is_over: bool = False
+
+    @classmethod
+    def of(
+        cls, core: Loop, e: Tensor, frame: Frame | None, *, exit: Exit | None = None, read: ReadAt | None = None
+    ) -> Beginning:
+        """That of all passes: before the first iteration. Arguments as those of :func:`prefixes`."""
+        rule = core.exit_rule(exit, read)
+        return cls(core, core.start(e, frame, keeps=rule is not None or core.halting.freezes), rule, read)
+
+    @property
+    def ends_as_it_goes_on(self) -> bool:
+        """Whether the last iteration of a pass is computed and read as any other."""
+        return self.exit is None and self.core.halting.kind == "none"
+
+    def last(self, t: int) -> LoopState:
+        """The end of a pass whose last iteration has index ``t``."""
+        return self.state if self.is_over else self.core.step(self.state, self._step(t, None, last=True))
+
+    def followed(self, t: int, next_t: int | None = None) -> Beginning:
+        """That of passes that run an iteration of index ``t`` next, and others after it: ``next_t``, if known."""
+        if self.is_over:
+            return self
+        return self._after(self.core.step(self.state, self._step(t, next_t, last=False)))
+
+    def both(self, t: int, next_t: int | None = None) -> tuple[LoopState, Beginning]:
+        """:meth:`last` and :meth:`followed` from one iteration, where :attr:`ends_as_it_goes_on`."""
+        assert self.ends_as_it_goes_on
+        ended = self.core.step(self.state, self._step(t, next_t, last=True))
+        weights = [torch.zeros_like(weight) for weight in ended.halting.weights]
+        return ended, self._after(replace(ended, halting=replace(ended.halting, weights=weights)))
+
+    def _step(self, t: int, next_t: int | None, *, last: bool) -> Step:
+        return Step(t, next_t=next_t if self.core.tying == "cycle" else None, last=last, exit=self.exit, read=self.read)
+
+    def _after(self, state: LoopState) -> Beginning:
+        return replace(self, state=state, is_over=state is self.state or self.core.has_halted(state))
+
+
 def prefixes(
     core: Loop,
     e: Tensor,
@@ -24,11 +82,11 @@ def prefixes(
     exit: Exit | None = None,
     read: ReadAt | None = None,
     ends_early: bool = True,
+    before: Callable[[int], None] | None = None,
 ) -> Iterator[LoopState]:
     """The states with which passes of these loop counts end, outside training.
 
-    Halting rules may weigh the iteration that a pass ends with as they weigh no other: with such a rule that iteration
-    is run once more, as one that others follow. Where layers run one after the other, each count is a pass of its own.
+    Where layers run one after the other, each count is a pass of its own.
 
     Args:
         core: The loop, in evaluation mode.
@@ -38,36 +96,43 @@ def prefixes(
         exit: The rule that stops positions; ``None`` takes the declared one.
         read: As in :meth:`Loop.forward`.
         ends_early: Run nothing more once every position has halted, as a pass does.
+        before: Called with the place of an iteration, from 1, each time before one is run there, and with 0 before the
+            state that the loop begins with: so that whoever seeds what components draw can have them draw the same.
 
     Raises:
         ValueError: As :meth:`Loop.forward` does, when the iteration in question is asked for.
     """
+    tell = before or _nobody
     if core.tying == "sequence" and len(core.layers) > 1:
-        yield from (core(e, frame, count, exit=exit, read=read) for count in counts)
+        for count in counts:
+            tell(0)
+            yield core(e, frame, count, exit=exit, read=read)
         return
-    rule = core.exit_rule(exit, read)
-    weighs_the_last_alone = rule is None and core.halting.kind == "none"
-    state = core.start(e, frame, keeps=rule is not None or core.halting.freezes)
+    tell(0)
+    beginning = Beginning.of(core, e, frame, exit=exit, read=read)
     upcoming = iter(counts)
-    target, t, halted = next(upcoming, None), 0, False
+    target, t = next(upcoming, None), 0
     while target is not None:
-        if halted:
-            yield state
+        if ends_early and beginning.is_over:
+            yield beginning.state
             target = next(upcoming, None)
             continue
-        is_counted = t + 1 == target
-        following = next(upcoming, None) if is_counted else target
-        step = Step(t, next_t=t + 1 if following is not None and core.tying == "cycle" else None, exit=rule, read=read)
-        before = state
-        if weighs_the_last_alone:
-            state = core.step(before, replace(step, last=is_counted))
-            if is_counted:
-                yield state
-                weights = [torch.zeros_like(weight) for weight in state.halting.weights]
-                state = replace(state, halting=replace(state.halting, weights=weights))
+        beginning = replace(beginning, is_over=False)
+        following = next(upcoming, None) if t + 1 == target else target
+        next_t = None if following is None else t + 1
+        tell(t + 1)
+        if t + 1 < target:
+            beginning = beginning.followed(t, next_t)
+        elif beginning.ends_as_it_goes_on:
+            ended, beginning = beginning.both(t, next_t)
+            yield ended
         else:
-            if is_counted:
-                yield core.step(before, replace(step, next_t=None, last=True))
-            state = core.step(before, step) if following is not None else before
-        halted = ends_early and (state is before or core.has_halted(state))
+            yield beginning.last(t)
+            if following is not None:
+                tell(t + 1)
+                beginning = beginning.followed(t, next_t)
         target, t = following, t + 1
+
+
+def _nobody(place: int) -> None:
+    pass

@@ -51,6 +51,7 @@ class ListOpsLite(Generated):
     """
 
     difficulty_name = "depth"
+    difficulty_is_depth = True
     vocab_size = _DIGITS + 10
     symbols = ("", "?", "]", "[MAX", "[MIN", "[MED", "[SM", *map(str, range(10)))
     answers = tuple(range(_DIGITS, _DIGITS + 10))

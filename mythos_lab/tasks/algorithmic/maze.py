@@ -43,6 +43,7 @@ class Maze(Generated):
     symbols = ("#", " ", "S", "G", ".", "o")
     answers = (OFF, ON)
     difficulty_name = "steps"
+    difficulty_is_depth = True
     chance = 0.5
     bidirectional = True
     # A short way is mostly straight: inside the box of its ends.

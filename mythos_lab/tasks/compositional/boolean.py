@@ -67,6 +67,7 @@ class Boolean(Generated):
     vocab_size = 9
     symbols = ("", "T", "F", "!", "&", "|", "(", ")", "?")
     difficulty_name = "depth"
+    difficulty_is_depth = True
     answers = (TRUE, FALSE)
     compositional = True
     ragged = True

@@ -39,6 +39,7 @@ class RelationalComposition(Generated):
     """
 
     difficulty_name = "relations"
+    difficulty_is_depth = True
     compositional = True
 
     def __init__(

@@ -44,6 +44,7 @@ class IGSMLite(Generated):
     """
 
     difficulty_name = "steps"
+    difficulty_is_depth = True
     compositional = True
 
     def __init__(

@@ -27,6 +27,7 @@ class KinshipTask(Generated):
 
     symbols: tuple[str, ...] = ("", "yes", "no", "?", "parent", "child", "sibling")
     difficulty_name = "hops"
+    difficulty_is_depth = True
     chance = 0.5
     answers = (YES, NO)
     compositional = True

@@ -46,6 +46,7 @@ class PHop(Generated):
     """
 
     difficulty_name = "hops"
+    difficulty_is_depth = True
     causal = True
     compositional = True
 

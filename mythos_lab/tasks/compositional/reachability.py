@@ -31,6 +31,7 @@ class Graphs(Generated):
     vocab_size = 5
     symbols = ("node", "s", "t", "no", "yes")
     difficulty_name = "hops"
+    difficulty_is_depth = True
     chance = 0.5
     answers = (NO, YES)
     has_mask = True

@@ -154,7 +154,7 @@ def test_iterations_that_follow_difficulty_are_told_from_those_that_follow_lengt
 def test_a_curve_rises_where_the_loop_works_and_shares_its_passes():
     values, said = found(*solved("abc"), {"kind": "depth_curve", "depth_factor": 1})
     assert values["depth_curve/accuracy", 3] == 1 and values["depth_curve/accuracy", 1] < 0.4
-    assert values["depth_curve/gain", 3] == 1 - values["depth_curve/accuracy", 2]
+    assert values["depth_curve/marginal", 3] == 1 - values["depth_curve/accuracy", 2]
     assert "best at 3 loops" in said
 
 

@@ -80,6 +80,8 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, 
         assert [v for _, v in history(two.run_id, metric)] == pytest.approx(
             [v for _, v in history(one.run_id, metric)], rel=1e-5
         )
+    looked, alone = (history(result.run_id, "live/stability/sigma_max_J") for result in (two, one))
+    assert looked and dict(looked) == pytest.approx(dict(alone), rel=1e-3)
 
 
 @pytest.mark.slow
