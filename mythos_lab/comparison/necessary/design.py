@@ -66,7 +66,9 @@ def necessary(
     base = recipe.model_dump(mode="json")
     core = base["model"].get("core") or {}
     if "loops" not in core:
-        raise RecipeError(f"{recipe.name}: model.core: {core.get('kind')!r} has no loop count to train at; one of: loop")
+        raise RecipeError(
+            f"{recipe.name}: model.core: {core.get('kind')!r} has no loop count to train at; one of: loop"
+        )
     for depth in depths:
         if depth < 1:
             raise RecipeError(f"--depths {depth}: expected a whole number of at least 1")
