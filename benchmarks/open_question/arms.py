@@ -30,12 +30,14 @@ def study(problem: str) -> dict[str, Any]:
     """The study file of a task: every arm stores as many parameters as the tied block, and those of a kind train on as
     many FLOPs, by the size of the feed-forward layer and the number of steps."""
     base = load_recipe(str(HERE / f"{problem}.yaml"), [])
+    depths = DEPTHS[problem]
+    planned = {kind: dict(_at_depths(base, kind, depths)) for kind in KINDS}
+    # The deepest first, whose loops are judged. A single iteration has nothing to be told apart from: one arm of it
+    # stands for all kinds.
     arms = {
-        arm_named(kind, depth): changes
-        for kind in KINDS
-        for depth, changes in _at_depths(base, kind, DEPTHS[problem])
-        # A single iteration has nothing to be told apart from: one arm stands for all kinds.
-        if depth > 1 or kind == KINDS[0]
+        arm_named(kind, depth): planned[kind][depth]
+        for depth in reversed(depths)
+        for kind in (KINDS if depth > 1 else KINDS[:1])
     }
     return {
         "name": f"open-question-{problem}",

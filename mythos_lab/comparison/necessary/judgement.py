@@ -24,8 +24,9 @@ class Judgement:
         above: The greatest depth that is shown not to suffice; ``None`` where none is.
         by_means: The least depth whose mean is within delta of the reference's or above it: no test.
         beyond: By depth, the model trained there, evaluated at the reference depth against at its own.
-        shallow: The depth at which ``apparent`` begins: the least that suffices, or else does by its mean.
-        apparent: The deepest model at its own depth against the same at ``shallow``; ``None`` without a shallower one.
+        shallow: The depth at which ``apparent`` begins: the least that suffices, or else does by its mean, or else the
+            next to the reference.
+        apparent: The deepest model at its own depth against the same at ``shallow``; ``None`` where that is not known.
         scaling: What evaluating deeper is.
         necessary_said: The sentence of the necessary depth.
         scaling_said: The sentence of evaluating deeper.
@@ -48,8 +49,7 @@ class Judgement:
     @property
     def necessary(self) -> int | None:
         """T_nec, where it is told: nothing that was trained lies between what suffices and what does not."""
-        below = [depth for depth in self.against if depth < self.at_most]
-        return self.at_most if (max(below) if below else None) == self.above else None
+        return self.at_most if _is_told(self.against, self.at_most, self.above) else None
 
 
 def judge(matrix: Matrix) -> Judgement:
@@ -78,10 +78,11 @@ def judge(matrix: Matrix) -> Judgement:
     by_means = next((d for d, found in against.items() if found.difference > -delta), reference)
     cells = [depth for depth in depths[:-1] if (depth, reference) in matrix.values]
     beyond = {depth: held((depth, reference), (depth, depth)) for depth in cells}
-    shallow = at_most if at_most < reference else min(by_means, reference)
-    shown = shallow < reference and (reference, shallow) in matrix.values
-    apparent = held((reference, reference), (reference, shallow)) if shown else None
-    scaling, said = _scaling(matrix, reference, at_most, shallow, against, beyond, apparent)
+    shallow = at_most if at_most < reference else by_means if by_means < reference else depths[-2]
+    known = (reference, shallow) in matrix.values
+    apparent = held((reference, reference), (reference, shallow)) if known else None
+    is_told = _is_told(against, at_most, above)
+    scaling, said = _scaling(reference, at_most, is_told, shallow, against, beyond, apparent)
     return Judgement(
         reference, against, at_most, above, by_means, beyond, shallow, apparent, scaling,
         _necessary(matrix, reference, against, at_most, above, by_means), said, tuple(_flags(matrix, against, at_most)),
@@ -93,8 +94,7 @@ def _necessary(
 ) -> str:
     """The sentence of the necessary depth."""
     budget = f"within {matrix.delta:g} of {matrix.metric}, over {len(matrix.seeds)} paired seeds"
-    below = [depth for depth in against if depth < at_most]
-    if (max(below) if below else None) == above:
+    if _is_told(against, at_most, above):
         least = "the least that was trained" if above is None else f"{above} not enough ({against[above].shown})"
         if at_most == reference:
             return f"necessary depth: {_loops(reference)}, as many as were trained; {least}; {budget}"
@@ -109,14 +109,19 @@ def _necessary(
     return f"necessary depth: {told} ({why}); by the means alone it is {by_means}; {budget}"
 
 
+def _is_told(against: dict[int, Equivalence], at_most: int, above: int | None) -> bool:
+    """Whether nothing that was trained lies between what suffices and what does not."""
+    return max((depth for depth in against if depth < at_most), default=None) == above
+
+
 def _loops(count: int) -> str:
     return f"{count} loop{'s' * (count != 1)}"
 
 
 def _scaling(
-    matrix: Matrix,
     reference: int,
     at_most: int,
+    is_told: bool,
     shallow: int,
     against: dict[int, Equivalence],
     beyond: dict[int, Equivalence],
@@ -140,14 +145,14 @@ def _scaling(
             f"least as good at {shallow} ({against[shallow].shown})"
         )
     nothing = beyond and all(found.is_enough and found.p_no_better < ALPHA for found in beyond.values())
-    if nothing and not (looks and at_most == reference):
+    if nothing and (is_told or not looks):
         return "no gain", f"evaluating deeper than trained gains nothing that matters, up to {reference} loops"
     said = "whether evaluating deeper is test-time scaling cannot be told: not enough seeds"
     if looks:
         assert apparent is not None
         said += (
-            f"; it looks like it (trained at {reference}, {apparent.shown} from {shallow} to {reference} loops), and "
-            f"by the means training at {shallow} does as well at {shallow} ({against[shallow].shown})"
+            f"; it looks like it (trained at {reference}, the model gains {apparent.shown} from {shallow} to "
+            f"{reference} loops), and trained at {shallow} it differs at {shallow} by {against[shallow].shown}"
         )
     return "cannot tell", said
 
