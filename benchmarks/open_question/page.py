@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.open_question.arms import DEPTHS, KINDS, METRICS, SEEDS
+from benchmarks.open_question.one_operator import flips_of_one_operator
 from benchmarks.open_question.runs import Run, judged, of
 from mythos_lab.comparison.necessary import DELTAS, Judgement
 from mythos_lab.comparison.verdict import Verdict, paired, shown_mean, together
@@ -19,12 +20,22 @@ def section(runs: Sequence[Run], problem: str) -> str:
     """One task's table, and what is not measured yet."""
     deepest, metric = DEPTHS[problem][-1], METRICS[problem]
     found = differences(runs, problem)
-    heads = ("loops differ by", "parameters", "training FLOPs", metric, "less tied", "used", "distinct", "necessary")
-    lines = [f"| {' | '.join(heads)} |", "| --- " + "| ---: " * 6 + "| --- |"]
+    heads = (
+        "loops differ by",
+        "parameters",
+        "training FLOPs",
+        metric,
+        "less tied",
+        "used",
+        "distinct",
+        "one for all",
+        "necessary",
+    )
+    lines = [f"| {' | '.join(heads)} |", "| --- " + "| ---: " * 7 + "| --- |"]
     for kind in KINDS:
         arm = of(runs, kind, deepest)
         if not arm:
-            lines.append(f"| {kind} |" + " not measured |" + " |" * 6)
+            lines.append(f"| {kind} |" + " not measured |" + " |" * 7)
             continue
         first = next(iter(arm.values())).metrics
         cells = [
@@ -34,6 +45,7 @@ def section(runs: Sequence[Run], problem: str) -> str:
             _mean([run.metrics[metric] for run in arm.values()]),
             _difference(found[kind]) if kind in found else "",
             *(_by_seed(arm.values(), name) for name in ("loops/used", "loops/distinct")),
+            ", ".join(f"{flips_of_one_operator(run.folder):.1%}" for run in arm.values()),
             _necessary(judged(runs, problem, kind, DEPTHS[problem])),
         ]
         lines.append(f"| {' | '.join(cells)} |")

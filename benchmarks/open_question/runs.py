@@ -24,6 +24,7 @@ class Run:
         steps: Training steps.
         metrics: Its metrics.
         curve: Accuracy and loss by loop count.
+        folder: Where it lies.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Run:
     steps: int
     metrics: dict[str, float]
     curve: dict[int, dict[str, float]]
+    folder: Path
 
 
 def finished(folder: Path) -> list[Run]:
@@ -44,7 +46,7 @@ def finished(folder: Path) -> list[Run]:
             curve = {int(row["loops"]): row for row in result["depth_curve"]}
             depth = recipe.model_dump(mode="json")["model"]["core"]["loops"]["num_loops"]
             steps = recipe.training.max_steps
-            found.append(Run(_kind(recipe), depth, recipe.seed, steps, result["metrics"], curve))
+            found.append(Run(_kind(recipe), depth, recipe.seed, steps, result["metrics"], curve, path.parent))
     return found
 
 
