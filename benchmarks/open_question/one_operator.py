@@ -15,7 +15,7 @@ _KEPT = "one_operator.json"
 
 
 def flips_of_one_operator(folder: Path) -> float:
-    """The least share of answers that change when a single iteration's operator runs in all slots; kept in the folder."""
+    """The least share of answers that change where one iteration runs in all slots; kept in the folder."""
     kept = folder / _KEPT
     if not kept.is_file():
         recipe, model, task = load_run(folder)
