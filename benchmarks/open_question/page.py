@@ -46,7 +46,7 @@ def section(runs: Sequence[Run], problem: str) -> str:
             _difference(found[kind]) if kind in found else "",
             *(_by_seed(arm.values(), name) for name in ("loops/used", "loops/distinct")),
             ", ".join(f"{flips_of_one_operator(run.folder):.1%}" for run in arm.values()),
-            _necessary(judged(runs, problem, kind, DEPTHS[problem])),
+            _necessary(judged(runs, problem, kind, DEPTHS[problem]), DEPTHS[problem][0]),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_missing(runs, problem)]).rstrip()
@@ -79,8 +79,8 @@ def figures(runs: Sequence[Run], problem: str, folder: Path) -> list[Path]:
         axes.set_xticks(range(len(KINDS)), KINDS)
         axes.set(ylim=(0.5, deepest + 0.5), yticks=range(1, deepest + 1), ylabel=f"loops of {deepest}, a mark a seed")
         axes.legend(frameon=False, fontsize="small")
-    found = differences(runs, problem)
-    if not found:
+    found = {kind: verdict for kind, verdict in differences(runs, problem).items() if verdict.test != "none"}
+    if not found:  # the same in every seed
         return [path]
     intervals = {kind: (v.difference, v.low, v.high) for kind, v in found.items()}
     metric = METRICS[problem]
@@ -104,13 +104,14 @@ def _by_seed(runs: Sequence[Run], name: str) -> str:
     return ", ".join(f"{run.metrics[name]:.0f}" for run in runs)
 
 
-def _necessary(found: Judgement | None) -> str:
+def _necessary(found: Judgement | None, least: int) -> str:
     if found is None:
         return "not measured"
     if found.necessary is not None:
         return f"{found.necessary}"
     bound = "" if found.above is None else f"more than {found.above}; "
-    return f"{bound}{found.by_means} by the means"
+    open_below = "at most " * (found.by_means == min(found.against) > least)
+    return f"{bound}{open_below}{found.by_means} by the means"
 
 
 def _missing(runs: Sequence[Run], problem: str) -> Iterator[str]:
