@@ -2,6 +2,7 @@
 
 from mythos_lab.cli import comparisons as comparisons
 from mythos_lab.cli import finished as finished
+from mythos_lab.cli import necessary as necessary
 from mythos_lab.cli import recipes as recipes
 from mythos_lab.cli import reports as reports
 from mythos_lab.cli import runs as runs

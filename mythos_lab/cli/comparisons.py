@@ -200,9 +200,9 @@ def worth(
         sweep = plan(
             recipe,
             overrides or [],
-            widths=_whole_numbers("widths", widths),
-            loops=_whole_numbers("loops", loops),
-            steps=_whole_numbers("steps", steps),
+            widths=whole_numbers("widths", widths),
+            loops=whole_numbers("loops", loops),
+            steps=whole_numbers("steps", steps),
             num_seeds=seeds,
             core_layers=core_layers,
             name=name,
@@ -222,7 +222,7 @@ def worth(
         tell(worth_report(found, save(found, space.folder)))
 
 
-def _whole_numbers(option: str, text: str | None) -> list[int]:
+def whole_numbers(option: str, text: str | None) -> list[int]:
     """The numbers of an option that takes several."""
     from mythos_lab.recipe import RecipeError
 

@@ -105,7 +105,7 @@ def compare(
     one, other = read_arm(list(a)), read_arm(list(b))
     found = compare_arms(one, other, metric, declared, matters)
     for name in declared:
-        if not any(_covers(name, key) for key in found.unequal):
+        if not any(covers(name, key) for key in found.unequal):
             raise RecipeError(
                 f"--declare {name}: does not differ; what differs is {', '.join(found.unequal) or 'nothing'}"
             )
@@ -141,7 +141,7 @@ def compare_arms(
             if not math.isfinite(value := arm.metrics[seed][metric]):
                 raise RecipeError(f"{arm.folders[seed]}: {metric} is {value}; only finite values can be compared")
     found = unequal(one, other)
-    undeclared = [name for name in found if not any(_covers(d, name) for d in declared)]
+    undeclared = [name for name in found if not any(covers(d, name) for d in declared)]
     values = [[arm.metrics[seed][metric] for seed in seeds] for arm in (one, other)]
     verdict = paired(values[0], values[1], matters, ties_tell=not _ties_by_chance(one, other, metric, seeds))
     if better is None and metric in METRICS:
@@ -168,5 +168,6 @@ def _ties_by_chance(one: Arm, other: Arm, metric: str, seeds: Sequence[int]) -> 
     return any(one.metrics[s].get(loss) != other.metrics[s].get(loss) for s in seeds for loss in _LOSSES)
 
 
-def _covers(declared: str, name: str) -> bool:
+def covers(declared: str, name: str) -> bool:
+    """Whether declaring the one declares the other: itself, or a field above it."""
     return name == declared or name.startswith(f"{declared}.")

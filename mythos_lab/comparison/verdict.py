@@ -21,7 +21,9 @@ Outcome = Literal["higher", "lower", "negligible", "no effect", "not enough seed
 ALPHA = 0.05
 _POWER = 0.8
 _QUANTILES = 2000
-_FEWEST_WITHOUT_EFFECT = 5  # seeds; of three, accuracies that move in steps exclude what is there in one study of five
+FEWEST_WITHOUT_EFFECT = 5
+"""Seeds: of three, accuracies that move in steps exclude what is there in one study of five."""
+
 _ROUNDING = 1e-9  # of the values: differences that are nearer to each other are equal
 
 
@@ -155,7 +157,7 @@ def shown_mean(values: Sequence[float]) -> str:
 
 def _judged(verdict: Verdict, matters: float) -> Verdict:
     excluded = -matters < verdict.low and verdict.high < matters
-    is_told = verdict.num_seeds >= _FEWEST_WITHOUT_EFFECT or (verdict.error == 0 and verdict.difference == 0)
+    is_told = verdict.num_seeds >= FEWEST_WITHOUT_EFFECT or (verdict.error == 0 and verdict.difference == 0)
     outcome: Outcome = "not enough seeds"
     if verdict.p_adjusted < ALPHA:
         outcome = "negligible" if excluded else "higher" if verdict.difference > 0 else "lower"

@@ -35,7 +35,7 @@ def changes(base: Recipe, width: int, num_loops: int, core_layers: int, max_step
     if num_loops > 1:
         looped = {
             "model.core.depth": core_layers // num_loops,
-            "model.core.loops": _loops(model["core"]["loops"], num_loops),
+            "model.core.loops": loops_at(model["core"]["loops"], num_loops),
         }
         return {"model.width": width, **looped, **sizes, "training.max_steps": max_steps}
     resized: dict[str, Any] = {"model": model}
@@ -67,7 +67,7 @@ def _sizes(node: Any, path: str) -> list[tuple[str, int]]:
     return found
 
 
-def _loops(declared: Mapping[str, Any], num_loops: int) -> dict[str, Any]:
+def loops_at(declared: Mapping[str, Any], num_loops: int) -> dict[str, Any]:
     """The recipe's sampler at another mean; the loop count itself where it has none."""
     if "mean" in declared:
         scaled = {**declared, "mean": num_loops}
@@ -75,13 +75,13 @@ def _loops(declared: Mapping[str, Any], num_loops: int) -> dict[str, Any]:
             scaled["maximum"] = math.ceil(declared["maximum"] * num_loops / declared["mean"])
         return scaled
     if "base" in declared and "mean" in declared["base"]:
-        return {**declared, "base": _loops(declared["base"], num_loops)}
+        return {**declared, "base": loops_at(declared["base"], num_loops)}
     return {"kind": "fixed", "num_loops": num_loops, "gradient_window": declared.get("gradient_window")}
 
 
 def loops_note(declared: Mapping[str, Any]) -> str:
     """How the arms with loops get their loop count, for the reader."""
-    kind = _loops(declared, 2)["kind"]
+    kind = loops_at(declared, 2)["kind"]
     if kind != "fixed":
         return f"loop counts are sampled ({kind}); r is their mean, at which arms are evaluated"
     if declared["kind"] == "fixed":

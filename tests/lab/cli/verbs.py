@@ -30,6 +30,7 @@ RESULTS = {
     "compare": [*ARMS, "--declare", "model"],
     "ablate": ["gated_loop", "--hold", "none", "--dry-run"],
     "worth": ["--fit-only", "studies/tiny"],
+    "necessary": ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"],
     "inspect": [f"{FULL}/seed-0"],
 }
 """Verbs that print a result, and arguments with which they do."""
@@ -49,6 +50,7 @@ READS = {
     "schema": None,
     "match": None,
     "ablate": None,
+    "necessary": None,
     "proxy": None,
     "ui": None,
     "inspect": None,  # it says of any file what it is
@@ -115,6 +117,7 @@ WRITES = {
     ),
     "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
     "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
+    "necessary": (("studies", ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"]),),
     "worth": (
         ("studies", ["gated_loop", "--widths", "48,96", "--steps", "60,120", "--dry-run"]),
         ("refused", ["--fit-only", "refused"]),
