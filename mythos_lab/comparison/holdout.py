@@ -20,14 +20,12 @@ from mythos_lab.comparison.inputs import Arm
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.opening import NUM_TRIALS, OPENED
+from mythos_lab.search.attributes import NUM_TRIALS, OPENED, RESULTS
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, complete, front
 from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import load_run
-
-RESULTS = "holdout_results"
 
 Results = Mapping[int, Mapping[int, Mapping[str, float]]]
 """Metrics by trial and seed."""

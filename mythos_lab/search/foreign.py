@@ -19,18 +19,18 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from mythos_lab.search.attributes import MISFIT, OUTSIDE
 from mythos_lab.search.spaces.parameters import misfit
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.trial_queue import is_asked_elsewhere, is_told, params_of
 from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.search.view import view
 
-OUTSIDE = "outside"
-"""Trial attribute: values that no distribution of the study holds, and which it had before the study was made anew."""
-
 
 def refusal(space: Space, trial: FrozenTrial) -> str | None:
     """Why a trial that was queued cannot be run; ``None`` where it can, with draws for what it does not name."""
+    if MISFIT in trial.user_attrs:
+        return str(trial.user_attrs[MISFIT])
     for name, distribution in trial.distributions.items():
         if name in space.parameters and not space.parameters[name].takes(distribution):
             return f"{name}: was added with another distribution, {distribution}"

@@ -51,6 +51,9 @@ class Journal(JournalFileBackend):
                 self._mend()
         check_chain(path)
 
+    def __str__(self) -> str:
+        return str(self._path)
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = [json.dumps(log, separators=(",", ":")).encode() for log in logs]
         with get_lock_file(self._lock):

@@ -20,6 +20,11 @@ from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.attributes import DEFINITION as DEFINITION
+from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
+from mythos_lab.search.attributes import OPENED as OPENED
+from mythos_lab.search.attributes import PRUNER, SAMPLER
+from mythos_lab.search.attributes import UID as UID
 from mythos_lab.search.foreign import Shielded, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
 from mythos_lab.search.named import Named
@@ -42,17 +47,8 @@ from mythos_lab.tracking.claim import claimed
 
 _AHEAD = 64  # points of a grid that wait: with each look at the study a database is asked for all that are not finished
 
-NUM_TRIALS = "num_trials"
-"""Study attribute: how many trials it was last begun, or gone on with, for."""
-
-OPENED = "holdout_opened"
-"""Study attribute: when its holdout was opened, after which it takes no further trials."""
-
-DEFINITION = "meaning"
-"""Study attribute: everything that decides what a trial's numbers mean."""
-
-UID, MARK, LOCK = "uid", "study.json", "study.lock"
-"""Study attribute that no other study has; the file in the study's folder that repeats it; who begins a study."""
+MARK, LOCK = "study.json", "study.lock"
+"""The file in the study's folder that repeats what no other study has; who begins a study."""
 
 _MAX_MARK = 4096  # bytes
 _PATIENCE_SECONDS = 60.0  # for another process that begins the same study
@@ -81,8 +77,8 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
         study = _made(space, storage)
     trials = study.get_trials(deepcopy=False)
     check_origin(study, space)
-    study.set_user_attr("sampler", sampler_settings(named, space.facts(num_trials)))
-    study.set_user_attr("pruner", space.pruner.asdict())
+    study.set_user_attr(SAMPLER, sampler_settings(named, space.facts(num_trials)))
+    study.set_user_attr(PRUNER, space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)
     if study.metric_names is None:
         study.set_metric_names(list(space.file.objectives))

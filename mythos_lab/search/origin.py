@@ -10,12 +10,10 @@ import optuna
 from mythos_blocks import Slot, build
 from mythos_lab.recipe.code import changes, imported_code
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search.attributes import ORIGIN
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.tasks.base import Task
 from mythos_lab.tasks.generated import Generated
-
-ORIGIN = "origin"
-"""Study attribute: the fingerprint of the data, and hashes of imported code."""
 
 
 def check_origin(study: optuna.Study, space: Space) -> None:

@@ -12,11 +12,12 @@ from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
 from optuna.storages._rdb import models
 
-from mythos_lab.recipe.errors import RecipeError, Unreachable
+from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.owned import Schema, check_database, check_server
 from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.journal import Journal, check_journal
+from mythos_lab.search.stored import UNREADABLE, Reader
 
 _PATIENCE_SECONDS = 600.0
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -54,7 +55,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     shown = f"storage {without_password(url) if url else folder}"
     try:
-        return patient(_open(url, folder))
+        return patient(_open(url, folder), shown)
     except RecipeError as error:
         raise RecipeError(f"{shown}: {error}") from None
     except ImportError:
@@ -82,7 +83,7 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
         if not rest and not leads_into(path, folder):
             raise RecipeError(f"{path.name} is a link that leads out of the study's folder; take it away")
         check_journal(path)
-        return _replayed(path)
+        return _Journaled(Journal(path))
     if scheme == "grpc":
         login, _, place = rest.rpartition("@")
         host, _, port = place.rpartition(":")
@@ -121,12 +122,30 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
     return get_storage(_database(url, options))
 
 
-def _replayed(path: Path) -> JournalStorage:
-    """The storage of a journal, which Optuna builds from its lines, whatever they hold."""
-    try:
-        return JournalStorage(Journal(path))
-    except (AttributeError, AssertionError, LookupError, OverflowError, RecursionError, TypeError) as error:
-        raise RecipeError(f"holds lines that no study writes ({type(error).__name__}: {error})"[:300]) from None
+_ENDED = object()
+
+
+class _Journaled(JournalStorage):
+    """The storage of a journal, which Optuna builds from its lines, whatever they hold, as they come."""
+
+    def _sync_with_backend(self) -> None:
+        logs = iter(self._backend.read_logs(self._replay_result.log_number_read))
+        log: Any = None
+        while log is not _ENDED:
+            try:
+                if (log := next(logs, _ENDED)) is _ENDED:
+                    return
+                self._replay_result.apply_logs([log])
+            except UNREADABLE as error:
+                if isinstance(error, RecipeError) or _is_own(log, self._replay_result.worker_id):
+                    raise  # what a call of ours is answered
+                said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                line = self._replay_result.log_number_read
+                raise Misplaced(f"{self._backend}: line {line} is none that a study writes ({said})") from None
+
+
+def _is_own(log: Any, worker: str) -> bool:
+    return isinstance(log, dict) and log.get("worker_id") == worker
 
 
 def _database(url: str, options: dict[str, Any]) -> RDBStorage:
@@ -151,19 +170,30 @@ def _in_short(error: Exception) -> str:
     return " ".join(str(error).split()).partition(" (Background on")[0][:200]
 
 
-def patient(storage: BaseStorage) -> BaseStorage:
+def patient(storage: BaseStorage, shown: str = "storage") -> BaseStorage:
     """The same storage, whose calls are repeated while it does not answer: a database restarts within minutes.
+
+    What it answers is held against what a study writes (:mod:`mythos_lab.search.stored`).
 
     A call whose answer was lost is made twice. That may leave a running trial that no worker knows of, which is
     reaped like one whose worker died.
     """
-    kept: BaseStorage = _Patient(storage)
+    kept: BaseStorage = _Patient(storage, Reader(shown))
     return kept
+
+
+_OF_A_TRIAL = ("get_trial_params", "get_trial_user_attrs", "get_trial_system_attrs", "get_best_trial")
+
+
+def _keep(self: Any, inner: BaseStorage, reader: Reader) -> None:
+    self.inner, self.reader = inner, reader
 
 
 def _forwarded(name: str) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return _patiently(getattr(self.inner, name), *args, **kwargs)
+        with self.reader.reading(name):
+            answer = _patiently(getattr(self.inner, name), *args, **kwargs)
+        return self.reader.checked(name, answer)
 
     return call
 
@@ -172,8 +202,10 @@ _Patient: Any = type(
     "_Patient",
     (BaseStorage,),
     {
-        "__init__": lambda self, inner: setattr(self, "inner", inner),
+        "__init__": _keep,
         **{name: _forwarded(name) for name in dir(BaseStorage) if not name.startswith("_")},
+        # Optuna's own, which ask for the trial.
+        **{name: getattr(BaseStorage, name) for name in _OF_A_TRIAL},
     },
 )
 

@@ -20,13 +20,13 @@ from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import recorded, without_password
+from mythos_lab.search.attributes import MLFLOW_RUN, NUM_TRIALS, PRUNER, SAMPLER, UID
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
-from mythos_lab.search.opening import NUM_TRIALS, UID, enqueue_grid, num_repeats, open_study, refuse_after_opening
+from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, refuse_after_opening
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, on_front
-from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.search.trial_queue import clear_doubles, is_settled
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.tracking.mlflow import Tracker, default_uri, find_run, prepare
@@ -118,8 +118,8 @@ def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
     settled = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     states = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     numbers = {f"study/{state.name.lower()}": float(sum(t.state is state for t in settled)) for state in states}
-    tracker.tag("mythos.sampler", study.user_attrs["sampler"]["kind"])
-    tracker.tag("mythos.pruner", study.user_attrs["pruner"]["kind"])
+    tracker.tag("mythos.sampler", study.user_attrs[SAMPLER]["kind"])
+    tracker.tag("mythos.pruner", study.user_attrs[PRUNER]["kind"])
     if len(space.file.objectives) == 1 and (best := best_first(space, study)[:1]):
         numbers |= {f"study/best/{name}": best[0].values[0] for name in space.file.objectives}
         tracker.tag("mythos.best_trial", str(best[0].number))

@@ -19,6 +19,12 @@ from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search.attributes import CANDIDATE as CANDIDATE
+from mythos_lab.search.attributes import KEPT
+from mythos_lab.search.attributes import MLFLOW_RUN as MLFLOW_RUN
+from mythos_lab.search.attributes import REPEATS as REPEATS
+from mythos_lab.search.attributes import RUNS as RUNS
+from mythos_lab.search.attributes import VALUES as VALUES
 from mythos_lab.search.faults import free_memory, is_disk_full, is_out_of_memory
 from mythos_lab.search.feasibility import VALID, Infeasible, admit, afterwards
 from mythos_lab.search.foreign import measured_here, refusal, unused
@@ -31,14 +37,6 @@ from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, run
 from mythos_lab.training.stopping import interruptible
-
-VALUES, RUNS = "values_by_seed", "mlflow_runs"
-MLFLOW_RUN = "mlflow_run"
-
-CANDIDATE, REPEATS = "candidate", "repeats"
-"""Trial attributes: what tells a candidate from others, and the number of the trial that was the same one before."""
-
-_KEPT = ("cost/params", "loops/useful_depth", "val/accuracy")
 
 
 @assembled_once()
@@ -99,7 +97,7 @@ def run_trial(
     metrics = {name: fmean(m[name] for m in ended["metrics"]) for name in ended["metrics"][0]}
     objectives = list(space.file.objectives)
     trial.set_user_attr(VALUES, {name: [m.get(name) for m in ended["metrics"]] for name in objectives})
-    for name in _KEPT:
+    for name in KEPT:
         if name in metrics:
             trial.set_user_attr(name, metrics[name])
     if missing := [name for name in objectives if name not in metrics]:
@@ -134,7 +132,7 @@ def _first(study: optuna.Study, trial: optuna.Trial, candidate: str) -> FrozenTr
 def _answer(study: optuna.Study, trial: optuna.Trial, first: FrozenTrial) -> None:
     """Tell the study what a candidate came to that it has had before: trained again, it would come to the same."""
     attrs = first.user_attrs
-    for name in (FOLDER, FLOPS_PER_STEP, VALUES, RUNS, *_KEPT):
+    for name in (FOLDER, FLOPS_PER_STEP, VALUES, RUNS, *KEPT):
         if name in attrs:
             trial.set_user_attr(name, attrs[name])
     trial.set_user_attr(REPEATS, first.number)

@@ -18,11 +18,21 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.recipe.urls import in_text
+from mythos_lab.search.attributes import ATTEMPT as ATTEMPT
+from mythos_lab.search.attributes import BEAT as BEAT
+from mythos_lab.search.attributes import BLAMED as BLAMED
+from mythos_lab.search.attributes import FOLDER as FOLDER
+from mythos_lab.search.attributes import MISFIT
+from mythos_lab.search.attributes import OUTCOME as OUTCOME
+from mythos_lab.search.attributes import PLACE as PLACE
+from mythos_lab.search.attributes import POINT as POINT
+from mythos_lab.search.attributes import REASON as REASON
+from mythos_lab.search.attributes import RETRY_OF as RETRY_OF
+from mythos_lab.search.attributes import TAKEN as TAKEN
+from mythos_lab.search.attributes import WORKER as WORKER
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.tracking.process import identity
 
-OUTCOME, REASON, FOLDER, WORKER, BEAT, TAKEN = "outcome", "reason", "folder", "worker", "beat", "taken"
-RETRY_OF, ATTEMPT, BLAMED, PLACE, POINT = "retry_of", "attempt", "blamed", "place", "point"
 KILLED, SURPLUS, REFUSED = "killed", "surplus", "refused"
 LEFT_OUT = ("vetoed", "diverged", "failed")
 """Outcomes of trials that were not trained to their end and say why."""
@@ -32,7 +42,7 @@ MAX_ATTEMPTS = 5
 
 _QUEUED_PARAMS = "fixed_params"  # where Optuna keeps what was queued
 _LONGEST_REASON = 2000  # a column of a database
-_NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, TAKEN, POINT, BLAMED)
+_NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, TAKEN, POINT, BLAMED, MISFIT)
 
 
 def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:

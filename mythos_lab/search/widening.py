@@ -13,17 +13,21 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import TrialState
 
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.search.attributes import SUCCESSOR
 from mythos_lab.search.foreign import in_terms_of
 from mythos_lab.search.spaces.space import Space
 
-SUCCESSOR = "goes_on_as"
-"""Study attribute: the name, in Optuna, of the study that has its trials and the space's distributions."""
-
 
 def current_name(storage: BaseStorage, name: str) -> str:
-    """What Optuna calls a study that may have been widened."""
-    while True:
+    """What Optuna calls a study that may have been widened.
+
+    Raises:
+        Misplaced: It goes on in a circle.
+    """
+    seen = set[str]()
+    while name not in seen:
+        seen.add(name)
         try:
             successor = storage.get_study_user_attrs(storage.get_study_id_from_name(name)).get(SUCCESSOR)
         except KeyError:
@@ -31,6 +35,7 @@ def current_name(storage: BaseStorage, name: str) -> str:
         if successor is None:
             return name
         name = successor
+    raise Misplaced(f"storage: the study {name!r} goes on as itself; take its attribute {SUCCESSOR!r} away")
 
 
 def widen(space: Space, study: optuna.Study, attrs: Mapping[str, Any]) -> None:

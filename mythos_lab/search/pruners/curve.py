@@ -10,18 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial
 
-FLOPS_PER_STEP = "flops_per_step"
-"""User attribute, set before training: training FLOPs of one optimiser step, forward and backward (float, above 0)."""
-
-LOOP_GAIN = "loop_gain"
-"""User attribute, set at each report: ``{str(step): gain}``, the metric ``loops/gain``.
-
-Absent where there is no loop, or one iteration of it, so that there is nothing to wait for. A looped trial that was not
-measured yet has an empty one, or is judged as if it had no loops.
-"""
-
-REPORTS = "reports"
-"""User attribute of studies of several objectives, whose trials Optuna lets report nothing: ``{str(step): value}``."""
+from mythos_lab.search.attributes import FLOPS_PER_STEP as FLOPS_PER_STEP
+from mythos_lab.search.attributes import LOOP_GAIN as LOOP_GAIN
+from mythos_lab.search.attributes import REPORTS as REPORTS
 
 
 @dataclass(frozen=True)
