@@ -50,6 +50,13 @@ class Arm:
     changed: dict[int, str]
 
 
+_COSTS = {
+    "cost/params": "parameters",
+    "cost/training_flops": "training FLOPs",
+    "cost/inference_flops_per_token": "inference FLOPs per token",
+}
+
+
 def read_arm(folders: list[Path]) -> Arm:
     """Read finished runs.
 
@@ -64,6 +71,8 @@ def read_arm(folders: list[Path]) -> Arm:
         recipe, written = read_recipe(folder), read_result(folder)
         if written["status"] != "finished":
             raise RecipeError(f"{folder}: the run is {written['status']}; only finished ones can be compared")
+        if lacking := [name for name in _COSTS if name not in written["metrics"]]:
+            raise RecipeError(f"{folder}: its result.json has no {lacking[0]}, by which runs are compared")
         if recipe.seed in by_seed:
             raise RecipeError(f"{folder}: has seed {recipe.seed}, as {by_seed[recipe.seed]} has")
         by_seed[recipe.seed], recipes[recipe.seed], metrics[recipe.seed] = folder, recipe, written["metrics"]
@@ -121,9 +130,7 @@ def _inputs(
     steps = range(0, training.max_steps + 1, max(1, training.max_steps // 100))
     rates = [round(optimizer["lr"] * schedule.share(step), 12) for step in steps]
     return {
-        "parameters": metrics["cost/params"],
-        "training FLOPs": metrics["cost/training_flops"],
-        "inference FLOPs per token": metrics["cost/inference_flops_per_token"],
+        **{shown: metrics[name] for name, shown in _COSTS.items()},
         "steps": training.max_steps,
         "batch size": training.batch_size,
         "tokens seen": training.max_steps * training.batch_size * task_of(recipe).positions,
@@ -148,14 +155,14 @@ def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str,
         where: Its ``environment.json``.
     """
     return {
-        "data": data["fingerprint"],
+        "data": data.get("fingerprint"),
         "tokenizer": data.get("tokenizer_sha256", ""),
-        "device": where["device"],
+        "device": where.get("device"),
         "kernel path": {"state update": where.get("kernels"), "attention": where.get("attention")},
-        "versions": {name: where["packages"].get(name) for name in _DECIDING},
+        "versions": {name: where.get("packages", {}).get(name) for name in _DECIDING},
         "source": where.get("source"),
         "imported code": where.get("code", {}),
-        "git commit": (where["git_commit"], where.get("git_changes")),
+        "git commit": (where.get("git_commit"), where.get("git_changes")),
         "resumed elsewhere": where.get(RESUMED, []),
     }
 

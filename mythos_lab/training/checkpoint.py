@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.errors import Misplaced, from_validation
 from mythos_lab.recipe.outputs import clear
 from mythos_lab.recipe.step import Learner
 from mythos_lab.training.fabric_alone import Fabric
@@ -16,7 +19,18 @@ from mythos_lab.training.result import seal_checkpoint
 from mythos_lab.training.state import Training
 
 _FORMAT = 2  # 1 was what Lightning's Trainer writes
-_SEEN = "metrics", "unsent", "num_steps"
+
+
+class _Seen(BaseModel):
+    """What a training has noted of itself."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+    metrics: dict[str, float]
+    unsent: list[tuple[int, float, dict[str, float]]]
+    num_steps: Annotated[int, Field(ge=0, lt=2**53)]
+
+
+_SEEN = tuple(_Seen.model_fields)
 
 
 def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
@@ -37,17 +51,18 @@ def load_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
     """
     num_steps_of(path)
     state: dict[str, Any] = {"format": _FORMAT, **_parts(learner), **dict.fromkeys(_SEEN)}
-    fabric.load(path, state, weights_only=True)
+    with _fitting(path):
+        fabric.load(path, state, weights_only=True)
     for name in _SEEN:
         setattr(training, name, state[name])
 
 
 def load_trained(path: Path, training: Training) -> None:
     """The weights and the record of a training that was at its last step, without an optimiser to go on with."""
-    check_archive(path)
-    state = torch.load(path, weights_only=True)
-    weights = {name.removeprefix("model."): tensor for name, tensor in state["loss"].items()}
-    training.whole.load_state_dict(weights)
+    state = _read(path)
+    with _fitting(path):
+        weights = {name.removeprefix("model."): tensor for name, tensor in state["loss"].items()}
+        training.whole.load_state_dict(weights)
     for name in _SEEN:
         setattr(training, name, state[name])
 
@@ -58,14 +73,45 @@ def num_steps_of(path: Path) -> int:
     Raises:
         Misplaced: It is no checkpoint of this version.
     """
+    return int(_read(path, mmap=True)["num_steps"])
+
+
+def _read(path: Path, *, mmap: bool = False) -> dict[str, Any]:
+    """What a checkpoint holds; its tensors are held to the model where they are loaded into it."""
     check_archive(path)
-    state = torch.load(path, weights_only=True, mmap=True)
+    try:
+        state = torch.load(path, weights_only=True, mmap=mmap)
+    except OSError:
+        raise
+    except Exception as error:  # of many types, some of which only a module that unpickles has
+        raise Misplaced(f"{path}: is no checkpoint: {_in_short(error)}") from None
+    if not isinstance(state, dict):
+        raise Misplaced(f"{path}: is no checkpoint: it holds a {type(state).__name__}")
     if state.get("format") != _FORMAT:
         raise Misplaced(
             f"{path}: a checkpoint of another version of mythos-lab, which this one cannot go on from; "
             "go on with that version, or train again in another folder"
         )
-    return int(state["num_steps"])
+    try:
+        _Seen.model_validate(state)
+    except ValidationError as error:
+        raise Misplaced(from_validation(path, error).lines[0]) from None
+    return state
+
+
+@contextmanager
+def _fitting(path: Path) -> Iterator[None]:
+    """Say in a line that a checkpoint's tensors are not those of the run's model and optimiser."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
+        raise Misplaced(f"{path}: is no checkpoint of this run's model: {_in_short(error)}") from None
+
+
+def _in_short(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def check_archive(path: Path) -> None:

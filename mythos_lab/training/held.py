@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from mythos_lab.imports import are_withheld
 from mythos_lab.recipe import Recipe
@@ -52,7 +50,9 @@ def changed_since(folder: Path, recipe: Recipe, task: Task, owner: str | None = 
         Misplaced: What the run wrote down cannot be read.
     """
     data = read_json(folder / DATA, owner)
-    was, now = _text(data, "fingerprint", folder / DATA), task.fingerprint()
+    if "fingerprint" not in data:
+        raise Misplaced(f"{folder / DATA}: has no 'fingerprint'")
+    was, now = data["fingerprint"], task.fingerprint()
     if was != now:
         there = task.identity()
         changed = [
@@ -86,12 +86,6 @@ def hold_alike(recipe: Recipe, task: Task, rank: Rank) -> None:
             )
         if names := [name for name in first_code if code.get(name) != first_code[name]]:
             raise Misplaced(f"rank {index} imports another {names[0]!r} than rank 0; give both the same files")
-
-
-def _text(found: Mapping[str, Any], name: str, path: Path) -> str:
-    if not isinstance(found.get(name), str):
-        raise Misplaced(f"{path}: has no {name!r}")
-    return str(found[name])
 
 
 def _short(value: str) -> str:

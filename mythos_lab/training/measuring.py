@@ -15,13 +15,14 @@ from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.tally import Interval
 from mythos_lab.measures.tidy import write
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.depth_figures import depth_figure, halting_figure
 from mythos_lab.report.loops import loop_figures
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
-from mythos_lab.training.result import CHECKPOINT, RECIPE, RunResult, read_state, write_measures
+from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, read_state, write_measures
 from mythos_lab.training.state import Training
 
 _AT_THE_END = ("loops/", "ood/", "knockout/")
@@ -114,7 +115,9 @@ def untracked(recipe: Recipe, folder: Path) -> str | None:
 
 def track(outcomes: Sequence[Outcome], files: Sequence[Path], recipe: Recipe, folder: Path) -> None:
     """Send what measures came to, to the MLflow run of a folder."""
-    tracking, run_id = recipe.tracking, read_state(folder)["run_id"]
+    tracking, run_id = recipe.tracking, read_state(folder).get("run_id")
+    if not run_id:
+        raise Misplaced(f"{folder / STATE}: names no run of MLflow")
     tracker = Tracker(tracking.uri, tracking.experiment, recipe.name, run_id=run_id)
     tracker.metrics({name: value.value for name, value in scalars(outcomes).items()}, recipe.training.max_steps)
     for loop, values in by_loop(outcomes).items():

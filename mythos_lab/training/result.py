@@ -42,6 +42,7 @@ RECIPE, STATE, WEIGHTS, CHECKPOINT, RESULT = "recipe.yaml", "run.json", "model.s
 MEASURES = "measures.json"
 """What measures came to, and what each says; of runs of which none was taken there is no such file."""
 _RUN = "run"  # the note in the weights that names it
+_MOST = 2**100  # of a metric that is a whole number
 _STATUSES = ("finished", "diverged", "pruned")
 
 
@@ -53,9 +54,7 @@ def key_of(folder: Path) -> str | None:
         Damaged: The file that says so is not as it was written.
     """
     state = _file(folder, STATE)
-    key = read_json(state).get("key")
-    if not isinstance(key, str):
-        raise Damaged(f"{state}: names no run")
+    key: str = read_json(state)["key"]
     if is_sealed(state):
         read_json(state, key)  # which another run's file is not, and a renamed one
         return key
@@ -128,8 +127,8 @@ def _recorded_code(folder: Path) -> dict[str, str]:
     """The hashes of imported code that a run has written down; none where it was killed before it had."""
     if not (folder / ENVIRONMENT).is_file():
         return {}
-    written = read_json(folder / ENVIRONMENT, key_of(folder)).get(CODE, {})
-    return {str(name): str(value) for name, value in written.items()} if isinstance(written, dict) else {}
+    written: dict[str, str] = read_json(folder / ENVIRONMENT, key_of(folder)).get(CODE, {})
+    return written
 
 
 def seal_checkpoint(partial: Path, checkpoint: Path) -> None:
@@ -195,11 +194,11 @@ def read_result(folder: Path) -> dict[str, Any]:
         Damaged: It is not as it was written, another run's, or says what no run can say.
     """
     path, written = _file(folder, RESULT), read_values(folder, RESULT)
-    metrics = written.get("metrics")
-    if written.get("status") not in _STATUSES or not isinstance(metrics, dict):
-        raise Damaged(f"{path}: says nothing that a run ends with; expected a status and metrics")
+    metrics = written["metrics"]
+    if written["status"] not in _STATUSES:
+        raise Damaged(f"{path}: status: expected one of {', '.join(_STATUSES)}, found {written['status']!r}"[:300])
     for name, value in metrics.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        if value is not None and not (isinstance(value, float) or type(value) is int and abs(value) < _MOST):
             raise Damaged(f"{path}: metrics.{name}: expected a number, found {value!r}"[:300])
         unit = METRICS[name].unit if name in METRICS else ""
         if value is not None and unit == "share" and math.isfinite(value) and not 0 <= value <= 1:

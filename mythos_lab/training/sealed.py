@@ -16,9 +16,12 @@ from logging import getLogger
 from pathlib import Path
 from typing import Any
 
-from mythos_lab.recipe.errors import Misplaced, RecipeError
+from pydantic import ValidationError
+
+from mythos_lab.recipe.errors import Misplaced, RecipeError, from_validation
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.reading import read_at_most
+from mythos_lab.training.forms import FORMS
 
 _JSON_START, _JSON_END = b',\n "sealed": ', b"\n}\n"
 _START, _END = b"\n# sealed: ", b"\n"
@@ -65,7 +68,7 @@ def read_json(path: Path, owner: str | None = None) -> dict[str, Any]:
 
     Raises:
         RecipeError: There is no such file.
-        Damaged: It is not as it was written, or another run's.
+        Damaged: It is not as it was written, another run's, or holds what no run writes.
     """
     body, sealed = _body(path, _JSON_START, _JSON_END, owner)
     try:
@@ -74,6 +77,11 @@ def read_json(path: Path, owner: str | None = None) -> dict[str, Any]:
         raise Damaged(_damaged(path, "it is no JSON")) from None
     if not isinstance(values, dict):
         raise Damaged(_damaged(path, "it holds no JSON object"))
+    if (form := FORMS.get(path.name)) is not None:
+        try:
+            form.validate_python(values)
+        except ValidationError as error:
+            raise Damaged(from_validation(path, error).lines[0]) from None
     return values
 
 
