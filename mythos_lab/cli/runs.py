@@ -32,7 +32,6 @@ def train(
 
     with telling(as_json) as tell:
         from mythos_lab.recipe import RecipeError, load_recipe
-        from mythos_lab.recipe.urls import in_text
 
         composed = load_recipe(recipe, overrides or [])
         from mythos_lab.recipe.outputs import check_writable
@@ -52,7 +51,7 @@ def train(
             except Stopped as stopped:
                 resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
                 command = ["mythos", "train", recipe, *(overrides or []), *resumed]
-                say(in_text(f"{stopped}; to go on:\n{shlex.join(command)}"))
+                say(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report
 

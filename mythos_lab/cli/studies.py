@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,17 +62,20 @@ def proxy(
         str,
         typer.Option(help="Where to listen; an address that other machines reach needs a token, MYTHOS_PROXY_TOKEN."),
     ] = "localhost",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM file of a certificate, to encrypt with.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM file of the certificate's private key.")] = None,
 ) -> None:
     """Put Optuna's gRPC proxy before a database: many workers share its connections.
 
-    It stays on this machine; another reaches it by a tunnel, `ssh -N -L 13000:localhost:13000 HOST`, or with a token.
+    It stays on this machine; another reaches it by a tunnel, `ssh -N -L 13000:localhost:13000 HOST`, or with a token,
+    which `--tls-cert` and `--tls-key` encrypt: `grpcs://:TOKEN@HOST:13000` there.
 
     Example: `MYTHOS_STORAGE=postgresql+psycopg://me:secret@db/studies mythos proxy`, and then
     `mythos study quickstart --storage grpc://localhost:13000`
     """
     from mythos_lab.search.proxy import serve
 
-    serve(storage, host, port)
+    serve(storage, host, port, tls_cert, tls_key)
 
 
 @app.command()

@@ -33,14 +33,14 @@ def one_line(text: str) -> str:
 
 
 def say(text: object, *, file: IO[str] | None = None, end: str = "\n") -> None:
-    """Print a text with its own line breaks and tabs, at once.
+    """Print a text with its own line breaks and tabs, at once, and every URL in it as it may be shown.
 
     Args:
         text: What is said.
         file: Where to; standard output without.
         end: What follows it.
     """
-    print(escaped(str(text), "\n\t"), file=file or sys.stdout, end=end, flush=True)
+    print(escaped(in_text(str(text)), "\n\t"), file=file or sys.stdout, end=end, flush=True)
 
 
 def guard_errors() -> None:
@@ -64,4 +64,4 @@ def _warning(
 
 
 def _show(kind: type[BaseException], error: BaseException, at: TracebackType | None) -> None:
-    say(in_text("".join(traceback.format_exception(kind, error, at))), file=sys.stderr, end="")
+    say("".join(traceback.format_exception(kind, error, at)), file=sys.stderr, end="")

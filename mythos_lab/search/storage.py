@@ -24,7 +24,14 @@ _LONGEST_PAUSE_SECONDS = 10.0
 _OPENING_SECONDS = 30  # for a server to answer at all
 # Of SQLAlchemy. PendingRollbackError is what Optuna gets where a connection breaks under a query that it then repeats.
 _TRANSIENT = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "PendingRollbackError")
-_SCHEMES = ("journal:///path", "sqlite:///path", "postgresql+psycopg://", "mysql+pymysql://", "grpc://host:port")
+_SCHEMES = (
+    "journal:///path",
+    "sqlite:///path",
+    "postgresql+psycopg://",
+    "mysql+pymysql://",
+    "grpc://host:port",
+    "grpcs://host:port",
+)
 _SERVERS = ("postgresql", "mysql")
 JOURNAL = "journal.log"
 """The journal in a study's folder."""
@@ -45,8 +52,8 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """The storage that a URL names.
 
     Args:
-        url: A path after ``journal://``, a database's URL as SQLAlchemy takes it, or ``grpc://host:port``; ``None``
-            is a journal in the folder.
+        url: A path after ``journal://``, a database's URL as SQLAlchemy takes it, ``grpc://host:port``, or
+            ``grpcs://host:port`` by TLS; ``None`` is a journal in the folder.
         folder: The study's folder.
 
     Raises:
@@ -84,14 +91,14 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
             raise RecipeError(f"{path.name} is a link that leads out of the study's folder; take it away")
         check_journal(path)
         return _Journaled(Journal(path))
-    if scheme == "grpc":
+    if scheme in ("grpc", "grpcs"):
         login, _, place = rest.rpartition("@")
         host, _, port = place.rpartition(":")
         if not port.isdigit() or not host:
-            raise RecipeError("expected grpc://host:port, or grpc://:TOKEN@host:port")
+            raise RecipeError(f"expected {scheme}://host:port, or {scheme}://:TOKEN@host:port")
         from mythos_lab.search.grpc_token import TokenProxy
 
-        proxy = TokenProxy(host, int(port), login.removeprefix(":") or None)
+        proxy = TokenProxy(host, int(port), login.removeprefix(":") or None, encrypted=scheme == "grpcs")
         proxy.wait_server_ready(timeout=_OPENING_SECONDS)
         return proxy
     kind = scheme.partition("+")[0]

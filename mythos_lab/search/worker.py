@@ -17,7 +17,6 @@ from mlflow.exceptions import MlflowException
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.screen import guard_errors, say
-from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.faults import is_places
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import join_study
@@ -61,7 +60,14 @@ class Orders:
         break_off()
 
 
-def work(space: Space, num_trials: int, worker: int, orders: Orders, alone: Callable[[], bool] = lambda: False) -> None:
+def work(
+    space: Space,
+    num_trials: int,
+    worker: int,
+    orders: Orders,
+    alone: Callable[[], bool] = lambda: False,
+    study: optuna.Study | None = None,
+) -> None:
     """Run trials until ``num_trials`` are settled, or orders or loneliness end it.
 
     Args:
@@ -70,11 +76,12 @@ def work(space: Space, num_trials: int, worker: int, orders: Orders, alone: Call
         worker: Which of the study's workers this is; each samples from a seed of its own.
         orders: What it is told meanwhile.
         alone: Whether the study that started this worker is gone.
+        study: As :func:`~mythos_lab.search.opening.join_study` has opened it for this worker; ``None`` opens it.
 
     Raises:
         Exception: Whatever a run raised that was no mistake of the recipe; the trial has been handed back.
     """
-    study = join_study(space, num_trials, worker)
+    study = study or join_study(space, num_trials, worker)
     watch = Watch(space.file.heartbeat)
     while not orders.finish and not alone():
         watch.reap(study)
@@ -119,7 +126,7 @@ def main(source: str, folder: str, num_trials: str, worker: str, parent: str) ->
         say(misplaced, file=sys.stderr)
         return MISPLACED
     except Exception:
-        say(in_text(traceback.format_exc()), end="", file=sys.stderr)
+        say(traceback.format_exc(), end="", file=sys.stderr)
         return 1
     return 0
 

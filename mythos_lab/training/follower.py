@@ -16,7 +16,6 @@ from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.screen import say
-from mythos_lab.recipe.urls import in_text
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.devices import Meeting
 from mythos_lab.training.held import hold_alike
@@ -60,5 +59,5 @@ if __name__ == "__main__":
     try:
         main(Path(where), int(index), Path(meeting), int(descriptor), resumed=what == "resumed")
     except Exception:
-        say(in_text(traceback.format_exc()), end="", file=sys.stderr)
+        say(traceback.format_exc(), end="", file=sys.stderr)
         sys.exit(1)

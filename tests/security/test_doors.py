@@ -1,5 +1,6 @@
 """What listens, listens on this machine alone unless somebody declared otherwise, and says as it is."""
 
+import datetime
 import os
 import socket
 import stat
@@ -13,7 +14,8 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.search import proxy
+from mythos_lab.recipe.errors import Unreachable
+from mythos_lab.search import proxy, storage
 from mythos_lab.search.grpc_token import server_of
 from mythos_lab.search.storage import open_storage
 from mythos_lab.tracking import viewing
@@ -108,6 +110,56 @@ def test_the_proxy_answers_whoever_says_its_token_and_nobody_else(tmp_path):
             assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED and TOKEN not in str(refused.value)
     finally:
         server.stop(None)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """A certificate of this machine's loopback that nobody else has signed, and its key."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.datetime.now(datetime.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder(
+        name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(1)
+    )
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    (tmp_path / "cert.pem").write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(*form))
+    return tmp_path / "cert.pem", tmp_path / "key.pem"
+
+
+def test_an_encrypted_proxy_talks_to_whoever_trusts_its_certificate(pair, tmp_path, monkeypatch):
+    port = free_port()
+    server = server_of(
+        get_storage(f"sqlite:///{tmp_path}/study.db"), f"localhost:{port}", TOKEN, proxy._certificate(*pair)
+    )
+    server.start()
+    try:
+        monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(pair[0]))
+        study = optuna.create_study(storage=open_storage(f"grpcs://:{TOKEN}@localhost:{port}", tmp_path))
+        assert study.ask().number == 0
+        monkeypatch.setattr(storage, "_OPENING_SECONDS", 1)
+        for scheme in ("grpc", "grpcs"):
+            monkeypatch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)  # no authority has signed it
+            with pytest.raises(Unreachable) as refused:
+                open_storage(f"{scheme}://:{TOKEN}@localhost:{port}", tmp_path)
+            assert TOKEN not in str(refused.value)
+    finally:
+        server.stop(None)
+
+
+@pytest.mark.parametrize("wrong", ["key alone", "no such file", "no certificate"])
+def test_a_certificate_that_cannot_be_used_is_one_line(wrong, pair, tmp_path):
+    certificate, key = pair
+    given = {
+        "key alone": (None, key), "no such file": (tmp_path / "none.pem", key), "no certificate": (key, key),
+    }[wrong]  # fmt: skip
+    with pytest.raises(RecipeError, match="--tls-cert") as refused:
+        proxy.serve(f"sqlite:///{tmp_path}/a.db", "localhost", free_port(), *given)
+    assert len(refused.value.lines) == 1 and not (tmp_path / "a.db").exists()
 
 
 @pytest.mark.parametrize("host, shown", [("localhost", "127.0.0.1"), ("127.0.0.1", "127.0.0.1")])

@@ -180,7 +180,7 @@ class Element:
             with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
                 leave = _Leave(orders)
                 with heeding(leave.handlers) as give_back:
-                    work(space, self.assignment.num_trials, self.index, orders)
+                    work(space, self.assignment.num_trials, self.index, orders, study=study)
                     requeue = give_back()[_WARNING]
         except Misplaced as misplaced:
             return str(misplaced)
