@@ -26,7 +26,7 @@ from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.kv_policy.base import KVPolicy
 from mythos_blocks.loops.base import LoopSampler
-from mythos_blocks.tensors.plain import is_plain, is_supplied
+from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.rows import check_index
 from mythos_blocks.update.base import Update
 
@@ -77,8 +77,8 @@ class Stepping(Module):
             num_loops: How many iterations will follow, if known, to make room for them.
         """
         frame = frame or Frame()
-        if (inner := self.depth_adapter.inner()) is not None and not torch.compiler.is_dynamo_compiling():
-            inner.keep_hold(self.layers)
+        if self.depth_adapter.inner() is not None:
+            self._meet_linears()
         e = self.input_norm(e)
         h = self.initial_state(e, frame)
         room = num_loops or self.loops.max_loops
@@ -92,6 +92,13 @@ class Stepping(Module):
             carry=self._first_carry(h, e, frame),
             losses=Losses(),
         )
+
+    @torch.compiler.assume_constant_result
+    def _meet_linears(self) -> bool:
+        """Have updates by loop meet what has been put in the place of their linears: now, where a graph is recorded."""
+        if (inner := self.depth_adapter.inner()) is not None:
+            inner.keep_hold(self.layers)
+        return True
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:
         """What is carried into the first iteration beyond the state."""
@@ -216,8 +223,8 @@ class Stepping(Module):
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
 
     def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The next state, by a call of the injection as a module where its weights may not be there otherwise."""
-        if is_supplied(self.injection) and type(self.injection).inject is not Injection.inject:
+        """The next state, by a call of the injection as a module where its weights are not there otherwise."""
+        if type(self.injection).inject is not Injection.inject and self.injection.is_away:
             after: Tensor = self.injection(h, e, None, t, y)
             return after
         return self.injection.inject(h, e, y, t)

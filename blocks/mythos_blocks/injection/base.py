@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
+from mythos_blocks.tensors.plain import is_shared_out, is_supplied, weights_of
 from mythos_blocks.tensors.rows import Index
 
 
@@ -24,17 +28,35 @@ class Injection(Module):
     t, 0-based, as a 0-dimensional int64 tensor.
     """
 
+    _had: tuple[Any, ...] | None = None  # its weights, as a forward saw them that something stands ahead of
+
     def forward(
         self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0, y: Tensor | None = None
     ) -> Tensor:
         """What the core reads, by :meth:`combine`: called as a module, so that hooks on the injection see it.
 
-        Where ``y`` is given, the next state, by :meth:`inject`. The loop asks for that so where the weights may be at
-        hand in the module's own ``forward`` alone: offloaded, or spread over processes.
+        Where ``y`` is given, the next state, by :meth:`inject`. The loop asks for that so where the weights are at hand
+        in the module's own ``forward`` alone: offloaded, or spread over processes.
 
         Shapes: ``(batch, positions, width), (batch, positions, input_width) -> (batch, positions, width)``.
         """
-        return self.combine(h, e, signal, t) if y is None else self.inject(h, e, y, t)
+        if y is not None:
+            return self.inject(h, e, y, t)
+        if is_supplied(self) and not torch.compiler.is_dynamo_compiling():
+            self._had = weights_of(self)
+        return self.combine(h, e, signal, t)
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the weights that the last call as a module had are there no more, or are not to be used outside.
+
+        What only looks on (a hook of somebody who watches) takes none away, and sees one call an iteration.
+        """
+        if not is_supplied(self):
+            return False
+        if is_shared_out(self):
+            return True
+        return "forward" in vars(self) if torch.compiler.is_dynamo_compiling() else self._had != weights_of(self)
 
     def combine(self, h: Tensor, e: Tensor, signal: Tensor | None = None, t: Index = 0) -> Tensor:
         """What the core reads: ``(batch, positions, width)``."""

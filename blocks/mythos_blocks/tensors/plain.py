@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+_SPREADING = "torch.distributed."
+
 
 def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether reading a module's weights does what calling it does.
@@ -28,6 +30,17 @@ def is_supplied(module: nn.Module) -> bool:
     So do offloaders and what spreads weights over processes. A hook that fires after ``forward`` cannot.
     """
     return bool(module._forward_pre_hooks or module._backward_pre_hooks) or "forward" in vars(module)
+
+
+def is_shared_out(module: nn.Module) -> bool:
+    """Whether torch spreads a module's weights over processes, and has to see every call that uses them."""
+    hooks = [*module._forward_pre_hooks.values(), *module._backward_pre_hooks.values()]
+    return any(str(getattr(getattr(hook, "func", hook), "__module__", "")).startswith(_SPREADING) for hook in hooks)
+
+
+def weights_of(module: nn.Module) -> tuple[tuple[int, torch.Size, torch.device], ...]:
+    """What tells the weights that a module has now from others, or from what is left of them."""
+    return tuple((id(weight), weight.shape, weight.device) for weight in module.parameters())
 
 
 def input_dtype(linear: nn.Module, like: Tensor) -> torch.dtype:
