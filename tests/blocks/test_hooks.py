@@ -19,14 +19,16 @@ LOOPS = 3
 
 def watch(model):
     """Counts of all kinds of hooks, by the name of the module."""
-    counts = {kind: Counter() for kind in (*KINDS, "tensors", "backward", "backward pre")}
+    counts = {kind: Counter() for kind in KINDS}
     for name, module in model.named_modules():
 
         def count(kind, name=name):
             counts[kind][name] += 1
 
         module.register_forward_pre_hook(lambda m, args, count=count: count("pre"))
-        module.register_forward_pre_hook(lambda m, args, kwargs, count=count: count("pre with kwargs"), with_kwargs=True)
+        module.register_forward_pre_hook(
+            lambda m, args, kwargs, count=count: count("pre with kwargs"), with_kwargs=True
+        )
         module.register_forward_hook(lambda m, args, out, count=count: count("post"))
         module.register_forward_hook(lambda m, args, kw, out, count=count: count("post with kwargs"), with_kwargs=True)
         module.register_forward_hook(lambda m, args, out, count=count: count("always"), always_call=True)
@@ -61,29 +63,29 @@ def test_every_kind_of_forward_hook_fires_once_a_call_and_changes_nothing(core):
     for kind in KINDS:
         assert counts[kind] == counts["pre"], kind
     for name, num in wanted.items():
-        if not name.startswith("core.injection"):  # which is fused where nobody looks
+        if not name.startswith(("core.injection", "core.depth_signal")):  # which are fused where nobody looks
             assert counts["pre"][name] == num, name
-    assert counts["pre"]["core.injection"] == counts["pre"]["core.update"]
+    assert counts["pre"]["core.injection"] == counts["pre"]["core.update"] == counts["pre"]["core.depth_signal"]
 
 
-@pytest.mark.parametrize("how", KINDS)
-@pytest.mark.parametrize("kind", [kind for _, kind in kinds("injection")])
-def test_a_hook_on_an_injection_fires_once_an_iteration(kind, how):
-    model = mb.LoopedTransformer(VOCAB, width=WIDTH, core={"injection": kind, "loops": {"kind": "fixed", "num_loops": 3}})
+@pytest.mark.parametrize("slot, kind", kinds("injection", "depth_signal", "depth_adapter", "update"))
+def test_a_hook_on_one_part_fires_once_an_iteration(slot, kind):
+    core = {"injection": "lti", slot: kind, "loops": {"kind": "fixed", "num_loops": LOOPS}}
+    model = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core)
     randomise(model, std=0.2)
-    counts = watch(model.core.injection)
-    out = model.eval()(ids_of(2, 5))
-    assert {counts[kind][""] for kind in KINDS} == {out.num_loops}
+    counts = watch(getattr(model.core, slot))
+    out = model(ids_of(2, 5))
+    assert {counts[kind][""] for kind in KINDS} == {out.num_loops} == {LOOPS}
 
 
-@every_core
+# An implicit gradient is solved for by going back through one iteration again and again.
+@pytest.mark.parametrize("core", [core for core in covering() if core.get("gradient", {}).get("kind") != "implicit"])
 def test_backward_hooks_fire_once_for_each_call_that_has_a_gradient(core):
     model, counts = build(core).train(), {"there": Counter(), "back": Counter(), "before": Counter()}
 
     def look(name):
         def seen(module, args, out):
-            inputs = any(isinstance(a, Tensor) and a.requires_grad for a in args)
-            counts["there"][name] += inputs and isinstance(out, Tensor) and out.requires_grad
+            counts["there"][name] += isinstance(out, Tensor) and out.requires_grad
 
         return seen
 

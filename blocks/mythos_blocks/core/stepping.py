@@ -216,11 +216,15 @@ class Stepping(Module):
             frame.record(u, "core", step.t, place)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
-        if step.next_t is None or not (self.depth_signal.additive and is_plain(self.injection, type(self.injection))):
+        if step.next_t is None or not (self.depth_signal.additive and self._unwatched()):
             return Moved(self._inject(h, e, y, t).to(h.dtype), after, x)
         next_t = _index(step.next_t, h)
         new, next_x = self.injection.advance(h, e, y, self._signal(h, next_t, positions), t, next_t)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+
+    def _unwatched(self) -> bool:
+        """Whether nobody sees by a hook that an iteration ends with what the next one begins with."""
+        return all(is_plain(part, type(part)) for part in (self.injection, self.depth_signal))
 
     def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor) -> Tensor:
         """The next state, by a call of the injection as a module where its weights are not there otherwise."""
