@@ -20,6 +20,7 @@ from mythos_lab.comparison.inputs import Arm
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.measures.tally import Interval
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.attributes import NUM_TRIALS, OPENED, RESULTS
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, complete, front
@@ -72,6 +73,7 @@ def _opened(space: Space, study: optuna.Study) -> Holdout:
             raise RecipeError(f"{space.source}: no trial was trained to its end; nothing to hold out for")
     else:
         chosen = before["trials"]
+        _check_kept(space, study, len(trials), chosen)
     arms = {number: arm_of(space, trials[number]) for number in chosen}
     if before is None:
         _check_readable(space, arms.values())
@@ -87,6 +89,19 @@ def _opened(space: Space, study: optuna.Study) -> Holdout:
     )
     names = {n: str(trials[n].params.get(ARM, f"trial {n}")) for n in metrics}
     return Holdout(before["at"], repeated, metrics, intervals, names, _verdicts(space, arms, metrics, names))
+
+
+def _check_kept(space: Space, study: optuna.Study, num_trials: int, chosen: list[int]) -> None:
+    """Refuse what the storage has of an opening that no opening has written.
+
+    Raises:
+        Misplaced: It names trials that there are not, or results of others.
+    """
+    measured = study.user_attrs.get(RESULTS, {str(n): None for n in chosen})
+    if any(n >= num_trials for n in chosen) or set(measured) != set(map(str, chosen)):
+        raise Misplaced(
+            f"{space.source}: the storage has an opening of other trials than the study {space.file.name!r} has"
+        )
 
 
 def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:

@@ -45,8 +45,10 @@ def inspect(place: Path) -> Findings:
             found.tell("is", "a folder without files")
         for path in files:
             _tell_file(found, path)
-    elif place.exists():
+    elif place.is_file():
         _tell_file(found, place)
+    elif place.exists():
+        found.tell("beware", "a pipe, a socket or a device, which is not read")
     else:
         raise RecipeError(f"{place}: no such file or folder")
     return found

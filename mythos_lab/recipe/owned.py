@@ -47,12 +47,14 @@ class Schema:
         core: Tables that it has, with columns of each.
         first: The table that is made first, by which one is known that another process is about to make.
         known: All tables that a store without others may have.
+        has_triggers: Whether its own program makes triggers; elsewhere one is a stranger's, and acts on what is written.
     """
 
     what: str
     core: Mapping[str, Collection[str]]
     first: str
     known: Collection[str]
+    has_triggers: bool = True
 
     def admits(self, columns: Mapping[str, Collection[str]]) -> bool:
         """Whether a database of these tables and columns is ours, or empty."""
@@ -80,8 +82,11 @@ def check_database(path: Path, schema: Schema) -> None:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True, timeout=_PATIENCE_SECONDS)) as there:
             tables = [name for (name,) in there.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
             columns = {name: _columns(there, name) for name in tables if not name.startswith("sqlite_")}
+            acting = there.execute("SELECT name FROM sqlite_master WHERE type IN ('trigger', 'view')").fetchone()
     except sqlite3.Error as error:
         raise Misplaced(f"{path}: cannot be read as a SQLite database: {error}") from None
+    if acting is not None and not schema.has_triggers:
+        raise Misplaced(f"{path}: has the trigger or view {acting[0]!r}, which no {schema.what} has; name another file")
     _check(columns, schema, str(path))
 
 

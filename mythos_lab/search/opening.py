@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from mythos_lab.recipe.errors import RecipeError, Unreachable
+from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.reading import read_at_most
@@ -25,7 +25,7 @@ from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
 from mythos_lab.search.attributes import OPENED as OPENED
 from mythos_lab.search.attributes import PRUNER, SAMPLER
 from mythos_lab.search.attributes import UID as UID
-from mythos_lab.search.foreign import Shielded, are_incompatible
+from mythos_lab.search.foreign import Shielded, are_incompatible, outside
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
@@ -76,6 +76,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     if _define(study, space):
         study = _made(space, storage)
     trials = study.get_trials(deepcopy=False)
+    _check_trials(space, trials)
     check_origin(study, space)
     study.set_user_attr(SAMPLER, sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr(PRUNER, space.pruner.asdict())
@@ -142,6 +143,7 @@ def find_study(space: Space) -> optuna.Study:
     except KeyError:
         raise missing from None
     _check_definition(study, space)
+    _check_trials(space, study.get_trials(deepcopy=False))
     return study
 
 
@@ -265,6 +267,15 @@ def _of_other_origin(space: Space, study: optuna.Study) -> RecipeError:
         f"{space.source}: name: the storage has a study {space.file.name!r} {made}; give this one another name, or "
         "another storage"
     )
+
+
+def _check_trials(space: Space, trials: Sequence[FrozenTrial]) -> None:
+    """Refuse a study in which a trial of its own is no candidate of its space, so that it was put there."""
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and is_settled(trial) and (odd := outside(space, trial)) is not None:
+            raise Misplaced(
+                f"{space.source}: trial {trial.number}, as the storage has it, is none of the study's: {odd}"
+            )
 
 
 def _check_definition(study: optuna.Study, space: Space) -> None:

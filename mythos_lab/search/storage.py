@@ -45,6 +45,7 @@ _SCHEMA = Schema(
     },
     first="studies",
     known=(*models.BaseModel.metadata.tables, "alembic_version"),
+    has_triggers=False,
 )
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from functools import lru_cache
 from pathlib import Path
 
 import psutil
+
+_PID = re.compile("[0-9]{1,9}")
 
 
 def identity() -> str:
@@ -25,7 +28,7 @@ def is_alive(process: str) -> bool | None:
     """Whether a process exists, by its :func:`identity`; ``None`` where it is elsewhere, and cannot be looked for."""
     there, _, rest = process.partition(":")
     pid, _, start = rest.partition(":")
-    if there != machine() or not pid.isdigit():
+    if there != machine() or not _PID.fullmatch(pid):
         return None
     try:
         return _start(int(pid)) == start and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE

@@ -126,6 +126,7 @@ def declares(shape, offsets, dtype="F32", size=8):
         ("it.safetensors", header_of(2**63), "it does not begin with a header$"),
         ("it.safetensors", header_of(900_000), "is cut short: its header is 900,000 bytes, and 2 are there$"),
         ("it.safetensors", header_of(12, b'{"x": "y"}  '), "its header does not say which tensors it holds$"),
+        ("it.safetensors", header_of(24, b'{"a": {}, "a": {}}      '), "its header does not say which tensors it holds$"),
         ("it.safetensors", header_of(12, b"{" * 12), "its header does not say which tensors it holds$"),
         ("it.safetensors", declares([2**40], [0, 2**42]), "is cut short: its tensors are 4,398,046,511,104 bytes, and 8 a"),
         ("it.safetensors", declares([2**40, 2**40], [0, 8]), "is not a safetensors file: "),

@@ -15,6 +15,7 @@ from mythos_lab.search.opening import find_study, open_study
 from mythos_lab.search.storage import open_storage, patient
 from mythos_lab.search.trial_queue import is_told
 from mythos_lab.search.widening import current_name
+from mythos_lab.tracking.process import is_alive, machine
 from tests.lab.search.tiny import write
 
 MEANING = {
@@ -218,3 +219,28 @@ def test_a_study_of_others_under_our_name_is_refused_in_a_line(tmp_path, monkeyp
         study._storage.inner.set_study_user_attr(
             study._study_id, name, RIGHT_OF_STUDIES[name] if before is None else before
         )
+
+
+@pytest.mark.parametrize(
+    "made", ["TRIGGER eats AFTER INSERT ON trials BEGIN DELETE FROM studies; END", "VIEW v AS SELECT 1"]
+)
+def test_a_database_that_acts_by_itself_is_refused(made, tmp_path):
+    url = f"sqlite:///{tmp_path / 'study.db'}"
+    open_storage(url, tmp_path)
+    with sqlite3.connect(tmp_path / "study.db") as database:
+        database.execute(f"CREATE {made}")
+    assert "trigger or view" in said(open_storage, url, tmp_path)
+
+
+@pytest.mark.parametrize("pid", ["²", "9" * 400, "-1", "1\n", "x"])
+def test_a_worker_whose_process_cannot_be_is_elsewhere(pid):
+    assert is_alive(f"{machine()}:{pid}:0") is None
+
+
+def test_a_candidate_that_was_put_there_and_is_none_of_the_space_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space = write(tmp_path, space={"model.width": {"int": [8, 16], "step": 8}}, trials=1)
+    study = open_study(space)
+    study.add_trial(trial(**OURS))
+    for call in (open_study, find_study):
+        assert "trial 0, as the storage has it, is none of the study's: model.width: is missing" in said(call, space)

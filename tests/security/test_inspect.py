@@ -80,3 +80,10 @@ def test_nothing_is_told_of_what_a_recipe_does_not_say(tmp_path):
 def test_what_is_not_there_is_said_in_a_line(tmp_path):
     with pytest.raises(RecipeError, match="no such file or folder"):
         inspect(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["recipe.yaml", "model.safetensors", "journal.log", "environment.json", "last.ckpt"])
+def test_a_pipe_is_told_and_not_waited_for(name, tmp_path):
+    os.mkfifo(tmp_path / name)
+    for place in (tmp_path / name, tmp_path):
+        assert any("a pipe, a socket or a device" in what for what in inspect(place).told["beware"])

@@ -156,7 +156,7 @@ def _check(path: Path) -> None:
         file.seek(8)
         header = file.read(length)
     try:
-        entries = json.loads(header)
+        entries = json.loads(header, object_pairs_hook=_once)
         ends = [entry["data_offsets"][1] for name, entry in entries.items() if name != "__metadata__"]
         end, there = max(ends, default=0), size - 8 - length
         cut = end > there
@@ -164,6 +164,13 @@ def _check(path: Path) -> None:
         raise ValueError(f"{path} is not a safetensors file: its header does not say which tensors it holds") from None
     if cut:
         raise ValueError(f"{path} is cut short: its tensors are {end:,} bytes, and {there:,} are there")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object whose names are each there once: of two, other readers might take the other."""
+    if len(found := dict(pairs)) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _one_line(error: Exception) -> str:
