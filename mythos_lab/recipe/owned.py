@@ -47,7 +47,7 @@ class Schema:
         core: Tables that it has, with columns of each.
         first: The table that is made first, by which one is known that another process is about to make.
         known: All tables that a store without others may have.
-        has_triggers: Whether its own program makes triggers; elsewhere one is a stranger's, and acts on what is written.
+        has_triggers: Whether its own program makes triggers; elsewhere one is a stranger's, and acts by itself.
     """
 
     what: str

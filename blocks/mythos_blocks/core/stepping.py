@@ -93,7 +93,7 @@ class Stepping(Module):
             losses=Losses(),
         )
 
-    @torch.compiler.assume_constant_result
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _meet_linears(self) -> bool:
         """Have updates by loop meet what has been put in the place of their linears: now, where a graph is recorded."""
         if (inner := self.depth_adapter.inner()) is not None:
