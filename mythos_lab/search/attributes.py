@@ -180,7 +180,7 @@ OF_STUDIES: Mapping[str, TypeAdapter[Any]] = {
     for name, kind in {
         UID: _Text,
         NUM_TRIALS: _Whole,
-        DEFINITION: _json_of(_Meaning),
+        DEFINITION: _json_of(_Meaning) | None,
         ORIGIN: _json_of(_Origin),
         SUCCESSOR: _Text,
         MLFLOW_RUN: _Text,

@@ -56,9 +56,12 @@ def is_alike(value, right):
     return type(value) is type(right) and (type(value) is not int or 0 <= value < 2**53)
 
 
+MAY_BE_NONE = ("constraints", "meaning")
+
+
 def wrong(name, right):
     """Values of other types than the right one's, and some of the same that mean nothing."""
-    others = [value for value in OTHERS if not is_alike(value, right) and (name, value) != ("constraints", None)]
+    others = [value for value in OTHERS if not is_alike(value, right) and not (value is None and name in MAY_BE_NONE)]
     return others + WORDS.get(name, [])
 
 
