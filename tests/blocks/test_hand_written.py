@@ -26,7 +26,9 @@ def test_the_hand_written_model_has_our_logits_and_gradients(width):
     torch.testing.assert_close(logits[0], logits[1], rtol=1e-5, atol=1e-5)
     assert gradients[0].keys() == gradients[1].keys()
     for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradient, gradients[1][name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            gradient, gradients[1][name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 @torch.no_grad()
