@@ -224,7 +224,9 @@ class Stepping(Module):
 
     def prepared(self) -> Prepared | None:
         """What the injection makes of its weights once, where a pass may read them past its module."""
-        return Prepared(self.injection) if is_plain(self.injection, type(self.injection)) else None
+        injection = self.injection
+        is_own = isinstance(injection, Injection) and is_plain(injection, type(injection))
+        return Prepared(injection) if is_own else None
 
     def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor, prepared: Tensor | None = None) -> Tensor:
         """The next state, by a call of the injection as a module where its weights may not be there otherwise."""
@@ -324,6 +326,8 @@ class Stepping(Module):
     def _again(self, state: LoopState, step: Step, h: Tensor) -> Tensor:
         memory = state.memory.with_room(state.num_loops + 1)
         page = memory.open(step.t, state.num_loops) if self._reads(memory) else None
+        # Apart from the pass: who asks for this differentiates it on its own.
+        step = changed(step, prepared=None)
         surroundings = changed(state.frame, statistics=None, tape=None)
         frame = self._frame(surroundings, state, step, page, True, {})
         return self._iterate(h, state.e, state.carry, frame, step).h
