@@ -194,7 +194,8 @@ class Loop(Stepping):
     def _steps(self, plan: Plan, rule: Exit | None, read: ReadAt | None) -> Iterator[Step]:
         """The iterations of a pass."""
         cycle, per_layer = self.tying == "cycle", len(plan.order) // len(self.layers)
-        prepared, indices = self.prepared(), dict[int, Tensor]()
+        prepared = self.prepared()
+        indices: dict[int, Tensor] = {}
         for i, t in enumerate(plan.order):
             yield Step(
                 t,
