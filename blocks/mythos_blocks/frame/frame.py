@@ -113,16 +113,17 @@ class Frame:
             return self.places.ids
         return torch.arange(x.shape[1], device=x.device)
 
-    def placed(self, x: Tensor, wanted: Collection[Turning]) -> Frame:
+    def placed(self, x: Tensor, wanted: Collection[Turning], dtype: torch.dtype | None = None) -> Frame:
         """The frame in which these rotations by position are made once, for all of its layers and iterations.
 
         Args:
-            x: A state of the pass, ``(batch, positions, width)``.
+            x: A state of the pass, ``(batch, positions, width)``, or its tokens.
             wanted: How many channels each turns, and its base.
+            dtype: That of the states; ``None`` where x is one.
         """
         if self.places is not None and self.places.are_of(self.positions, x):
             return self
-        return changed(self, places=Places.of(self.positions, self.position_ids(x), x, wanted))
+        return changed(self, places=Places.of(self.positions, self.position_ids(x), dtype or x.dtype, wanted))
 
     def rotation(self, x: Tensor, num_channels: int, theta: float) -> Rotation:
         """The rotation by position of what is made of ``x``, ``(batch, positions, width)``."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+import torch
 from torch import Tensor, nn
 
 from mythos_blocks.frame.selection import Selection
-from mythos_blocks.tensors.precision import exact_dtype_of
 from mythos_blocks.tensors.rotation import Rotation
 
 Turning = tuple[int, float]
@@ -29,9 +29,9 @@ class Places:
         self.given, self.ids, self.rotations = given, ids, rotations
 
     @classmethod
-    def of(cls, given: Tensor | None, ids: Tensor, like: Tensor, wanted: Iterable[Turning]) -> Places:
-        """Those of a pass with these rotations, which turn what has the dtype of ``like``."""
-        dtype = exact_dtype_of(like)
+    def of(cls, given: Tensor | None, ids: Tensor, dtype: torch.dtype, wanted: Iterable[Turning]) -> Places:
+        """Those of a pass with these rotations, which turn states of this dtype."""
+        dtype = torch.promote_types(dtype, torch.float32)
         return cls(given, ids, {key: Rotation.by_position(ids, *key, dtype) for key in wanted})
 
     def are_of(self, given: Tensor | None, x: Tensor) -> bool:

@@ -171,8 +171,9 @@ class LoopedTransformer(Module):
             tape={} if record else None,
             logits_at=logits_at,
         )
-        embedded = self.embedding(tokens) if embedded is None else embedded
-        frame = frame.placed(embedded, self.turnings)
+        given = tokens if embedded is None else embedded
+        assert given is not None
+        frame = frame.placed(given, self.turnings, self.embedding.weight.dtype)
         e = self.encode(tokens, frame, embedded)
 
         def read(h: Tensor, frame: Frame) -> Tensor:
