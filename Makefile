@@ -7,7 +7,7 @@ CLIENTS := .venv-interop
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test peers interop check docs clean
+.PHONY: help study ui test bench peers interop check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -21,6 +21,9 @@ ui: $(STAMP)  ## Open MLflow on what has been run
 
 test: $(STAMP)  ## All tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+bench: $(STAMP)  ## Our loop against one of the same equations that is written by hand; some minutes
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.loops
 
 peers: $(STAMP)  ## transformers' own generic tests over exported models, from its source distribution; some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peers -W ignore

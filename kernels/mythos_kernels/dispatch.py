@@ -24,11 +24,11 @@ def backend(tensor: Tensor) -> Backend:
     know nothing of our kernels (the lab's Jacobian measures are jvps). A compiled graph keeps the choice that was made
     when it was traced.
     """
-    if not _wanted() or _inside_transform():
+    if not _wanted() or not _TRITON_INSTALLED:
         return "reference"
     device = tensor.device.type
     runs_here = device == "cuda" or (device == "cpu" and interpreting())
-    return "triton" if runs_here and _TRITON_INSTALLED else "reference"
+    return "triton" if runs_here and not _inside_transform() else "reference"
 
 
 def interpreting() -> bool:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.func import functional_call, grad, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from mythos_blocks.feedforward.grouped import grouped_linear, grouped_linear_plainly, have_flops_counted
@@ -85,9 +86,34 @@ def test_a_loop_keeps_one_copy_of_the_weights():
     assert [s for s in saved if s[1] == weight.shape] == [(weight.data_ptr(), weight.shape, torch.float32)]
 
 
+class Copies(TorchDispatchMode):
+    """The operations that make another tensor of a size by copying."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size, self.names = size, []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func in (torch.ops.aten.clone.default, torch.ops.aten._to_copy.default) and out.numel() == self.size:
+            self.names.append(str(func))
+        return out
+
+
+def test_the_backward_pass_copies_no_weights():
+    x, weight, gradient, ends = operands(GROUPS[0], SIZES[0], torch.float32)
+    out = grouped_linear(x, weight, ends)
+    with Copies(weight.numel()) as copies:
+        torch.autograd.grad(out, [x, weight], gradient)
+    assert not copies.names
+
+
 def test_the_operator_keeps_torchs_contract():
     x, weight, _, ends = operands(GROUPS[0], SIZES[0], torch.float32)
     torch.library.opcheck(torch.ops.mythos_blocks.grouped_linear.default, (x, weight, ends))
+    torch.library.opcheck(
+        torch.ops.mythos_blocks.grouped_linear.default, (x, weight.mT.contiguous().detach(), ends, True)
+    )
     torch.library.opcheck(
         torch.ops.mythos_blocks.grouped_linear.default, (x.detach().bfloat16().requires_grad_(), weight, ends)
     )

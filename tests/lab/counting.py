@@ -80,8 +80,8 @@ def torch_counts(run):
     def attention_backward(gradient, q, k, v, *_, out_shape=None, **__):
         return sdpa_backward_flop_count(gradient, q, k, v)
 
-    def grouped(x, weight, ends, out_shape=None):
-        return 2 * math.prod(x) * weight[1]
+    def grouped(x, weight, ends, back=False, out_shape=None):
+        return 2 * math.prod(x) * weight[2 if back else 1]
 
     def grouped_weight(gradient, x, ends, out_shape=None):
         return 2 * math.prod(x) * gradient[1]

@@ -7,6 +7,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.places import Turning
 
 
 @contract("attention")
@@ -15,6 +16,11 @@ class Attention(Module):
 
     Without a frame it is causal.
     """
+
+    @property
+    def turning(self) -> Turning | None:
+        """The rotation by position that it asks its frame for, which passes make once; ``None`` where there is none."""
+        return None
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         """What each position reads of those that the frame's mask lets it see; without a frame, of those before it.

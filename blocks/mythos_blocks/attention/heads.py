@@ -12,8 +12,8 @@ from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.declaring.vocabulary import num_rows
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.places import Turning
 from mythos_blocks.tensors.precision import rms_norm
-from mythos_blocks.tensors.rotation import rotate
 
 
 class HeadAttention(Attention):
@@ -85,12 +85,12 @@ class HeadAttention(Attention):
             q, k, v = (y.clamp(-self.clip_qkv, self.clip_qkv) for y in (q, k, v))
         if self.q_bias is not None and self.k_bias is not None:
             q, k = q + self.q_bias.to(q.dtype), k + self.k_bias.to(k.dtype)
-        q, k, v = (y.unflatten(-1, (-1, self.head_dim)).transpose(1, 2) for y in (q, k, v))
+        q, k, v = self._heads(q), self._heads(k), self._heads(v)
         if self.qk_norm == "before_rope":
             q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         if self.rope_theta is not None:
-            positions = frame.position_ids(x)
-            q, k = (rotate(y, positions, self.rope_theta, self.rope_pairing) for y in (q, k))
+            rotation = frame.rotation(x, self.head_dim, self.rope_theta)
+            q, k = rotation.of(q, self.rope_pairing), rotation.of(k, self.rope_pairing)
         if self.qk_norm == "after_rope":
             q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         k, v = frame.exchange(k, v)
@@ -98,6 +98,13 @@ class HeadAttention(Attention):
         read = attended.transpose(1, 2).flatten(2)
         out: Tensor = self.out(read if self.gate is None else read * torch.sigmoid(self.gate(x)))
         return out
+
+    @property
+    def turning(self) -> Turning | None:
+        return None if self.rope_theta is None else (self.head_dim, self.rope_theta)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.view(*x.shape[:-1], -1, self.head_dim).transpose(1, 2)
 
 
 def divided(width: int, num_heads: int) -> int:

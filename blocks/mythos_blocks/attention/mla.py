@@ -10,9 +10,9 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
+from mythos_blocks.frame.places import Turning
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.tensors.plain import is_plain
-from mythos_blocks.tensors.rotation import rotate
 
 
 @component("attention", "mla")
@@ -75,19 +75,23 @@ class LatentAttention(Attention):
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         frame = frame or Frame()
-        positions = frame.position_ids(x)
+        rotation = frame.rotation(x, self.rope_dim, self.rope_theta)
         q_latent = self.q_norm(self.q_down(x))
         q_nope = self._heads(self.q_up_nope(q_latent))
-        q_rope = rotate(self._heads(self.q_up_rope(q_latent)), positions, self.rope_theta)
+        q_rope = rotation.of(self._heads(self.q_up_rope(q_latent)))
         latent, k_rope = self.kv_down(x).split((self.kv_rank, self.rope_dim), dim=-1)
         # What is kept for later positions is the latent and one rotary key for all heads.
-        latent, k_rope = frame.exchange(self.kv_norm(latent), rotate(k_rope, positions, self.rope_theta))
+        latent, k_rope = frame.exchange(self.kv_norm(latent), rotation.of(k_rope))
         absorbs = self.absorb if self.absorb is not None else x.shape[1] * 4 <= latent.shape[1]
         absorbs = absorbs and is_plain(self.kv_up, nn.Linear)
         attend = self._absorbed if absorbs else self._expanded
         attended = attend(q_nope, q_rope, latent, k_rope, frame.mask)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
+
+    @property
+    def turning(self) -> Turning:
+        return self.rope_dim, self.rope_theta
 
     def _expanded(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask) -> Tensor:
         """Attention over keys and values that are expanded from the latents, which defines the meaning."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from torch import Tensor
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.selection import Where
+from mythos_blocks.injection.base import Injection
+from mythos_blocks.tensors.once import once
 from mythos_blocks.tensors.rows import check_index
 from mythos_blocks.tensors.tracing import is_traced, outside_of_graphs
 
@@ -37,6 +39,8 @@ class Step:
         layer: The one layer to apply, for ``tying: sequence``; ``None`` applies all.
         exit: The rule that may stop positions.
         read: From a state and its frame to the model's logits, for exit rules that need them.
+        prepared: What the injection has made for all iterations of the pass; ``None`` where each makes its own.
+        indices: Iteration indices as tensors, which the iterations of a pass share; each makes its own otherwise.
     """
 
     t: int
@@ -45,6 +49,34 @@ class Step:
     layer: int | None = None
     exit: Exit | None = None
     read: ReadAt | None = None
+    prepared: Prepared | None = None
+    indices: dict[int, Tensor] = field(default_factory=dict)
+
+    def index(self, t: int, device: torch.device) -> Tensor:
+        """An iteration's index as a 0-dimensional tensor, made on its device once."""
+        held = self.indices.get(t)
+        if held is None:
+            held = self.indices[t] = torch.full((), t, dtype=torch.long, device=device)
+        return held
+
+
+class Prepared:
+    """What an injection makes of its weights once a pass: with a graph for iterations that have one, and without.
+
+    Args:
+        injection: The injection, whose weights do not change while it lasts.
+    """
+
+    def __init__(self, injection: Injection) -> None:
+        self.injection = injection
+        self._made: dict[bool, Tensor | None] = {}
+
+    def at_hand(self) -> Tensor | None:
+        """What :meth:`~mythos_blocks.injection.base.Injection.prepare` returns, as gradients are recorded now."""
+        graph = torch.is_grad_enabled()
+        if graph not in self._made:
+            self._made[graph] = self.injection.prepare()
+        return self._made[graph]
 
 
 @dataclass(frozen=True)
@@ -117,12 +149,23 @@ class Plan:
         """Whether all positions run the whole order."""
         return self.rows is None
 
+    @once
+    def everywhere(self) -> Where:
+        """All positions, as one object: their mask is made once a pass."""
+        return Where(self.shape, self.device)
+
+    @once
+    def whole(self) -> dict[bool, Part]:
+        """All positions as one part, with a graph and without."""
+        return {graph: Part(self.everywhere, graph) for graph in (False, True)}
+
     def running(self, i: int) -> Where:
         """The positions that run the i-th iteration, by their counts."""
+        if self.rows is None:
+            return self.everywhere
         if self.counts is not None:
             return Where(self.shape, self.device, host=self.counts > i)
-        rows = None if self.rows is None else tuple(i < n for n in self.rows)
-        return Where(self.shape, self.device, rows=rows)
+        return Where(self.shape, self.device, rows=tuple(i < n for n in self.rows))
 
     def last(self, i: int) -> bool | Tensor:
         """That no iteration follows the i-th; ``(batch, positions)`` booleans where it differs."""
@@ -142,6 +185,10 @@ class Plan:
             window: How many iterations, the last ones, get a graph out of so many; ``None`` where all do.
             stopped: Positions that run no more.
         """
+        if self.rows is None and stopped is None:
+            num_loops = len(self.order)
+            yield self.whole[window is None or i >= num_loops - window(num_loops)]
+            return
         running = _without(self.running(i), stopped)
         rows = self.rows or (len(self.order),)
         inside = tuple(window is None or i >= n - window(n) for n in rows)

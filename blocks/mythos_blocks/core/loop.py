@@ -35,6 +35,7 @@ from mythos_blocks.declaring.types import Count, Layers, NoneOrMore
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
+from mythos_blocks.frame.places import turnings
 from mythos_blocks.frame.selection import Where
 from mythos_blocks.stack.sequence import in_order, in_turn
 from mythos_blocks.tensors.tracing import is_traced
@@ -126,6 +127,7 @@ class Loop(Stepping):
         self.gradient = build(gradient, self.loops)
         self.stabilizer = build(stabilizer)
         self.state_site = StateSite()
+        self.turnings = turnings(self.layers.modules())
         self.reads_over_depth = any(isinstance(m, Module) and m.reads_memory for m in self.layers.modules())
         ends = [int(m.reach) for m in self.modules() if getattr(m, "beyond", None) == "error" and m.reach]  # type: ignore[arg-type]
         self.last_index: int | None = min(ends) - 1 if ends else None
@@ -192,6 +194,8 @@ class Loop(Stepping):
     def _steps(self, plan: Plan, rule: Exit | None, read: ReadAt | None) -> Iterator[Step]:
         """The iterations of a pass."""
         cycle, per_layer = self.tying == "cycle", len(plan.order) // len(self.layers)
+        prepared = self.prepared()
+        indices: dict[int, Tensor] = {}
         for i, t in enumerate(plan.order):
             yield Step(
                 t,
@@ -200,6 +204,8 @@ class Loop(Stepping):
                 layer=None if cycle else i // per_layer,
                 exit=rule,
                 read=read,
+                prepared=prepared,
+                indices=indices,
             )
 
     def has_halted(self, state: LoopState) -> bool:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from mythos_blocks.core.iterations import Part, Step
+from mythos_blocks.core.iterations import Part, Prepared, Step
 from mythos_blocks.core.moved import Moved
 from mythos_blocks.core.observing import cut, held, put_back
 from mythos_blocks.core.state import LoopState
@@ -20,7 +20,10 @@ from mythos_blocks.exit.base import Read
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.losses import Losses, Statistics
 from mythos_blocks.frame.memory import Memory, Page, Past
+from mythos_blocks.frame.notes import Notes
+from mythos_blocks.frame.places import Turning
 from mythos_blocks.frame.selection import Where
+from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import Halting
 from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.injection.base import Injection
@@ -40,6 +43,7 @@ class Stepping(Module):
         last_index: The largest iteration index that every table reaches or reads beyond; ``None`` for no end.
         reads_over_depth: Whether a layer reads what other iterations have written.
         cuts_gradient: Whether training leaves out a part of an iteration's gradient.
+        turnings: Rotations by position that the layers ask for.
     """
 
     layers: nn.ModuleList
@@ -57,6 +61,7 @@ class Stepping(Module):
     last_index: int | None
     reads_over_depth: bool
     cuts_gradient: bool = False
+    turnings: Collection[Turning] = ()
 
     def start(
         self,
@@ -76,7 +81,7 @@ class Stepping(Module):
             keeps: Keep keys and values, so that positions may stop before others.
             num_loops: How many iterations will follow, if known, to make room for them.
         """
-        frame = frame or Frame()
+        frame = (frame or Frame()).placed(e, self.turnings)
         if self.depth_adapter.inner() is not None:
             self._meet_linears()
         e = self.input_norm(e)
@@ -144,15 +149,14 @@ class Stepping(Module):
         moved, left = Moved(state.h, state.carry), []
         for number, part in enumerate(parts):
             statistics: Statistics = {}
-            page = memory.open(step.t, state.num_loops, goes_on=number > 0)
-            frame = self._frame(surroundings, state, step, page, part.graph)
-            frame = replace(frame, statistics=None if state.frame.statistics is None else statistics)
+            page = memory.open(step.t, state.num_loops, goes_on=number > 0) if self._reads(memory) else None
+            frame = self._frame(surroundings, state, step, page, part.graph, statistics)
             moved = self._compute(state, moved, step, part, frame, compact)
-            memory = page.closed()
+            memory = memory if page is None else page.closed()
             left.append(statistics)
         moved = self._passed(moved, step.t)
         state.frame.record(moved.h, "core", step.t)
-        ran = replace(
+        ran = changed(
             state,
             h=moved.h,
             carry=moved.carry,
@@ -176,9 +180,9 @@ class Stepping(Module):
             x = state.x if state.x_for == step.t and not (frame.graph and not h.requires_grad) else None
             with torch.set_grad_enabled(frame.graph):
                 return self._iterate(h, e, carry, frame, step, x)
-        step = replace(step, next_t=None)
+        step = changed(step, next_t=None)
         if not (compact and part.where.is_known):
-            frame = replace(frame, running=part.where, real=frame.counting(part.where.mask))
+            frame = changed(frame, running=part.where, real=frame.counting(part.where.mask))
             with torch.set_grad_enabled(frame.graph):
                 after = self._iterate(h, e, carry, frame, step)
             return moved.with_part(after, lambda old, new: put_back(old, new, part.where))
@@ -206,9 +210,10 @@ class Stepping(Module):
             x: What the core reads, where it is prepared.
         """
         assert frame.index is not None
-        t, positions = frame.index, frame.position_ids(h)
+        t, positions, injection = frame.index, frame.position_ids(h), self.injection
+        prepared = None if step.prepared is None else step.prepared.at_hand()
         if x is None:
-            x = self.injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
+            x = injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
             x = x.to(h.dtype)
         u = x
         for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
@@ -217,32 +222,46 @@ class Stepping(Module):
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
         if step.next_t is None or not (self.depth_signal.additive and self._unwatched()):
-            return Moved(self._inject(h, e, y, t).to(h.dtype), after, x)
-        next_t = _index(step.next_t, h)
-        new, next_x = self.injection.advance(h, e, y, self._signal(h, next_t, positions), t, next_t)
+            return Moved(self._inject(h, e, y, t, prepared).to(h.dtype), after, x)
+        next_t = step.index(step.next_t, h.device)
+        with_it = {} if prepared is None else {"prepared": prepared}
+        signal = self._signal(h, next_t, positions)
+        new, next_x = injection.advance(h, e, y, signal, t, next_t, **with_it)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
 
     def _unwatched(self) -> bool:
         """Whether nobody sees by a hook that an iteration ends with what the next one begins with."""
         return all(is_plain(part, type(part)) for part in (self.injection, self.depth_signal))
 
-    def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor) -> Tensor:
-        """The next state, by a call of the injection as a module where its weights are not there otherwise."""
-        if type(self.injection).inject is not Injection.inject and self.injection.is_away:
-            after: Tensor = self.injection(h, e, None, t, y)
-            return after
-        return self.injection.inject(h, e, y, t)
+    def prepared(self) -> Prepared | None:
+        """What the injection makes of its weights once, where a pass may read them past its module."""
+        injection = self.injection
+        is_own = isinstance(injection, Injection) and is_plain(injection, type(injection))
+        return Prepared(injection) if is_own else None
 
-    def _frame(self, frame: Frame, state: LoopState, step: Step, page: Page, graph: bool) -> Frame:
+    def _inject(self, h: Tensor, e: Tensor, y: Tensor, t: Tensor, prepared: Tensor | None = None) -> Tensor:
+        """The next state, by a call of the injection as a module where its weights are not there otherwise."""
+        injection = self.injection
+        if type(injection).inject is not Injection.inject and injection.is_away:
+            after: Tensor = injection(h, e, None, t, y)
+            return after
+        return injection.inject(h, e, y, t, **({} if prepared is None else {"prepared": prepared}))
+
+    def _reads(self, memory: Memory) -> bool:
+        """Whether layers get the memory: one that nobody will read makes a compiled layer depend on the iteration."""
+        return self.reads_over_depth or memory.needed
+
+    def _frame(
+        self, frame: Frame, state: LoopState, step: Step, page: Page | None, graph: bool, statistics: Statistics
+    ) -> Frame:
         """The frame of the core in one iteration."""
-        # A memory that nobody will read would only make a compiled layer depend on the iteration.
-        needed = self.reads_over_depth or state.memory.needed
-        return replace(
+        return changed(
             frame,
             t=step.t,
-            index=_index(step.t, state.h),
+            index=step.index(step.t, state.h.device),
             depth_index=_index(state.num_loops, state.h) if self.reads_over_depth else None,
-            memory=page if needed else None,
+            memory=page,
+            statistics=None if frame.statistics is None else Notes(statistics),
             adapter=self.depth_adapter.inner(),
             path=("core",),
             graph=graph and torch.is_grad_enabled(),
@@ -265,7 +284,7 @@ class Stepping(Module):
     ) -> LoopState:
         """The state once exit and halting have seen it: all of the batch at once, told what of it ran."""
         graph = [part.where for part in parts if part.graph]
-        counted, t = before.frame.counting(running.mask), _index(step.t, after.h)
+        counted, t = before.frame.counting(running.mask), step.index(step.t, after.h.device)
         last = step.last if isinstance(step.last, Tensor) else _all(step.last, counted)
         stopped, exit_state, memory = before.stopped, before.exit, after.memory
         if step.exit is not None:
@@ -286,7 +305,7 @@ class Stepping(Module):
             stopped = halting.halted if stopped is None else stopped | halting.halted
         if stopped is not None and before.frame.real is not None:
             stopped = stopped | ~before.frame.real  # padding has run once, and that is enough
-        return replace(
+        return changed(
             after,
             halting=halting,
             executed=before.executed + running.mask,
@@ -316,9 +335,12 @@ class Stepping(Module):
         return self._again(state, Step(state.num_loops), h)
 
     def _again(self, state: LoopState, step: Step, h: Tensor) -> Tensor:
-        page = state.memory.with_room(state.num_loops + 1).open(step.t, state.num_loops)
-        surroundings = replace(state.frame, statistics=None, tape=None)
-        frame = self._frame(surroundings, state, step, page, graph=True)
+        memory = state.memory.with_room(state.num_loops + 1)
+        page = memory.open(step.t, state.num_loops) if self._reads(memory) else None
+        # Apart from the pass: who asks for this differentiates it on its own.
+        step = changed(step, prepared=None)
+        surroundings = changed(state.frame, statistics=None, tape=None)
+        frame = self._frame(surroundings, state, step, page, True, {})
         return self._iterate(h, state.e, state.carry, frame, step).h
 
     def _alive(self, state: LoopState, t: int, alive: Tensor) -> Frame:

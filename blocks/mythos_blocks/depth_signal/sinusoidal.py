@@ -9,7 +9,8 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.depth_signal.base import DepthSignal
 from mythos_blocks.tensors.precision import exact_dtype
-from mythos_blocks.tensors.rows import Index, check_index
+from mythos_blocks.tensors.rows import Index, check_index, own_row
+from mythos_blocks.tensors.tracing import is_traced
 
 
 @component("depth_signal", "sinusoidal")
@@ -27,8 +28,9 @@ class Sinusoidal(DepthSignal):
         ValueError: ``num_channels`` exceeds the width.
     """
 
-    exact_buffers: tuple[str, ...] = ("frequencies",)
+    exact_buffers: tuple[str, ...] = ("frequencies", "rows")
     frequencies: Tensor
+    rows: Tensor
 
     def __init__(
         self, width: int, max_loops: int, *, num_channels: Count | None = None, theta: Positive = 10_000.0
@@ -40,9 +42,21 @@ class Sinusoidal(DepthSignal):
         self.width, self.channels = width, channels
         exponents = torch.arange(0, channels, 2, dtype=exact_dtype()) / channels
         self.register_buffer("frequencies", theta**-exponents, persistent=False)
+        # Of trained iterations, so that a host that knows which it is makes no sines in each. They hold as many digits
+        # as they were made with: a model that was widened makes its own.
+        rows = torch.stack([self._signal(torch.tensor(t)) for t in range(max_loops)])
+        self.register_buffer("rows", rows, persistent=False)
+        self.made_in = rows.dtype
 
     def forward(self, t: Index, positions: Tensor | None = None) -> Tensor:
         check_index(t)
+        if isinstance(t, int) or (t.device.type == "cpu" and not is_traced(t)):
+            index = int(t)
+            if index < len(self.rows) and self.rows.dtype is self.made_in:
+                return own_row(self.rows, index)
+        return self._signal(t)
+
+    def _signal(self, t: Index) -> Tensor:
         angles = t * self.frequencies
         signal = torch.cat((angles.sin(), angles.cos()))[: self.channels]
         return torch.nn.functional.pad(signal, (0, self.width - self.channels))

@@ -23,17 +23,22 @@ def _groups(x: Tensor, ends: Tensor) -> tuple[Tensor, ...]:
 
 
 @torch.library.custom_op("mythos_blocks::grouped_linear", mutates_args=())
-def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
+def _grouped_linear(x: Tensor, weight: Tensor, ends: Tensor, back: bool = False) -> Tensor:
+    """The rows of each group times its matrix, ``(experts, out, in)``, transposed; or, ``back``, as it stands.
+
+    The latter is what the backward pass needs, which must not copy all experts' weights for it.
+    """
     # Cast here, so that a loop under autocast keeps no copy of the weights for each iteration's backward pass.
     weight = weight.to(x.dtype)
-    if not _fits(x, weight.shape[1]):
-        return torch.cat([rows @ w.T for rows, w in zip(_groups(x, ends), weight, strict=True)])
-    return torch._grouped_mm(x, weight.transpose(-2, -1), offs=ends)
+    factors = weight if back else weight.transpose(-2, -1)
+    if not _fits(x, factors.shape[2]):
+        return torch.cat([rows @ w for rows, w in zip(_groups(x, ends), factors, strict=True)])
+    return torch._grouped_mm(x, factors, offs=ends)
 
 
 @_grouped_linear.register_fake
-def _(x: Tensor, weight: Tensor, ends: Tensor) -> Tensor:
-    return x.new_empty(x.shape[0], weight.shape[1])
+def _(x: Tensor, weight: Tensor, ends: Tensor, back: bool = False) -> Tensor:
+    return x.new_empty(x.shape[0], weight.shape[2 if back else 1])
 
 
 @torch.library.custom_op("mythos_blocks::grouped_linear_weight", mutates_args=())
@@ -49,14 +54,16 @@ def _(gradient: Tensor, x: Tensor, ends: Tensor) -> Tensor:
 
 
 def _keep(ctx: torch.autograd.function.FunctionCtx, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs)
+    ctx.save_for_backward(*inputs[:3])
+    ctx.back = len(inputs) > 3 and bool(inputs[3])  # type: ignore[attr-defined]
 
 
-def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+def _backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
     x, weight, ends = ctx.saved_tensors  # type: ignore[attr-defined]
+    back: bool = ctx.back  # type: ignore[attr-defined]
     gradient = gradient.contiguous()
-    grad_x = _grouped_linear(gradient, weight.transpose(-2, -1).contiguous(), ends)
-    return grad_x, _weight_gradient(gradient, x, ends).to(weight.dtype), None
+    of_weight = _weight_gradient(x, gradient, ends) if back else _weight_gradient(gradient, x, ends)
+    return _grouped_linear(gradient, weight, ends, not back), of_weight.to(weight.dtype), None, None
 
 
 def _backward_of_weight_gradient(
@@ -64,8 +71,7 @@ def _backward_of_weight_gradient(
 ) -> tuple[Tensor, Tensor, None]:
     gradient, x, ends = ctx.saved_tensors  # type: ignore[attr-defined]
     second = second.contiguous()
-    to_gradient = _grouped_linear(x, second, ends)
-    return to_gradient, _grouped_linear(gradient, second.transpose(-2, -1).contiguous(), ends), None
+    return _grouped_linear(x, second, ends), _grouped_linear(gradient, second, ends, True), None
 
 
 _grouped_linear.register_autograd(_backward, setup_context=_keep)
@@ -80,7 +86,7 @@ def have_flops_counted() -> None:
     """
     from torch.utils.flop_counter import register_flop_formula
 
-    def product(x: torch.Size, weight: torch.Size, ends: torch.Size, **kwargs: object) -> int:
+    def product(x: torch.Size, weight: torch.Size, ends: torch.Size, back: bool = False, **kwargs: object) -> int:
         return 2 * x[0] * weight[1] * weight[2]
 
     def weight_gradient(gradient: torch.Size, x: torch.Size, ends: torch.Size, **kwargs: object) -> int:

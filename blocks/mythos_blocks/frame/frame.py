@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
 from mythos_blocks.frame.notes import Notes
+from mythos_blocks.frame.places import Places, Turning
 from mythos_blocks.frame.selection import Selection, Where
-from mythos_blocks.frame.settable import settable
+from mythos_blocks.frame.settable import changed, settable
+from mythos_blocks.tensors.precision import exact_dtype_of
+from mythos_blocks.tensors.rotation import Rotation
 from mythos_blocks.tensors.rows import Index
 
 
@@ -55,6 +59,7 @@ class Frame:
             ``selection``, which defines its meaning.
         shape: ``(batch, positions)`` of the pass, where ``selection`` is set.
         graph: Whether the loop records gradients here.
+        places: What has been made of the positions for all layers and iterations; ``None`` where each makes its own.
     """
 
     mask: AttentionMask = field(default_factory=AttentionMask)
@@ -74,6 +79,7 @@ class Frame:
     running: Where | None = None
     shape: torch.Size | None = None
     graph: bool = False
+    places: Places | None = None
 
     def __post_init__(self) -> None:
         # Whoever says the iteration as a number alone means it for tables too. The tensor is asked first: a compiled
@@ -87,7 +93,7 @@ class Frame:
 
     def at(self, *path: str | int) -> Frame:
         """The frame of a part of this place."""
-        return replace(self, path=(*self.path, *path))
+        return changed(self, path=(*self.path, *path))
 
     @property
     def reads_all(self) -> bool:
@@ -101,7 +107,32 @@ class Frame:
 
     def position_ids(self, x: Tensor) -> Tensor:
         """The index of each position of ``x``: ``(positions,)`` or ``(batch, positions)``."""
-        return torch.arange(x.shape[1], device=x.device) if self.positions is None else self.positions
+        if self.positions is not None:
+            return self.positions
+        if self.places is not None and self.places.are_of(None, x):
+            return self.places.ids
+        return torch.arange(x.shape[1], device=x.device)
+
+    def placed(self, x: Tensor, wanted: Collection[Turning], dtype: torch.dtype | None = None) -> Frame:
+        """The frame in which these rotations by position are made once, for all of its layers and iterations.
+
+        Args:
+            x: A state of the pass, ``(batch, positions, width)``, or its tokens.
+            wanted: How many channels each turns, and its base.
+            dtype: That of the states; ``None`` where x is one.
+        """
+        if self.places is not None and self.places.are_of(self.positions, x):
+            return self
+        return changed(self, places=Places.of(self.positions, self.position_ids(x), dtype or x.dtype, wanted))
+
+    def rotation(self, x: Tensor, num_channels: int, theta: float) -> Rotation:
+        """The rotation by position of what is made of ``x``, ``(batch, positions, width)``."""
+        dtype = exact_dtype_of(x)
+        if self.places is not None and self.places.are_of(self.positions, x):
+            held = self.places.rotations.get((num_channels, theta))
+            if held is not None and held.cos.dtype is dtype:
+                return held
+        return Rotation.by_position(self.position_ids(x), num_channels, theta, dtype)
 
     def exchange(self, *written: Tensor, shared: bool = True) -> Tensors:
         """Write what others may read of these positions, and get what these positions may read.
@@ -188,13 +219,16 @@ class Frame:
         positions = self.positions
         if positions is None and selection.columns is not None:
             positions = torch.arange(shape[1], device=selection.rows.device)
+        positions = part(positions)
+        places = None if self.places is None or self.places.given is not self.positions else self.places
         real = part(self.real)
         if selection.valid is not None:
             real = selection.valid if real is None else real & selection.valid
-        return replace(
+        return changed(
             self,
             mask=self.mask.select(selection, shape),
-            positions=part(positions),
+            positions=positions,
+            places=None if places is None else places.select(selection, positions),
             tokens=part(self.tokens),
             real=real,
             selection=selection,

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
 
 C = TypeVar("C", bound=type)
+T = TypeVar("T")
 
 
 def settable(cls: C) -> C:
@@ -15,3 +19,16 @@ def settable(cls: C) -> C:
     """
     del cls.__setattr__, cls.__delattr__
     return cls
+
+
+def changed(instance: T, **changes: Any) -> T:
+    """``dataclasses.replace`` for what is changed many times in an iteration: the fields are taken as they are.
+
+    Nothing is checked or completed on the way, as a constructor would.
+    """
+    if torch.compiler.is_compiling():
+        return replace(instance, **changes)  # type: ignore[type-var]
+    other = object.__new__(type(instance))
+    other.__dict__.update(instance.__dict__)
+    other.__dict__.update(changes)
+    return other

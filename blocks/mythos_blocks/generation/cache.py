@@ -110,8 +110,7 @@ class Cache:
             ValueError: The chunk carries gradients or has another batch size, or earlier calls left this place out.
         """
         size, key = chunk[0].shape[-2], (path, entry)
-        buffers = self._room(key, chunk, self.length + size)
-        self._fill(key)
+        end, buffers = self.length + size, self._ready(key, chunk, self.length + size)
         if self.graph:
             # Out of place, since the backward pass reads what was there.
             buffers = tuple(
@@ -126,10 +125,10 @@ class Cache:
             for buffer, new in zip(buffers, chunk, strict=True):
                 if new.requires_grad:
                     raise ValueError("a cache holds no gradients; run the model under torch.no_grad()")
-                buffer[..., self.length : self.length + size, :] = new
+                buffer.narrow(-2, self.length, size).copy_(new)
             self._written[key] = weakref.ref(chunk[0]), size
             self._last[path] = entry
-        return tuple(buffer[..., : self.length + size, :] for buffer in buffers)
+        return tuple([buffer.narrow(-2, 0, end) for buffer in buffers])
 
     def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
         """What :meth:`extended` has given in this call: all positions so far, with ``num_positions`` new ones."""
@@ -210,6 +209,16 @@ class Cache:
         """Bytes of all buffers."""
         buffers = [x for tensors in self._buffers.values() for x in tensors] + list(self._flags.values())
         return sum(x.numel() * x.element_size() for x in buffers)
+
+    def _ready(self, key: Key, chunk: Tensors, end: int) -> Tensors:
+        """The entry's buffers, with at least ``end`` columns, of which those of earlier calls are filled."""
+        held = self._buffers.get(key)
+        if held is None or self._valid.get(key, 0) != self.length or held[0].shape[-2] < end or self.graph:
+            held = self._room(key, chunk, end)
+            self._fill(key)
+        elif chunk[0].shape[0] != self.batch:
+            raise ValueError(f"the cache holds {self.batch} sequences, not {chunk[0].shape[0]}")
+        return held
 
     def _room(self, key: Key, chunk: Tensors, end: int) -> Tensors:
         """The entry's buffers, with at least ``end`` columns."""

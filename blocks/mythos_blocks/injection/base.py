@@ -73,6 +73,14 @@ class Injection(Module):
         h = self.inject(h, e, y, t)
         return h, self.combine(h, e, next_signal, next_t)
 
+    def prepare(self) -> Tensor | None:
+        """What the weights alone make, for all iterations of a pass; ``None`` where there is no such thing.
+
+        Where it is something, :meth:`inject` and :meth:`advance` are given it, as ``prepared``. A pass asks for it once
+        for iterations with a graph, and once for those without.
+        """
+        return None
+
     def linear_part(self, h: Tensor) -> Tensor | None:
         """What of h is carried on by a linear map, apart from e and from the core; ``None`` where there is none."""
         return None

@@ -69,15 +69,29 @@ class LTI(Injection):
         out: Tensor = self.norm(super().combine(h, e, signal, t) + e)
         return out
 
-    def inject(self, h: Tensor, e: Tensor, y: Tensor, t: Index = 0) -> Tensor:
-        return self.linear_part(h) + self.B.to(h.dtype) * e + y
+    def prepare(self) -> Tensor | None:
+        # A class derived from this one may inject otherwise, and know nothing of what is prepared.
+        is_own = type(self).inject is LTI.inject and type(self).advance is LTI.advance
+        return self.A() if is_own and type(self).linear_part is LTI.linear_part else None
+
+    def inject(self, h: Tensor, e: Tensor, y: Tensor, t: Index = 0, prepared: Tensor | None = None) -> Tensor:
+        carried = self.linear_part(h) if prepared is None else prepared.to(h.dtype) * h
+        return carried + self.B.to(h.dtype) * e + y
 
     def advance(
-        self, h: Tensor, e: Tensor, y: Tensor, next_signal: Tensor | None = None, t: Index = 0, next_t: Index = 1
+        self,
+        h: Tensor,
+        e: Tensor,
+        y: Tensor,
+        next_signal: Tensor | None = None,
+        t: Index = 0,
+        next_t: Index = 1,
+        prepared: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         if (next_signal is not None and next_signal.dim() != 1) or not is_plain(self.norm, RMSNorm):
             return super().advance(h, e, y, next_signal, t, next_t)
-        return state_update(h, e, y, self.A(), self.B, self._gain(), signal=next_signal, eps=self.norm.eps)
+        a = self.A() if prepared is None else prepared
+        return state_update(h, e, y, a, self.B, self._gain(), signal=next_signal, eps=self.norm.eps)
 
     def _gain(self) -> Tensor:
         assert self.norm.weight is not None

@@ -51,7 +51,7 @@ def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
             kept: Tensor = self._gradient_checkpointing_func(functools.partial(adapted, self), x, frame)
             return kept
-        return adapted(self, x, frame)
+        return forward(self, x, frame) if frame is None or frame.adapter is None else adapted(self, x, frame)
 
     def adapted(self: Layer, x: Tensor, frame: Frame | None) -> Tensor:
         if frame is None or frame.adapter is None:
@@ -78,7 +78,7 @@ class Branch(nn.Module):
     def __init__(self, width: int, layer_scale: float | None, dropout: float, factor: float = 1.0) -> None:
         super().__init__()
         self.factor = factor
-        self.initial, self.dropout = layer_scale, nn.Dropout(dropout)
+        self.initial, self.dropout = layer_scale, nn.Dropout(dropout) if dropout else None
         self.scale = None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale))
 
     def reset(self) -> None:
@@ -91,8 +91,7 @@ class Branch(nn.Module):
         """What joins the residual stream: ``(batch, positions, width) -> (batch, positions, width)``."""
         x = x if self.factor == 1 else x * self.factor
         x = x if self.scale is None else x * self.scale
-        out: Tensor = self.dropout(x)
-        return out
+        return x if self.dropout is None else self.dropout(x)
 
 
 class TwoBranchLayer(Layer):

@@ -28,6 +28,7 @@ from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
+from mythos_blocks.frame.places import turnings
 from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
@@ -98,6 +99,7 @@ class LoopedTransformer(Module):
             self.head = SoftCappedHead(width, vocab_size, logit_softcap)
         if tie_embeddings:
             self.head.weight = self.embedding.weight
+        self.turnings = turnings(self.modules())
         self.initialization = build(initialization)
         if not is_empty(self.embedding.weight):
             self.initialize(seed=0)
@@ -169,6 +171,9 @@ class LoopedTransformer(Module):
             tape={} if record else None,
             logits_at=logits_at,
         )
+        given = tokens if embedded is None else embedded
+        assert given is not None
+        frame = frame.placed(given, self.turnings, self.embedding.weight.dtype)
         e = self.encode(tokens, frame, embedded)
 
         def read(h: Tensor, frame: Frame) -> Tensor:

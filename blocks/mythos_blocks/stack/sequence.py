@@ -9,6 +9,7 @@ from mythos_blocks.declaring.slots import LayerSlot
 from mythos_blocks.declaring.spec import SpecLike, build
 from mythos_blocks.declaring.types import Depth, NoneOrMore
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.places import turnings
 
 
 @component("stack", "sequence")
@@ -41,10 +42,11 @@ class Stack(Module):
         super().__init__()
         self.order = in_order(schedule, depth)
         self.layers = nn.ModuleList(build(spec, width) for spec in in_turn(depth, layer, alternate))
+        self.turnings = turnings(self.layers.modules())
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         """The last layer's output: ``(batch, positions, width) -> (batch, positions, width)``."""
-        frame = frame or Frame()
+        frame = (frame or Frame()).placed(x, self.turnings)
         for place, i in enumerate(self.order):
             x = self.layers[i](x, frame.at(place))
             frame.record(x, *frame.path, place)

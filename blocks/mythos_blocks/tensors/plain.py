@@ -21,7 +21,10 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     """
     if type(module) is not kind or is_supplied(module) or module._forward_hooks or module._backward_hooks:
         return False
-    return not any(map(_is_special, module.parameters(recurse=False)))
+    for weight in module._parameters.values():
+        if weight is not None and type(weight) is not nn.Parameter and _is_special(weight):
+            return False
+    return True
 
 
 def is_supplied(module: nn.Module) -> bool:

@@ -27,7 +27,7 @@ def at_least_float32(x: Tensor) -> Tensor:
 
 def exact_dtype_of(x: Tensor) -> torch.dtype:
     """The dtype of what decides about ``x`` or adds it up: float32, or float64 where ``x`` is that."""
-    return torch.promote_types(x.dtype, torch.float32)
+    return _wider(x.dtype, torch.float32)
 
 
 def exact_dtype() -> torch.dtype:
@@ -65,13 +65,18 @@ def rms_norm(x: Tensor, width: int, gain: Tensor | None = None, eps: float | Non
     torch takes the mean in float32, but would round a float32 gain to a bfloat16 ``x``, and under autocast returns
     float32 on CUDA where it returns the dtype of ``x`` on the CPU.
     """
-    dtype = x.dtype if gain is None else torch.promote_types(x.dtype, gain.dtype)
+    dtype = x.dtype if gain is None else _wider(x.dtype, gain.dtype)
     gain = None if gain is None else gain.to(dtype)
     return F.rms_norm(x.to(dtype), (width,), gain, eps).to(x.dtype)
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None, eps: float) -> Tensor:
     """Zero mean and unit variance over channels, times a gain, plus a bias; dtypes as in :func:`rms_norm`."""
-    dtype = torch.promote_types(x.dtype, gain.dtype)
+    dtype = _wider(x.dtype, gain.dtype)
     bias = None if bias is None else bias.to(dtype)
     return F.layer_norm(x.to(dtype), gain.shape, gain.to(dtype), bias, eps).to(x.dtype)
+
+
+def _wider(first: torch.dtype, second: torch.dtype) -> torch.dtype:
+    """The dtype that holds both. torch is asked where they differ alone: for it, that is an operation as any other."""
+    return first if first is second else torch.promote_types(first, second)

@@ -39,6 +39,17 @@ def is_empty(x: Tensor) -> bool:
     return x.is_meta or (not torch.compiler.is_compiling() and isinstance(x, FakeTensor) and not _is_recorded())
 
 
+def is_computed_as_written(x: Tensor) -> bool:
+    """Whether torch computes with ``x`` what is written, at once: a plain tensor, or one that stands for its shape.
+
+    Where it does not (a graph is made, a transform of ``torch.func`` runs, a tensor is of a kind of its own),
+    operations that few know, such as those on complex numbers, are better left out.
+    """
+    if torch.compiler.is_compiling() or type(x) not in (Tensor, torch.nn.Parameter, FakeTensor):
+        return False
+    return torch._C._get_tracing_state() is None and not _is_recorded() and not is_transformed()
+
+
 def is_transformed() -> bool:
     """Whether a transform of ``torch.func`` or forward-mode differentiation runs, which know torch's own operations
     alone. A compiler that traces one of them takes care of that itself.

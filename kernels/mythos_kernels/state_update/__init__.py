@@ -68,19 +68,34 @@ def _fits_kernel(h: Tensor, *others: Tensor | None) -> bool:
 def _check(
     h: Tensor, e: Tensor, u: Tensor, a: Tensor, b: Tensor, weight: Tensor, signal: Tensor | None, eps: float
 ) -> None:
+    """Refuse arguments that do not fit together; the loop asks it in every iteration, so what fits is seen at once."""
+    state, vector, device = h.shape, h.shape[-1:], h.device
+    given = (h, e, u, a, b, weight) if signal is None else (h, e, u, a, b, weight, signal)
+    fits = vector and vector[0] and e.shape == state and u.shape == state and eps > 0
+    fits = fits and a.shape == vector and b.shape == vector and weight.shape == vector
+    if not fits or (signal is not None and signal.shape != vector):
+        raise ValueError(_misfit(h, e, u, a, b, weight, signal, eps))
+    for tensor in given:
+        if tensor.device != device or not tensor.is_floating_point():
+            raise ValueError(_misfit(h, e, u, a, b, weight, signal, eps))
+
+
+def _misfit(
+    h: Tensor, e: Tensor, u: Tensor, a: Tensor, b: Tensor, weight: Tensor, signal: Tensor | None, eps: float
+) -> str:
+    """What does not fit, in words."""
     if h.ndim == 0 or h.shape[-1] == 0:
-        raise ValueError(f"h must be (..., d) with d > 0, got {tuple(h.shape)}")
+        return f"h must be (..., d) with d > 0, got {tuple(h.shape)}"
     vectors = {"a": a, "b": b, "weight": weight} | ({} if signal is None else {"signal": signal})
     for name, tensor in {"e": e, "u": u}.items():
         if tensor.shape != h.shape:
-            raise ValueError(f"{name} must have the shape of h, {tuple(h.shape)}, got {tuple(tensor.shape)}")
+            return f"{name} must have the shape of h, {tuple(h.shape)}, got {tuple(tensor.shape)}"
     for name, tensor in vectors.items():
         if tensor.shape != h.shape[-1:]:
-            raise ValueError(f"{name} must be (d,) = {tuple(h.shape[-1:])}, got {tuple(tensor.shape)}")
+            return f"{name} must be (d,) = {tuple(h.shape[-1:])}, got {tuple(tensor.shape)}"
     for name, tensor in {"h": h, "e": e, "u": u, **vectors}.items():
         if not tensor.is_floating_point():
-            raise ValueError(f"{name} must be floating point, got {tensor.dtype}")
+            return f"{name} must be floating point, got {tensor.dtype}"
         if tensor.device != h.device:
-            raise ValueError(f"{name} must be on the device of h, {h.device}, got {tensor.device}")
-    if not eps > 0:
-        raise ValueError(f"eps must be above zero, got {eps}")
+            return f"{name} must be on the device of h, {h.device}, got {tensor.device}"
+    return f"eps must be above zero, got {eps}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -35,11 +36,16 @@ def next_input(
     """``rms_norm(h_next + e + signal) * weight``, ``(..., d)`` in ``dtype``."""
     h_, e_, weight_ = _widen(h_next, e, weight)
     z = h_ + e_ if signal is None else h_ + e_ + signal.to(h_.dtype)
-    x = z * torch.rsqrt(z.square().mean(-1, keepdim=True) + eps) * weight_
-    return x.to(dtype)
+    return F.rms_norm(z, weight_.shape, weight_, eps).to(dtype)
 
 
-def _widen(*tensors: Tensor) -> list[Tensor]:
+def _widen(*tensors: Tensor) -> tuple[Tensor, ...]:
     """To float32, or to float64 where one of them is: then gradcheck can judge the reference."""
+    dtype = tensors[0].dtype
+    same = dtype is torch.float32 or dtype is torch.float64
+    for tensor in tensors:
+        same = same and tensor.dtype is dtype
+    if same:
+        return tensors
     dtype = functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
-    return [t.to(dtype) for t in tensors]
+    return tuple(t.to(dtype) for t in tensors)
