@@ -221,17 +221,17 @@ class Stepping(Module):
             frame.record(u, "core", step.t, place)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
-        if step.next_t is None or not (self.depth_signal.additive and self._unwatched()):
+        signals = self.depth_signal
+        # Where somebody watches either part by a hook, an iteration does not end with what the next one begins with.
+        if step.next_t is None or not (
+            signals.additive and is_plain(injection, type(injection)) and is_plain(signals, type(signals))
+        ):
             return Moved(self._inject(h, e, y, t, prepared).to(h.dtype), after, x)
         next_t = step.index(step.next_t, h.device)
         with_it = {} if prepared is None else {"prepared": prepared}
         signal = self._signal(h, next_t, positions)
         new, next_x = injection.advance(h, e, y, signal, t, next_t, **with_it)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
-
-    def _unwatched(self) -> bool:
-        """Whether nobody sees by a hook that an iteration ends with what the next one begins with."""
-        return all(is_plain(part, type(part)) for part in (self.injection, self.depth_signal))
 
     def prepared(self) -> Prepared | None:
         """What the injection makes of its weights once, where a pass may read them past its module."""
