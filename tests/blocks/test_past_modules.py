@@ -116,6 +116,22 @@ def test_low_rank_updates_by_loop_act_on_what_replaces_a_linear():
         model(ids)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize("replaced", ["before compiling", "after compiling", "after a compiled pass"])
+def test_low_rank_updates_by_loop_act_in_a_compiled_model_whose_linear_was_replaced(replaced):
+    torch._dynamo.reset()
+    model, ids = made(depth_adapter={"kind": "loop_lora", "on": ["attention.kv_up"]}), tokens(2, 9)
+    plain = copy.deepcopy(model)
+    compiled = torch.compile(model, backend="eager")
+    if replaced == "after a compiled pass":
+        compiled(ids)
+    for each in (model, plain):
+        wrap(each.core.layers[0].attention, "kv_up", "quantised module")
+    if replaced == "before compiling":
+        compiled = torch.compile(model, backend="eager")
+    torch.testing.assert_close(compiled(ids).logits, plain(ids).logits, rtol=1e-4, atol=1e-5)
+
+
 OWN_HOOKS = ("injection", "update", "depth_signal", "depth_adapter", "halting")
 
 
