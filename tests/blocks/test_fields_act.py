@@ -23,6 +23,7 @@ BESIDE = {
     ("stack", "sequence", "schedule"): {"depth": 2},
     ("halting", "token_choice", "alpha"): {"readout": "residual"},
     ("core", "hierarchical", "gradient"): {"cycle_gradient": "full"},
+    ("core", "hierarchical", "injects"): {"initial_state": "input"},
     ("depth_signal", "coordinates", "std"): {"step": "learned"},
     ("depth_signal", "coordinates", "beyond"): {"step": "learned"},
     ("exit", "cosine", "min_loops"): {"threshold": 3.0},

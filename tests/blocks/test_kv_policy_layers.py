@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import mythos_blocks as mb
+from mythos_blocks.tensors.rotation import rotate
 from tests.blocks.parts import VOCAB, WIDTH, randomise, tokens
 
 DEPTH, LOOPS = 3, 4
@@ -33,7 +34,7 @@ def by_hand(model, ids, slot):
             a, n = layer.attention, layer.attention_norm(x)
             heads = [f(n).unflatten(-1, (-1, a.head_dim)).transpose(1, 2) for f in (a.q, a.k, a.v)]
             place = torch.tensor([position])
-            q, k = (mb.attention.heads.rotate(y, place, a.rope_theta, a.rope_pairing) for y in heads[:2])
+            q, k = (rotate(y, place, a.rope_theta, a.rope_pairing) for y in heads[:2])
             held = cache.setdefault(slot(number), {})
             held[position] = k, heads[2]
             keys, values = (torch.cat([held[p][i] for p in sorted(held)], 2) for i in (0, 1))

@@ -128,6 +128,8 @@ class HierarchicalLoop(Loop):
             raise ValueError("kv_policy counts='layers' numbers the layers of one stack; core must be 'loop'")
         self.low_gradient = low_gradient
         self.initial_low_state = build(initial_low_state, width, width)
+        if not injects and not (self.initial_state.reads_input or self.initial_low_state.reads_input):
+            raise ValueError("injects=False leaves the input out; initial_state or initial_low_state must be 'input'")
         whole = num_high_cycles == 1 if cycle_gradient == "last_cycle" else cycle_gradient == "full"
         if low_gradient is not None:
             whole = min(low_gradient) >= num_low_cycles

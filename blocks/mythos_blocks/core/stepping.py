@@ -98,12 +98,14 @@ class Stepping(Module):
             losses=Losses(),
         )
 
-    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
     def _meet_linears(self) -> bool:
         """Have updates by loop meet what has been put in the place of their linears: now, where a graph is recorded."""
         if (inner := self.depth_adapter.inner()) is not None:
             inner.keep_hold(self.layers)
         return True
+
+    # What torch.compiler.assume_constant_result sets; using that would import the whole compiler with the blocks.
+    _meet_linears._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:
         """What is carried into the first iteration beyond the state."""

@@ -18,7 +18,13 @@ _BLOCK = 256  # positions that one generator serves
 
 @contract("initial_state")
 class InitialState(Module):
-    """The state before the first iteration: ``(batch, positions, input_width) -> (batch, positions, width)``."""
+    """The state before the first iteration: ``(batch, positions, input_width) -> (batch, positions, width)``.
+
+    Attributes:
+        reads_input: Whether the state is one of the input's values.
+    """
+
+    reads_input: bool = False
 
     def forward(self, e: Tensor, frame: Frame | None = None) -> Tensor:
         """The state that the loop starts from for the input e."""

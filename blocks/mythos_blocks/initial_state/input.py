@@ -19,6 +19,8 @@ class InputState(InitialState):
         input_width: Channels of the input e; the width where it is left out.
     """
 
+    reads_input = True
+
     def __init__(self, width: int, input_width: int | None = None) -> None:
         super().__init__()
         same_width(self, width, input_width)

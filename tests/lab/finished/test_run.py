@@ -33,9 +33,9 @@ def test_an_id_whose_folder_holds_another_run_is_refused(words, trained):
 
     other = shutil.copytree(trained, trained.parent / "other")
     state = json.loads((other / "run.json").read_text())
+    client = MlflowClient()
     try:
         (other / "run.json").write_text(json.dumps({"key": state["key"], "run_id": "1" * 32}))
-        client = MlflowClient("sqlite:///mlflow.db")
         client.set_tag(words[1].run_id, "mythos.folder", str(other))
         with pytest.raises(RecipeError, match="which holds another run"):
             mythos_lab.load(words[1].run_id)
