@@ -63,12 +63,14 @@ def environment(device: torch.device, imports: Sequence[str] = ()) -> dict[str, 
     }
 
 
+_LABORATORY = Path(__file__).parents[1]  # whose public face, the package, imports rooms above this one
+
+
 @lru_cache(maxsize=1)
 def _source() -> str:
     """Digest of the code of the three packages, as this process has it."""
     digest = hashlib.sha256()
-    laboratory = Path(__file__).parents[1]
-    for root in (*(Path(str(package.__file__)).parent for package in (mythos_kernels, mythos_blocks)), laboratory):
+    for root in (*(Path(str(package.__file__)).parent for package in (mythos_kernels, mythos_blocks)), _LABORATORY):
         for path in sorted(root.rglob("*.py")):
             _add(digest, f"{root.name}/{path.relative_to(root)}", path)
     return digest.hexdigest()[:16]

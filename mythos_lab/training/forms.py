@@ -45,6 +45,10 @@ class _Result(_File):
     depth_curve: list[dict[str, Any]] | None = None
     ood_depth_curve: list[dict[str, Any]] | None = None
     slices: dict[str, list[dict[str, Any]]] = {}
+    eval_loops: int | None = None
+    chance: float | None = None
+    halting_histogram: list[float] | None = None
+    history_sha256: str | None = None
 
 
 FORMS: Mapping[str, TypeAdapter[Any]] = {

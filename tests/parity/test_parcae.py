@@ -161,8 +161,6 @@ def test_loop_counts_are_drawn_as_published():
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"logit_softcap": 15.0}, "logit_softcap=15.0; only None"),
-        ({"clip_qkv": 8.0}, "clip_qkv=8.0; only None"),
         ({"nonlin_name": "Tanh"}, "nonlin_name='Tanh'; only 'ReLU2' or 'GELU' or 'ReLU'"),
         ({"mlp_class_name": "GatedMLP"}, "nonlin_name='ReLU2'; only 'SiLU'"),
         (

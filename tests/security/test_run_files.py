@@ -74,7 +74,7 @@ def test_a_value_of_another_type_for_a_field_is_refused_and_named(name, made, tm
     folder = shutil.copytree(made, tmp_path / "run")
     values, key = read_json(folder / name), read_state(folder)["key"]
     for field in values:
-        wrong = 1 if not isinstance(values[field], int) else "x"
+        wrong = "x" if isinstance(values[field], int | float) else 1
         write_json(folder / name, {**values, field: wrong}, key)
         if field in ("python", "platform", "precision"):  # which nothing reads
             continue

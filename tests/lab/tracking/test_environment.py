@@ -63,8 +63,9 @@ def test_the_laboratorys_own_source_is_digested_whatever_lies_in_it(put, tmp_pat
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("")
-    for name in ("mythos_lab", "mythos_blocks", "mythos_kernels"):
+    for name in ("mythos_blocks", "mythos_kernels"):
         monkeypatch.setattr(getattr(tracking, name), "__file__", str(package / "__init__.py"))
+    monkeypatch.setattr(tracking, "_LABORATORY", package)
     before = tracking._source.__wrapped__()
     put(package)
     assert tracking._source.__wrapped__() == before
