@@ -36,7 +36,6 @@ SPACE = {
         "model.core.loops.high=2", "model.core.layer.feedforward.hidden=8", "training.max_steps=4",
         "training.validate_every=2", "training.log_every=1", "training.batch_size=4", "training.schedule.warmup_steps=0",
         "task.validation_size=16", "evaluation.ood=false", "evaluation.knockouts=false", "evaluation.depth_factor=1",
-        "measures=[]", "monitor.measures=[]",
     ],
     "space": {"seed": {"int": [0, 199]}},  # which changes no cost, so that a worker rehearses it once
     "objectives": {"val/loss": "minimize"},

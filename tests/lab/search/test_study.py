@@ -25,7 +25,6 @@ SPACE = {
     "overrides": [
         "training.max_steps=40", "training.validate_every=10", "training.batch_size=8", "training.schedule.warmup_steps=2",
         "task.validation_size=32", "evaluation.knockouts=false", "evaluation.depth_factor=1", "training.num_threads=1",
-        "measures=[]", "monitor.measures=[]",
     ],
     "space": {
         "model.core.loops": {"fixed": {"num_loops": 2}, "uniform": {"low": 1, "high": {"int": [2, 3]}}},

@@ -10,7 +10,6 @@ OVERRIDES = [
     "training.max_steps=4", "training.validate_every=2", "training.batch_size=8", "training.schedule.warmup_steps=0",
     "task.validation_size=32", "task.test_size=32", "task.ood_range=0", "evaluation.knockouts=false",
     "evaluation.depth_factor=1", "training.num_threads=1", "model.width=16", "model.core.layer.feedforward.hidden=8",
-    "monitor.measures=[]",
 ]  # fmt: skip
 
 FILE = {"name": "tiny", "recipe": "gated_loop", "overrides": OVERRIDES, "objectives": {"val/accuracy": "maximize"}}
