@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import NoImports, Overrides, app
+from mythos_lab.cli.comparisons import whole_numbers
 from mythos_lab.cli.output import Json, telling
 
 Run = Annotated[str, typer.Argument(help="Folder of a finished run, or its id in MLflow.")]
@@ -63,7 +64,7 @@ def evaluate(
         if split not in SPLITS:
             raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
         opened = load(run, store=store)
-        curve = evaluated(opened, overrides or [], _numbers(loops, "--loops"), split)
+        curve = evaluated(opened, overrides or [], whole_numbers("loops", loops), split)
         report = Report()
         report.show("evaluation", curve_table(curve, f"{curve.task.kind}, {split}"))
         report.know({"run": opened.folder, "split": split, "overrides": overrides or []})
@@ -104,7 +105,7 @@ def generate(
         except ValueError as error:
             raise RecipeError(str(error)) from None
         opened = load(run, store=store)
-        numbers = prompt_tokens(opened, prompt, None if tokens is None else _numbers(tokens, "--tokens"))
+        numbers = prompt_tokens(opened, prompt, None if tokens is None else whole_numbers("tokens", tokens))
         asked = Asked(max_new_tokens, loops, exit, sampling, seed)
         found = []
         with Shown(prompt, loops or opened.model.core.loops.eval_loops) as shown:
@@ -139,12 +140,3 @@ def export(
             report.say(str(path), whole=True)
         report.know({"files": files})
         tell(report)
-
-
-def _numbers(text: str | None, option: str) -> list[int]:
-    from mythos_lab.recipe.errors import RecipeError
-
-    try:
-        return [] if text is None else [int(part) for part in text.split(",")]
-    except ValueError:
-        raise RecipeError(f"{option} {text[:80]!r}: expected whole numbers joined by commas, such as 1,4,16") from None  # type: ignore[index]

@@ -10,19 +10,20 @@ from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.finished.run import Run
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.evaluate import evaluate_counts, sampler
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.compose import as_recorded, validate
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.interpolation import escaped
 from mythos_lab.recipe.overrides import split as read_overrides
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
 from mythos_lab.tasks.text.tokenizer import TOKENIZER
-from mythos_lab.training.held import CODE, ENVIRONMENT
-from mythos_lab.training.result import read_values
+from mythos_lab.training.result import DATA, read_values, recorded_code
 
 SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
-_SPACE, _DEEPEST = "space.yaml", 3  # of studies/NAME/trials/NUMBER/seed-N
+_DEEPEST = 3  # studies/NAME/trials/NUMBER/seed-N
 _MAY_CHANGE = ("task", "evaluation", "mask")
 
 
@@ -59,7 +60,7 @@ def evaluate(
 
 def _study_of(run: Run) -> Path | None:
     """The folder of the study that the run is a trial of."""
-    return next((each for each in run.folder.absolute().parents[:_DEEPEST] if (each / _SPACE).is_file()), None)
+    return next((each for each in run.folder.absolute().parents[:_DEEPEST] if (each / SPACE_COPY).is_file()), None)
 
 
 def _changed(run: Run, overrides: Sequence[str]) -> tuple[Recipe, Task]:
@@ -67,22 +68,19 @@ def _changed(run: Run, overrides: Sequence[str]) -> tuple[Recipe, Task]:
     if not overrides:
         return run.recipe, run.task
     config: dict[str, Any] = escaped(as_recorded(run.recipe))
-    own = run.recipe.task.model_dump(mode="json")  # type: ignore[union-attr]
     values = read_overrides(overrides)[1]
     for path, value in values:
         if (top := path.partition(".")[0]) not in _MAY_CHANGE:
             raise RecipeError(f"override {path!r}: {top} belongs to the training; expected {', '.join(_MAY_CHANGE)}")
         set_path(Recipe, config, path, value, source="override")
-    if not any(path.partition(".")[0] == "task" for path, _ in values):
-        task, config["task"] = run.task, own
-    else:
+    of_task = any(path.partition(".")[0] == "task" for path, _ in values)
+    if of_task:
         _keep_tokenizer(run, config, [path for path, _ in values])
-        task = None
-    code = {str(k): str(v) for k, v in dict(read_values(run.folder, ENVIRONMENT).get(CODE, {})).items()}
-    recipe = validate(config, f"{run.folder}, as overridden", code)
-    if task is None:
-        task = recipe.task.build()  # type: ignore[union-attr]
-        _check_tokens(run, task)
+    recipe = validate(config, f"{run.folder}, as overridden", recorded_code(run.folder))
+    if not of_task:
+        return recipe, run.task
+    task = task_of(recipe)
+    _check_tokens(run, task)
     return recipe, task
 
 
@@ -101,6 +99,6 @@ def _check_tokens(run: Run, task: Task) -> None:
     (vocab_size,) = run.model.context
     if task.vocab_size > vocab_size:
         raise RecipeError(f"task: has {task.vocab_size:,} tokens, and the run's model was trained on {vocab_size:,}")
-    was = read_values(run.folder, "data.json").get("tokenizer_sha256")
+    was = read_values(run.folder, DATA).get("tokenizer_sha256")
     if (now := task.identity().get("tokenizer_sha256")) != was:
         raise RecipeError(f"task.tokenizer: gives other tokens ({now}) than the run's ({was}); leave it as it was")

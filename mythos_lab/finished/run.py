@@ -10,6 +10,7 @@ from typing import Any
 from mythos_blocks import LoopedTransformer, build
 from mythos_blocks.declaring.spec import as_spec
 from mythos_lab.finished.locating import run_folder
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
@@ -53,7 +54,7 @@ class Run:
             Misplaced: They, or the code that the recipe imports, have changed since.
         """
         try:
-            task: Task = build(self.recipe.task)
+            task = task_of(self.recipe)
         except ValueError as error:
             raise RecipeError(f"{self.folder}: the run's data are not here: task: {error}") from None
         hold(self.folder, self.recipe, task, key_of(self.folder))
@@ -76,8 +77,7 @@ class Run:
         """What makes text of the model's tokens, as the run has kept it; the text need not be there.
 
         Raises:
-            RecipeError: The task has none: its tokens are no text.
-            Misplaced: The kept tokenizer is not the run's.
+            RecipeError: The task has none, as its tokens are no text; or the kept one is not the run's.
         """
         declared: Any = as_spec(self.recipe.task)
         if not issubclass(declared.component, Text):

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, ModelOutput, at_site, component
 from mythos_lab.measures.base import Measure, Outcome, Value
+from mythos_lab.measures.rounding import rounded_rows
 from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.untrained import untrained
 from mythos_lab.metrics import Metric
@@ -55,12 +56,12 @@ class CarryFidelity(Measure):
     def measure(self, subject: Subject) -> Outcome:
         full, nothing = _passes(subject, subject.model), untrained(subject.model)
         bare = _passes(subject, nothing)
-        own, units = _answers(subject, full), subject.samples.units()
+        own, units = subject.answers(full), subject.samples.units()
         base = subject.tally(own)
         values, said = [], []
         for bits in self.bits:
             rounded, of = _passes(subject, subject.model, bits), f"{bits}_bits"
-            answers = _answers(subject, rounded)
+            answers = subject.answers(rounded)
             same, tally = (answers == own).cpu(), subject.tally(answers)
             flipped = torch.bincount(units, weights=(~same).double())
             cells, whole = float(same.float().mean()), float((flipped == 0).float().mean())
@@ -76,16 +77,14 @@ class CarryFidelity(Measure):
                 found = _distances(subject, *pair)
                 values += [Value(f"carry_fidelity/{name}", x, t, of=of) for t, x in enumerate(found, 1)]
             said.append(f"{cells:.1%} at {bits} bits ({whole:.1%} of whole samples)")
-        noise = (_answers(subject, _passes(subject, subject.model, noise=1)) == own).float().mean()
+        noise = (subject.answers(_passes(subject, subject.model, noise=1)) == own).float().mean()
         values.append(Value("carry_fidelity/noise_cells", float(noise)))
         return self.outcome(f"of the answers stay {', '.join(said)}", *values)
 
 
 def rounded_to(h: Tensor, bits: int) -> Tensor:
     """``h`` with every position's channels on an even grid, ``(..., state_width)``."""
-    levels = 2 ** (bits - 1) - 1
-    step = h.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / levels
-    return ((h.float() / step).round() * step).to(h.dtype)
+    return rounded_rows(h, 2 ** (bits - 1) - 1)
 
 
 def _passes(subject: Subject, model: LoopedTransformer, bits: int | None = None, noise: int = 0) -> list[ModelOutput]:
@@ -96,10 +95,6 @@ def _passes(subject: Subject, model: LoopedTransformer, bits: int | None = None,
             scored = batch.targets != IGNORE
             found.append(subject.run(batch, model=model, noise=noise, record=True, logits_at=scored))
     return found
-
-
-def _answers(subject: Subject, passes: list[ModelOutput]) -> Tensor:
-    return torch.cat([subject.predicted(out.logits) for out in passes])
 
 
 def _distances(subject: Subject, some: list[ModelOutput], others: list[ModelOutput]) -> list[float]:

@@ -61,7 +61,7 @@ class ConceptInjection(Measure):
     def measure(self, subject: Subject) -> Outcome:
         units, batches = subject.samples.units(), subject.samples.batches
         passes = [subject.run(batch, record=True, logits_at=batch.targets != IGNORE) for batch in batches]
-        own = torch.cat([subject.predicted(out.logits) for out in passes])
+        own = subject.answers(passes)
         last = torch.cat([o.states[-1][b.targets != IGNORE] for o, b in zip(passes, batches, strict=True)]).float()
         targets = subject.targets
         fit = subject.samples.fitted().to(targets.device)
@@ -72,7 +72,7 @@ class ConceptInjection(Measure):
         drawn = torch.randn(added.shape, generator=generator).to(added)
         random = drawn / drawn.norm(dim=1, keepdim=True) * added.norm(dim=1, keepdim=True)
         noisy = [subject.run(batch, noise=1, logits_at=batch.targets != IGNORE) for batch in batches]
-        noise = (torch.cat([subject.predicted(out.logits) for out in noisy]) != own)[told]
+        noise = (subject.answers(noisy) != own)[told]
         values = [
             Value("concept_injection/length", length),
             Value("concept_injection/noise_flips", float(noise.float().mean())),

@@ -175,7 +175,7 @@ class _Scoring:
         axes = {} if batch.difficulty is None else {_DIFFICULTY: batch.difficulty}
         for name, values in {**axes, **batch.slices}.items():
             by_value = self.buckets.setdefault(name, {})
-            spread = _by_token(values, is_scored).cpu()
+            spread = batch.per_position(values)[is_scored].cpu()
             for value in spread.unique().tolist():
                 here = spread == value
                 by_value.setdefault(value, []).append(Tally.of(rows[here], right[here], losses[here], num_rows))
@@ -229,11 +229,6 @@ def by_unit(batch: Batch, is_scored: Tensor, right: Tensor, losses: Tensor) -> T
         return Tally.of(is_scored.nonzero()[:, 0].cpu(), right, losses, len(batch.tokens))
     units, place = batch.units[is_scored].cpu().unique(return_inverse=True)
     return replace(Tally.of(place, right, losses, len(units)), units=units)
-
-
-def _by_token(values: Tensor, is_scored: Tensor) -> Tensor:
-    """What is known of samples ``(batch,)`` or positions ``(batch, positions)``, for scored tokens ``(scored,)``."""
-    return (values[:, None] if values.dim() == 1 else values).expand(is_scored.shape)[is_scored]
 
 
 def predicted(logits: Tensor, answers: tuple[int, ...] | None) -> Tensor:

@@ -13,7 +13,6 @@ from mythos_blocks.declaring.registry import slot_info
 from mythos_blocks.declaring.types import NoneOrMore
 from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.subject import Subject
-from mythos_lab.measures.tally import Tally
 from mythos_lab.metrics import Metric
 from mythos_lab.recipe.step import updates_of
 from mythos_lab.tasks.base import IGNORE, Batch
@@ -82,7 +81,7 @@ class HaltingAudit(Measure):
             "rescued": early & right & ~would,
         }
         values = [_share(subject, f"halting_audit/{name}", which) for name, which in told.items()]
-        own, other = _tally(subject, right), _tally(subject, would)
+        own, other = subject.by_unit(right), subject.by_unit(would)
         values.append(
             Value("halting_audit/lost", other.accuracy - own.accuracy, interval=other.accuracy_gain(own)),
         )
@@ -164,7 +163,9 @@ def _by_class(subject: Subject, seen: list[_Seen], num_classes: int) -> list[Val
     for name, found in named.items():
         known = [each for each in found if each is not None]
         if len(known) == len(batches):
-            of = torch.cat([_spread(batch, each) for batch, each in zip(batches, known, strict=True)])
+            of = torch.cat(
+                [batch.real_values(batch.per_position(each)) for batch, each in zip(batches, known, strict=True)]
+            )
             axes[name] = (of, of.unique())
     for name, (of, kinds) in axes.items():
         for kind in kinds.tolist():
@@ -172,26 +173,14 @@ def _by_class(subject: Subject, seen: list[_Seen], num_classes: int) -> list[Val
     return values
 
 
-def _spread(batch: Batch, values: Tensor) -> Tensor:
-    """What is known of samples ``(batch,)`` or positions ``(batch, positions)``, for all that are no padding."""
-    each = values[:, None] if values.dim() == 1 else values
-    return batch.real_values(each.expand(batch.tokens.shape))
-
-
-def _tally(subject: Subject, right: Tensor) -> Tally:
-    units = subject.samples.units()
-    return Tally.of(units, right.cpu(), torch.zeros(len(right)), int(units.max()) + 1)
-
-
 def _share(subject: Subject, name: str, which: Tensor) -> Value:
-    tally = _tally(subject, which)
+    tally = subject.by_unit(which)
     return Value(name, tally.accuracy, interval=tally.accuracy_interval())
 
 
 def _mean(subject: Subject, name: str, values: Tensor) -> Value:
     """The mean of a number of each answer, with its interval over units."""
-    units = subject.samples.units()
-    tally = Tally.of(units, torch.zeros(len(units)), values.cpu(), int(units.max()) + 1)
+    tally = subject.by_unit(torch.zeros(len(values)), values)
     return Value(name, tally.loss, interval=tally.loss_interval())
 
 

@@ -16,6 +16,7 @@ from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.driving import Driver
 from mythos_lab.measures.flips import upper_bound
 from mythos_lab.measures.jacobian import refuses_jacobian, states
+from mythos_lab.measures.rounding import rounded_rows
 from mythos_lab.measures.samples import rows_of
 from mythos_lab.measures.student import interval
 from mythos_lab.measures.subject import Subject
@@ -111,10 +112,12 @@ def rounded(module: nn.Module, to: Format) -> Iterator[None]:
 def round_rows(weight: Tensor, to: Format) -> Tensor:
     """A matrix ``(..., out, in)`` with each row rounded to a format, its largest entry to the format's largest."""
     over = weight.flatten(1) if weight.dim() > 2 and weight.shape[-1] == 1 else weight
-    scale = over.float().abs().amax(-1, keepdim=True).clamp_min(1e-30) / _LARGEST[to]
-    scaled = over.float() / scale
-    near = scaled.to(torch.float8_e4m3fn).float() if to == "fp8" else scaled.round()
-    return (near * scale).to(weight.dtype).view_as(weight)
+    nearest = _to_fp8 if to == "fp8" else torch.round
+    return rounded_rows(over, _LARGEST[to], nearest).view_as(weight)
+
+
+def _to_fp8(x: Tensor) -> Tensor:
+    return x.to(torch.float8_e4m3fn).float()
 
 
 def _path(subject: Subject, batch: Batch, to: Format | None = None, loops: Collection[int] = ()) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -137,6 +137,10 @@ class Subject:
         """The answers that logits ``(..., vocab_size)`` come to."""
         return predicted(logits, self.samples.answers)
 
+    def answers(self, passes: Iterable[ModelOutput]) -> Tensor:
+        """The answers that passes over the batches come to, ``(scored,)``, where logits are those that are scored."""
+        return torch.cat([self.predicted(out.logits) for out in passes])
+
     def read(self, h: Tensor, frame: Frame, batch: Batch) -> Tensor:
         """The logits that the model reads from a state of all positions, where something is scored."""
         with self.precision():
@@ -221,9 +225,18 @@ class Subject:
             answers: ``(scored,)`` tokens.
             losses: Their cross-entropy in nats, ``(scored,)``.
         """
-        right, units = (answers == self.targets).cpu(), self.samples.units()
-        nats = torch.zeros(len(right)) if losses is None else losses.cpu()
-        return Tally.of(units, right, nats, int(units.max()) + 1)
+        return self.by_unit(answers == self.targets, losses)
+
+    def by_unit(self, which: Tensor, values: Tensor | None = None) -> Tally:
+        """A truth and a number of each answer, by unit.
+
+        Args:
+            which: ``(scored,)``, of which the tally's accuracy is the share.
+            values: ``(scored,)``, of which its loss is the mean.
+        """
+        units = self.samples.units()
+        numbers = torch.zeros(len(units)) if values is None else values.cpu()
+        return Tally.of(units, which.cpu(), numbers, int(units.max()) + 1)
 
     def refuses_trajectories(self) -> str | None:
         """Why the model has no state after every iteration; ``None`` where it has."""
@@ -253,8 +266,7 @@ class Subject:
     @staticmethod
     def at_targets(batch: Batch, values: Tensor) -> Tensor:
         """What is known of samples ``(batch,)`` or positions ``(batch, positions)``, where something is scored."""
-        each = values[:, None] if values.dim() == 1 else values
-        return each.expand(batch.targets.shape)[batch.targets != IGNORE]
+        return batch.per_position(values)[batch.targets != IGNORE]
 
     @cached_property
     def targets(self) -> Tensor:

@@ -7,6 +7,9 @@ from pathlib import Path
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
 
+SPACE_COPY = "space.yaml"
+"""The copy of its file that a study's folder has."""
+
 _SUFFIXES = (".yaml", ".yml")
 
 

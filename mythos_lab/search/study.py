@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
+from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import recorded, without_password
 from mythos_lab.search.attributes import MLFLOW_RUN, NUM_TRIALS, PRUNER, SAMPLER, UID
@@ -150,7 +151,7 @@ def _parent_run(space: Space, study: optuna.Study) -> Tracker:
             ) from None
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
-            copy = space.folder / "space.yaml"
+            copy = space.folder / SPACE_COPY
             write_yaml(copy, copied(space), space.file.name)
             tracker.artifact(copy)
     return tracker

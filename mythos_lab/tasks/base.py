@@ -77,6 +77,10 @@ class Batch:
         """Of ``x``, ``(batch, positions, ...)``, what stands where nothing is padded: ``(real, ...)``."""
         return x.flatten(0, 1) if self.real is None else x[self.real]
 
+    def per_position(self, values: Tensor) -> Tensor:
+        """What is known of samples ``(batch,)``, or of positions, for each position: ``(batch, positions)``."""
+        return (values[:, None] if values.dim() == 1 else values).expand(self.tokens.shape)
+
     def to(self, device: torch.device | str) -> Batch:
         """The batch on another device."""
         return self.map(lambda tensor: tensor.to(device))

@@ -181,7 +181,7 @@ class Generated(Task):
             batch = self._at_every_difficulty(num_samples, split)
             scored = (batch.targets != IGNORE).numpy()
             label = batch.targets.numpy()[scored]
-            level = None if batch.difficulty is None else _spread(batch.difficulty, scored)
+            level = None if batch.difficulty is None else batch.per_position(batch.difficulty).numpy()[scored]
             features: list[tuple[str, Feature, bool]] = [(n, f, False) for n, f in self.shortcuts(batch).items()]
             features += [(n, f, True) for n, f in self.partial(batch).items()]
             for value in [None] if level is None else np.unique(level).tolist():
@@ -258,12 +258,6 @@ def enough(num_problems: int, said: str) -> None:
     """``ValueError`` where there are too few problems for splits that share none."""
     if num_problems < _FEWEST_PROBLEMS:
         raise ValueError(f"{said} make {num_problems} problems at most; splits that share none need {_FEWEST_PROBLEMS}")
-
-
-def _spread(values: Tensor, scored: Array) -> Array:
-    """Values of samples or of positions, one for each scored answer."""
-    array = values.numpy()
-    return np.broadcast_to(array[:, None] if array.ndim == 1 else array, scored.shape)[scored]
 
 
 def places(batch: Batch) -> Array:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from mythos_blocks import LoopedTransformer, build, load_plugins
-from mythos_blocks.checkpoints import copy_into, load, load_into, save
+from mythos_blocks import LoopedTransformer, load_plugins
+from mythos_blocks.checkpoints import Checkpoint, copy_into, load, load_into, save
 from mythos_lab.measures.base import Outcome
 from mythos_lab.measures.tidy import rows
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.compose import build_on_meta, declare_recorded, validate, written
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.outputs import sync_folder, write_whole
@@ -120,10 +122,10 @@ def read_recipe(folder: Path, *, assembled: bool = True) -> Recipe:
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
     read = validate if assembled else declare_recorded
-    return read(content, path, recorded_code=_recorded_code(folder))
+    return read(content, path, recorded_code=recorded_code(folder))
 
 
-def _recorded_code(folder: Path) -> dict[str, str]:
+def recorded_code(folder: Path) -> dict[str, str]:
     """The hashes of imported code that a run has written down; none where it was killed before it had."""
     if not (folder / ENVIRONMENT).is_file():
         return {}
@@ -230,26 +232,21 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     """
     for name in (RECIPE, WEIGHTS, RESULT, DATA, ENVIRONMENT):
         _file(folder, name)
-    key, recipe, status = key_of(folder), read_recipe(folder), read_result(folder)["status"]
-    if status != "finished":
-        raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
-    task: Task = build(recipe.task)
+    key, recipe = key_of(folder), read_recipe(folder)
+    _check_finished(folder)
+    task = task_of(recipe)
     hold(folder, recipe, task, key)
     path = folder / WEIGHTS
     if (num := _num_weights(recipe)) > path.stat().st_size:  # before any is made
         raise Damaged(f"{path}: is too small for the recipe's model, which has {num:,} parameters")
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
-    try:
+    with _naming(path):
         if key is None:
             load_into(model, path)  # whether or not the file has the declaration, which older ones have not
         else:
             written = load(path)
-            if (of := written.notes.get(_RUN, "unknown")) != key:
-                raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
+            _check_run(path, written, key)
             copy_into(model, written.tensors)
-    except ValueError as error:
-        said = str(error)
-        raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
     _check_finite(model, path)
     return recipe, model, task
 
@@ -262,20 +259,36 @@ def load_weights(folder: Path, recipe: Recipe) -> LoopedTransformer:
         Damaged: The weights are not as they were written, another run's, another model's, or not all numbers.
     """
     path, key = _file(folder, WEIGHTS), key_of(folder)
-    if (status := read_result(folder)["status"]) != "finished":
-        raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
-    try:
+    _check_finished(folder)
+    with _naming(path):
         written = load(path)
         model = written.model()
-    except ValueError as error:
-        said = str(error)
-        raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
-    if key is not None and (of := written.notes.get(_RUN, "unknown")) != key:
-        raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
+    if key is not None:
+        _check_run(path, written, key)
     if written.spec != recipe.model_spec():
         raise Damaged(f"{path}: holds another model than {RECIPE} declares")
     _check_finite(model, path)
     return model
+
+
+def _check_finished(folder: Path) -> None:
+    if (status := read_result(folder)["status"]) != "finished":
+        raise RecipeError(f"{folder}: the run is {status}; only a finished one has weights that mean something")
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """The span in which what is wrong with weights is said of their file."""
+    try:
+        yield
+    except ValueError as error:
+        said = str(error)
+        raise Damaged(said if said.startswith(str(path)) else f"{path}: {said}") from error
+
+
+def _check_run(path: Path, written: Checkpoint, key: str) -> None:
+    if (of := written.notes.get(_RUN, "unknown")) != key:
+        raise Damaged(f"{path}: belongs to run {of[:8]}, and this folder to run {key[:8]}")
 
 
 def _check_finite(model: LoopedTransformer, path: Path) -> None:

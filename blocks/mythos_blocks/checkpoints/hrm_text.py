@@ -6,7 +6,7 @@ from typing import Any
 
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.hrm_text_config import DEFAULTS, INERT
-from mythos_blocks.checkpoints.llama import llama_matrices, rotations_of
+from mythos_blocks.checkpoints.llama import expect_llama, llama_matrices, rotations_of
 from mythos_blocks.checkpoints.published import Weights, opened
 from mythos_blocks.checkpoints.translation import Rule, Translation, rename
 from mythos_blocks.model.looped_transformer import LoopedTransformer
@@ -37,9 +37,7 @@ def hrm_text_translation(config: Any) -> Translation:
         ValueError: A field is unknown or cannot be rendered.
     """
     read = Config(config, "HRM-Text", DEFAULTS, INERT)
-    read.expect("model_type", "hrm_text")
-    read.expect("hidden_act", "silu")
-    read.expect("attention_dropout", 0, why="the blocks drop no attention; set it to 0 for what evaluation computes")
+    expect_llama(read, "hrm_text")
     width, high, low = read.count("hidden_size"), read.count("H_cycles"), read.count("L_cycles")
     depth, std = _depth(read, high * (low + 1)), read.number("initializer_range")
     attention_bias, mlp_bias = read.flag("attention_bias"), read.flag("mlp_bias")

@@ -12,6 +12,17 @@ _ATTENTION = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "out"}
 _FEEDFORWARD = {"gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 
 
+def expect_llama(read: Config, model_type: str) -> None:
+    """Hold a configuration against what all of these models have: SwiGLU, and attention that drops nothing.
+
+    Raises:
+        ValueError: It is of another model, or declares something else.
+    """
+    read.expect("model_type", model_type)
+    read.expect("hidden_act", "silu")
+    read.expect("attention_dropout", 0, why="the blocks drop no attention; set it to 0 for what evaluation computes")
+
+
 def attention_sizes(read: Config, width: int) -> dict[str, Any]:
     """Heads and their size.
 

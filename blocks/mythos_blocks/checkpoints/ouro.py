@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mythos_blocks.checkpoints.config import Config
-from mythos_blocks.checkpoints.llama import attention_sizes, llama_matrices, rotations_of
+from mythos_blocks.checkpoints.llama import attention_sizes, expect_llama, llama_matrices, rotations_of
 from mythos_blocks.checkpoints.ouro_config import DEFAULTS, INERT
 from mythos_blocks.checkpoints.published import Weights, opened
 from mythos_blocks.checkpoints.translation import Rule, Translation, rename
@@ -45,9 +45,7 @@ def ouro_translation(config: Any) -> Translation:
         ValueError: A field is unknown or cannot be rendered.
     """
     read = Config(config, "Ouro", DEFAULTS, INERT)
-    read.expect("model_type", "ouro")
-    read.expect("hidden_act", "silu")
-    read.expect("attention_dropout", 0, why="the blocks drop no attention; set it to 0 for what evaluation computes")
+    expect_llama(read, "ouro")
     read.expect("early_exit_step", None, why="run that many loops instead: model(tokens, iterations=step + 1)")
     width, depth = read.count("hidden_size"), read.count("num_hidden_layers")
     read.expect("use_sliding_window", False, why="the blocks' attention has no window")

@@ -31,6 +31,7 @@ from mythos_blocks.kv_policy.base import KVPolicy
 from mythos_blocks.loops.base import LoopSampler
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.rows import check_index
+from mythos_blocks.tensors.tracing import constant_in_graphs
 from mythos_blocks.update.base import Update
 
 
@@ -98,14 +99,12 @@ class Stepping(Module):
             losses=Losses(),
         )
 
+    @constant_in_graphs
     def _meet_linears(self) -> bool:
         """Have updates by loop meet what has been put in the place of their linears: now, where a graph is recorded."""
         if (inner := self.depth_adapter.inner()) is not None:
             inner.keep_hold(self.layers)
         return True
-
-    # What torch.compiler.assume_constant_result sets; using that would import the whole compiler with the blocks.
-    _meet_linears._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
     def _first_carry(self, h: Tensor, e: Tensor, frame: Frame) -> Tensor | None:
         """What is carried into the first iteration beyond the state."""

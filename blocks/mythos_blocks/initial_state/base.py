@@ -11,7 +11,7 @@ from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.randomness import keyed_generator
-from mythos_blocks.tensors.tracing import is_empty, is_traced, outside_of_graphs, real_tensors
+from mythos_blocks.tensors.tracing import constant_in_graphs, is_empty, is_traced, outside_of_graphs, real_tensors
 
 _BLOCK = 256  # positions that one generator serves
 
@@ -69,6 +69,7 @@ class NoiseState(InitialState):
         noise = torch.cat([self._block(block, e.device) for block in blocks.tolist()])
         return noise[places * _BLOCK + positions % _BLOCK].to(e.dtype).expand(shape)
 
+    @constant_in_graphs
     def _block(self, block: int, device: torch.device) -> Tensor:
         """The noise of ``_BLOCK`` positions, drawn on the CPU once, so that all devices have the same."""
         if (block, device) not in self._blocks:
@@ -78,8 +79,3 @@ class NoiseState(InitialState):
                 noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu")).to(device)
             self._blocks[block, device] = noise
         return self._blocks[block, device]
-
-
-# The noise of a block is the same at every call, which a compiled graph holds. This is what
-# torch.compiler.assume_constant_result sets; using that would import the whole compiler with the blocks.
-NoiseState._block._dynamo_marked_constant = True  # type: ignore[attr-defined]

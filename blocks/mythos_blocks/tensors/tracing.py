@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from torch._ops import _len_torch_dispatch_stack_pre_dispatch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _disable_current_modes
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def is_traced(x: Tensor) -> bool:
@@ -29,6 +32,16 @@ def is_traced(x: Tensor) -> bool:
         or _is_recorded()
         or torch._C._functorch.is_batchedtensor(x)
     )
+
+
+def constant_in_graphs(function: Function) -> Function:
+    """Have a compiled graph hold what a function returns: it is the same at every call.
+
+    This is what ``torch.compiler.assume_constant_result`` sets; using that would import the whole compiler with the
+    blocks.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 def is_empty(x: Tensor) -> bool:

@@ -15,6 +15,7 @@ from mythos_lab.comparison.table import called
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.page import Page
 from mythos_lab.search.opening import MARK, UID, find_study
@@ -26,7 +27,6 @@ from mythos_lab.training.result import RECIPE, STATE, read_state
 FOLDER = "report"
 """The folder of a page within that of a run or a study."""
 
-_SPACE = "space.yaml"  # a study's copy of its file
 _MOST_RUNS = 256
 
 
@@ -137,9 +137,11 @@ def _of_arms(
 def _of_study(target: str, storage: str | None) -> Reported:
     folder = Path(target)
     if (folder / MARK).is_file():
-        if not (folder / _SPACE).is_file():
-            raise RecipeError(f"{folder}: its {_SPACE} is missing, which says what the study is; name the study's file")
-        space = load_space(str(folder / _SPACE), folder, storage)
+        if not (folder / SPACE_COPY).is_file():
+            raise RecipeError(
+                f"{folder}: its {SPACE_COPY} is missing, which says what the study is; name the study's file"
+            )
+        space = load_space(str(folder / SPACE_COPY), folder, storage)
     elif folder.is_dir():
         raise RecipeError(f"{folder}: holds no run, no study and no folders of runs")
     else:
