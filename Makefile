@@ -7,7 +7,7 @@ CLIENTS := .venv-interop
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test bench peers interop check docs clean
+.PHONY: help study ui test bench peers clients interop check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -28,8 +28,10 @@ bench: $(STAMP)  ## Our loop against one of the same equations that is written b
 peers: $(STAMP)  ## transformers' own generic tests over exported models, from its source distribution; some minutes
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.peers -W ignore
 
-interop: $(CLIENTS)/.installed  ## Other projects' clients on our models and studies, in an environment of their own
-	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/interop
+clients: $(CLIENTS)/.installed  ## The environment of other projects' clients
+
+interop: clients  ## Other projects' clients on our models and studies, in an environment of their own
+	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/interop -n 2 --dist loadfile
 
 check: $(STAMP)  ## Linter, types and the walls between the rooms
 	$(BIN)/ruff check .

@@ -55,6 +55,32 @@ def study(
 
 
 @app.command()
+def worker(
+    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    index: Annotated[
+        int | None,
+        typer.Option(min=0, help="Which of the workers this is; JOB_COMPLETION_INDEX or SLURM_PROCID without."),
+    ] = None,
+) -> None:
+    """Be a worker of a study, and nothing else: what a container, a workflow's step or another's desktop runs.
+
+    It ends with 0 once all trials are settled. SIGTERM and Ctrl-C have it lay its trial down at a checkpoint, SIGUSR1
+    bring it to its end; it then ends with 128 and the signal's number, and the same command goes on.
+
+    Example: `MYTHOS_STORAGE=postgresql+psycopg://me:secret@db/studies mythos worker quickstart`
+    """
+    from mythos_lab.recipe.outputs import check_writable
+    from mythos_lab.search.spaces.space import load_space
+
+    loaded = load_space(space, storage=storage)
+    check_writable(loaded.folder)
+    from mythos_lab.search.unattended import take_part
+
+    take_part(loaded, index)
+
+
+@app.command()
 def proxy(
     storage: Annotated[str, typer.Option(envvar="MYTHOS_STORAGE", help="URL of the database.")],
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 13000,

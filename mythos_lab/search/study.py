@@ -15,27 +15,21 @@ from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import Interrupted, RecipeError
-from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.screen import say
-from mythos_lab.recipe.urls import recorded, without_password
-from mythos_lab.search.attributes import MLFLOW_RUN, NUM_TRIALS, PRUNER, SAMPLER, UID
+from mythos_lab.search.attributes import NUM_TRIALS, PRUNER, SAMPLER
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, refuse_after_opening
+from mythos_lab.search.parent_run import parent_run
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, on_front
 from mythos_lab.search.trial_queue import clear_doubles, is_settled
-from mythos_lab.tracking.claim import claimed
-from mythos_lab.tracking.mlflow import Tracker, default_uri, find_run, prepare
-from mythos_lab.training.sealed import write_yaml
+from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.stopping import heeding
 
 _POLL_SECONDS = 1.0
-_PATIENCE_SECONDS = 60.0  # for another process that makes the study's MLflow run
 
 Conclude = Callable[[Space, optuna.Study, float], Iterable[Path]]
 """Says what a settled study came to, given the seconds that it took; returns the files that MLflow is to keep."""
@@ -82,7 +76,7 @@ def run_study(
     enqueue_grid(study, space, num_trials, num_workers)
     placed = make(Job(space, study, num_trials, num_workers))
     try:
-        tracker = _parent_run(space, study)
+        tracker = parent_run(space, study)
     except (RecipeError, MlflowException) as error:
         if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
             placed.close()
@@ -126,40 +120,6 @@ def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
         tracker.tag("mythos.best_trial", str(best[0].number))
         tracker.tag("mythos.best_params", json.dumps(best[0].params))
     tracker.metrics(numbers, len(settled))
-
-
-def _parent_run(space: Space, study: optuna.Study) -> Tracker:
-    """The study's own MLflow run: one, whoever begins it, and if they do so at once."""
-    tracking = validate(dict(space.base), space.source).tracking
-    where = tracking.uri, tracking.experiment
-    prepare(*where)
-    space.folder.mkdir(parents=True, exist_ok=True)
-    with claimed(space.folder / "parent.lock", _PATIENCE_SECONDS):
-        key = f"study-{study.user_attrs[UID]}"
-        run_id = study.user_attrs.get(MLFLOW_RUN) or find_run(*where, key)
-        is_new = MLFLOW_RUN not in study.user_attrs
-        try:
-            tags = {"mythos.study": space.file.name}
-            tracker = Tracker(*where, space.file.name, run_id=run_id, tags=tags, key=key)
-        except MlflowException as error:
-            if run_id is None or error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
-            store = without_password(tracking.uri or default_uri())
-            raise RecipeError(
-                f"{space.source}: the study's MLflow run {run_id} is not in {store}; MLFLOW_TRACKING_URI has to name "
-                "the store that the study was begun with"
-            ) from None
-        if is_new:
-            study.set_user_attr(MLFLOW_RUN, tracker.run_id)
-            copy = space.folder / SPACE_COPY
-            write_yaml(copy, copied(space), space.file.name)
-            tracker.artifact(copy)
-    return tracker
-
-
-def copied(space: Space) -> str:
-    """A study's file for its folder: what its author wrote, and no default, which may be refused where it stands."""
-    return to_yaml(recorded(space.file.model_dump(mode="json", exclude={"storage"}, exclude_unset=True)))
 
 
 def _work_off(engine: Engine, watch: Watch) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+from scipy.special import ndtri
 
 from mythos_lab.tasks.base import Array
 
@@ -25,8 +28,12 @@ def bayes_accuracy(features: Array, label: Array) -> float:
 
 
 def lower_end(accuracy: float, num_samples: int) -> float:
-    """Lower end of the one-sided 99.9 % interval of a measured share (Wilson's score interval)."""
-    from scipy.stats import binomtest
+    """Lower end of the one-sided 99.9 % interval of a measured share (Wilson's score interval, 1927).
 
-    test = binomtest(round(accuracy * num_samples), num_samples)
-    return float(test.proportion_ci(confidence_level=0.998, method="wilson").low)
+    Every process that trains audits its task, and ``scipy.stats`` takes two seconds to import: this is its
+    ``binomtest(...).proportion_ci(confidence_level=0.998, method="wilson").low``.
+    """
+    share, z = round(accuracy * num_samples) / num_samples, float(ndtri(0.999))
+    centre = share + z**2 / (2 * num_samples)
+    half = z * math.sqrt((share * (1 - share) + z**2 / (4 * num_samples)) / num_samples)
+    return max(0.0, (centre - half) / (1 + z**2 / num_samples))

@@ -29,7 +29,7 @@ _AT_THE_END = ("loops/", "ood/", "knockout/")
 
 
 def measure(
-    admitted: Admitted, training: Training, tracker: Tracker, folder: Path, status: Status, reason: str
+    admitted: Admitted, training: Training, tracker: Tracker, folder: Path, status: Status, reason: str, figures: bool
 ) -> RunResult:
     """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
     recipe, model, task = training.recipe, training.whole, training.task
@@ -79,10 +79,13 @@ def measure(
             recipe.training.max_steps,
             at,
         )
-        tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
-        tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
-        for path in (*write(outcomes, folder), *loop_figures(outcomes, folder)) if outcomes else ():
+        for path in write(outcomes, folder) if outcomes else ():
             tracker.artifact(path)
+        if figures:
+            tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
+            tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
+            for path in loop_figures(outcomes, folder):
+                tracker.artifact(path)
         write_measures(outcomes, folder)
     return RunResult(
         status,

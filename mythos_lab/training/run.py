@@ -57,6 +57,7 @@ def run(
     on_validation: OnValidation | None = None,
     should_stop: ShouldStop | None = None,
     progress: bool = False,
+    figures: bool = True,
 ) -> RunResult:
     """Train a recipe and measure the result.
 
@@ -74,6 +75,7 @@ def run(
         on_validation: Called after each validation; may raise :class:`Pruned`.
         should_stop: Asked after every step. Where it says yes, the run saves a checkpoint there and stops.
         progress: Show a progress bar.
+        figures: Draw the figures of the run. What they show is in its result, and ``mythos depth`` draws it later.
 
     Raises:
         RecipeError: The effect check found an error that the recipe does not waive.
@@ -100,13 +102,13 @@ def run(
         tracker = begin_run(ready, folder, parent, tags or {})
         try:
             lead = Lead(tracker, on_validation, should_stop, History(folder / HISTORY))
-            return _run(ready, folder, lead, progress)
+            return _run(ready, folder, lead, progress, figures)
         except BaseException as error:
             tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
             raise
 
 
-def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool) -> RunResult:
+def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool, figures: bool) -> RunResult:
     """Train, measure, and write down what came of it."""
     tracker, training = lead.tracker, Training(ready.recipe, ready.model, ready.task)
     for remark in ready.task.remarks() if progress else ():
@@ -119,7 +121,7 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool) -> RunResult
         status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
     lead.send(training)
     with interruptible(folder, ready.recipe.training.max_steps):
-        result = measure(ready, training, tracker, folder, status, reason)
+        result = measure(ready, training, tracker, folder, status, reason, figures)
     values = {**result_values(result), "history_sha256": digest_of(folder / HISTORY)}
     tracker.artifact(save_weights(ready.model, folder))
     tracker.text(RESULT, json.dumps(values, indent=1))

@@ -1,5 +1,6 @@
 """Tests of the laboratory open many fresh MLflow stores: the migrations of one are run once, and the file copied."""
 
+import shutil
 import sqlite3
 from contextlib import suppress
 
@@ -26,7 +27,13 @@ def stores_are_copied(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracking, "_turn", copied)
-        yield
+        yield migrated
+
+
+@pytest.fixture
+def a_store(stores_are_copied, tmp_path):
+    """A store where processes that a test starts in its folder look for one: they would migrate each their own."""
+    shutil.copy(stores_are_copied, tmp_path / "mlflow.db")
 
 
 @pytest.fixture(autouse=True)

@@ -157,9 +157,9 @@ def test_a_run_and_its_study_record_it_nowhere(here, monkeypatch, capfd):
     space = load_space(str(here / "given" / "space.yaml"))
     study = work_off(space)
     from mythos_lab.comparison.conclude import recorded as conclude
-    from mythos_lab.search.study import _parent_run
+    from mythos_lab.search.parent_run import parent_run
 
-    _parent_run(space, study).finish("FINISHED")
+    parent_run(space, study).finish("FINISHED")
     list(conclude(space, study, 1.0))
     hand_back(study, study.ask(), f"MlflowException: API request to {URL} failed")
     said = capfd.readouterr()

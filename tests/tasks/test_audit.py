@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from mythos_lab.tasks.audit import bayes_accuracy, lower_end
 from mythos_lab.tasks.base import Shortcut
@@ -26,6 +27,13 @@ def test_combinations_that_were_never_seen_get_the_commonest_label():
 def test_labels_need_not_count_from_zero():
     label = np.random.default_rng(0).choice([7, 4000], 2000)
     assert bayes_accuracy(label[:, None] * 3, label) == 1
+
+
+def test_the_lower_end_is_scipys():
+    for num in (1, 7, 50, 4096):
+        for successes in {0, 1, num // 3, num - 1, num}:
+            theirs = binomtest(successes, num).proportion_ci(confidence_level=0.998, method="wilson").low
+            assert lower_end(successes / num, num) == pytest.approx(theirs, abs=1e-12)
 
 
 def test_the_lower_end_is_below_the_truth_in_999_of_1000():

@@ -28,7 +28,7 @@ def test_a_verb_assembles_once(verb, tmp_path, monkeypatch):
 
         monkeypatch.setattr(cls, "__init__", counted)
 
-    counting(slot_info("task").kinds["reachability"], lambda: "task")
+    counting(slot_info("task").kinds["word_problem"], lambda: "task")
     counting(LoopedTransformer, lambda: torch.get_default_device().type)
     done = CliRunner().invoke(app, [verb, "gated_loop", *OVERRIDES])
     assert done.exit_code == 0, done.output

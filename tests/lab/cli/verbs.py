@@ -38,6 +38,7 @@ RESULTS = {
 NO_RESULT = {
     "ui": "becomes MLflow's server",
     "proxy": "serves until it is ended",
+    "worker": "works until the study is full, and leaves what it came to to `study`",
     "schema": "prints JSON and nothing else, with or without being asked",
 }
 
@@ -55,6 +56,7 @@ READS = {
     "ui": None,
     "inspect": None,  # it says of any file what it is
     "study": (f"{FULL}/seed-0", COMPARED),
+    "worker": None,  # it looks at trials, not at their runs
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "runs": None,  # what cannot be read is listed as such
@@ -123,6 +125,7 @@ WRITES = {
         ("refused", ["--fit-only", "refused"]),
     ),
     "study": (("studies", ["tiny.yaml"]),),
+    "worker": (("studies", ["tiny.yaml"]),),
 }
 """Places that a verb writes to, and arguments with which it would."""
 

@@ -15,7 +15,7 @@ def test_a_trial_with_hold_builds_its_task_once_and_no_trial_s_task_outlives_it(
     space = write(here, space={"model.core.depth": {"int": [1, 2]}}, sampler="grid", hold=HOLD, seeds=2)
     study = open_study(space)
     enqueue_grid(study, space, space.num_trials())
-    cls = slot_info("task").kinds["reachability"]
+    cls = slot_info("task").kinds["word_problem"]
     made, construct = [], cls.__init__
 
     def counted(self, *args, **kwargs):

@@ -36,6 +36,7 @@ SPACE = {
         "model.core.loops.high=2", "model.core.layer.feedforward.hidden=8", "training.max_steps=4",
         "training.validate_every=2", "training.log_every=1", "training.batch_size=4", "training.schedule.warmup_steps=0",
         "task.validation_size=16", "evaluation.ood=false", "evaluation.knockouts=false", "evaluation.depth_factor=1",
+        "measures=[]", "monitor.measures=[]",
     ],
     "space": {"seed": {"int": [0, 199]}},  # which changes no cost, so that a worker rehearses it once
     "objectives": {"val/loss": "minimize"},
@@ -45,7 +46,7 @@ SPACE = {
 
 
 @pytest.mark.slow
-def test_a_study_of_200_trials_survives_kills_a_crash_of_its_database_and_full_disks(tmp_path, monkeypatch):
+def test_a_study_of_200_trials_survives_kills_a_crash_of_its_database_and_full_disks(tmp_path, a_store, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     (tmp_path / "chaos.yaml").write_text(yaml.safe_dump(SPACE))
     with cluster() as postgres:

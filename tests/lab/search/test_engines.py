@@ -199,10 +199,10 @@ def coordinator(folder, url):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["journal", "sqlite"])
-def test_two_machines_that_begin_at_once_share_the_trials_of_one_study(kind, tmp_path):
+def test_two_machines_that_begin_at_once_share_the_trials_of_one_study(tmp_path, a_store):
+    """In a database; those that share a journal are in tests/lab/tracking/test_claim.py."""
     space = write(tmp_path, **fields("shared", 12))
-    url = f"{kind}:///{tmp_path}/study.{kind}"
+    url = f"sqlite:///{tmp_path}/study.sqlite"
     both = [coordinator(tmp_path / name, url) for name in ("first", "second")]
     said = [process.communicate(timeout=500)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said

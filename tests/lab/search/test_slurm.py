@@ -121,7 +121,7 @@ def test_what_sbatch_says_is_passed_on_in_one_line(commands, tmp_path):
 
 
 @pytest.mark.slow
-def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path):
+def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path, a_store):
     whole = results(work_off(write(tmp_path, **fields("whole", 150))))
     engine = Slurm(job_of(write(tmp_path, **fields("broken", 150))), slurm=["cluster=local"])
     study = engine.job.study

@@ -23,8 +23,10 @@ SPACE = {
     "name": "tiny",
     "recipe": "gated_loop",
     "overrides": [
+        "task=word_problem", "mask=causal",
         "training.max_steps=40", "training.validate_every=10", "training.batch_size=8", "training.schedule.warmup_steps=2",
         "task.validation_size=32", "evaluation.knockouts=false", "evaluation.depth_factor=1", "training.num_threads=1",
+        "measures=[]", "monitor.measures=[]",
     ],
     "space": {
         "model.core.loops": {"fixed": {"num_loops": 2}, "uniform": {"low": 1, "high": {"int": [2, 3]}}},
@@ -38,7 +40,7 @@ SPACE = {
 
 
 @pytest.fixture
-def start(tmp_path, monkeypatch):
+def start(tmp_path, a_store, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def start(**changes):
@@ -143,23 +145,23 @@ def test_every_candidate_of_the_quickstart_is_a_valid_recipe():
     assert len(kinds) > 8
 
 
-LONG = {"overrides": [*SPACE["overrides"][1:], "training.max_steps=150"], "trials": 3}
+LONG = {"overrides": [*SPACE["overrides"], "training.max_steps=150"], "pruner": "none"}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("signum, status, outcome", [(signal.SIGTERM, 143, "killed"), (signal.SIGINT, 130, "complete")])
-def test_a_study_that_is_stopped_leaves_no_trial_running_and_goes_on(start, signum, status, outcome):
-    study = start(**LONG, pruner="none")
-    wait_for(running_workers, study)
-    study.send_signal(signum)  # SIGTERM lays trials down at a checkpoint; Ctrl-C without a terminal lets them end
-    output = study.communicate(timeout=120)[0]
-    assert study.returncode == status and "the same command goes on with it" in output, output
-    left = trials()
-    assert not any(t.state is TrialState.RUNNING for t in left)
-    ended = {t.user_attrs.get("outcome") for t in left if t.state.is_finished()}
-    assert ended <= {outcome, "vetoed"} and outcome in ended
-    again = start(**LONG, pruner="none")
+def test_a_study_that_is_stopped_leaves_no_trial_running_and_goes_on(start):
+    # Ctrl-C without a terminal lets trials end; SIGTERM lays them down at a checkpoint.
+    for signum, status, outcome in ((signal.SIGINT, 130, "complete"), (signal.SIGTERM, 143, "killed")):
+        study = start(**LONG)
+        wait_for(running_workers, study)
+        study.send_signal(signum)
+        output = study.communicate(timeout=120)[0]
+        assert study.returncode == status and "the same command goes on with it" in output, output
+        left = trials()
+        assert not any(t.state is TrialState.RUNNING for t in left)
+        ended = {t.user_attrs.get("outcome") for t in left if t.state.is_finished()}
+        assert outcome in ended and ended <= {"complete", "vetoed", outcome}, ended
+    again = start(**LONG)
     assert again.wait(timeout=300) == 0
-    killed = check_complete(3)
+    assert check_complete(4)
     assert all("attempt" not in t.user_attrs or t.user_attrs["attempt"] == 0 for t in trials()), "no worker was lost"
-    assert bool(killed) == (outcome == "killed")

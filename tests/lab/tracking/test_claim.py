@@ -80,7 +80,7 @@ def test_a_second_run_in_a_folder_is_refused_and_the_first_comes_to_what_it_woul
     assert sorted(steps) == sorted(set(steps)) and not (here / "shared" / "run.lock").exists()
 
 
-def test_two_studies_that_begin_at_once_have_one_parent_and_share_the_trials(here):
+def test_two_studies_that_begin_at_once_have_one_parent_and_share_the_trials(here, a_store):
     write(here, space={"seed": {"int": [0, 3]}}, sampler="grid", workers=1)
     command = [sys.executable, "-m", "mythos_lab.cli", "study", "tiny.yaml"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
@@ -125,7 +125,7 @@ def test_a_holdout_is_opened_by_one(here, monkeypatch):
     assert not open_holdout(space, find_study(space)).before
 
 
-def test_ablations_that_are_written_at_once_are_whole(here):
+def test_ablations_that_are_written_at_once_are_whole(here, a_store):
     command = [sys.executable, "-m", "mythos_lab.cli", "ablate", "gated_loop", *OVERRIDES, "--dry-run"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [process.communicate(timeout=300)[0] for process in both]

@@ -25,6 +25,8 @@ TINY = [
     "evaluation.depth_factor=1", "evaluation.knockouts=false", "evaluation.ood=false",
 ]  # fmt: skip
 
+OVERRIDES = {"gated_loop": ["task=word_problem", "mask=causal", *TINY], "openmythos": TINY}
+
 # Adam moves a weight by the learning rate, 3e-3 here, however small its gradient; so rounding shows where it is
 # smallest: of one weight in 4,608 it came to 2.7e-5 where all others of all parameters were within 1.2e-6.
 ROUNDING = 2e-5
@@ -59,7 +61,7 @@ def everything_ends():
 
 
 def recipe(num_devices, name="gated_loop", overrides=()):
-    return load_recipe(name, [*TINY, *overrides, f"training.num_devices={num_devices}"])
+    return load_recipe(name, [*OVERRIDES[name], *overrides, f"training.num_devices={num_devices}"])
 
 
 @pytest.mark.parametrize("name, strategy, overrides", SYSTEMS.values(), ids=SYSTEMS)
@@ -122,7 +124,7 @@ def test_a_rank_that_dies_fails_the_run_which_then_goes_on(tmp_path):
     assert run(recipe(2), folder=tmp_path / "broken").status == "finished"
 
 
-def test_the_others_end_when_rank_0_is_killed(tmp_path):
+def test_the_others_end_when_rank_0_is_killed(tmp_path, a_store):
     script = """
 import os, signal, sys
 from tests.lab.training.test_devices import others, recipe, run
@@ -186,7 +188,7 @@ def test_what_needs_whole_weights_is_not_spread(tmp_path):
 )
 def test_devices_that_cannot_share_are_refused_in_one_line(overrides, said):
     with pytest.raises(RecipeError) as error:
-        load_recipe("gated_loop", [*TINY, *overrides])
+        load_recipe("gated_loop", [*OVERRIDES["gated_loop"], *overrides])
     assert len(error.value.lines) == 1 and said in error.value.lines[0]
 
 
@@ -230,9 +232,9 @@ def by_srun(train):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launch", [by_torchrun, by_srun])
-def test_processes_that_others_start_train_together(launch, tmp_path):
+def test_processes_that_others_start_train_together(launch, tmp_path, a_store):
     alone = run(recipe(1), folder=tmp_path / "alone")
-    launch(["mythos_lab.cli", "train", "gated_loop", *TINY, "training.num_devices=2"])
+    launch(["mythos_lab.cli", "train", "gated_loop", *OVERRIDES["gated_loop"], "training.num_devices=2"])
     (folder,) = (tmp_path / "runs").iterdir()
     a, b = (load_file(where / "model.safetensors") for where in (alone.folder, folder))
     assert all((a[name] - b[name]).abs().max() <= ROUNDING for name in a)

@@ -8,10 +8,9 @@ from tests.lab.training.runs import history
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_gated_loop_climbs_the_staircase(seed, tmp_path):
+def test_gated_loop_climbs_the_staircase(tmp_path):
     """Chance, or what the task's own audit allows, until the loops reach the hops; then at least 0.99."""
-    recipe = load_recipe("gated_loop", [f"seed={seed}"])
+    recipe = load_recipe("gated_loop")
     result = run(recipe)
     bound = {(s.feature, s.difficulty): s.accuracy for s in recipe.task.build().audit(20_000)}
     assert result.metrics["val/accuracy"] >= 0.99
@@ -34,11 +33,15 @@ def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
         load_recipe(
             name,
             [
-                "training.max_steps=150",
-                "training.validate_every=50",
+                "training.max_steps=60",
+                "training.validate_every=20",
                 "training.num_threads=1",
                 "task.length=64",
-                "task.validation_size=128",
+                "task.validation_size=64",
+                "measures=[]",
+                "monitor.measures=[]",
+                "evaluation.knockouts=false",
+                "evaluation.depth_factor=1",
             ],
         )
     )

@@ -24,10 +24,10 @@ def test_without_noise_the_truth_comes_back(phi):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("noise", [0.003, 0.01, 0.03])
-def test_95_percent_intervals_hold_the_truth_in_95_percent(noise):
+def test_95_percent_intervals_hold_the_truth_in_95_percent():
+    """At other noise `benchmarks.worth_intervals` tells."""
     rng = np.random.default_rng(1)
-    held = [covered(fit_law(sweep(rng, noise=noise)), TRUTH) for _ in range(200)]
+    held = [covered(fit_law(sweep(rng, noise=0.01)), TRUTH) for _ in range(200)]
     for name in TRUTH:
         assert 0.91 <= np.mean([one[name] for one in held]) <= 0.99, name
 

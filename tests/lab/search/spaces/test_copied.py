@@ -4,8 +4,8 @@ import pytest
 
 from mythos_lab.recipe.files import names
 from mythos_lab.search.identity import meaning_of
+from mythos_lab.search.parent_run import copied
 from mythos_lab.search.spaces.space import load_space
-from mythos_lab.search.study import copied
 from tests.lab.search import tiny
 
 ARMS = {"arms": {"full": {}, "deep": {"model.core.depth": 2}}, "seeds": 2, "matters": 0.02, "declared": ["parameters"]}
