@@ -371,7 +371,8 @@ UNMEASURED = {
 
 @pytest.mark.parametrize("metric, why", UNMEASURED.items(), ids=UNMEASURED)
 def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(here, metric, why):
-    space = write(here, space={"model.core.depth": {"int": [1, 2]}}, objectives={metric: "minimize"}, trials=2)
+    fields = {"space": {"model.core.depth": {"int": [1, 2]}}, "objectives": {metric: "minimize"}, "trials": 2}
+    space = write(here, overrides=[*OVERRIDES, "mask=full"], **fields)
     with pytest.raises(RecipeError, match=f"objectives: a run has no {metric}: {why}"):
         run_study(space)
     assert not (here / "studies").exists()

@@ -7,11 +7,10 @@ from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.worker import run_one
 
 OVERRIDES = [
-    "task=word_problem", "mask=causal",
+    "task=word_problem", "mask=causal", "monitor.measures=[]",
     "training.max_steps=4", "training.validate_every=2", "training.batch_size=8", "training.schedule.warmup_steps=0",
     "task.validation_size=32", "task.test_size=32", "task.ood_range=0", "evaluation.knockouts=false",
     "evaluation.depth_factor=1", "training.num_threads=1", "model.width=16", "model.core.layer.feedforward.hidden=8",
-    "monitor.measures=[]",
 ]  # fmt: skip
 
 FILE = {"name": "tiny", "recipe": "gated_loop", "overrides": OVERRIDES, "objectives": {"val/accuracy": "maximize"}}
