@@ -29,7 +29,7 @@ from mythos_lab.tasks.text.tokenizer import Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, encode
 
 VARIABLE = "MYTHOS_CACHE"
-_FORMAT = 2  # counted up when the same key would mean other bytes
+_FORMAT = 3  # counted up when the same key would mean other bytes
 
 
 def cache_folder() -> Path:
@@ -93,7 +93,7 @@ def _make(root: Path, key: str, source: Source, tokenizer: Tokenizer, division: 
     try:
         spool = folder / "spool"
         corpus = gather(source, division, max_skipped, spool)
-        tokenizer.fit(bytes(part.data) for part in corpus.parts["train"])
+        tokenizer.fit(part.data for part in corpus.parts["train"])
         splits = {split: _write(folder, split, corpus, tokenizer) for split in SPLITS}
         (folder / "tokenizer.json").write_text(tokenizer.state(), encoding="utf-8")
         body = {
@@ -170,7 +170,7 @@ def _digest_of(path: Path, *_: int) -> str:
 
 
 def _dtype(tokenizer: Tokenizer) -> str:
-    return "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
+    return "<u1" if tokenizer.vocab_size <= 2**8 else "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
 
 
 def _digest(value: Any) -> str:

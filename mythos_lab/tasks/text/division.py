@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,13 +108,23 @@ def divide(view: memoryview, ends: Sequence[int], division: Division) -> Divided
 
 def _content(data: memoryview) -> bytes:
     """A hash of what a document says, whatever its case and white space."""
-    text = bytes(data)
-    if text.isascii():
-        said = text.translate(_LOWER, _SPACE)
-    else:
-        said = "".join(unicodedata.normalize("NFC", text.decode("utf-8", "replace")).lower().split()).encode()
-    return hashlib.sha256(said).digest()
+    digest, begin = hashlib.sha256(), 0
+    while begin < len(data):
+        # What stands before white space that ASCII follows is the same whatever comes after it.
+        cut = _APART.search(data, begin + _PIECE)
+        end = len(data) if cut is None else cut.start() + 1
+        text = bytes(data[begin:end])
+        if text.isascii():
+            said = text.translate(_LOWER, _SPACE)
+        else:
+            said = "".join(unicodedata.normalize("NFC", text.decode("utf-8", "replace")).lower().split()).encode()
+        digest.update(said)
+        begin = end
+    return digest.digest()
 
+
+_PIECE = 2**20  # bytes, about
+_APART = re.compile(rb"[ \t\r\n](?=[\x00-\x7f])")
 
 _LOWER = bytes(range(256)).lower()
 _SPACE = bytes(c for c in range(128) if chr(c).isspace())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import hashlib
 import io
@@ -21,6 +22,7 @@ from mythos_lab.tasks.text.skips import VOID, Item
 NOT_LIBRARY = frozenset({"test", "tests", "idlelib", "site-packages", "dist-packages", "lib2to3", "__pycache__"})
 """Folders beside the standard library's source that are left out of it: tests, applications, what others wrote."""
 
+_PART = 2**20  # bytes
 _NO_FIELD = "text"  # the field that need not be named
 
 
@@ -78,6 +80,10 @@ class Files:
                 used |= not item.reason
                 yield item
             self.num_files += used
+
+    def num_bytes(self) -> int:
+        """Bytes of the files, as they lie on the disk."""
+        return sum(path.stat().st_size for _, path in self._candidates[0] if path.is_file())
 
     def hint(self) -> str:
         others = self._candidates[1].most_common(1)
@@ -147,10 +153,8 @@ class Files:
     def _text(self, name: str, data: bytes) -> Item:
         if not data:
             return Item(name, b"", VOID)
-        try:
-            data.decode("utf-8")
-        except UnicodeDecodeError as error:
-            return Item(name, b"", "not UTF-8", f"at byte {error.start}")
+        if (wrong := _not_utf8(data)) is not None:
+            return Item(name, b"", "not UTF-8", f"at byte {wrong}")
         if (zero := data.find(b"\0")) >= 0:
             return Item(name, b"", "binary", f"a zero at byte {zero}")
         if self.format == "auto" and looks_like_rows(data):
@@ -158,6 +162,19 @@ class Files:
                 f"format: {name!r} holds rows of JSON; name it .jsonl or .json, or say which: text, jsonl, json"
             )
         return Item(name, data)
+
+
+def _not_utf8(data: bytes) -> int | None:
+    """Where bytes end to be UTF-8; they are not decoded at once, which takes four times their memory."""
+    begin = 0
+    while begin < len(data):
+        part = memoryview(data)[begin : begin + _PART]
+        try:
+            _, num_read = codecs.utf_8_decode(part, "strict", begin + len(part) == len(data))
+        except UnicodeDecodeError as error:
+            return begin + error.start
+        begin += num_read
+    return None
 
 
 def locate(path: str, field: str = "path") -> Path:

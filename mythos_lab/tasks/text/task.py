@@ -33,6 +33,7 @@ _SUFFIXES = [".txt", ".md", ".rst", ".py"]
 # Fields whose effect the hashes of the text hold.
 _ELSEWHERE = {"path", "dataset", "tokenizer", "text_field", "format", "max_skipped"}
 _BYTES_A_TOKEN = 4  # of most text in a learned vocabulary; decides how long the stretches of one text are
+_IN_MEMORY = 2**25  # bytes of files, which are kept as they are; more are mapped into memory, once for all processes
 _SHOWN = 160  # characters of a rendered sample
 
 
@@ -56,8 +57,9 @@ class Text(Task):
     into the next, unless ``document_mask`` keeps attention and targets within a document. Windows that are evaluated
     share no token. Intervals take documents (or stretches) as what was drawn; of fewer than five there are none.
 
-    Tokens other than the plain bytes of files are made when the task is built, and kept in a cache (the folder
-    ``$MYTHOS_CACHE``, or ``~/.cache/mythos_lab``).
+    Tokens are made when the task is built, and kept in a cache (the folder ``$MYTHOS_CACHE``, or
+    ``~/.cache/mythos_lab``) which all processes of a machine map into memory; the bytes of at most 32 MiB of files are
+    read as they stand.
 
     ``bits_per_byte`` makes a mean loss over the scored tokens of a split into bits per byte: nats per token / ln 2 *
     tokens / bytes. Where the bytes behind every token are known and add up to the text (bytes, bpe, and files of
@@ -137,8 +139,8 @@ class Text(Task):
         self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
         self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
         self.vocab_size = self.tokenizer.vocab_size
-        self._in_memory = dataset is None and self.tokenizer.end is None and as_spec(tokenizer).kind == "bytes"
-        if path is not None or not self._in_memory:
+        self._is_plain = dataset is None and self.tokenizer.end is None and as_spec(tokenizer).kind == "bytes"
+        if path is not None or not self._is_plain:
             # The standard library is always there; a user's text may be too little.
             for split in SPLITS:
                 self._enough(split)
@@ -151,7 +153,7 @@ class Text(Task):
     @cached_property
     def prepared(self) -> Prepared:
         """The tokens; made, or found in the cache, when first needed."""
-        if self._in_memory:
+        if self._is_plain and isinstance(self.source, Files) and self.source.num_bytes() <= _IN_MEMORY:
             return as_bytes(self.corpus)
         return prepare(self.source, self.tokenizer, self.division, self.max_skipped)
 
@@ -261,7 +263,7 @@ class Text(Task):
 
     def _tokens_per_byte(self, split: HeldOut) -> float:
         """Of the targets of a split that are scored where the tokenizer says, else of all of it."""
-        if self._in_memory:
+        if self._is_plain:
             return 1.0
         tokens, lengths = self.prepared.splits[split], self.tokenizer.num_bytes()
         if lengths is None or not tokens.exact:
@@ -278,13 +280,13 @@ class Text(Task):
 
     def _counts(self, split: Split) -> str:
         tokens = self.prepared.splits[split]
-        counted = "" if self._in_memory else f"{len(tokens.ids)} tokens, "
+        counted = "" if self._is_plain else f"{len(tokens.ids)} tokens, "
         windows = f", {num_apart(len(tokens.ids), self.positions)} windows" if self.packing == "packed" else ""
         return f"{split} {len(tokens.ends)} documents, {counted}{tokens.num_bytes} bytes{windows}"
 
     @property
     def _unit(self) -> str:
-        return "bytes" if self._in_memory else "tokens"
+        return "bytes" if self._is_plain else "tokens"
 
 
 def has_ends(packing: str, document_mask: bool) -> bool:

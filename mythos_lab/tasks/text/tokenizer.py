@@ -15,6 +15,7 @@ from pydantic import Field
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.declaring.types import Count
 from mythos_lab.tasks.text.files import locate
+from mythos_lab.tasks.text.pieces import pieces
 
 declare_slot("tokenizer", "How text becomes tokens.", default="bytes")
 
@@ -47,7 +48,7 @@ class Tokenizer(Component):
         """What the tokens are a function of, beside the text; JSON values."""
         raise NotImplementedError
 
-    def fit(self, texts: Iterable[bytes]) -> None:
+    def fit(self, texts: Iterable[bytes | memoryview]) -> None:
         """Learn from the training split, where there is something to learn; UTF-8 documents.
 
         Raises:
@@ -193,7 +194,7 @@ class BPE(_Library):
         # Another release of the library may break ties between pairs in another order.
         return ["bpe", self.vocab_size, _library().__version__]
 
-    def fit(self, texts: Iterable[bytes]) -> None:
+    def fit(self, texts: Iterable[bytes | memoryview]) -> None:
         if self._is_given:
             return
         library = _library()
@@ -205,7 +206,9 @@ class BPE(_Library):
             initial_alphabet=library.pre_tokenizers.ByteLevel.alphabet(),
             show_progress=False,
         )
-        tokenizer.train_from_iterator((text.decode("utf-8") for text in texts), trainer)
+        words = tokenizer.pre_tokenizer.pre_tokenize_str  # which are all that is counted
+        parts = (piece for text in texts for piece in pieces(text, lambda said: [word for word, _ in words(said)]))
+        tokenizer.train_from_iterator((part.decode("utf-8") for part in parts), trainer)
         most = tokenizer.get_vocab_size() + 1
         if most < self.vocab_size:
             raise ValueError(

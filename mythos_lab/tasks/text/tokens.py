@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from mythos_lab.tasks.base import Split
 from mythos_lab.tasks.text.corpus import Census, Corpus, Part
 from mythos_lab.tasks.text.division import SPLITS
+from mythos_lab.tasks.text.pieces import pieces
 from mythos_lab.tasks.text.skips import Item, Skips
 from mythos_lab.tasks.text.tokenizer import Tokenizer
 
-_TOGETHER = 256  # documents that are encoded at once, by as many threads as there are
+_TOGETHER, _TOGETHER_BYTES = 256, 2**20  # what is encoded at once; a byte takes some eighty
 
 
 @dataclass(frozen=True)
@@ -64,29 +64,64 @@ def as_bytes(corpus: Corpus) -> Prepared:
 
 
 def encode(
-    corpus: Corpus, split: Split, tokenizer: Tokenizer, write: Callable[[NDArray[np.int64]], object]
+    corpus: Corpus,
+    split: Split,
+    tokenizer: Tokenizer,
+    write: Callable[[NDArray[np.int64]], object],
+    done: Callable[[int], object] = lambda num_bytes: None,
 ) -> tuple[list[int], int, bool]:
     """Write the tokens of a split, and say where documents end, how many bytes they hold, and whether exactly.
 
     A document without a token is left out and counted in ``corpus.skips``.
+
+    Args:
+        corpus: The documents.
+        split: Whose documents are meant.
+        tokenizer: The tokenizer, fitted.
+        write: Takes the tokens in order.
+        done: Told of bytes that have been read.
     """
     lengths, ends, num_bytes, counted = tokenizer.num_bytes(), [], 0, 0
     end = np.array([] if tokenizer.end is None else [tokenizer.end], dtype=np.int64)
-    num_tokens = 0
-    for parts in _batches(corpus.parts[split]):
-        for part, ids in zip(parts, tokenizer.encode([bytes(part.data) for part in parts]), strict=True):
-            if not len(ids):
-                corpus.skips.add(Item(part.name, b"", "no token"))
-                continue
+    num_tokens = num_written = 0  # up to the end of the last document, and beyond it
+    for batch in _batches(corpus.parts[split], tokenizer):
+        for piece, ids in zip(batch, tokenizer.encode([piece.text for piece in batch]), strict=True):
             counted += 0 if lengths is None else int(lengths[ids].sum())
-            num_bytes += len(part.data)
-            num_tokens += len(ids) + len(end)
+            num_written += len(ids)
+            write(ids)
+            done(len(piece.text))
+            if not piece.is_last:
+                continue
+            if num_written == num_tokens:
+                corpus.skips.add(Item(piece.part.name, b"", "no token"))
+                continue
+            num_bytes += len(piece.part.data)
+            num_tokens = num_written = num_written + len(end)
             ends.append(num_tokens)
-            write(np.concatenate([ids, end]))
+            write(end)
     return ends, num_bytes, counted == num_bytes
 
 
-def _batches(parts: list[Part]) -> Iterator[list[Part]]:
-    remaining = iter(parts)
-    while batch := list(islice(remaining, _TOGETHER)):
+class _Piece(NamedTuple):
+    """Some of a document."""
+
+    part: Part
+    text: bytes
+    is_last: bool
+
+
+def _batches(parts: list[Part], tokenizer: Tokenizer) -> Iterator[list[_Piece]]:
+    """Pieces that are encoded at once, by as many threads as there are."""
+    batch: list[_Piece] = []
+    num_bytes = 0
+    for part in parts:
+        num_left = len(part.data)
+        for text in pieces(part.data, lambda text: tokenizer.encode([text])[0].tolist()):
+            num_left -= len(text)
+            batch.append(_Piece(part, text, num_left == 0))
+            num_bytes += len(text)
+            if num_bytes >= _TOGETHER_BYTES or len(batch) == _TOGETHER:
+                yield batch
+                batch, num_bytes = [], 0
+    if batch:
         yield batch
