@@ -177,5 +177,5 @@ def test_workers_of_every_engine_join_and_the_study_alone_opens():
     assert callers.pop("opening.py") == "open_study"
     assert {path for path, name in callers.items() if name == "open_study"} == {"study.py"}
     assert {path for path, name in callers.items() if name == "join_study"} == {
-        "worker.py", "engines/ray.py", "engines/slurm.py",
+        "worker.py", "unattended.py", "engines/ray.py", "engines/slurm.py",
     }  # fmt: skip
