@@ -101,14 +101,12 @@ def draw(chart: Chart, key: str, width: float) -> Drawn:
 def _canvas(key: str, width: float, height: float) -> Iterator[tuple[Any, Any]]:
     with without_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of characters that the type has not: the page's own has more
-        import matplotlib.pyplot as plt
+        from matplotlib import rcParams
+        from matplotlib.figure import Figure
 
-        plt.rcParams.update({**_SETTINGS, "svg.hashsalt": f"{key}-{width}"})
-        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-        try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
+        rcParams.update({**_SETTINGS, "svg.hashsalt": f"{key}-{width}"})
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
 
 
 def _height(chart: Chart, width: float) -> float:
