@@ -51,8 +51,8 @@ def measured(seed: int) -> str:
     _, bound = numbers["loops/distinct_flips"].interval or (0.0, 1.0)
     told = sum(share > 0.01 for share in skips)
     return (
-        f"seed {seed}: (N, K) = ({used.value:g}, {distinct.value:g}) at T = {_NUM_LOOPS}: {distinct.note} flips at most "
-        f"{bound:.1%}; {told} of {_NUM_LOOPS} single skips flip more than 1 %, the most {max(skips):.1%}; "
+        f"seed {seed}: (N, K) = ({used.value:g}, {distinct.value:g}) at T = {_NUM_LOOPS}: {distinct.note} flips "
+        f"at most {bound:.1%}; {told} of {_NUM_LOOPS} single skips flip more than 1 %, the most {max(skips):.1%}; "
         f"solved: {', '.join(depths)}"
     )
 

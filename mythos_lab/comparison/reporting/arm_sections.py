@@ -91,8 +91,8 @@ def measured_arms(kind: str, taken: Mapping[str, Sequence[Taken]]) -> Iterator[P
     for arm, each in taken.items():
         for one in each:
             lines, others = _parted(one)
-            for line, values in lines.items():
-                curves.setdefault(line, {}).setdefault(arm, []).append(_depth(values))
+            for key, values in lines.items():
+                curves.setdefault(key, {}).setdefault(arm, []).append(_depth(values))
             for v in others:
                 at = rest.setdefault((v["quantity"], v["of"], v.get("loop")), {})
                 at.setdefault(arm, []).append(v["value"])
