@@ -10,7 +10,7 @@ from pathlib import Path
 from mythos_blocks.declaring.registry import lookup
 from mythos_lab.measures.base import Measure, Outcome
 from mythos_lab.recipe.outputs import write_whole
-from mythos_lab.report.parquet import as_parquet, has_parquet
+from mythos_lab.recipe.parquet import as_parquet, has_parquet
 
 COLUMNS = ("measure", "quantity", "loop", "of", "value", "low", "high", "unit", "note")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.parquet import has_parquet
 from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.report.page.drawing import NARROW, WIDE, Drawn, draw
 from mythos_lab.report.page.html import as_html
@@ -12,7 +13,6 @@ from mythos_lab.report.page.latex import as_latex
 from mythos_lab.report.page.markdown import as_markdown
 from mythos_lab.report.page.page import Page
 from mythos_lab.report.page.tidy import as_csv, parquet_of
-from mythos_lab.report.parquet import has_parquet
 
 PAGE, TEXT = "report.html", "report.md"
 

@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from mythos_lab.recipe.parquet import as_parquet
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
-from mythos_lab.report.parquet import as_parquet
 from mythos_lab.report.table import Table
 
 _FORMULAS = ("=", "+", "-", "@")
