@@ -111,8 +111,9 @@ def ablate(
     The same command again goes on. Example: `mythos ablate openmythos task=reachability mask=task --workers 2`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.ablate import ablation, check_begun, retuned, with_best_rates, write
+        from mythos_lab.comparison.ablate import ablation, retuned, with_best_rates
         from mythos_lab.comparison.arms import values_by_arm
+        from mythos_lab.comparison.study_file import check_begun, write
         from mythos_lab.recipe import load_recipe
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.recipe.stores import name_tracker

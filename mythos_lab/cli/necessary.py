@@ -48,9 +48,9 @@ def necessary(
     Example: `mythos necessary gated_loop --depths 1,2,3,4,5,6 --workers 2`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.ablate import write
         from mythos_lab.comparison.necessary import necessary as planned
         from mythos_lab.comparison.necessary.design import UNMEASURED
+        from mythos_lab.comparison.study_file import write
         from mythos_lab.comparison.table import arms_report
         from mythos_lab.recipe import load_recipe
         from mythos_lab.recipe.outputs import check_writable

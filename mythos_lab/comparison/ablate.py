@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from mythos_blocks import build
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.comparison.designs import DESIGNS, distinct, parts
-from mythos_lab.comparison.match import BUDGETS, budget_named
+from mythos_lab.comparison.study_file import RATE, study_file
 from mythos_lab.metrics import METRICS, known
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.assembled import assembled_once
-from mythos_lab.recipe.documents import to_yaml
-from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.paths import get_path
-from mythos_lab.recipe.places import check_name
-from mythos_lab.recipe.urls import recorded
-from mythos_lab.search.identity import changes as changes_of
-from mythos_lab.search.identity import meaning_of
-from mythos_lab.search.spaces.space import Space, load_space
-from mythos_lab.tracking.claim import claimed
 
-RATE = "training.optimizer.lr"
-_PATIENCE_SECONDS = 60.0  # for another process that writes the same file
 _TUNING_SEED = 1_000_003  # none of those that verdicts are made from
 
 
@@ -86,20 +74,20 @@ def ablation(
     arms, same = distinct(DESIGNS[design](chosen))
     asked = f"Ablation of {recipe.name} ({design}): what is each of {', '.join(chosen)} worth?"
     left_out = ", ".join(f"{other} is {arm}" for other, arm in same.items())
-    file: dict[str, Any] = {
-        "name": name,
-        "description": asked + f" Left out, as they come to the same: {left_out}." * bool(same),
-        "recipe": recipe_name,
-        "overrides": recorded(list(overrides)),
-        "arms": arms,
-        "objectives": {metric: "maximize" if better == "higher" else "minimize"},
-        "seeds": seeds,
-        "matters": matters,
-        "declared": list(declared),
-    }
-    if hold:
-        file["hold"] = {"budgets": {BUDGETS[budget_named(name)]: "recipe" for name in hold}, "by": list(vary)}
-    return file
+    return study_file(
+        name,
+        asked + f" Left out, as they come to the same: {left_out}." * bool(same),
+        recipe_name,
+        overrides,
+        arms,
+        metric=metric,
+        is_maximised=better == "higher",
+        seeds=seeds,
+        matters=matters,
+        declared=declared,
+        hold=hold,
+        vary=vary,
+    )
 
 
 def retuned(file: Mapping[str, Any], recipe: Recipe, factors: Sequence[float]) -> dict[str, Any]:
@@ -152,63 +140,3 @@ def with_best_rates(
             raise RecipeError(f"{file['name']}: {arm} was trained to its end at none of the learning rates")
         arms[arm] = {**changes, RATE: _rate(recipe) * best(tried, key=lambda factor: tried[factor])}
     return {**file, "arms": arms, "declared": [*file.get("declared", []), "learning rate curve"]}
-
-
-def check_begun(file: Mapping[str, Any], folder: Path = Path("studies"), *, rates_to_come: bool = False) -> None:
-    """Refuse a study whose name another one was begun under, before anything is written.
-
-    Args:
-        file: The study's file.
-        folder: Where it would stand.
-        rates_to_come: Whether each arm is to get a learning rate that is not known yet.
-
-    Raises:
-        RecipeError: Says what is other.
-    """
-    path = folder / f"{check_name(file['name'], '--name')}.yaml"
-    if not (path.is_file() and path.with_suffix("").is_dir()):
-        return
-    begun, now = meaning_of(load_space(str(path))), meaning_of(_loaded(file, path))
-    changed: list[str] = []
-    if rates_to_come:
-        changed += [
-            f"arms: {arm} without a learning rate of its own" for arm, x in begun["arms"].items() if RATE not in x
-        ]
-        begun["arms"] = {arm: {k: v for k, v in leaves.items() if k != RATE} for arm, leaves in begun["arms"].items()}
-    changed += changes_of(begun, now)
-    if changed:
-        raise RecipeError(
-            f"{path}: was begun with other {'; '.join(changed[:3])}; give this study a --name of its own, or delete "
-            f"{path} and {path.with_suffix('')}"
-        )
-
-
-def write(file: Mapping[str, Any], folder: Path = Path("studies")) -> Space:
-    """Put the study's file on disk, where `mythos study` finds it too, and load it.
-
-    Raises:
-        RecipeError: It is no valid study, or one of that name was begun with another file; what stood there stays.
-    """
-    path = folder / f"{check_name(file['name'], '--name')}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with claimed(path.with_suffix(".lock"), _PATIENCE_SECONDS):
-        check_begun(file, folder)
-        _loaded(file, path)
-        write_whole(path, _text(file))
-    return load_space(str(path))
-
-
-def _loaded(file: Mapping[str, Any], path: Path) -> Space:
-    """A study's file, loaded as it would be from its path, where another one may stand."""
-    draft = path.with_name(f".{path.stem}-{os.getpid()}.yaml")
-    write_whole(draft, _text(file))
-    try:
-        return load_space(str(draft))
-    except RecipeError as error:
-        raise RecipeError(*(line.replace(str(draft), str(path)) for line in error.lines)) from None
-    finally:
-        draft.unlink()
-
-
-def _text(file: Mapping[str, Any]) -> str:
-    return to_yaml(dict(file))

@@ -128,7 +128,7 @@ def trials_table(space: Space, study: optuna.Study, trials: Sequence[FrozenTrial
     taken = {"trial", "cost/params", *objectives}
     columns = [each if each not in taken else f"{each} (varied)" for each in names]
     varied = [
-        Column(key, _short(each), ".3g", importance=3, folds=True) for key, each in zip(columns, names, strict=True)
+        Column(key, short(each), ".3g", importance=3, folds=True) for key, each in zip(columns, names, strict=True)
     ]
     rows = [
         (
@@ -150,6 +150,13 @@ def _chosen(trial: FrozenTrial, parameter: str, choices: Mapping[str, Sequence[A
     value = choices[parameter][value] if parameter in choices else value
     is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
     return value if is_plain else Cell(value, json.dumps(value, default=str))
+
+
+def chosen_values(space: Space, trials: Sequence[FrozenTrial], parameter: str) -> list[float | str | None]:
+    """What each trial has in a field: a number, a text, or ``None`` where the field is not."""
+    choices = _by_position(space.domains)
+    cells = [_chosen(trial, parameter, choices) if parameter in trial.params else None for trial in trials]
+    return [cell.text if isinstance(cell, Cell) else cell for cell in cells]
 
 
 def _by_position(domains: Mapping[str, Any], prefix: str = "") -> dict[str, Sequence[Any]]:
@@ -213,5 +220,6 @@ def near(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def _short(path: str) -> str:
+def short(path: str) -> str:
+    """A field without the groups that most fields are in."""
     return path.removeprefix("training.").removeprefix("model.").removeprefix("core.")

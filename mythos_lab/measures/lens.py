@@ -15,6 +15,7 @@ from mythos_lab.measures.layer_states import STATE, LayerStates, Site, layer_sta
 from mythos_lab.measures.readings import Reading, reading, tracked
 from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.tally import Tally
+from mythos_lab.measures.thinning import thinned
 from mythos_lab.metrics import Metric
 from mythos_lab.tasks.base import IGNORE
 
@@ -65,7 +66,7 @@ class Lens(Measure):
         raise NotImplementedError
 
     def measure(self, subject: Subject) -> Outcome:
-        kept = spread(len(subject.targets), self.num_answers).to(subject.device)
+        kept = thinned(len(subject.targets), self.num_answers).to(subject.device)
         parts: list[dict[Site, Reading]] = []
         outputs: list[Tensor] = []
         start = 0
@@ -193,10 +194,3 @@ def _noise(subject: Subject, kept: Tensor, outputs: Tensor) -> float:
     other = [subject.run(b, noise=1, logits_at=b.targets != IGNORE).logits for b in subject.samples.batches]
     logs = torch.cat(other)[kept].float().log_softmax(-1)
     return float((outputs.exp() * (outputs - logs)).sum(-1).mean())
-
-
-def spread(num: int, most: int) -> Tensor:
-    """Which of ``num`` things to look at where at most so many can be, evenly: ``(num,)`` booleans."""
-    kept = torch.zeros(num, dtype=torch.bool)
-    kept[torch.linspace(0, num - 1, min(num, most)).round().long()] = True
-    return kept

@@ -12,7 +12,10 @@ from mythos_lab.measures.krylov import largest_eigenvalue
 from mythos_lab.measures.samples import rows_of
 from mythos_lab.measures.student import interval
 from mythos_lab.measures.subject import Subject
+from mythos_lab.measures.thinning import spread
 from mythos_lab.metrics import METRICS, Metric
+
+_MOST_LOOPS = 16  # that are looked at where none are named
 
 
 @component("measure", "loop_jacobian")
@@ -52,7 +55,7 @@ class LoopJacobian(Measure):
     def measure(self, subject: Subject) -> Outcome:
         batch = subject.samples.batches[0]
         batch = rows_of(batch, torch.arange(min(self.num_sequences, len(batch.tokens))))
-        chosen = set(self.loops or _spread(subject.num_loops))
+        chosen = set(self.loops or (1 + t for t in spread(subject.num_loops, _MOST_LOOPS)))
         values, last = [], 0.0
         for t, state in enumerate(states(subject, batch, max(chosen)), 1):
             if t not in chosen:
@@ -67,10 +70,3 @@ class LoopJacobian(Measure):
         rhos = [value.value for value in values if value.quantity.endswith("rho")]
         said = f"sigma_max of the last iteration looked at is {last:.3g}; rho from {min(rhos):.3g} to {max(rhos):.3g}"
         return self.outcome(said, *values, Value("stability/sigma_max_J", last))
-
-
-def _spread(num_loops: int, most: int = 16) -> list[int]:
-    """Iterations from 1 to the last, evenly, at most so many."""
-    if num_loops <= most:
-        return list(range(1, num_loops + 1))
-    return sorted({round(1 + i * (num_loops - 1) / (most - 1)) for i in range(most)})

@@ -48,6 +48,8 @@ class Samples:
     def __post_init__(self) -> None:
         if not any(bool((batch.targets != IGNORE).any()) for batch in self.batches):
             raise ValueError("samples: no position is scored; expected targets other than IGNORE")
+        if self.difficulty_is_depth and any(batch.difficulty is None for batch in self.batches):
+            raise ValueError("samples: difficulty_is_depth is said of samples that have no difficulty")
 
     @classmethod
     def of(cls, task: Task, recipe: Recipe, split: HeldOut = "validation", num_samples: int = NUM_SAMPLES) -> Samples:
@@ -94,7 +96,7 @@ class Samples:
             batch_size: Samples of a pass.
 
         Raises:
-            ValueError: The shapes do not fit each other, or nothing is scored.
+            ValueError: The shapes do not fit each other, nothing is scored, or there is no difficulty to be the depth.
         """
         if targets.shape != tokens.shape:
             raise ValueError(f"targets {tuple(targets.shape)} must have the shape of tokens, {tuple(tokens.shape)}")

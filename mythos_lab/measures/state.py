@@ -10,8 +10,8 @@ from torch import Tensor
 from mythos_blocks import LoopedTransformer, component
 from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.layer_states import STATE, layer_states
-from mythos_lab.measures.lens import spread
 from mythos_lab.measures.subject import Subject
+from mythos_lab.measures.thinning import spread
 from mythos_lab.measures.untrained import untrained
 from mythos_lab.metrics import Metric
 from mythos_lab.tasks.base import IGNORE
@@ -72,7 +72,7 @@ def _states(subject: Subject, model: LoopedTransformer | None = None, noise: int
         for seen in layer_states(subject, model=model, noise=noise)
     ]
     every = torch.cat(parts).float()
-    return every[spread(len(every), _MOST).to(every.device)].transpose(0, 1)
+    return every[spread(len(every), _MOST)].transpose(0, 1)
 
 
 def _shapes(path: Tensor, of: str) -> Iterator[Value]:

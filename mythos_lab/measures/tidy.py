@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mythos_blocks.declaring.registry import lookup
 from mythos_lab.measures.base import Measure, Outcome
-from mythos_lab.recipe.outputs import whole, write_whole
+from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.parquet import as_parquet, has_parquet
 
 COLUMNS = ("measure", "quantity", "loop", "of", "value", "low", "high", "unit", "note")
 
@@ -48,16 +48,11 @@ def write(outcomes: Iterable[Outcome], folder: Path) -> list[Path]:
     writer.writeheader()
     writer.writerows({key: "" if cell is None else cell for key, cell in row.items()} for row in every)
     write_whole(folder / TABLE, text.getvalue())
-    if importlib.util.find_spec("pyarrow") is None:
+    if not has_parquet():
         return [folder / TABLE]
-    import pyarrow
-    import pyarrow.parquet
-
-    kinds = {str: pyarrow.string(), float: pyarrow.float64(), int: pyarrow.int64()}
-    schema = pyarrow.schema([(name, kinds[_NUMBERS.get(name, str)]) for name in COLUMNS])
     parquet = (folder / TABLE).with_suffix(".parquet")
-    with whole(parquet) as partial:
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(every, schema=schema), partial)
+    kinds = {name: _NUMBERS.get(name, str) for name in COLUMNS}
+    write_whole(parquet, as_parquet({name: [row[name] for row in every] for name in COLUMNS}, kinds))
     return [folder / TABLE, parquet]
 
 

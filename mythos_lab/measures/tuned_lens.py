@@ -13,10 +13,11 @@ from mythos_blocks.declaring.types import Count
 from mythos_lab.measures.affine import AffineMaps, divergence, fitted
 from mythos_lab.measures.base import Outcome, Value
 from mythos_lab.measures.layer_states import STATE, Site, layer_states
-from mythos_lab.measures.lens import Lens, lens_quantities, spread
+from mythos_lab.measures.lens import Lens, lens_quantities
 from mythos_lab.measures.logit_lens import to_width
 from mythos_lab.measures.readings import Reading, reading
 from mythos_lab.measures.subject import Subject
+from mythos_lab.measures.thinning import thinned
 from mythos_lab.measures.untrained import untrained
 from mythos_lab.metrics import Metric
 from mythos_lab.tasks.base import IGNORE
@@ -63,7 +64,7 @@ class TunedLens(Lens):
         return None if num >= _FEWEST else f"{num} answers are too few to fit maps on; expected {_FEWEST} or more"
 
     def measure(self, subject: Subject) -> Outcome:
-        kept = spread(len(subject.targets), self.num_answers).to(subject.device)
+        kept = thinned(len(subject.targets), self.num_answers).to(subject.device)
         gathered = self._gathered(subject, kept)
         groups = subject.samples.groups().to(subject.device)[kept]
         fit = groups % 2 == 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from mythos_blocks.declaring.registry import lookup
 from mythos_lab.measures.base import Measure, Outcome, Value
+from mythos_lab.measures.thinning import spread
 from mythos_lab.report.plotting import drawn_panels, literal
 from mythos_lab.report.table import Table, name, number
 
@@ -28,7 +29,8 @@ def loops_table(outcome: Outcome, quantities: Iterable[str] = ()) -> Table | Non
     values = [value for value in outcome.values if value.loop is not None and value.quantity in wanted]
     if not values:
         return None
-    loops = _spread(sorted({value.loop for value in values if value.loop is not None}))
+    every = sorted({value.loop for value in values if value.loop is not None})
+    loops = [every[place] for place in spread(len(every), _MOST_COLUMNS)]
     rows: dict[tuple[str, str], dict[int | None, float]] = {}
     for value in values:
         rows.setdefault((value.quantity, value.of), {})[value.loop] = value.value
@@ -83,10 +85,3 @@ def _line(axes: Any, label: str, values: list[Value]) -> None:
     between = [value.interval or (value.value, value.value) for value in values]
     low, high = zip(*between, strict=True)
     axes.fill_between(loops, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-
-
-def _spread(loops: list[int]) -> list[int]:
-    if len(loops) <= _MOST_COLUMNS:
-        return loops
-    last = len(loops) - 1
-    return [loops[round(i * last / (_MOST_COLUMNS - 1))] for i in range(_MOST_COLUMNS)]

@@ -32,15 +32,12 @@ def drawn(path: Path, width: float, height: float) -> Iterator[Any]:
 def drawn_panels(path: Path, num_rows: int, num_columns: int, width: float, height: float) -> Iterator[list[Any]]:
     """Axes in rows to draw on, as :func:`drawn`; width and height are of the whole."""
     with without_settings():
-        import matplotlib.pyplot as plt
+        from matplotlib.figure import Figure  # not pyplot, which keeps figures and looks for a screen
 
-        figure, axes = plt.subplots(num_rows, num_columns, figsize=(width, height), layout="constrained", squeeze=False)
-        try:
-            yield list(axes.flat)
-            with whole(path) as partial:
-                figure.savefig(partial, dpi=_DPI, format="png")
-        finally:
-            plt.close(figure)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield list(figure.subplots(num_rows, num_columns, squeeze=False).flat)
+        with whole(path) as partial:
+            figure.savefig(partial, dpi=_DPI, format="png")
 
 
 @contextmanager

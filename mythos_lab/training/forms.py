@@ -51,10 +51,27 @@ class _Result(_File):
     history_sha256: str | None = None
 
 
+class _Value(_File):
+    quantity: str
+    value: float | None = None
+    loop: int | None = None
+    of: str = ""
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+    note: str = ""
+
+
+class _Measured(_File):
+    finding: str
+    values: list[_Value] = []
+
+
 FORMS: Mapping[str, TypeAdapter[Any]] = {
     "run.json": TypeAdapter(_State),
     "environment.json": TypeAdapter(_Environment),
     "data.json": TypeAdapter(dict[str, str]),
     "result.json": TypeAdapter(_Result),
+    "measures.json": TypeAdapter(dict[str, _Measured]),
 }
 """By the file's name; fields of other versions are let be."""

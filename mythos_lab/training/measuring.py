@@ -83,7 +83,8 @@ def measure(
             tracker.artifact(path)
         if figures:
             tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
-            tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
+            if sum(share > 0 for share in training.scores.histogram) > 1:  # one bar says nothing
+                tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
             for path in loop_figures(outcomes, folder):
                 tracker.artifact(path)
         write_measures(outcomes, folder)

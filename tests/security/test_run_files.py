@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mythos_lab.comparison.inputs import read_arm
+from mythos_lab.comparison.reporting.recorded import read_run
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.training.checkpoint import num_steps_of
@@ -46,7 +47,7 @@ def put(values, path, value):
     return changed
 
 
-READERS = (read_result, read_state, check_resumable, lambda folder: read_arm([folder]))
+READERS = (read_result, read_state, check_resumable, read_run, lambda folder: read_arm([folder]))
 
 
 def test_a_value_of_another_type_in_a_file_of_a_run_is_one_line_to_every_reader(made, tmp_path):

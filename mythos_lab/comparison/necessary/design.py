@@ -8,13 +8,12 @@ from typing import Any
 
 from mythos_blocks import build
 from mythos_blocks.declaring.registry import suggest
-from mythos_lab.comparison.match import BUDGETS, budget_named
+from mythos_lab.comparison.study_file import study_file
 from mythos_lab.comparison.worth.arms import applied, loops_at, loops_note
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import count
-from mythos_lab.recipe.urls import recorded
 
 DELTAS = {"val/accuracy": 0.01, "val/loss": 0.02}
 """What can be compared, and the largest difference that does not matter where none is declared: a share of the answers,
@@ -85,22 +84,22 @@ def necessary(
         raise RecipeError(f"--metric {metric}: is not known at every loop count; {suggest(metric, DELTAS)}")
     arms = {arm_named(depth): _changes(core["loops"], depth, chosen[-1]) for depth in reversed(chosen)}
     sizes = {count(build_on_meta(applied(base, changes, f"{recipe_name}: {arm}"))[0]) for arm, changes in arms.items()}
-    file: dict[str, Any] = {
-        "name": name,
-        "description": f"Necessary depth of {recipe.name}: trained at {', '.join(map(str, chosen))} loops, each "
-        f"evaluated at all of them; {loops_note(core['loops'])}.",
-        "recipe": recipe_name,
-        "overrides": recorded([*UNMEASURED, *overrides]),
-        "arms": arms,
-        "objectives": {metric: "maximize" if metric == "val/accuracy" else "minimize"},
-        "seeds": seeds,
-        "matters": DELTAS[metric] if delta is None else delta,
+    return study_file(
+        name,
+        f"Necessary depth of {recipe.name}: trained at {', '.join(map(str, chosen))} loops, each evaluated at all of "
+        f"them; {loops_note(core['loops'])}.",
+        recipe_name,
+        [*UNMEASURED, *overrides],
+        arms,
+        metric=metric,
+        is_maximised=metric == "val/accuracy",
+        seeds=seeds,
+        matters=DELTAS[metric] if delta is None else delta,
         # That more loops cost more to run is the question; tables with a row a loop are what a depth brings along.
-        "declared": ["inference FLOPs per token", *["parameters"] * (len(sizes) > 1), *declared],
-    }
-    if hold:
-        file["hold"] = {"budgets": {BUDGETS[budget_named(each)]: "recipe" for each in hold}, "by": list(vary)}
-    return file
+        declared=["inference FLOPs per token", *["parameters"] * (len(sizes) > 1), *declared],
+        hold=hold,
+        vary=vary,
+    )
 
 
 def arm_named(depth: int) -> str:

@@ -10,20 +10,18 @@ from collections.abc import Mapping, Sequence
 from mythos_lab.comparison.compare import Comparison, compare_arms, corrected
 from mythos_lab.comparison.inputs import content_of, read_arm
 from mythos_lab.comparison.reporting.answers import arms_answer
+from mythos_lab.comparison.reporting.arm_sections import halting_section, loops_section, stability_section
 from mythos_lab.comparison.reporting.common import BUDGETS, arms_table, repeat_section, shown
 from mythos_lab.comparison.reporting.depth_sections import overlay
-from mythos_lab.comparison.reporting.measure_sections import VERDICT
 from mythos_lab.comparison.reporting.recorded import Recorded
 from mythos_lab.recipe.differences import differences
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.page import Fact, Figure, Finding, Intervals, Page, Section, Tabled
-from mythos_lab.report.page.page import Part
+from mythos_lab.report.page.page import Part, bounded
 from mythos_lab.report.table import Cell, Table, name, number, prose
 from mythos_lab.training.result import RECIPE
 
 SHOWN = ("val/accuracy", "val/loss", "val/bits_per_byte", "ood/accuracy", "ood/best_accuracy", "ood/loss")
-LOOPS = ("loops/used", "loops/distinct", "loops/gain", "loops/useful_depth", "loops/overthinking", "halting/mean_loops",
-         "halting/depth_read", "stability/rho_A", "stability/lyapunov", "stability/sigma_max_J")  # fmt: skip
 
 Arms = dict[str, list[Recorded]]
 """Runs by arm, the first being what the others are held against."""
@@ -83,17 +81,21 @@ def arms_page(arms: Arms, metric: str | None, declared: Sequence[str], matters: 
             Fact("Compared by", metric),
             Fact("What matters", f"±{matters:g}"),
         ],
-        sections=[
-            _members(arms),
-            Section("Scores", [Tabled("scores", arms_table(finished_only(finished), SHOWN))]),
-            verdict_section(found, first, without),
-            differing_section(found),
-            overlay(finished_only(finished)),
-            loops_section(finished_only(finished)),
-            Section("Cost", [Tabled("cost", arms_table(finished_only(finished), costs_of(finished)))]),
-            failures_section(arms),
-            repeat_section([shlex.join(["mythos", "report", *command])], _trained(arms)),
-        ],
+        sections=bounded(
+            [
+                _members(arms),
+                Section("Scores", [Tabled("scores", arms_table(finished_only(finished), SHOWN))]),
+                verdict_section(found, first, without),
+                differing_section(found),
+                overlay(finished_only(finished)),
+                loops_section(finished_only(finished)),
+                stability_section(finished_only(finished)),
+                halting_section(finished_only(finished)),
+                Section("Cost", [Tabled("cost", arms_table(finished_only(finished), costs_of(finished)))]),
+                failures_section(arms),
+                repeat_section([shlex.join(["mythos", "report", *command])], _trained(arms)),
+            ]
+        ),
         answer=arms_answer(found, first, without, finished_only(finished)),
     )
 
@@ -162,26 +164,6 @@ def differing_section(found: Mapping[str, Comparison]) -> Section:
     ]
     columns = [name("arm"), name("input"), prose("first"), prose("value", "arm's"), name("declared", "")]
     return Section("What differs in what went in", [Tabled("inputs", Table(columns, rows))] if rows else [])
-
-
-def loops_section(arms: Mapping[str, Sequence[Recorded]]) -> Section:
-    """What the loops of each arm do: numbers, and the loop verdict of each run."""
-    if not arms:
-        return Section("What the loops do", [])
-    numbers = arms_table(arms, LOOPS)
-    parts: list[Part] = [Tabled("loops", numbers)] if len(numbers.columns) > 2 else []
-    rows = [
-        [arm, run.recipe.seed, each.finding]
-        for arm, runs in arms.items()
-        for run in runs
-        for each in run.measures
-        if each.kind == VERDICT
-    ]
-    if rows:
-        parts.append(Tabled("loop_verdicts", Table([name("arm"), number("seed"), prose("said", "loop verdict")], rows)))
-    else:
-        parts.append("The loop verdict was taken of none of these runs; `mythos measure` takes it.")
-    return Section("What the loops do", parts)
 
 
 def failures_section(arms: Mapping[str, Sequence[Recorded]]) -> Section:

@@ -62,7 +62,7 @@ def overlay(arms: Mapping[str, Sequence[Recorded]]) -> Section:
     alike = {arm: curves for arm, curves in found.items() if all(c.quality == first.quality for c in curves)}
     if len(alike) < len(found):
         return Section("Depth curves", ["Depth curves are not drawn together: they are of different qualities."])
-    lines = [_mean_line(arm, curves) for arm, curves in alike.items()]
+    lines = [mean_line(arm, curves) for arm, curves in alike.items()]
     seeds = max(map(len, alike.values()))
     bands = "95 % intervals over seeds" if seeds > 1 else "95 % intervals over samples"
     caption = f"{first.quality.capitalize()} against the number of loops, with {bands}{drawn_at_most(lines)}."
@@ -73,7 +73,7 @@ def overlay(arms: Mapping[str, Sequence[Recorded]]) -> Section:
     unseen = {arm: curves for arm, runs in arms.items() if (curves := [r.beyond for r in runs if r.beyond is not None])}
     if unseen and all(c.quality == first.quality for curves in unseen.values() for c in curves):
         caption = f"The same out of distribution{drawn_at_most(unseen)}."
-        beyond = [_mean_line(arm, curves) for arm, curves in unseen.items()]
+        beyond = [mean_line(arm, curves) for arm, curves in unseen.items()]
         parts.append(Figure("ood_depth_curves", caption, _curves(beyond, first, run)))
     return Section("Depth curves", parts)
 
@@ -97,7 +97,7 @@ def _line(label: str, depth: Depth) -> Series:
     return Series(label, depth.counts, depth.values, depth.low, depth.high)
 
 
-def _mean_line(arm: str, curves: Sequence[Depth]) -> Series:
+def mean_line(arm: str, curves: Sequence[Depth]) -> Series:
     """The mean over seeds at the loop counts that all of them have, with Student's interval where there are several."""
     if len(curves) == 1:
         return _line(arm, curves[0])

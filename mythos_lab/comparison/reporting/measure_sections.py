@@ -20,8 +20,10 @@ from mythos_lab.report.table import Table, name, nothing, number, prose
 VERDICT = "loop_verdict"
 """The measure that answers what loops are worth."""
 
-_STABILITY, _HALTING = ("stability", "loop_jacobian", "lyapunov"), ("halting",)
-_KEPT_OUT = "depth_curve"  # which the page draws from the whole split
+STABILITY, HALTING = ("stability", "loop_jacobian", "lyapunov"), ("halting",)
+KEPT_OUT = "depth_curve"
+"""What the page draws from the whole split."""
+
 _MOST_LINES, _MOST_LOOPS, _MOST_MEANINGS = 24, 1000, 3
 
 
@@ -35,7 +37,7 @@ def verdict_section(run: Recorded) -> Section:
 
 def stability_section(run: Recorded) -> Section:
     """Radii, exponents and regimes, of the trained model and its linear part."""
-    parts: list[Part] = [part for each in run.measures if _is(each, _STABILITY) for part in measured(each)]
+    parts: list[Part] = [part for each in run.measures if is_of(each, STABILITY) for part in measured(each)]
     known = _metrics(run, "stability/", {v["quantity"] for each in run.measures for v in each.values})
     if known:
         parts.append(Tabled("stability_metrics", known))
@@ -46,7 +48,7 @@ def stability_section(run: Recorded) -> Section:
 
 def halting_section(run: Recorded) -> Section:
     """When positions stop, or that none does."""
-    parts: list[Part] = [part for each in run.measures if _is(each, _HALTING) for part in measured(each)]
+    parts: list[Part] = [part for each in run.measures if is_of(each, HALTING) for part in measured(each)]
     if not halts(run):
         return Section("Halting", [*parts, "Nothing halts in this model: every position runs all iterations."])
     if run.histogram:
@@ -59,8 +61,8 @@ def halting_section(run: Recorded) -> Section:
 
 def other_measures(run: Recorded) -> Section:
     """Every other measure, each by its sentence and what it came to by loop."""
-    apart = (*_STABILITY, *_HALTING)
-    taken = [e for e in run.measures if e.kind not in (VERDICT, _KEPT_OUT) and not _is(e, apart)]
+    apart = (*STABILITY, *HALTING)
+    taken = [e for e in run.measures if e.kind not in (VERDICT, KEPT_OUT) and not is_of(e, apart)]
     return Section("What the loops do", [part for each in taken for part in measured(each)])
 
 
@@ -145,7 +147,7 @@ def _chart(lines: Mapping[str, Sequence[dict[str, Any]]], unit: str) -> Chart:
             )
         )
     lowest = min((y for each in series for y in each.y), default=0.0)
-    return Curves("loop", _unit_name(unit), series, is_share=unit == "share" and lowest >= 0)
+    return Curves("loop", unit_name(unit), series, is_share=unit == "share" and lowest >= 0)
 
 
 def _by_line(values: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -192,7 +194,7 @@ def _metrics(run: Recorded, prefix: str, but: set[str]) -> Table | None:
     return Table([name("metric"), number("value"), number("interval", "95 % interval"), prose("meaning")], rows)
 
 
-def _is(taken: Taken, groups: Sequence[str]) -> bool:
+def is_of(taken: Taken, groups: Sequence[str]) -> bool:
     """Whether a measure is of a group, by its own name or what its quantities are named after."""
     named = {value["quantity"].partition("/")[0] for value in taken.values} | {taken.kind, taken.kind.partition("_")[0]}
     return any(group in named for group in groups)
@@ -202,7 +204,8 @@ def _unit(value: Mapping[str, Any]) -> str:
     return str(value["unit"])
 
 
-def _unit_name(unit: str) -> str:
+def unit_name(unit: str) -> str:
+    """A unit as an axis names it."""
     return "value" if unit in ("1", "") else unit
 
 

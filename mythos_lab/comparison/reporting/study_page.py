@@ -9,35 +9,34 @@ from optuna.trial import FrozenTrial
 
 from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.importance import importances
 from mythos_lab.comparison.reporting.answers import arms_answer, telling
+from mythos_lab.comparison.reporting.arm_sections import halting_section, loops_section, stability_section
 from mythos_lab.comparison.reporting.arms_page import (
     SHOWN,
     Arms,
     costs_of,
     differing_section,
     failures_section,
-    loops_section,
     verdict_section,
 )
 from mythos_lab.comparison.reporting.common import arms_table, flow, repeat_section
 from mythos_lab.comparison.reporting.depth_sections import overlay
 from mythos_lab.comparison.reporting.recorded import Recorded, read_run
+from mythos_lab.comparison.reporting.search_sections import importance_section, search_section
 from mythos_lab.comparison.study_report import endings
-from mythos_lab.comparison.table import called, trials_table
+from mythos_lab.comparison.table import called
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.metrics import METRICS
-from mythos_lab.report.page import Fact, Figure, Page, Points, Section, Tabled
+from mythos_lab.report.page import Fact, Page, Section, Tabled
 from mythos_lab.report.page.charts import MOST_SERIES
-from mythos_lab.report.page.page import Part
+from mythos_lab.report.page.page import Part, bounded
 from mythos_lab.report.table import Cell, Table, name, number, prose
 from mythos_lab.search.opening import OPENED
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.standing import best_first, complete, front
+from mythos_lab.search.standing import best_first, front
 from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.search.trial_queue import is_settled
 
-_MOST_TRIALS, _FEWEST_FOR_IMPORTANCE = 10_000, 4
 _MOST_TIED = 12  # trials of a tie of which runs are read
 
 
@@ -64,10 +63,12 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
             differing_section(found),
         ]
     else:
-        sections += [_search(space, study, done), _importance(space, study, done)]
+        sections += [search_section(space, study, done), importance_section(space, study, done)]
     sections += [
         overlay(runs) if runs else Section("Depth curves", []),
         loops_section(runs),
+        stability_section(runs),
+        halting_section(runs),
         Section("Cost", [Tabled("cost", arms_table(runs, costs_of(runs)))] if runs else []),
         failures_section(runs),
         Section("Failures and vetoes", endings(space, study) or ["Every trial was trained to its end."]),
@@ -78,7 +79,7 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
         kind=f"Study of {len(settled)} trials, {file.seeds} seed{'s' * (file.seeds > 1)} each",
         question=file.description or f"What is the best {next(iter(file.objectives))} in this space?",
         facts=_facts(space, study, settled, done),
-        sections=sections,
+        sections=bounded(sections),
         answer=_answer(space, study, done, found, without, runs, are_arms),
     )
 
@@ -153,44 +154,6 @@ def _held(space: Space, runs: Arms) -> Section:
     if space.file.constraints:
         parts.append(f"Constraints: {', '.join(space.file.constraints)}.")
     return Section("Budgets held", parts or ["No budget is held: arms may differ in parameters and FLOPs."])
-
-
-def _search(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> Section:
-    if not done:
-        return Section("Trials", ["No trial was trained to its end and meets its constraints."])
-    parts: list[Part] = [Tabled("trials", trials_table(space, study, done))]
-    objectives = list(space.file.objectives)
-    trials = sorted(complete(study), key=lambda trial: trial.number)[:_MOST_TRIALS]
-    if len(trials) < 2:
-        return Section("Trials", parts)
-    labels, numbers = [str(t.number) for t in trials], [float(t.number) for t in trials]
-    if len(objectives) == 1:
-        sign = -1 if space.file.objectives[objectives[0]] == "maximize" else 1
-        values = [trial.values[0] for trial in trials]
-        best, leads = float("inf"), []
-        for value in values:
-            leads.append(sign * value < best)
-            best = min(best, sign * value)
-        chart = Points("trial", objectives[0], labels, numbers, values, leads, "best so far", "other trials")
-        parts.append(Figure("history", f"{objectives[0]} of each trial, in the order in which they were drawn.", chart))
-    else:
-        on_front = {trial.number for trial in front(study)}
-        x, y = ([trial.values[i] for trial in trials] for i in (0, 1))
-        out = [trial.number in on_front for trial in trials]
-        chart = Points(objectives[0], objectives[1], labels, x, y, out, "on the front", "beaten in both", joined=False)
-        parts.append(Figure("front", f"{objectives[1]} against {objectives[0]}, a point a trial.", chart))
-    return Section("Trials", parts)
-
-
-def _importance(space: Space, study: optuna.Study, done: Sequence[FrozenTrial]) -> Section:
-    if len(space.file.objectives) > 1 or len(done) < _FEWEST_FOR_IMPORTANCE or space.file.arms:
-        return Section("What mattered", [])
-    rows = [
-        [each.field, each.share, each.p, "" if each.is_told else "not told from noise"] for each in importances(study)
-    ]
-    columns = [name("field"), number("importance", form=".2f"), number("p", form=".2f"), name("told", "")]
-    rest = f"Importances rest on {len(done)} trials: PED-ANOVA, p against values shuffled among them."
-    return Section("What mattered", [Tabled("importances", Table(columns, rows)), rest] if rows else [])
 
 
 def _facts(

@@ -96,6 +96,7 @@ class Intervals:
         high: Upper ends.
         band: Half the width of the band around zero that does not matter.
         more: Columns of the table besides: heading and cells.
+        is_signed: Whether values lie on either side of zero, as differences do.
     """
 
     x_name: str
@@ -105,12 +106,15 @@ class Intervals:
     high: Sequence[End]
     band: float = 0.0
     more: Sequence[tuple[Column, Sequence[object]]] = field(default_factory=tuple)
+    is_signed: bool = True
 
     def table(self) -> Table:
         """A row for each line."""
-        columns = [name("of", ""), number("value", self.x_name, "+.3g"), number("interval")]
+        form = "+.3g" if self.is_signed else ".3g"
+        has_ends = any(end is not None for end in (*self.low, *self.high))
+        columns = [name("of", ""), number("value", self.x_name, form), *[number("interval")] * has_ends]
         rows = [
-            [label, value, ends(low, high, "+.3g"), *(cells[i] for _, cells in self.more)]
+            [label, value, *[ends(low, high, form)] * has_ends, *(cells[i] for _, cells in self.more)]
             for i, (label, value, low, high) in enumerate(
                 zip(self.labels, self.values, self.low, self.high, strict=True)
             )
@@ -206,7 +210,68 @@ class Points:
         return Table(columns, rows)
 
 
-Chart = Curves | Intervals | Bars | Grid | Points
+@dataclass(frozen=True)
+class Axis:
+    """One coordinate of :class:`Parallel`.
+
+    Attributes:
+        name: What it is.
+        values: Of each point, a number or, where it is one of several things, a text; ``None`` where it has none.
+        levels: The things in their order; none of a coordinate of numbers.
+        is_log: Whether numbers are spread by their logarithms.
+    """
+
+    name: str
+    values: Sequence[float | str | None]
+    levels: Sequence[str] = ()
+    is_log: bool = False
+
+    def places(self) -> list[float]:
+        """Where each point lies on it, from 0 to 1; not a number where it lies nowhere."""
+        if self.levels:
+            last = max(1, len(self.levels) - 1)
+            at = {level: i / last for i, level in enumerate(self.levels)}
+            return [math.nan if value is None else at[str(value)] for value in self.values]
+        numbers = [math.nan if value is None else self._along(float(value)) for value in self.values]
+        known = [x for x in numbers if math.isfinite(x)]
+        low, high = min(known, default=0.0), max(known, default=1.0)
+        return [(x - low) / (high - low) if high > low else x - low + 0.5 for x in numbers]
+
+    def _along(self, value: float) -> float:
+        return math.log(value) if self.is_log and value > 0 else math.nan if self.is_log else value
+
+
+@dataclass(frozen=True)
+class Parallel:
+    """Points of many coordinates: a line each through an axis for each coordinate, some of which stand out.
+
+    Attributes:
+        axes: The coordinates, in the order in which the lines pass them.
+        labels: Of each point.
+        stands_out: Whether each stands out.
+        meaning: What those are that do.
+        others: What the others are.
+    """
+
+    axes: Sequence[Axis]
+    labels: Sequence[str]
+    stands_out: Sequence[bool]
+    meaning: str
+    others: str
+
+    def table(self) -> Table:
+        """A row for each point."""
+        columns = [name("of", "trial"), *(number(f"c{i}", axis.name) for i, axis in enumerate(self.axes))]
+        rows = [
+            [label, *(nothing() if value is None else value for value in values), self.meaning if out else ""]
+            for label, out, *values in zip(
+                self.labels, self.stands_out, *(axis.values for axis in self.axes), strict=True
+            )
+        ]
+        return Table([*columns, Column("is", "")], rows)
+
+
+Chart = Curves | Intervals | Bars | Grid | Points | Parallel
 
 
 def ends(low: End, high: End, form: str = ".4g") -> Cell:

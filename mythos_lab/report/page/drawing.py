@@ -12,8 +12,9 @@ from typing import Any
 
 from mythos_lab.recipe.screen import one_line
 from mythos_lab.recipe.urls import in_text
-from mythos_lab.report.page.charts import MOST_SERIES, Bars, Chart, Curves, Grid, Intervals, Points, Series
+from mythos_lab.report.page.charts import MOST_SERIES, Bars, Chart, Curves, Grid, Intervals, Parallel, Points, Series
 from mythos_lab.report.page.palette import DASHES, FAINTEST, INK, MARKERS, MUTED, PAPER, RULE, SERIES, STRONGEST
+from mythos_lab.report.page.parallel import draw_parallel, height
 from mythos_lab.report.plotting import without_settings
 
 WIDE, NARROW = 7.0, 3.5
@@ -89,6 +90,10 @@ def draw(chart: Chart, key: str, width: float) -> Drawn:
             axes.xaxis.get_major_locator().set_params(integer=True)
         elif isinstance(chart, Grid):
             _grid(chart, axes)
+        elif isinstance(chart, Parallel):
+            names = draw_parallel(chart, axes)
+            axes.set_yticks(range(len(names)), [_text(each) for each in names])
+            _legend(figure, axes, width)
         else:
             _points(chart, figure, axes, width)
         svg, pdf = io.StringIO(), io.BytesIO()
@@ -101,14 +106,12 @@ def draw(chart: Chart, key: str, width: float) -> Drawn:
 def _canvas(key: str, width: float, height: float) -> Iterator[tuple[Any, Any]]:
     with without_settings(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of characters that the type has not: the page's own has more
-        import matplotlib.pyplot as plt
+        from matplotlib import rcParams
+        from matplotlib.figure import Figure
 
-        plt.rcParams.update({**_SETTINGS, "svg.hashsalt": f"{key}-{width}"})
-        figure, axes = plt.subplots(figsize=(width, height), layout="constrained")
-        try:
-            yield figure, axes
-        finally:
-            plt.close(figure)
+        rcParams.update({**_SETTINGS, "svg.hashsalt": f"{key}-{width}"})
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
 
 
 def _height(chart: Chart, width: float) -> float:
@@ -118,6 +121,8 @@ def _height(chart: Chart, width: float) -> float:
         return 0.75 + 0.26 * min(len(chart.rows), 24)
     if isinstance(chart, Bars):
         return 2.1
+    if isinstance(chart, Parallel):
+        return height(chart)
     return 3.1 if width == WIDE else 2.5
 
 
@@ -177,7 +182,7 @@ def _intervals(chart: Intervals, axes: Any) -> None:
             left, right = max(_or(low, -edge), -edge), min(_or(high, edge), edge)
             axes.plot([left, right], [y, y], color=SERIES[0].light, linewidth=2)
         axes.plot(value, y, "o", color=SERIES[0].light, markersize=5)
-    axes.set_xlim(-edge, edge)
+    axes.set_xlim(-edge if chart.is_signed else -0.03 * edge, edge)
     axes.set_yticks(range(len(shown)), [_text(label) for label, *_ in reversed(shown)])
     axes.set(ylim=(-0.6, len(shown) - 0.4), xlabel=_text(chart.x_name, _TITLE))
     axes.grid(False, axis="y")

@@ -180,7 +180,8 @@ def _swapped(rng: np.random.Generator, edges: Bools, source: Ints, target: Ints)
         for _ in range(_SWAPS_PER_ROUND):
             _swap_once(rng, swapped, tails, heads, counts, open_, source, target)
         left = swapped[open_]
-        done = ~reaches(left, source[open_], target[open_]) & (_num_mutual(left) == mutual[open_])
+        done = _num_mutual(left) == mutual[open_]  # first: counting is cheap, and few graphs are left to search
+        done[done] = ~reaches(left[done], source[open_][done], target[open_][done])
         open_ = open_[~done]
         if not len(open_):
             break

@@ -11,6 +11,12 @@ import pytest
 from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.reporting.answers import arms_answer
+from mythos_lab.comparison.reporting.arm_sections import (
+    halting_section,
+    loops_section,
+    measured_arms,
+    stability_section,
+)
 from mythos_lab.comparison.reporting.measure_sections import measured
 from mythos_lab.comparison.reporting.recorded import Depth, Recorded, Taken, read_run
 from mythos_lab.comparison.reporting.run_page import run_page
@@ -39,6 +45,41 @@ def test_any_measure_stands_on_a_page_with_its_sentence_and_every_number(kind):
     tables = [part.chart.table() if isinstance(part, Figure) else part.table for part in parts[1:]]
     held = [cell for table in tables for record in table.records() for cell in record.values()]
     assert all(held.count(7.5) == len(declared) and held.count(0.5 + t) == len(declared) for t in (1, 2, 3))
+
+
+@pytest.mark.parametrize("kind", [*MEASURES, "of_somebody_else"])
+def test_any_measure_of_several_arms_is_drawn_over_each_other_and_every_mean_over_seeds_is_there(kind):
+    declared = MEASURES[kind].quantities if kind in MEASURES else {"theirs/thing": SimpleNamespace(unit="share")}
+
+    def taken(shift):
+        values = [value(q, shift + t, t, unit=m.unit) for q, m in declared.items() for t in (1, 2, 3)]
+        return Taken(kind, "", values + [value(q, shift + 9, of="x", unit=m.unit) for q, m in declared.items()])
+
+    parts = list(measured_arms(kind, {"a": [taken(0.0), taken(0.5)], "b": [taken(4.0)]}))
+    charts = [part.chart for part in parts if isinstance(part, Figure)]
+    assert [[(line.label, line.y) for line in chart.series] for chart in charts] == [
+        [("a", [1.25, 2.25, 3.25]), ("b", [5.0, 6.0, 7.0])] for _ in declared
+    ]
+    (table,) = [part.table for part in parts if isinstance(part, Tabled)]
+    cells = [record["value"] for record in table.records()]
+    assert [cell["mean"] if isinstance(cell, dict) else cell for cell in cells] == [9.25, 13.0] * len(declared)
+
+
+def test_a_page_of_arms_says_of_each_what_its_loops_do_whether_it_is_stable_and_when_it_halts():
+    halting = load_recipe("gated_loop", ["model.core.halting={kind: act}"])
+    several = {
+        "a": [replace(RUN, metrics={**RUN.metrics, "stability/rho_A": 0.5, "loops/used": 2.0})],
+        "b": [replace(RUN, recipe=halting, histogram=[0.25, 0.75], metrics={"halting/mean_loops": 1.75})],
+    }
+    loops, stability, halts = (make(several) for make in (loops_section, stability_section, halting_section))
+    assert loops.parts[0].table.records()[0]["loops/used"] == 2.0 and "was taken of none" in loops.parts[1]
+    assert stability.parts[0].table.records()[0]["stability/rho_A"] == 0.5
+    figure, table = halts.parts
+    assert [(line.label, line.y) for line in figure.chart.series] == [("b", [0.25, 0.75])]
+    assert table.table.records()[1]["halting/mean_loops"] == 1.75
+    assert halting_section({"a": several["a"]}).parts == [
+        "Nothing halts in these models: every position runs all iterations."
+    ]
 
 
 def test_many_lines_of_one_unit_are_shades_and_a_value_at_one_loop_is_no_figure():

@@ -6,8 +6,8 @@ import torch
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.measures import Samples, Subject, measure
-from mythos_lab.measures.lens import spread
 from mythos_lab.measures.measuring import declared
+from mythos_lab.measures.thinning import spread, thinned
 from mythos_lab.recipe import load_recipe
 from mythos_lab.tasks.base import IGNORE, Batch
 from mythos_lab.training.assembly import assemble
@@ -197,7 +197,8 @@ def test_few_answers_are_too_few_for_maps():
 
 
 def test_at_most_so_many_answers_are_looked_at():
-    assert spread(10, 20).all() and spread(10, 3).nonzero()[:, 0].tolist() == [0, 4, 9]
+    assert spread(10, 20) == list(range(10)) and spread(10, 3) == [0, 4, 9] and spread(10, 1) == [0]
+    assert thinned(10, 3).nonzero()[:, 0].tolist() == [0, 4, 9]
 
 
 def test_the_probe_of_huginn_follows_intermediate_and_control_at_both_layers():

@@ -3,6 +3,7 @@
 import math
 
 from mythos_lab.report.page import (
+    Axis,
     Bars,
     Commands,
     Curves,
@@ -12,6 +13,7 @@ from mythos_lab.report.page import (
     Grid,
     Intervals,
     Page,
+    Parallel,
     Points,
     Section,
     Series,
@@ -32,6 +34,19 @@ def charts(text="accuracy"):
         "intervals": Intervals(text, [text, "b"], [0.1, -0.2], [0.0, -math.inf], [0.2, None], band=0.05),
         "bars": Bars(text, text, [1, 2, 3], [0.2, 0.3, 0.5]),
         "grid": Grid(text, text, text, [text, "b"], ["1", "2", "4"], [[0.5, 1.0, None], [0.0, 0.25, 0.9]]),
+        "magnitudes": Intervals(text, [text, "b"], [0.7, 0.3], [None, None], [None, None], is_signed=False),
+        "parallel": Parallel(
+            [
+                Axis(text, [1, 10, 100, None], is_log=True),
+                Axis(text, ["x", text, "x", "y"], ["x", text, "y"]),
+                Axis(text, [2.0, 2.0, 2.0, 2.0]),
+                Axis("all missing", [None, None, None, None]),
+            ],
+            ["0", "1", "2", "3"],
+            [False, True, False, False],
+            text,
+            text,
+        ),
         "points": Points(text, text, ["0", "1", "2"], [0, 1, 2], [0.3, 0.2, 0.6], [True, False, True], text, text),
     }
 

@@ -9,6 +9,7 @@ from itertools import combinations, product
 from math import dist
 from operator import mul
 
+import pyarrow.parquet as pq
 import pytest
 
 from mythos_lab.report.page import PAGE, write_page
@@ -28,8 +29,8 @@ def written(tmp_path_factory):
 
 
 def test_every_figure_has_its_files_for_a_paper_and_every_table_its_own(written):
-    figures = {f"{key}.{ending}" for key, ending in product(charts(), ("svg", "pdf", "csv", "tex"))}
-    tables = {f"{key}.{ending}" for key, ending in product(("table", "folded"), ("csv", "tex"))}
+    figures = {f"{key}.{ending}" for key, ending in product(charts(), ("svg", "pdf", "csv", "parquet", "tex"))}
+    tables = {f"{key}.{ending}" for key, ending in product(("table", "folded"), ("csv", "parquet", "tex"))}
     assert {path.name for path in written.iterdir()} == figures | tables | {"report.html", "report.md"}
     for key in charts():
         assert (written / f"{key}.pdf").read_bytes().startswith(b"%PDF")
@@ -43,6 +44,19 @@ def test_the_table_beside_a_chart_holds_every_number_that_is_drawn(key):
     drawn += [value for row in getattr(chart, "values", ()) for value in (row if isinstance(row, list) else [row])]
     held = {float(cell) for row in csv.reader(io.StringIO(as_csv(chart.table()))) for cell in row if _is_number(cell)}
     assert {value for value in drawn if value is not None and value == value} <= held
+
+
+@pytest.mark.parametrize("key", [*charts(), "table", "folded"])
+def test_csv_and_parquet_of_a_table_hold_the_same_under_the_same_names_no_two_of_which_are_equal(key, written):
+    columns = pq.read_table(written / f"{key}.parquet").to_pydict()
+    heads, *rows = csv.reader(io.StringIO((written / f"{key}.csv").read_text()))
+    assert heads == list(columns) and len(set(heads)) == len(heads)
+    said = [["" if cell is None else str(cell) for cell in row] for row in zip(*columns.values(), strict=True)]
+    assert [[_as_float(cell) for cell in row] for row in rows] == [[_as_float(cell) for cell in row] for row in said]
+
+
+def _as_float(text):
+    return float(text) if _is_number(text) else text
 
 
 def test_a_figure_comes_out_the_same_each_time(written):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from mythos_lab.comparison.ablate import write
 from mythos_lab.comparison.necessary import necessary
+from mythos_lab.comparison.study_file import write
 from mythos_lab.recipe import RecipeError, load_recipe
 
 LORA = "model.core.depth_adapter={kind: loop_lora, rank: 2}"
