@@ -132,6 +132,9 @@ class _Following:
         for i, part in enumerate(parts):
             if isinstance(node, str) and "${" in node:
                 node = self.value(node, (*through, ".".join(parts[:i])))
+            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+                continue
             if not isinstance(node, Mapping) or part not in node:
                 return self._default(path)
             node = node[part]
