@@ -6,12 +6,16 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from mythos_lab.cli import app
+from mythos_lab.comparison.compare import compare
 from mythos_lab.comparison.inputs import read_arm, unequal
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.history import HISTORY, read_history
+from mythos_lab.training.result import DATA, read_recipe, read_values
 from mythos_lab.training.run import Stopped, run
 from tests.lab.training.runs import assert_same, timeless
 from tests.lab.training.test_stop import after
@@ -41,6 +45,14 @@ def test_a_training_starts_with_the_weights_that_another_run_saved(first):
     for start in ("first", "first/model.safetensors"):
         model, _ = assemble(load_recipe("gated_loop", [*TINY, f"training.start={start}", "seed=5"]))
         assert all(torch.equal(x, weights("first")[name]) for name, x in model.named_parameters())
+
+
+def test_the_command_line_says_from_which_run(first):
+    Path("first").rename("it's first")
+    found = CliRunner().invoke(app, ["train", "gated_loop", *TINY, "training.max_steps=2", "--from", "it's first"])
+    assert found.exit_code == 0, found.output
+    (folder,) = Path("runs").iterdir()
+    assert read_recipe(folder).training.start == "it's first" and "start" in read_values(folder, DATA)
 
 
 @pytest.mark.parametrize("kept", [KEPT, []], ids=["Muon and an average", "AdamW"])
@@ -117,3 +129,7 @@ def test_a_solved_task_ends_its_training_and_says_so():
     assert_same(trained("stopped", "training.solved_at=0.01"), solved)
     unsolved = trained("unsolved", "training.solved_at=1.0")
     assert (unsolved.reason, unsolved.metrics["train/num_steps"]) == ("", 8)
+    found = compare([Path("solved")], [Path("unsolved")], "val/accuracy", ["training.solved_at"])
+    assert found.undeclared == [] and [line[:47] for line in found.ended_early] == [
+        "A: 1 of 1 runs ended after 4 of 8 steps, when s"
+    ]
