@@ -58,12 +58,15 @@ class Loss(nn.Module):
             total, terms = self.terms(self.model, out, batch.targets, given.weights)
             if not given.shows:
                 return total, {}
-            return total, {"train/total_loss": total.detach(), **terms, **self._shown(given, out)}
+            return total, {"train/total_loss": total.detach(), **terms, **self._shown(given, out, terms)}
 
     @torch.no_grad()
-    def _shown(self, given: Given, out: ModelOutput) -> Numbers:
+    def _shown(self, given: Given, out: ModelOutput, terms: Numbers) -> Numbers:
         batch, weights = given.batch, given.weights
-        loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
+        if type(self.terms.objective) is Final:  # which has been computed already
+            loss = terms["train/objective"]
+        else:
+            loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
         drawn = torch.as_tensor(given.iterations, device=batch.tokens.device).float()
         counts = {
             "train/num_loops": (drawn[:, None] if drawn.dim() == 1 else drawn).expand_as(batch.tokens),
