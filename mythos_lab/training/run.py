@@ -121,10 +121,9 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool, figures: boo
     except (Diverged, Pruned) as error:
         status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
     lead.send(training)
-    if training.is_solved:
-        reason = (
-            f"solved after {training.num_steps:,} steps: val/accuracy is at least {ready.recipe.training.solved_at}"
-        )
+    if training.is_solved and status == "finished":
+        solved_at = ready.recipe.training.solved_at
+        reason = f"solved after {training.num_steps:,} steps: val/accuracy is at least {solved_at}"
     with interruptible(folder, training.num_steps):
         result = measure(ready, training, tracker, folder, status, reason, figures)
     values = {**result_values(result), "history_sha256": digest_of(folder / HISTORY)}

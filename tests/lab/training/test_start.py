@@ -13,7 +13,7 @@ from mythos_lab.comparison.compare import compare
 from mythos_lab.comparison.inputs import read_arm, unequal
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.errors import Misplaced
-from mythos_lab.training.assembly import assemble
+from mythos_lab.training.assembly import assemble, effects
 from mythos_lab.training.history import HISTORY, read_history
 from mythos_lab.training.result import DATA, read_recipe, read_values
 from mythos_lab.training.run import Stopped, run
@@ -117,6 +117,13 @@ def test_what_cannot_be_started_with_is_refused_in_one_line_before_anything_is_w
 def test_another_optimiser_does_not_go_on_with_the_state_of_this_one(first):
     with pytest.raises(Misplaced, match="first/last.ckpt: is no checkpoint of this run's model"):
         trained("second", "training.start=first", "training.start_with=everything", "training.max_steps=12")
+
+
+def test_seeds_that_nothing_follows_from_are_found(first):
+    start, fixed = "training.start=first", "model.core.loops={kind: fixed, num_loops: 2}"
+    for overrides, codes in [([start, fixed], ["seed.no_effect"]), ([start], []), ([fixed], [])]:
+        recipe = load_recipe("gated_loop", [*TINY, *overrides])
+        assert [finding.code for finding in effects(recipe, *assemble(recipe))] == codes
 
 
 def test_a_solved_task_ends_its_training_and_says_so():
