@@ -46,14 +46,9 @@ def seeds_act(assembly: Assembly) -> list[Finding]:
             weights.append([parameter.detach().clone() for parameter in learner.model.parameters()])
         passes = [_loss(learner, assembly.batch, each) for each in (seed, seed + 1)]
     (counts, noise, chance), (other_counts, other_noise, _) = drawn
-    if (
-        assembly.recipe.training.start is not None
-        and all(map(torch.equal, counts, other_counts))
-        and len({*passes}) == 1
-    ):
-        said = (
-            "training starts with given weights and draws neither loop counts nor noise, so that every seed is one run"
-        )
+    is_given = assembly.recipe.training.start is not None
+    if is_given and all(map(torch.equal, counts, other_counts)) and len(set(passes)) == 1:
+        said = "training starts with given weights and draws neither loop counts nor noise: every seed is one run"
         return [Finding("seed.no_effect", said)]
     same = {
         "initial weights": all(map(torch.equal, *weights)),

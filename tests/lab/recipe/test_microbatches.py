@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from mythos_blocks.declaring.registry import slots
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.step import Learner, begin, differentiate, update
@@ -13,10 +12,6 @@ PADDED = [
     "task={kind: parity, max_length: 6, validation_size: 10}", "mask=full", "training.batch_size=8", "model.width=8",
     "model.core.depth=2", "model.core.halting=gate_cdf", "model.core.loops_per=sequence", "training.gradient_clip=0",
 ]  # fmt: skip
-NOISY = {"jacobian_radius": "draws its direction", "distillation": "needs a teacher's file"}
-TERMS = [("objective", kind) for kind in sorted(slots()["objective"].kinds)]
-TERMS += [("penalty", kind) for kind in sorted(slots()["penalty"].kinds) if kind not in NOISY]
-ROOT = "stability/fixed_point_residual"  # of a mean: what is shown of parts is the mean of theirs
 
 
 def gradients(overrides, num):
@@ -29,19 +24,14 @@ def gradients(overrides, num):
     return numbers, {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}, learner
 
 
-def term(slot, kind):
-    if kind == "supervised_halting":
-        return ["training.objective=supervised_halting", "model.core.halting=q_head"]
-    return [f"training.objective={kind}"] if slot == "objective" else [f"training.penalties=[{kind}]"]
-
-
-@pytest.mark.parametrize("slot, kind", TERMS)
-def test_numbers_and_gradients_are_those_of_the_whole(slot, kind):
-    whole, wanted, _ = gradients(term(slot, kind), 1)
-    numbers = {name: float(value) for name, value in whole.items() if name != ROOT}
+def test_numbers_and_gradients_of_a_step_are_those_of_the_whole():
+    """Of every objective, penalty and halting: tests/lab/training/test_parts_of_a_batch.py."""
+    terms = ["training.objective=expected", "training.penalties=[gate_improvement, weight_cosine]"]
+    whole, wanted, _ = gradients(terms, 1)
     for num in (2, 8):
-        shown, found, _ = gradients(term(slot, kind), num)
-        assert {n: float(x) for n, x in shown.items() if n != ROOT} == pytest.approx(numbers, abs=1e-6)
+        shown, found, _ = gradients(terms, num)
+        numbers = {name: float(value) for name, value in whole.items()}
+        assert {name: float(value) for name, value in shown.items()} == pytest.approx(numbers, abs=1e-6)
         assert found.keys() == wanted.keys()
         for name, gradient in wanted.items():
             torch.testing.assert_close(found[name], gradient, rtol=1e-5, atol=1e-7)
