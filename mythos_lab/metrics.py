@@ -39,6 +39,9 @@ METRICS: dict[str, Metric] = {
     ),
     "train/mean_loops": Metric("loops", "As halting/mean_loops, of the training step at its sampled loop counts."),
     "train/depth_read": Metric("loops", "As halting/depth_read, of the training step at its sampled loop counts."),
+    "train/num_steps": Metric(
+        "steps", "Optimiser steps done when training ended; fewer than max_steps where solved_at ended it.", "lower"
+    ),
     "train/learning_rate": Metric("1", "Learning rate held by the optimiser."),
     "train/gradient_norm": Metric("1", "Norm of the gradient before clipping."),
     "val/loss": Metric(

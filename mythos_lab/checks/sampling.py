@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mythos_lab.checks.findings import Assembly, Finding
+from mythos_lab.recipe.microbatches import Given
 from mythos_lab.recipe.step import Learner, begin
 from mythos_lab.tasks.base import Batch
 
@@ -43,7 +44,12 @@ def seeds_act(assembly: Assembly) -> list[Finding]:
             drawn.append(_draws(learner, assembly.batch))
             learner.model.initialize(each)
             weights.append([parameter.detach().clone() for parameter in learner.model.parameters()])
+        passes = [_loss(learner, assembly.batch, each) for each in (seed, seed + 1)]
     (counts, noise, chance), (other_counts, other_noise, _) = drawn
+    is_given = assembly.recipe.training.start is not None
+    if is_given and all(map(torch.equal, counts, other_counts)) and len(set(passes)) == 1:
+        said = "training starts with given weights and draws neither loop counts nor noise: every seed is one run"
+        return [Finding("seed.no_effect", said)]
     same = {
         "initial weights": all(map(torch.equal, *weights)),
         "noise": noise == other_noise,
@@ -54,6 +60,13 @@ def seeds_act(assembly: Assembly) -> list[Finding]:
         for what in same
         if same[what]
     ]
+
+
+def _loss(learner: Learner, batch: Batch, seed: int) -> float:
+    """The loss of one pass at a loop count, whose noise a seed draws."""
+    torch.manual_seed(seed)
+    with torch.no_grad():
+        return float(learner.loss(Given(batch, 1, shows=False))[0])
 
 
 def _draws(learner: Learner, batch: Batch) -> tuple[list[Tensor], list[int], float]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from mythos_blocks import build
 from mythos_blocks.declaring.spec import as_spec
 from mythos_lab.checks.findings import Assembly, Finding
-from mythos_lab.recipe.step import Given, Learner, differentiate, step, update
+from mythos_lab.recipe.microbatches import Given
+from mythos_lab.recipe.step import Learner, differentiate, step, update
 from mythos_lab.tasks.base import IGNORE
 
 _MAX_LOOPS = 4  # of a step here: what is looked at is the same at any count

@@ -20,6 +20,13 @@ def train(
     resume: Annotated[
         Path | None, typer.Option(help="Folder of an unfinished run of the same recipe to go on with.")
     ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            help="Run whose weights to start with; with training.start_with=everything, to go on where it ended.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a recipe and measure what its loops do.
@@ -33,7 +40,13 @@ def train(
     with telling(as_json) as tell:
         from mythos_lab.recipe import RecipeError, load_recipe
 
-        composed = load_recipe(recipe, overrides or [])
+        overrides = [*(overrides or [])]
+        if start is not None:
+            from mythos_lab.finished.locating import run_folder
+            from mythos_lab.recipe.quoting import quoted
+
+            overrides.append(f"training.start={quoted(str(run_folder(start)))}")
+        composed = load_recipe(recipe, overrides)
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.recipe.screen import say
         from mythos_lab.training.result import STATE
@@ -50,7 +63,7 @@ def train(
                 result = run(composed, folder=resume, progress=True, should_stop=request.asked)
             except Stopped as stopped:
                 resumed = ["--resume", str(stopped.folder)] if (stopped.folder / STATE).is_file() else []
-                command = ["mythos", "train", recipe, *(overrides or []), *resumed]
+                command = ["mythos", "train", recipe, *overrides, *resumed]
                 say(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.report.result import run_report

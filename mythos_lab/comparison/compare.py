@@ -52,6 +52,24 @@ class Comparison:
         ]
 
     @property
+    def ended_early(self) -> list[str]:
+        """A line for each arm with runs that ended once their task was solved: they took fewer steps than was declared.
+
+        How soon an arm gets there is no input of it, and what it spared is not held against it.
+        """
+        lines = []
+        for name, arm in (("A", self.a), ("B", self.b)):
+            asked, steps = arm.recipe.training.max_steps, [m.get("train/num_steps") for m in arm.metrics.values()]
+            early = [int(each) for each in steps if each is not None and each < asked]
+            if early:
+                said = ", ".join(map(str, early))
+                lines.append(
+                    f"{name}: {len(early)} of {len(steps)} runs ended after {said} of {asked} steps, when solved "
+                    f"(training.solved_at={arm.recipe.training.solved_at}); steps and FLOPs are what was declared"
+                )
+        return lines
+
+    @property
     def sentence(self) -> str:
         """The finding in words. It says "better", or that nothing matters, only where every difference is declared."""
         v, metric, band = self.verdict, self.metric, f"±{self.matters:g}"

@@ -14,6 +14,7 @@ from mythos_lab.recipe.differences import differences
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.held import changed_since
 from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, key_of, read_recipe, read_result, read_values
+from mythos_lab.training.start import START, STEPS
 
 TOLERANCE = 0.01
 """Budgets within one per cent of each other are equal."""
@@ -27,6 +28,7 @@ _NAMED = (
     "task",
     *(f"training.{name}" for name in ("max_steps", "batch_size", "optimizer", "schedule", "gradient_clip")),
     *(f"training.{name}" for name in ("objective", "penalties", "precision", "strategy", "num_devices", "accelerator")),
+    "training.start",
 )
 """Fields of a recipe that are compared by what they come to, under names of their own; all others by their path."""
 
@@ -143,6 +145,7 @@ def _inputs(
         "number of devices": training.num_devices,
         "strategy": training.shared_by,
         "data order": data.get("order"),
+        "start": (data.get(START, ""), data.get(STEPS, "")),
         **surroundings(data, where),
     }
 
@@ -175,6 +178,8 @@ def _same(x: Any, y: Any) -> bool:
 
 def _initial_weights(a: Recipe, b: Recipe) -> tuple[str, str] | None:
     """Parameters that both models have by name and shape, and do not begin with the same values; ``None`` if all do."""
+    if a.training.start or b.training.start:
+        return None  # told by what they start with
     one, other = (dict(assemble(recipe)[0].named_parameters()) for recipe in (a, b))
     shared = [name for name in one if name in other and one[name].shape == other[name].shape]
     unlike = [name for name in shared if not bool((one[name] == other[name]).all())]

@@ -60,9 +60,9 @@ def comparison_report(found: Comparison) -> Report:
     report.show(
         "values", Table(columns, [(s, a, b, b - a) for s, (a, b) in zip(seeds, values, strict=True)], found.metric)
     )
-    for line in found.changed:
+    for line in (*found.changed, *found.ended_early):
         report.say(line)
-    report.know({"changed_since": found.changed})
+    report.know({"changed_since": found.changed, "ended_early": found.ended_early})
     report.say(found.sentence, {"metric": found.metric, "finding": found.sentence, "outcome": found.verdict.outcome})
     return report
 

@@ -30,6 +30,7 @@ from mythos_lab.recipe.interpolation import escaped, resolved
 from mythos_lab.recipe.limits import MAX_APPLIED, check_batches, too_large
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
+from mythos_lab.recipe.parameters import Parameters
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.stores import check_tracker, uris_in
@@ -169,6 +170,7 @@ def _shapes(recipe: Recipe) -> Any:
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
+    Parameters(model).factors(recipe.training.groups)
     _check_loops(recipe, model)
     _check_prefix(model, task)
     losses = Losses.of(recipe)

@@ -69,7 +69,10 @@ class CachePolicy:
 
 
 _APART = {"name", "description", "seed", "evaluation", "stability", "tracking", "waive"}
-_APART_IN_TRAINING = {"max_steps", "schedule", "validate_every", "log_every", "num_threads", "accelerator"}
+_APART_IN_TRAINING = {
+    *("max_steps", "schedule", "validate_every", "log_every", "num_threads", "accelerator"),
+    *("start", "start_with", "solved_at"),
+}
 """Fields that change nothing about a step, here and above."""
 
 

@@ -1,8 +1,9 @@
 """``${model.width}`` in a recipe: the value that stands at a path, whoever put it there and wherever it is written.
 
 References are followed once, in the composed recipe with all that the command line, a search space or a solved budget
-has set. There are no others, and no functions. In ``tracking.uri`` alone a variable of the environment may be named,
-``${oc.env:NAME}``, which stays a name until the URL is opened.
+has set. A sum of numbers and paths is one too, ``${1 / model.core.loops.num_loops}``. There are no others, and no
+functions. In ``tracking.uri`` alone a variable of the environment may be named, ``${oc.env:NAME}``, which stays a name
+until the URL is opened.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mythos_lab.recipe.arithmetic import computed
 from mythos_lab.recipe.documents import MAX_NESTING, MAX_VALUES, plain
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.paths import field_at
@@ -115,11 +117,24 @@ class _Following:
         path = found[2].strip()
         if ENVIRONMENT.fullmatch(f"${{{path}}}") and found[3]:
             return f"${{{path}}}"
+        if found[3] and not _PATH.fullmatch(path) and re.search(r"[-+*/(]", path):
+            return self._sum(path, through)
         if not found[3] or not _PATH.fullmatch(path):
             raise RecipeError(
                 f"{self._source}: {found[0][:80]}: expected ${{path}}, a path from the recipe's root such as "
                 "${model.width}; a text with ${ of its own has it as \\${"
             )
+        return self._value_at(path, through)
+
+    def _sum(self, text: str, through: tuple[str, ...]) -> int | float:
+        try:
+            return computed(text, lambda path: self._value_at(path, through))
+        except RecipeError:
+            raise
+        except ValueError as error:
+            raise RecipeError(f"{self._source}: ${{{text[:80]}}}: {error}") from None
+
+    def _value_at(self, path: str, through: tuple[str, ...]) -> Any:
         if path in through:
             raise RecipeError(f"{self._source}: ${{{path}}} comes back to itself by {' -> '.join((*through, path))}")
         if len(through) >= MAX_NESTING:
@@ -132,6 +147,9 @@ class _Following:
         for i, part in enumerate(parts):
             if isinstance(node, str) and "${" in node:
                 node = self.value(node, (*through, ".".join(parts[:i])))
+            if isinstance(node, list) and part.isdecimal() and int(part) < len(node):
+                node = node[int(part)]
+                continue
             if not isinstance(node, Mapping) or part not in node:
                 return self._default(path)
             node = node[part]

@@ -21,10 +21,12 @@ class Weights:
     Attributes:
         scored: On means over scored tokens.
         real: On means over positions that are no padding.
+        share: On what is no mean over either, where parts are added up: the part's share of the sequences.
     """
 
     scored: Tensor | None = None
     real: Tensor | None = None
+    share: float = 1.0
 
 
 _WHOLE = Weights()
@@ -80,8 +82,11 @@ class Losses:
             shown |= {f"auxiliary/{name}": weighed(loss.detach(), weights.real) for name, loss in out.losses.items()}
         for penalty in self.penalties:
             term, quantity = penalty.loss(model, out, targets)
-            weight = weights.scored if penalty.over_scored else weights.real if penalty.over_real else None
-            term, quantity = weighed(term, weight), weighed(quantity, weight)
+            if penalty.over_scored or penalty.over_real:
+                weight = weights.scored if penalty.over_scored else weights.real
+                term, quantity = weighed(term, weight), weighed(quantity, weight)
+            else:
+                term, quantity = term * weights.share, quantity * weights.share
             total = total + term
             shown[penalty.metric] = quantity.detach()
         return total, shown

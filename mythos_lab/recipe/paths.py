@@ -34,12 +34,14 @@ def field_at(root: type[BaseModel], config: Mapping[str, Any], path: str, source
 def set_path(root: type[BaseModel], config: dict[str, Any], path: str, value: Any, source: str) -> None:
     """Set the value at a path of a composed recipe in place, making mappings of names on the way.
 
-    Where the path is a component's kind, what was written for fields that only the earlier kind has goes with it.
+    An element of a list is named by its number from 0: ``training.penalties.0.weight``. Where the path is a
+    component's kind, what was written for fields that only the earlier kind has goes with it.
     """
-    node = config
+    node: Any = config
     *above, (last, _) = _walk(root, config, path, source)
     for name, field in above:
-        node[name] = _expanded(field, node.get(name))
+        held = node[name] if isinstance(node, list) else node.get(name)
+        node[name] = _expanded(field, held) if _items_of(field) is None else _listed(field, held)
         node = node[name]
     if last == "kind" and above and (slot := slot_of(above[-1][1])) is not None:
         for name in _of_the_other_kind(slot, node.get("kind", slot_info(slot).default), value):
@@ -59,24 +61,54 @@ def get_path(config: Mapping[str, Any], path: str) -> Any:
     """The value at a path of a dumped recipe."""
     value: Any = config
     for part in path.split("."):
-        value = value[part]
+        value = value[int(part)] if isinstance(value, list) else value[part]
     return value
 
 
-def _walk(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> list[tuple[str, FieldInfo]]:
+def _walk(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> list[tuple[Any, FieldInfo]]:
+    """Names of fields, and numbers of elements, on the way; each with what is declared of it."""
     model: type[BaseModel] | None = root
+    items: Any = None  # what is declared of the elements, where the value so far is a list
     value: Any = config
-    steps: list[tuple[str, FieldInfo]] = []
+    steps: list[tuple[Any, FieldInfo]] = []
     for i, part in enumerate(parts := path.split(".")):
-        if model is None:
+        if items is not None:
+            index = _element(part, value, f"{source}: {path}: {'.'.join(parts[:i])}")
+            field, value = FieldInfo.from_annotation(items), value[index]
+            steps.append((index, field))
+        elif model is None:
             raise RecipeError(f"{source}: {path}: {'.'.join(parts[:i])} is a value and has no fields")
-        if part not in model.model_fields:
+        elif part not in model.model_fields:
             raise RecipeError(f"{source}: {path}: unknown field {part!r}; {suggest(part, model.model_fields)}")
-        field = model.model_fields[part]
-        steps.append((part, field))
-        value = value.get(part) if isinstance(value, Mapping) else None
-        model = _model_of(field, value, f"{source}: {path}")
+        else:
+            field = model.model_fields[part]
+            steps.append((part, field))
+            value = value.get(part) if isinstance(value, Mapping) else None
+        items = _items_of(field)
+        value = value if items is None else _listed(field, value)
+        model = _model_of(field, value, f"{source}: {path}") if items is None else None
     return steps
+
+
+def _element(part: str, value: list[Any], where: str) -> int:
+    if not (part.isascii() and part.isdecimal() and int(part) < len(value)):
+        there = f"expected a number from 0 to {len(value) - 1}" if value else "it is empty; set the whole list"
+        raise RecipeError(f"{where} is a list, and {part!r} no element of it; {there}")
+    return int(part)
+
+
+def _items_of(field: FieldInfo) -> Any:
+    """What is declared of the elements of a field that holds a list; ``None`` of any other field."""
+    annotation = field.annotation
+    members = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((get_args(member)[0] for member in members if get_origin(member) is list), None)
+
+
+def _listed(field: FieldInfo, value: Any) -> list[Any]:
+    """The list that a value is, or that stands in its place where nothing is written."""
+    if value is None and not field.is_required():
+        value = field.get_default(call_default_factory=True)
+    return list(value) if isinstance(value, list | tuple) else []
 
 
 def _model_of(field: FieldInfo, value: Any, where: str) -> type[BaseModel] | None:

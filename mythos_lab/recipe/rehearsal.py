@@ -33,7 +33,7 @@ class TrainingStep:
 
     Attributes:
         flops: Products and sums: forward, backward, and those of the optimiser.
-        bytes_before: Weights, buffers, gradients, the optimiser's state and the batch.
+        bytes_before: Weights, buffers, gradients, the optimiser's state, the weights' average and the batch.
         bytes_at_most: The most bytes alive at a time within the step.
     """
 
@@ -144,7 +144,7 @@ class Rehearsal:
         with self._running():
             self.model.train()
             learner, live = self._learner, LiveBytes()
-            live.follow(_alive_between_steps(self.model, learner.optimizer, self.batch))
+            live.follow(_alive_between_steps(learner, self.batch))
             before = live.now
             with live, FlopCount() as counter:
                 step(learner, self.batch, iterations)
@@ -255,13 +255,15 @@ class _Ledger(Cache):
         return layers
 
 
-def _alive_between_steps(model: LoopedTransformer, optimizer: torch.optim.Optimizer, batch: Batch) -> Iterator[Tensor]:
-    for parameter in model.parameters():
+def _alive_between_steps(learner: Learner, batch: Batch) -> Iterator[Tensor]:
+    for parameter in learner.model.parameters():
         yield parameter
         if parameter.grad is not None:
             yield parameter.grad
-    yield from model.buffers()
-    yield from _tensors(list(optimizer.state.values()))
+    yield from learner.model.buffers()
+    yield from _tensors(list(learner.optimizer.state.values()))
+    if learner.average is not None:
+        yield from learner.average.weights.values()
     yield from _tensors(batch)
 
 

@@ -31,16 +31,55 @@ CODES = (
 """The codes of the effect check's findings, which a recipe may waive."""
 
 
+class Group(Declaration):
+    """Parameters that the optimiser treats otherwise than the rest."""
+
+    slot: str = Field(
+        description="Whose parameters: those of all components of a slot (injection, norm, halting, ...), or of a part "
+        "of the model (embedding, head, prelude, core, coda)."
+    )
+    lr: NonNegative = Field(1.0, description="Times the optimiser's learning rate.")
+    weight_decay: NonNegative = Field(1.0, description="Times the weight decay that the optimiser gives them.")
+
+
 class Training(Declaration):
     """How the model is trained."""
 
     max_steps: Many = Field(1000, description="Optimiser steps.")
     batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
+    num_microbatches: Count = Field(
+        1,
+        description="Parts in which each device computes its sequences, one after the other, so that fewer activations "
+        "live at a time; the step is that of the whole batch. Divides the sequences of a device. Each part draws noise "
+        "of its own, and has its own terms that are no means over tokens or sequences (experts' balance loss).",
+    )
+    start: str | None = Field(
+        None,
+        description="Whose weights training begins with: a folder of a finished run, or safetensors of the same model; "
+        "null initialises them by the seed.",
+    )
+    start_with: Literal["weights", "everything"] = Field(
+        "weights",
+        description="What is taken of start: its weights, as they were evaluated; or everything, to go on where that "
+        "run ended, with its optimiser and its steps, which max_steps counts too.",
+    )
     optimizer: Annotated[SpecLike, Slot("optimizer")] = Field("adamw", description="The optimiser.")
+    groups: list[Group] = Field(
+        [], description="Parameters with learning rates and decays of their own; what several say is multiplied."
+    )
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
     objective: ObjectiveSlot = Field("final", description="What training minimises.")
     penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        None,
+        description="Decay of an exponential moving average of the weights over the steps, which is evaluated, "
+        "measured and saved in their place; null evaluates the weights themselves.",
+    )
+    solved_at: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="Validation accuracy at which the task counts as solved, and training ends; null trains all steps.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="Dtype of the products (autocast) in training, validation and all measures; weights and the loop's "
@@ -77,6 +116,10 @@ class Training(Declaration):
             raise ValueError(f"num_devices={self.num_devices} must divide batch_size={self.batch_size}")
         if self.strategy != "auto" and self.num_devices == 1:
             raise ValueError(f"strategy={self.strategy} needs num_devices above 1")
+        if (each := self.batch_size // self.num_devices) % self.num_microbatches:
+            raise ValueError(f"num_microbatches={self.num_microbatches} must divide the {each} sequences of a device")
+        if self.start_with != "weights" and self.start is None:
+            raise ValueError(f"start_with={self.start_with} needs start, the folder of a run")
         return self
 
 

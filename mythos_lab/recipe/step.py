@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +15,12 @@ from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, bui
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.feedforward.loads import share_loads
 from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_lab.recipe.average import Average
 from mythos_lab.recipe.loads import load_cv
-from mythos_lab.recipe.losses import Losses, Weights, weighed
+from mythos_lab.recipe.losses import Losses, weighed
 from mythos_lab.recipe.mask import surroundings
+from mythos_lab.recipe.microbatches import Given, microbatches
+from mythos_lab.recipe.parameters import LR_FACTOR, Parameters, apportion
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
@@ -26,33 +30,17 @@ Numbers = dict[str, Tensor]
 """What a step shows of itself, by metric name: scalars, still on the device."""
 
 
-class Given:
-    """What a step's loss is computed from.
-
-    No dataclass, since Fabric and DDP would take one apart to move its tensors, and loop counts stay on the host.
-
-    Attributes:
-        batch: The samples, on the model's device.
-        iterations: One loop count, or one for each sequence or position, of training; as the model takes them.
-        shows: Whether to compute what metrics need beside the loss.
-    """
-
-    def __init__(self, batch: Batch, iterations: Iterations, shows: bool) -> None:
-        self.batch, self.iterations, self.shows = batch, iterations, shows
-
-
 class Loss(nn.Module):
     """From a batch to what is minimised: all that gradients come from, in the one forward pass that DDP follows.
 
     Args:
         recipe: What is declared.
         model: The model, which is the only submodule.
-        rank: This process's place.
     """
 
-    def __init__(self, recipe: Recipe, model: LoopedTransformer, rank: Rank) -> None:
+    def __init__(self, recipe: Recipe, model: LoopedTransformer) -> None:
         super().__init__()
-        self.recipe, self.model, self.rank = recipe, model, rank
+        self.recipe, self.model = recipe, model
         self.terms = Losses.of(recipe)
 
     def forward(self, given: Given) -> tuple[Tensor, Numbers]:
@@ -67,16 +55,18 @@ class Loss(nn.Module):
                 logits_at=batch.targets != IGNORE,
                 **surroundings(self.recipe, batch),
             )
-            weights = _weights(batch, self.rank)
-            total, terms = self.terms(self.model, out, batch.targets, weights)
+            total, terms = self.terms(self.model, out, batch.targets, given.weights)
             if not given.shows:
                 return total, {}
-            return total, {"train/total_loss": total.detach(), **terms, **self._shown(given, out, weights)}
+            return total, {"train/total_loss": total.detach(), **terms, **self._shown(given, out, terms)}
 
     @torch.no_grad()
-    def _shown(self, given: Given, out: ModelOutput, weights: Weights) -> Numbers:
-        batch = given.batch
-        loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
+    def _shown(self, given: Given, out: ModelOutput, terms: Numbers) -> Numbers:
+        batch, weights = given.batch, given.weights
+        if type(self.terms.objective) is Final:  # which has been computed already
+            loss = terms["train/objective"]
+        else:
+            loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
         drawn = torch.as_tensor(given.iterations, device=batch.tokens.device).float()
         counts = {
             "train/num_loops": (drawn[:, None] if drawn.dim() == 1 else drawn).expand_as(batch.tokens),
@@ -97,7 +87,9 @@ class Learner:
         loss: Its :class:`Loss`, or what wraps that.
         optimizer: The optimiser of its parameters, or what wraps that.
         schedule: What sets the optimiser's learning rate.
+        average: The moving average of its weights, where the recipe declares one.
         rank: This process's place.
+        unsynced: The span of a forward and backward pass after which gradients are not yet exchanged.
     """
 
     recipe: Recipe
@@ -105,22 +97,31 @@ class Learner:
     loss: nn.Module
     optimizer: torch.optim.Optimizer
     schedule: torch.optim.lr_scheduler.LRScheduler
+    average: Average | None
     rank: Rank
+    unsynced: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @classmethod
     def of(cls, recipe: Recipe, model: LoopedTransformer) -> Learner:
         """One that learns in this process alone."""
-        rank = Rank()
-        return cls(recipe, model, Loss(recipe, model, rank), *optimizer_of(recipe, model), rank)
+        return cls(recipe, model, Loss(recipe, model), *optimizer_of(recipe, model), average_of(recipe, model), Rank())
 
 
 def optimizer_of(
     recipe: Recipe, model: LoopedTransformer
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser and the schedule that a recipe declares, before their first step."""
-    optimizer: torch.optim.Optimizer = build(recipe.training.optimizer, model.parameters()).torch
+    parameters = Parameters(model)
+    optimizer: torch.optim.Optimizer = build(recipe.training.optimizer, parameters).torch
+    if recipe.training.groups:
+        apportion(optimizer, parameters.factors(recipe.training.groups))
     schedule = build(recipe.training.schedule, recipe.training.max_steps)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
+
+
+def average_of(recipe: Recipe, model: LoopedTransformer) -> Average | None:
+    """The moving average of a model's weights that a recipe declares, before its first step."""
+    return None if recipe.training.ema is None else Average(recipe.training.ema, model)
 
 
 def begin(learner: Learner, index: int, batch: Batch) -> int | Tensor:
@@ -174,10 +175,16 @@ def differentiate(
     backward: Callable[[Tensor], None] = Tensor.backward,
 ) -> Numbers:
     """The first half of a step: forward, losses, backward. The gradients of the step before live until the second."""
-    loss, numbers = learner.loss(Given(batch, iterations, shows))
-    learner.optimizer.zero_grad()
-    backward(loss)
-    return learner.rank.mean(numbers)
+    given = microbatches(batch, iterations, learner.recipe.training.num_microbatches, learner.rank, shows=shows)
+    shown: Numbers = {}
+    for index, part in enumerate(given):
+        with learner.unsynced() if index < len(given) - 1 else nullcontext():
+            loss, numbers = learner.loss(part)
+            if index == 0:
+                learner.optimizer.zero_grad()
+            backward(loss)
+        shown = {name: shown[name] + value for name, value in numbers.items()} if index else numbers
+    return learner.rank.mean(shown)
 
 
 def update(learner: Learner, *, shows: bool = False) -> Numbers:
@@ -189,6 +196,8 @@ def update(learner: Learner, *, shows: bool = False) -> Numbers:
     numbers = _watched(model, optimizer, norm) if shows else {}
     optimizer.step()
     model.after_optimizer_step()
+    if learner.average is not None:
+        learner.average.update()
     learner.schedule.step()
     return numbers
 
@@ -201,17 +210,15 @@ def updates_of(out: ModelOutput | LoopState) -> Tensor:
 def _watched(model: LoopedTransformer, optimizer: torch.optim.Optimizer, norm: Tensor) -> Numbers:
     numbers = {
         "train/gradient_norm": norm.full_tensor() if isinstance(norm, DTensor) else norm,
-        "train/learning_rate": torch.tensor(optimizer.param_groups[0]["lr"], dtype=torch.float64),
+        "train/learning_rate": torch.tensor(_learning_rate(optimizer), dtype=torch.float64),
     }
     if (cv := load_cv(model)) is not None:
         numbers["experts/load_cv"] = cv
     return numbers
 
 
-def _weights(batch: Batch, rank: Rank) -> Weights:
-    """What means over this rank's tokens weigh where gradients are the mean of the ranks'."""
-    if rank.num == 1:
-        return Weights()
-    counts = torch.stack(((batch.targets != IGNORE).sum(), torch.as_tensor(batch.num_real()).to(batch.tokens)))
-    scored, real = counts * rank.num / rank.total(counts)
-    return Weights(scored, real)
+def _learning_rate(optimizer: torch.optim.Optimizer) -> float:
+    """The rate of parameters that no group of the recipe has; told by the others, where there are none."""
+    by_factor = {group.get(LR_FACTOR, 1.0): float(group["lr"]) for group in optimizer.param_groups}
+    factor = max(by_factor)  # as it may be 0
+    return by_factor[1.0] if 1.0 in by_factor else by_factor[factor] / (factor or 1.0)

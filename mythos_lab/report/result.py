@@ -42,7 +42,7 @@ class RunResult:
 
     Attributes:
         status: ``finished``, ``diverged`` or ``pruned``.
-        reason: Why it did not finish.
+        reason: Why it did not finish, or why before its last step.
         folder: The run's directory.
         run_id: The MLflow run.
         metrics: The last value of every metric.

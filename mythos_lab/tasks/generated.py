@@ -17,6 +17,7 @@ from torch import Tensor
 from mythos_blocks.declaring.types import Many, NoneOrMore
 from mythos_lab.tasks.audit import bayes_accuracy, lower_end
 from mythos_lab.tasks.base import IGNORE, Array, Batch, HeldOut, Shortcut, Split, Task
+from mythos_lab.tasks.kept import Kept
 from mythos_lab.tasks.randomness import CHUNK, generator
 from mythos_lab.tasks.samples import SHARES, Samples, compact, concatenate, fits
 
@@ -31,6 +32,9 @@ class Guess:
 Feature = Array | list[Array] | Guess
 """Integers read off the input, ``(scored answers, features)``; or several renderings of one thing, from coarse to fine,
 of which the best counts, as a finite sample knows coarse features better than fine ones; or guesses."""
+
+_KEPT = Kept()
+"""What trials on one task ask for again: all that is held out, and what training begins with."""
 
 _MAX_DRAWS = 200
 _FEWEST_PROBLEMS = 64
@@ -81,7 +85,6 @@ class Generated(Task):
         self.ood_range, self.train_size, self.seed = ood_range, train_size, seed
         # A finite training set is visited in random order: all of it stays.
         self._trained = lru_cache(maxsize=max(8, -(-(train_size or 0) // CHUNK) + 4))(self._make_chunk)
-        self._held_out = lru_cache(maxsize=8)(self._make_chunk)  # apart: training goes on to ever new ones
         self._order = lru_cache(maxsize=2)(self._make_order)
 
     @property
@@ -147,6 +150,10 @@ class Generated(Task):
                 [self._order(int(e))[i] for e, i in zip(epochs, rows % self.train_size, strict=True)], dtype=np.int64
             )
         return self._gather(split, rows).batch()
+
+    @cached_property
+    def _fields(self) -> str:
+        return self.spec.model_dump_json()
 
     @cached_property
     def _guessed(self) -> float:
@@ -228,7 +235,9 @@ class Generated(Task):
         return concatenate(parts).map(lambda array: array[back])
 
     def _chunk(self, split: Split, chunk: int) -> Samples:
-        return (self._trained if split == "train" else self._held_out)(split, chunk)
+        if split == "train" and chunk > 0:  # apart: it goes on to ever new ones
+            return self._trained(split, chunk)
+        return _KEPT.once((type(self), self._fields, split, chunk), lambda: self._make_chunk(split, chunk))
 
     def _make_chunk(self, split: Split, chunk: int) -> Samples:
         rng = generator(self.seed, split, chunk)

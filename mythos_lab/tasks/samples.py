@@ -49,6 +49,18 @@ class Samples:
             None if self.real is None else change(self.real),
         )
 
+    def num_bytes(self) -> int:
+        """Memory that the arrays take."""
+        found = 0
+
+        def add(array: Array) -> Array:
+            nonlocal found
+            found += array.nbytes
+            return array
+
+        self.map(add)
+        return found
+
     def identities(self) -> Words:
         """A hash of each sample's problem, ``(samples,)``."""
         if self.problem is not None:

@@ -21,6 +21,7 @@ from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.tasks.base import Task
 from mythos_lab.training.sharding import check_shards
+from mythos_lab.training.start import begin_with_start
 
 _NUM_CHECKED = 4  # samples of the effect check
 
@@ -44,13 +45,17 @@ class Admitted:
     cost: Cost
 
 
-def admitted(recipe: Recipe) -> Admitted:
+def admitted(recipe: Recipe, *, resumed: bool = False) -> Admitted:
     """A recipe, once nothing speaks against training it.
+
+    Args:
+        recipe: The recipe.
+        resumed: Whether training goes on from a checkpoint of its own, so that what it started with need not be there.
 
     Raises:
         RecipeError: The effect check found an error that the recipe does not waive, or it does not fit into memory.
     """
-    model, task = assemble(recipe)
+    model, task = assemble(recipe, started=not resumed)
     check_shards(recipe, model)
     findings = effects(recipe, model, task)
     if standing := [finding for finding in findings if not finding.waived]:
@@ -58,16 +63,22 @@ def admitted(recipe: Recipe) -> Admitted:
     return Admitted(recipe, model, task, findings, cost(recipe))
 
 
-def assemble(recipe: Recipe) -> tuple[LoopedTransformer, Task]:
+def assemble(recipe: Recipe, *, started: bool = True) -> tuple[LoopedTransformer, Task]:
     """The model at the recipe's initial weights, and the task.
 
+    Args:
+        recipe: The recipe.
+        started: Whether those weights are what the recipe starts with, where it names any, or its seed's all the same.
+
     Raises:
-        RecipeError: They do not fit into this machine's memory.
+        RecipeError: They do not fit into this machine's memory, or what the recipe starts with is not there.
     """
     task = task_of(recipe)
     check_room(recipe, build_on_meta(recipe)[0], task)
     model: LoopedTransformer = recipe.model_spec().build(task.vocab_size)
     model.initialize(recipe.seed)
+    if started:
+        begin_with_start(model, recipe, task)
     return model, task
 
 

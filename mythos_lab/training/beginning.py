@@ -31,6 +31,7 @@ from mythos_lab.training.result import (
     write_state,
     write_values,
 )
+from mythos_lab.training.start import identity_of_start
 
 
 def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str]) -> Tracker:
@@ -53,7 +54,7 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
         write_recipe(recipe, folder, state["key"])
         write_state(folder, state)
     machine = environment(device_of(recipe, 0), recipe.imports)
-    data = data_of(recipe, task)
+    data = {**data_of(recipe, task), **identity_of_start(recipe)}
     write_values(folder, ENVIRONMENT, machine)
     write_values(folder, DATA, data)
     kept = task.files()

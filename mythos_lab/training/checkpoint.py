@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from mythos_lab.recipe.errors import Misplaced, from_validation
 from mythos_lab.recipe.outputs import clear
+from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Learner
 from mythos_lab.training.fabric_alone import Fabric
 from mythos_lab.training.result import seal_checkpoint
@@ -28,9 +29,11 @@ class _Seen(BaseModel):
     metrics: dict[str, float]
     unsent: list[tuple[int, float, dict[str, float]]]
     num_steps: Annotated[int, Field(ge=0, lt=2**53)]
+    is_solved: bool = False
 
 
 _SEEN = tuple(_Seen.model_fields)
+_AVERAGE = "average"
 
 
 def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
@@ -38,7 +41,9 @@ def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
     partial = path.with_suffix(".partial")
     if training.rank.index == 0:
         clear(partial)  # a link would be followed
-    fabric.save(partial, {"format": _FORMAT, **_parts(learner), **{name: getattr(training, name) for name in _SEEN}})
+    average = {} if learner.average is None else {_AVERAGE: learner.average.state_dict()}
+    seen = {name: getattr(training, name) for name in _SEEN}
+    fabric.save(partial, {"format": _FORMAT, **_parts(learner), **average, **seen})
     if training.rank.index == 0:
         seal_checkpoint(partial, path)
 
@@ -49,12 +54,29 @@ def load_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
     Raises:
         Misplaced: It is no checkpoint of this version.
     """
-    num_steps_of(path)
-    state: dict[str, Any] = {"format": _FORMAT, **_parts(learner), **dict.fromkeys(_SEEN)}
+    seen = _Seen.model_validate(_read(path, mmap=True))
+    state: dict[str, Any] = _parts(learner) | ({} if learner.average is None else {_AVERAGE: None})
     with _fitting(path):
         fabric.load(path, state, weights_only=True)
-    for name in _SEEN:
-        setattr(training, name, state[name])
+        if learner.average is not None:
+            learner.average.load_state_dict(state[_AVERAGE])
+    _note(training, seen)
+
+
+def go_on_from(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
+    """Go on where another training ended, with the rates that this one's recipe declares; all ranks call it.
+
+    Raises:
+        Misplaced: It is no checkpoint of this version, or of another model or optimiser.
+    """
+    schedule: Any = learner.schedule
+    declared = [{name: value for name, value in group.items() if name != "params"} for group in _groups(learner)]
+    peaks = list(schedule.base_lrs)
+    load_checkpoint(fabric, path, training, learner)
+    training.unsent, training.metrics, training.is_solved = [], {}, False
+    schedule.base_lrs = peaks
+    for group, said, peak, share in zip(_groups(learner), declared, peaks, schedule.lr_lambdas, strict=True):
+        group.update({**said, "lr": peak * share(training.num_steps)})
 
 
 def load_trained(path: Path, training: Training) -> None:
@@ -63,8 +85,21 @@ def load_trained(path: Path, training: Training) -> None:
     with _fitting(path):
         weights = {name.removeprefix("model."): tensor for name, tensor in state["loss"].items()}
         training.whole.load_state_dict(weights)
-    for name in _SEEN:
-        setattr(training, name, state[name])
+        if training.recipe.training.ema is not None:
+            with torch.no_grad():
+                for name, parameter in training.whole.named_parameters():
+                    parameter.copy_(state[_AVERAGE]["weights"][name])
+    _note(training, _Seen.model_validate(state))
+
+
+def is_over(path: Path, recipe: Recipe) -> bool:
+    """Whether a checkpoint is of the end of its training: the last step, or that after which the task was solved.
+
+    Raises:
+        Misplaced: It is no checkpoint of this version.
+    """
+    seen = _Seen.model_validate(_read(path, mmap=True))
+    return seen.is_solved or seen.num_steps >= recipe.training.max_steps
 
 
 def num_steps_of(path: Path) -> int:
@@ -129,6 +164,15 @@ def check_archive(path: Path) -> None:
         raise Misplaced(f"{path}: is compressed, as no checkpoint is; train again in another folder")
     if sum(part.file_size for part in parts) > path.stat().st_size:
         raise Misplaced(f"{path}: says that its parts are larger than itself; train again in another folder")
+
+
+def _note(training: Training, seen: _Seen) -> None:
+    for name in _SEEN:
+        setattr(training, name, getattr(seen, name))
+
+
+def _groups(learner: Learner) -> list[dict[str, Any]]:
+    return learner.optimizer.param_groups
 
 
 def _parts(learner: Learner) -> dict[str, Any]:

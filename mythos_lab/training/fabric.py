@@ -10,7 +10,7 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.recipe.step import Learner, Loss, optimizer_of
+from mythos_lab.recipe.step import Learner, Loss, average_of, optimizer_of
 from mythos_lab.training.devices import Place
 from mythos_lab.training.fabric_alone import DDPStrategy, Fabric, ModelParallelStrategy
 from mythos_lab.training.sharding import shard
@@ -34,14 +34,17 @@ def fabric_of(recipe: Recipe, rank: Rank) -> Fabric:
 def learner_of(fabric: Fabric, training: Training) -> Learner:
     """The model of a training, on its devices, with an optimiser at its first step."""
     recipe, rank = training.recipe, training.rank
-    if recipe.training.shared_by == "fsdp2":
-        training.spread()
+    if recipe.training.shared_by == "fsdp2" or recipe.training.ema is not None:
+        training.part()
     model = training.model
-    loss = fabric.setup_module(Loss(recipe, model, rank))
+    loss = fabric.setup_module(Loss(recipe, model))
     optimizer, schedule = optimizer_of(recipe, model)  # now that the parameters are where they stay
     optimizer = fabric.setup_optimizers(optimizer)  # type: ignore[assignment]
     model.train()
-    return Learner(recipe, model, loss, optimizer, schedule, rank)
+    learner = Learner(recipe, model, loss, optimizer, schedule, average_of(recipe, model), rank)
+    if rank.num > 1:
+        learner.unsynced = lambda: fabric.no_backward_sync(loss)
+    return learner
 
 
 def _strategy(recipe: Recipe, rank: Rank) -> Any:

@@ -22,6 +22,7 @@ from mythos_lab.training.held import hold_alike
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.loop import fit
 from mythos_lab.training.result import CHECKPOINT, read_recipe
+from mythos_lab.training.start import goes_on_from
 from mythos_lab.training.state import Training
 from mythos_lab.training.stop_reasons import Diverged, Stopped
 
@@ -31,15 +32,21 @@ def follow(training: Training, rank: Rank, folder: Path, resumed: bool) -> None:
     training.rank = rank
     try:
         hold_alike(training.recipe, training.task, rank)
-        fit(training, folder / CHECKPOINT, resumed=resumed, lead=None)
+        fit(
+            training,
+            folder / CHECKPOINT,
+            resumed=resumed,
+            lead=None,
+            start=goes_on_from(training.recipe, resumed=resumed),
+        )
     except (Diverged, Misplaced, Stopped):  # of which rank 0 tells
         pass
 
 
 def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
     """The same for a process that torchrun or srun has started; then it exits."""
-    training = Training(recipe, *assemble(recipe))
     with follows_declared(recipe, meeting) as (folder, resumed):
+        training = Training(recipe, *assemble(recipe, started=not resumed))
         follow(training, meeting.rank, folder, resumed)
     sys.exit(0)
 
@@ -48,7 +55,7 @@ def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool
     """Train as rank ``index`` of the run in a folder."""
     load_plugins()
     recipe = read_recipe(folder)
-    training = Training(recipe, *assemble(recipe))
+    training = Training(recipe, *assemble(recipe, started=not resumed))
     with follows(recipe, index, meeting, descriptor) as rank:
         follow(training, rank, folder, resumed)
 

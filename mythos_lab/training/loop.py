@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mythos_lab.recipe.step import begin, step
 from mythos_lab.training.bar import Bar
-from mythos_lab.training.checkpoint import load_checkpoint, save_checkpoint
+from mythos_lab.training.checkpoint import go_on_from, load_checkpoint, save_checkpoint
 from mythos_lab.training.data import training_batch
 from mythos_lab.training.fabric import fabric_of, learner_of
 from mythos_lab.training.lead import Lead
@@ -15,18 +15,28 @@ from mythos_lab.training.state import Training
 from mythos_lab.training.stop_reasons import Stopped
 
 # What rank 0 tells the others after every step.
-_GO_ON, _STOP, _END = range(3)
+_GO_ON, _STOP, _END, _SOLVED = range(4)
 
 
-def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | None, progress: bool = False) -> None:
+def fit(
+    training: Training,
+    checkpoint: Path,
+    *,
+    resumed: bool,
+    lead: Lead | None,
+    progress: bool = False,
+    start: Path | None = None,
+) -> None:
     """Train to the last step, as one of the ranks: all of them call it.
 
-    A checkpoint is saved every ``validate_every`` steps, at the end, and where rank 0 is asked to stop.
+    A checkpoint is saved every ``validate_every`` steps, at the end, and where rank 0 is asked to stop. Training ends
+    before its last step where a validation finds the task solved.
 
     Args:
         training: What is trained, and where it stands.
         checkpoint: The checkpoint's file.
         resumed: Whether to go on from it.
+        start: The checkpoint of another run, to go on from where there is none of this one.
         lead: What rank 0 tells and whom it asks; ``None`` on the others.
         progress: Show a progress bar.
 
@@ -40,7 +50,11 @@ def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | Non
     learner = learner_of(fabric, training)
     if resumed:
         load_checkpoint(fabric, checkpoint, training, learner)
-    elif lead is not None and training.is_watched():
+    elif start is not None:
+        go_on_from(fabric, start, training, learner)
+    if resumed or start is not None:
+        training.gather(learner.average)
+    if not resumed and lead is not None and training.is_watched():
         training.watch()
 
     with Bar(training) if progress else nullcontext() as bar:
@@ -55,7 +69,7 @@ def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | Non
             training.num_steps = index + 1
             due, is_watched = training.is_due(), training.is_watched()
             if due or is_watched:
-                training.gather()
+                training.gather(learner.average)
             if lead is not None and is_watched:
                 training.watch()
             if due:
@@ -71,11 +85,13 @@ def fit(training: Training, checkpoint: Path, *, resumed: bool, lead: Lead | Non
                     if due:
                         lead.send(training)
                         lead.tell(training)
-                    verdict = _STOP if lead.is_asked_to_stop() else _GO_ON
+                    verdict = _STOP if lead.is_asked_to_stop() else _SOLVED if training.is_solved else _GO_ON
             finally:
                 verdict = rank.agree(verdict)
             if lead is None:
                 training.unsent.clear()
+            if verdict == _SOLVED:
+                break
             if verdict == _STOP and not due:
                 save_checkpoint(fabric, checkpoint, training, learner)
                 if lead is not None:

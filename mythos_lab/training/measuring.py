@@ -22,7 +22,7 @@ from mythos_lab.report.loops import loop_figures
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.assembly import Admitted
-from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, read_state, write_measures
+from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, read_result, read_state, write_measures
 from mythos_lab.training.state import Training
 
 _AT_THE_END = ("loops/", "ood/", "knockout/")
@@ -33,7 +33,7 @@ def measure(
 ) -> RunResult:
     """Depth curves, knock-outs and figures of a trained model; of one that did not get there, what is known."""
     recipe, model, task = training.recipe, training.whole, training.task
-    metrics = {**admitted.cost.metrics(), **training.metrics}
+    metrics = {**admitted.cost.metrics(), **training.metrics, "train/num_steps": float(training.num_steps)}
     intervals: dict[str, Interval | None] = {}
     if training.scores is not None:
         metrics |= training.scores.metrics()
@@ -76,7 +76,7 @@ def measure(
         sent = training.scores.metrics()
         tracker.metrics(
             {k: v for k, v in metrics.items() if k not in sent and (k.startswith(_AT_THE_END) or k in numbers)},
-            recipe.training.max_steps,
+            training.num_steps,
             at,
         )
         for path in write(outcomes, folder) if outcomes else ():
@@ -123,7 +123,8 @@ def track(outcomes: Sequence[Outcome], files: Sequence[Path], recipe: Recipe, fo
     if not run_id:
         raise Misplaced(f"{folder / STATE}: names no run of MLflow")
     tracker = Tracker(tracking.uri, tracking.experiment, recipe.name, run_id=run_id)
-    tracker.metrics({name: value.value for name, value in scalars(outcomes).items()}, recipe.training.max_steps)
+    steps = read_result(folder)["metrics"].get("train/num_steps", recipe.training.max_steps)
+    tracker.metrics({name: value.value for name, value in scalars(outcomes).items()}, int(steps))
     for loop, values in by_loop(outcomes).items():
         tracker.metrics(values, loop)
     for path in files:

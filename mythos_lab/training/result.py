@@ -251,6 +251,22 @@ def load_run(folder: Path) -> tuple[Recipe, LoopedTransformer, Task]:
     return recipe, model, task
 
 
+def read_weights(folder: Path) -> Checkpoint:
+    """The weights of a finished run, as its file has them.
+
+    Raises:
+        RecipeError: The folder holds no finished run.
+        Damaged: The file is not as it was written, or another run's.
+    """
+    path, key = _file(folder, WEIGHTS), key_of(folder)
+    _check_finished(folder)
+    with _naming(path):
+        written = load(path)
+    if key is not None:
+        _check_run(path, written, key)
+    return written
+
+
 def load_weights(folder: Path, recipe: Recipe) -> LoopedTransformer:
     """The trained model of a finished run, by its weights alone: neither the task nor its data have to be there.
 
@@ -258,13 +274,9 @@ def load_weights(folder: Path, recipe: Recipe) -> LoopedTransformer:
         RecipeError: The folder holds no finished run, or its weights say nothing of themselves.
         Damaged: The weights are not as they were written, another run's, another model's, or not all numbers.
     """
-    path, key = _file(folder, WEIGHTS), key_of(folder)
-    _check_finished(folder)
+    path, written = folder / WEIGHTS, read_weights(folder)
     with _naming(path):
-        written = load(path)
         model = written.model()
-    if key is not None:
-        _check_run(path, written, key)
     if written.spec != recipe.model_spec():
         raise Damaged(f"{path}: holds another model than {RECIPE} declares")
     _check_finite(model, path)

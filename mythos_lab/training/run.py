@@ -19,7 +19,7 @@ from mythos_lab.tracking.claim import claimed
 from mythos_lab.tracking.mlflow import prepare
 from mythos_lab.training.assembly import Admitted, admitted
 from mythos_lab.training.beginning import begin_run
-from mythos_lab.training.checkpoint import load_trained, num_steps_of
+from mythos_lab.training.checkpoint import is_over, load_trained
 from mythos_lab.training.devices import check_devices, declared
 from mythos_lab.training.follower import follow_declared
 from mythos_lab.training.held import hold_alike
@@ -39,6 +39,7 @@ from mythos_lab.training.result import (
     save_weights,
     write_values,
 )
+from mythos_lab.training.start import goes_on_from
 from mythos_lab.training.state import Training
 from mythos_lab.training.stop_reasons import Diverged as Diverged
 from mythos_lab.training.stop_reasons import Pruned as Pruned
@@ -95,7 +96,7 @@ def run(
     folder = folder or Path("runs") / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
     check_own_folder(folder, STATE)
     with interruptible(folder):
-        ready = admitted(recipe)
+        ready = admitted(recipe, resumed=(folder / CHECKPOINT).is_file())
         prepare(recipe.tracking.uri, recipe.tracking.experiment)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder / LOCK):
@@ -120,7 +121,10 @@ def _run(ready: Admitted, folder: Path, lead: Lead, progress: bool, figures: boo
     except (Diverged, Pruned) as error:
         status, reason = ("diverged" if isinstance(error, Diverged) else "pruned"), str(error)
     lead.send(training)
-    with interruptible(folder, ready.recipe.training.max_steps):
+    if training.is_solved and status == "finished":
+        solved_at = ready.recipe.training.solved_at
+        reason = f"solved after {training.num_steps:,} steps: val/accuracy is at least {solved_at}"
+    with interruptible(folder, training.num_steps):
         result = measure(ready, training, tracker, folder, status, reason, figures)
     values = {**result_values(result), "history_sha256": digest_of(folder / HISTORY)}
     tracker.artifact(save_weights(ready.model, folder))
@@ -136,11 +140,12 @@ def _train(training: Training, lead: Lead, folder: Path, progress: bool) -> None
     """Train to the last step, with the other ranks where the recipe declares some."""
     recipe, checkpoint = training.recipe, folder / CHECKPOINT
     resumed = checkpoint.is_file()
-    if not resumed or num_steps_of(checkpoint) < recipe.training.max_steps:
+    if not resumed or not is_over(checkpoint, recipe):
+        start = goes_on_from(recipe, resumed=resumed)
         try:
             with joined(recipe, folder, resumed) as training.rank:
                 hold_alike(recipe, training.task, training.rank)
-                fit(training, checkpoint, resumed=resumed, lead=lead, progress=progress)
+                fit(training, checkpoint, resumed=resumed, lead=lead, progress=progress, start=start)
         finally:
             training.whole.to(training.rank.device)
         return

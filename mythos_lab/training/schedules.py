@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -59,6 +59,45 @@ class Cosine(Schedule):
         progress = min(1.0, max(0.0, (step - self.warmup_steps) / span))
         cosine = self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
         return cosine * _warmup(step, self.warmup_steps)
+
+
+@component("schedule", "wsd")
+class WarmupStableDecay(Schedule):
+    """Linear warm-up, the peak learning rate, then a decay that would be at ``final`` one step after the last.
+
+    What trains on from before the decay loses nothing, unlike a cosine, whose every rate depends on the last step
+    (MiniCPM, arXiv 2404.06395; the decay by the root, arXiv 2405.18392).
+
+    Args:
+        max_steps: Optimiser steps of the run.
+        warmup_steps: Steps of the warm-up; a number below 1 with a point is their share of all steps.
+        decay_steps: Steps of the decay, likewise.
+        shape: ``linear`` in the steps, or ``root``: 1 less the square root of the share of the decay that is done.
+        final: Share of the peak learning rate at the end.
+    """
+
+    def __init__(
+        self,
+        max_steps: int,
+        *,
+        warmup_steps: Warmup = 0,
+        decay_steps: Warmup = 0.2,
+        shape: Literal["linear", "root"] = "root",
+        final: Share = 0.0,
+    ) -> None:
+        self.warmup_steps = _within(warmup_steps, max_steps)
+        if isinstance(decay_steps, float):
+            decay_steps = min(round(decay_steps * max_steps), max_steps - self.warmup_steps)
+        if self.warmup_steps + decay_steps > max_steps:
+            raise ValueError(
+                f"decay_steps={decay_steps} and warmup_steps={self.warmup_steps} must not exceed max_steps={max_steps}"
+            )
+        self.first, self.decay_steps, self.shape, self.final = max_steps - decay_steps, decay_steps, shape, final
+
+    def share(self, step: int) -> float:
+        done = min(1.0, max(0, step - self.first) / self.decay_steps) if self.decay_steps else 0.0
+        left = 1 - (done if self.shape == "linear" else math.sqrt(done))
+        return (self.final + (1 - self.final) * left) * _warmup(step, self.warmup_steps)
 
 
 def _warmup(step: int, warmup_steps: int) -> float:

@@ -13,6 +13,7 @@ from mythos_blocks import LoopedTransformer
 from mythos_lab.measures.evaluate import Scores, evaluate_gain
 from mythos_lab.measures.live import Live
 from mythos_lab.measures.monitor import STABILITY, distance_to_one, rho_A
+from mythos_lab.recipe.average import Average
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Numbers
@@ -27,11 +28,12 @@ class Training:
     Attributes:
         recipe: What is declared.
         task: What is learned.
-        whole: The model that is evaluated and saved: the one that learns, or, where training spreads that over ranks,
-            what :meth:`gather` has last made of it.
+        whole: The model that is evaluated and saved: the one that learns, or, where training spreads that over ranks
+            or averages its weights, what :meth:`gather` has last made of it.
         model: The model that learns.
         rank: This process's place among those that train it together.
         num_steps: Steps done.
+        is_solved: Whether the last validation came to what the recipe takes for a solved task.
         scores: The last validation's; ``None`` before.
         metrics: The last logging step's.
         unsent: Metrics not yet sent: ``(step, seconds since the epoch, metrics)``. Checkpoints hold them: sent twice,
@@ -42,22 +44,29 @@ class Training:
         self.recipe, self.task, self.rank = recipe, task, Rank()
         self.whole = self.model = model
         self.num_steps = 0
+        self.is_solved = False
         self.scores: Scores | None = None
         self.metrics: dict[str, float] = {}
         self.unsent: list[tuple[int, float, dict[str, float]]] = []
         self._since = time.perf_counter()
         self._tokens: Tensor | int = 0
 
-    def spread(self) -> None:
-        """Make the model that learns another than the one that is evaluated, since training will spread it."""
+    def part(self) -> None:
+        """Make the model that learns another than the one that is evaluated."""
         self.model = copy.deepcopy(self.whole)
         if self.rank.index == 0:  # which evaluates it
             self.whole.to(self.rank.device)
 
-    def gather(self) -> None:
-        """Bring :attr:`whole` up to date, on rank 0; all ranks call it."""
+    def gather(self, average: Average | None) -> None:
+        """Bring :attr:`whole` up to date, on rank 0; all ranks call it.
+
+        Args:
+            average: What its weights are to be, where they are not those that learn.
+        """
         if self.model is not self.whole:
             copy_whole(self.model, self.whole)
+        if average is not None:
+            average.copy_into(self.whole)
 
     def logs(self, index: int) -> bool:
         """Whether the metrics of step ``index`` (0-based) are logged."""
@@ -120,6 +129,8 @@ class Training:
         """Score the validation split, with what the loops gain there, and record it."""
         self.scores = evaluate_gain(self.whole, self.task, self.recipe)
         self.unsent.append((self.num_steps, time.time(), self.scores.metrics()))
+        solved_at = self.recipe.training.solved_at
+        self.is_solved = solved_at is not None and self.scores.accuracy >= solved_at
         self._restart_clock()
         return self.scores
 

@@ -41,6 +41,16 @@ CHANGES = {
     "training.log_every": ("1",),
     "training.num_threads": ("2",),
     "training.accelerator": ("mps",),
+    "training.num_microbatches": ("2",),
+    "training.ema": ("0.5",),
+    "training.solved_at": ("0.001", "training.validate_every=2"),
+    "training.groups": ("[{slot: norm, lr: 0.5}]",),
+    "training.optimizer": ("muon",),
+    "training.optimizer.momentum": ("0.5", "training.optimizer={kind: muon}"),
+    "training.optimizer.num_iterations": ("2", "training.optimizer={kind: muon}"),
+    "training.schedule.decay_steps": ("0.9", "training.schedule=wsd"),
+    "training.schedule.shape": ("linear", "training.schedule={kind: wsd, decay_steps: 0.9}"),
+    "training.start": ("nowhere",),
     "training.optimizer.lr": ("0.1",),
     "training.optimizer.weight_decay": ("0.9",),
     "training.optimizer.beta1": ("0.1",),
@@ -62,13 +72,13 @@ CHANGES = {
 }
 """Another value of each field, and what it needs beside it in order to act."""
 
-REFUSED = ("imports", "training.accelerator", "stability.max_spectral_radius")
-"""Fields whose other value is refused: no such module or device, and a rho that is above it from the start."""
+REFUSED = ("imports", "training.accelerator", "training.start", "stability.max_spectral_radius")
+"""Fields whose other value is refused: no such module, device or run, and a rho that is above it from the start."""
 
 ELSEWHERE = {
     "version": "has one value",
     "description": "is what people read; `mythos recipes` shows it: tests/lab/cli/test_output.py",
-    "training.optimizer": "has one kind, whose fields act",
+    "training.start_with": "goes on where another run ended: tests/lab/training/test_start.py",
     "training.num_devices": "starts processes: tests/lab/training/test_devices.py",
     "training.strategy": "is how they share the model: tests/lab/training/test_devices.py",
 }

@@ -131,3 +131,20 @@ def test_another_kind_by_its_path_leaves_behind_what_only_the_earlier_one_has(tm
     (tmp_path / "mine.yaml").write_text(mistaken)
     with pytest.raises(RecipeError, match="did you mean 'num_loops'"):
         load_recipe(str(tmp_path / "mine.yaml"), ["model.core.loops.kind=fixed"])
+
+
+def test_elements_of_a_list_are_named_by_their_number(tmp_path):
+    pair = "training.penalties=[{kind: z_loss, weight: 1.0}, gate_improvement]"
+    sizes = ["model.core.halting=gate_cdf", "training.objective=expected", pair]
+    recipe = load_recipe("gated_loop", [*sizes, "training.penalties.0.weight=.25", "training.penalties.1=weight_cosine",
+                                        "model.core.depth=2", "training.penalties.1.weight=${training.penalties.0.weight}"])  # fmt: skip
+    assert [(p.kind, p.weight) for p in recipe.training.penalties] == [("z_loss", 0.25), ("weight_cosine", 0.25)]
+    for wrong, said in [
+        ("training.penalties.2.weight=1", "is a list, and '2' no element of it; expected a number from 0 to 1"),
+        ("training.penalties.first=z_loss", "'first' no element of it"),
+        ("training.penalties.0.wieght=1", "did you mean 'weight'"),
+        ("training.groups.0.lr=2", "it is empty; set the whole list"),
+    ]:
+        with pytest.raises(RecipeError, match=said) as caught:
+            load_recipe("gated_loop", [*sizes, wrong])
+        assert len(caught.value.lines) == 1

@@ -81,6 +81,8 @@ def test_a_reference_may_be_written_on_every_entrance(mine, tmp_path):
         ("${training.validate_every}", 100),
         ("${evaluation.depth_factor}", 4),  # written nowhere: the schema's own
         ("${model.core.layer.feedforward.hidden}", 16),  # by way of another
+        ("'${2 * (model.width - evaluation.depth_factor) / 4}'", 6),
+        ("'${model.core.layer.feedforward.hidden ** 0.5}'", 4),
     ],
 )
 def test_what_a_reference_comes_to(mine, value, found):
@@ -102,6 +104,14 @@ def test_what_a_reference_comes_to(mine, value, found):
         ("seed=${model}", "seed: "),
         ("seed=${training}", "seed: "),
         ("seed=${evaluation}", "nothing is written there"),
+        ("seed='${1 / (model.width - 16)}'", "comes to no number"),
+        ("seed='${10 ** 10 ** 10}'", "comes to no number"),
+        ("seed='${model.width + name}'", "name is 'mine', and no number"),
+        ("seed='${model.width + model.wdith}'", "did you mean 'width'"),
+        ("seed='${model.width +}'", "expected a path, or a sum of numbers and paths"),
+        ("seed='${len(name)}'", "unknown field 'len'"),
+        ("seed='${[1][0] + 1}'", "expected a path, or a sum of numbers and paths"),
+        ("seed='${1 - seed}'", "comes back to itself"),
     ],
 )
 def test_a_reference_to_nothing_is_one_line(mine, override, said):

@@ -33,12 +33,20 @@ ROUNDING = 2e-5
 
 OF_A_DEVICE = ("cost/activation_bytes", "cost/peak_memory_bytes")
 
+KEPT = ["training.num_microbatches=2", "training.ema=0.5", "training.groups=[{slot: norm, lr: 2}]"]
+
 SYSTEMS = {
     "openmythos, experts' bias and ACT: ddp": ("openmythos", "ddp", ["task.length=16", "model.width=32"]),
     "openmythos, experts' bias and ACT: fsdp2": ("openmythos", "fsdp2", ["task.length=16", "model.width=32"]),
     "gated_loop, a loop count for each sequence: ddp": ("gated_loop", "ddp", ["model.core.loops_per=sequence"]),
     "gated_loop, a loop count for each sequence: fsdp2": pytest.param(
         "gated_loop", "fsdp2", ["model.core.loops_per=sequence"], marks=pytest.mark.slow
+    ),
+    "parts of each device's batch, an average, rates by slot: ddp": (
+        "gated_loop", "ddp", ["task=copy", "mask=causal", "model.core.loops_per=sequence", *KEPT],
+    ),
+    "parts of each device's batch, an average, rates by slot: fsdp2": pytest.param(
+        "gated_loop", "fsdp2", ["task=copy", "mask=causal", "model.core.loops_per=sequence", *KEPT], marks=pytest.mark.slow
     ),
     "other numbers of scored tokens on each, and terms that are means over them": (
         "gated_loop",
@@ -91,7 +99,7 @@ def test_two_processes_reach_the_weights_and_the_numbers_of_one(name, strategy, 
 @pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_a_stopped_run_of_two_goes_on_to_the_same_bits_and_leaves_the_environment_as_it_was(strategy, tmp_path):
-    before, shared = dict(os.environ), recipe(2, overrides=[f"training.strategy={strategy}"])
+    before, shared = dict(os.environ), recipe(2, overrides=[f"training.strategy={strategy}", *KEPT])
     unbroken = run(shared, folder=tmp_path / "unbroken")
     assert {k: v for k, v in os.environ.items() if "MLFLOW" not in k} == {
         k: v for k, v in before.items() if "MLFLOW" not in k

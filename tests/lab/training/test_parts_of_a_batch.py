@@ -1,4 +1,4 @@
-"""Ranks share a batch, and not its scored tokens: what the mean over parts minimises is what one would minimise.
+"""Ranks and micro-batches share a batch, and not its scored tokens: what parts minimise is what one would minimise.
 
 In this process: each part is computed by itself, and what ranks sum is summed here.
 """
@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import pytest
 import torch
 
+from mythos_lab.recipe.microbatches import Given, microbatches
 from mythos_lab.recipe.rank import Rank
-from mythos_lab.recipe.step import Given, Loss
+from mythos_lab.recipe.step import Loss
 from mythos_lab.tasks import IGNORE
 from tests.lab.measures.test_padding import CASES, randomised, recipe
 
@@ -59,7 +60,8 @@ def test_the_mean_over_parts_is_that_over_the_batch(case):
     declared = recipe(**CASES[case], mask="full")
     model, task = randomised(declared)
     batch = unequal(task)
-    shown, gradients = measured(Loss(declared, model.train(), Rank()), Given(batch, 3, True))
+    loss = Loss(declared, model.train())
+    shown, gradients = measured(loss, Given(batch, 3, True))
     of_all = {}
     for _ in range(2):  # in the first turn the later ones have not said yet what they have
         each = []
@@ -67,12 +69,20 @@ def test_the_mean_over_parts_is_that_over_the_batch(case):
             rank = Part(index, NUM, of_all=of_all)
             rows = list(rank.share(range(2 * NUM)))
             part = batch.map(lambda tensor, rows=rows: tensor[rows])
-            each.append(measured(Loss(declared, model, rank), Given(part, 3, True)))
+            each.append(measured(loss, microbatches(part, 3, 1, rank, shows=True)[0]))
+    assert_together(each, NUM, shown, gradients)
+    parts = microbatches(batch, 3, NUM, Rank(), shows=True)
+    assert len(parts) == NUM
+    assert_together([measured(loss, part) for part in parts], 1, shown, gradients)
+
+
+def assert_together(each, over, shown, gradients):
+    """What parts show and their gradients, added up and divided by ``over``, are those of the whole."""
     for name, value in shown.items():
         if name in ROOTS:
             continue
-        mean = sum(float(numbers[name]) for numbers, _ in each) / NUM
-        assert mean == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
+        found = sum(float(numbers[name]) for numbers, _ in each) / over
+        assert found == pytest.approx(float(value), rel=1e-4, abs=1e-5), name
     for name, gradient in gradients.items():
-        mean = sum(found.get(name, torch.zeros_like(gradient)) for _, found in each) / NUM
-        assert torch.allclose(mean, gradient, rtol=1e-3, atol=1e-5), name
+        found = sum(found.get(name, torch.zeros_like(gradient)) for _, found in each) / over
+        assert torch.allclose(found, gradient, rtol=1e-3, atol=1e-5), name

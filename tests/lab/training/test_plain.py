@@ -35,6 +35,18 @@ VARIANTS = {
         "gated_loop",
         ["training.gradient_clip=0", "training.schedule={kind: constant, warmup_steps: 3}"],
     ),
+    "parts of a batch with other numbers of scored tokens and padding, an average": (
+        "gated_loop",
+        ["task={kind: parity, max_length: 6, validation_size: 10}", "mask=full", "training.num_microbatches=2", "model.core.depth=2",
+         "training.penalties=[z_loss, weight_cosine]",
+         "model.core.loops_per=sequence", "training.ema=0.7"],
+    ),
+    "Muon, groups by slot, a decay at the end": (
+        "openmythos",
+        ["training.optimizer={kind: muon, lr: 0.003, momentum: 0.8}", "training.max_steps=6",
+         "training.groups=[{slot: injection, lr: 0.1}, {slot: norm, lr: 2}, {slot: core, weight_decay: 3}]",
+         "training.schedule={kind: wsd, warmup_steps: 2, decay_steps: 0.5, final: 0.1}"],
+    ),
     "hard clipping": ("gated_loop", ["training.gradient_clip=0.01"]),
     "every iteration, penalties, padding": (
         "gated_loop",
@@ -91,7 +103,7 @@ def test_the_first_steps_are_those_of_the_plain_loop(name, overrides, tmp_path):
     )
     training, sent, seen = ours(recipe, tmp_path)
     task = training.task
-    for index, (shown, gradients, model) in enumerate(plain.train(recipe, NUM_STEPS)):
+    for index, (shown, gradients, model, evaluated) in enumerate(plain.train(recipe, NUM_STEPS)):
         measured = {
             n: sent[index][n] for n in sent[index] if n.startswith(("train/", "auxiliary/", "penalty/", "experts/"))
         }
@@ -99,8 +111,8 @@ def test_the_first_steps_are_those_of_the_plain_loop(name, overrides, tmp_path):
         assert same(seen[index][0], gradients), index
         assert same(seen[index][1], model.state_dict()), index
         if (index + 1) % 2 == 0:
-            scores = plain.scores(recipe, model, task)
-            once = plain.scores(recipe, model, task, iterations=1)
+            scores = plain.scores(recipe, evaluated, task)
+            once = plain.scores(recipe, evaluated, task, iterations=1)
             scores["loops/gain"] = plain.quality(task, scores) - plain.quality(task, once)
             validated = {n: sent[index + 1][n] for n in scores}
             assert validated == pytest.approx(scores, rel=1e-12, abs=1e-12), index

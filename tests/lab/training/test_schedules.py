@@ -22,6 +22,9 @@ def share_of(kind, step, warmup, final):
         return (step + 1) / warmup
     if kind == "constant":
         return 1.0
+    if kind == "wsd":  # by the root, in a fifth of the steps, which is the default, or in the last one
+        first = 8 if warmup < 9 else 9
+        return final + (1 - final) * (1 - math.sqrt(min(1.0, max(0, step - first) / (NUM_STEPS - first))))
     turned = math.pi * min(1.0, (step - warmup) / (NUM_STEPS - warmup))
     return final + (1 - final) * (1 + math.cos(turned)) / 2
 
@@ -30,7 +33,9 @@ def share_of(kind, step, warmup, final):
 @pytest.mark.parametrize("warmup", [0, 1, 4, 9])
 @pytest.mark.parametrize("final", [0.0, 0.1, 0.4])
 def test_every_step_has_the_rate_of_the_equation(kind, warmup, final):
-    fields = {"kind": kind, "warmup_steps": warmup} | ({"final": final} if kind == "cosine" else {})
+    fields = {"kind": kind, "warmup_steps": warmup} | ({"final": final} if kind != "constant" else {})
+    if kind == "wsd" and warmup == 9:
+        fields["decay_steps"] = 1
     schedule = build(Slot("schedule").resolve(fields), NUM_STEPS)
     for step in range(NUM_STEPS + 4):
         assert schedule.share(step) == pytest.approx(share_of(kind, step, warmup, final), abs=1e-12), step
@@ -44,7 +49,21 @@ def test_a_warm_up_ends_before_the_run(kind):
 
 
 def test_every_kind_is_written_out_here():
-    assert set(KINDS) == set(slots()["schedule"].kinds) == {"constant", "cosine"}
+    assert set(KINDS) == set(slots()["schedule"].kinds) == {"constant", "cosine", "wsd"}
+
+
+@pytest.mark.parametrize("shape, halfway", [("linear", 0.5), ("root", 1 - math.sqrt(0.5))])
+def test_a_decay_has_its_shape_and_ends_one_step_after_the_last(shape, halfway):
+    fields = {"kind": "wsd", "warmup_steps": 2, "decay_steps": 4, "shape": shape}
+    schedule = build(Slot("schedule").resolve(fields), NUM_STEPS)
+    assert [schedule.share(step) for step in (1, 2, 6, 8, 10)] == pytest.approx([1, 1, 1, halfway, 0])
+
+
+def test_a_decay_and_a_warm_up_fit_into_the_run():
+    with pytest.raises(ValueError, match="decay_steps=8 and warmup_steps=3 must not exceed max_steps=10"):
+        build(Slot("schedule").resolve({"kind": "wsd", "warmup_steps": 3, "decay_steps": 8}), NUM_STEPS)
+    short = build(Slot("schedule").resolve({"kind": "wsd", "warmup_steps": 0.9, "decay_steps": 0.9}), NUM_STEPS)
+    assert [short.share(step) for step in (0, 8, 9)] == pytest.approx([1 / 9, 1, 1])
 
 
 @pytest.mark.parametrize("kind", KINDS)

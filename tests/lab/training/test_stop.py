@@ -22,6 +22,12 @@ SHORT = [
     "evaluation.depth_factor=1", "evaluation.knockouts=false",
 ]  # fmt: skip
 
+ALL = [
+    "training.ema=0.8", "training.num_microbatches=2", "training.optimizer={kind: muon, lr: 0.003}",
+    "training.groups=[{slot: norm, lr: 2, weight_decay: 0}]", "training.schedule={kind: wsd, warmup_steps: 2}",
+]  # fmt: skip
+"""All that keeps something from step to step."""
+
 
 def after(num_steps):
     """A ``should_stop`` that says yes when it is asked for the ``num_steps``-th time."""
@@ -46,7 +52,7 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_an_unbroken_one(stop, tmp_path)
 
 
 def test_a_run_may_be_stopped_again_and_again(tmp_path):
-    recipe = load_recipe("gated_loop", [*SMALL, "training.max_steps=6", "training.validate_every=4"])
+    recipe = load_recipe("gated_loop", [*SMALL, "training.max_steps=6", "training.validate_every=4", *ALL])
     unbroken = run(recipe, folder=tmp_path / "unbroken")
     for step in range(1, 7):
         with pytest.raises(Stopped, match=f"stopped after step {step}"):

@@ -49,6 +49,14 @@ def test_bounds_choices_and_kinds_that_are_not_given_are_the_fields_own(space):
     assert set(space({"model.core.injection": "any"}).domains["model.core.injection"].kinds) >= {"none", "add", "lti"}
 
 
+def test_an_element_of_a_list_varies_by_its_number(space):
+    path = "training.penalties.0.weight"
+    found = space({path: {"float": [0.01, 1.0], "log": True}}, overrides=["training.penalties=[z_loss]"])
+    assert at(found, path, **{path: 0.1}) == 0.1
+    with pytest.raises(RecipeError, match="training.penalties is a list, and '1' no element of it"):
+        space({path.replace("0", "1"): {"float": [0.01, 1.0]}}, overrides=["training.penalties=[z_loss]"])
+
+
 def test_fields_with_one_label_share_one_parameter(space):
     found = space({
         "model.prelude.depth": {"int": [0, 2], "label": "outer"},

@@ -1,0 +1,79 @@
+"""What tracking every step costs: the training step alone against the same with all its metrics, sent to SQLite.
+
+    python -m benchmarks.tracking [RECIPE ...]
+
+Rounds of steps with and without are taken in turn in one process, by CPU time, with the same learner: a round with
+tracking brings the numbers of every step to the host, reads rho(A) and the monitors, and sends them to MLflow and to
+the history as a run does at its validations. The median of the rounds' ratios is printed, and what is added to a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from mythos_blocks import load_plugins
+from mythos_lab.recipe import Recipe, load_recipe
+from mythos_lab.recipe.step import Learner, begin, step
+from mythos_lab.tracking.mlflow import Tracker, prepare
+from mythos_lab.training.assembly import assemble
+from mythos_lab.training.data import training_batch
+from mythos_lab.training.history import History
+from mythos_lab.training.lead import Lead
+from mythos_lab.training.state import Training
+
+_STEPS = 50  # between two validations, at which metrics are sent
+_ROUNDS = 6
+
+
+def tracked(recipe: Recipe, folder: Path, num_steps: int) -> str:
+    """The ratio of a step that is tracked to one that is not, in CPU time."""
+    uri = f"sqlite:///{folder}/mlflow.db"
+    prepare(uri, None)
+    lead = Lead(Tracker(uri, None, recipe.name, key="0" * 32), history=History(folder / "history.jsonl"))
+    model, task = assemble(recipe)
+    learner, training = Learner.of(recipe, model.train()), Training(recipe, model, task)
+
+    def seconds(first: int, is_tracked: bool) -> float:
+        begun = time.process_time()
+        for index in range(first, first + num_steps):
+            batch = training_batch(task, recipe.training.batch_size, index, learner.rank)
+            numbers = step(learner, batch, begin(learner, index, batch), shows=is_tracked)
+            if is_tracked:
+                training.count(batch)
+                training.record(index, numbers)
+        if is_tracked:
+            lead.send(training)
+        return (time.process_time() - begun) / num_steps
+
+    ratios, added = [], []
+    for number in range(_ROUNDS + 1):
+        # The same steps, drawn with the same loop counts.
+        first, order = number * num_steps, (False, True) if number % 2 else (True, False)
+        found = {is_tracked: seconds(first, is_tracked) for is_tracked in order}
+        if number:  # the first round warms up
+            ratios.append(found[True] / found[False])
+            added.append(found[True] - found[False])
+    ratio, more = statistics.median(ratios), 1e3 * statistics.median(added)
+    return f"{recipe.name}: tracked over plain {ratio:.3f}, {more:+.2f} ms a step, {len(training.metrics)} metrics"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("recipes", nargs="*", default=["gated_loop"], metavar="RECIPE")
+    parser.add_argument("--steps", type=int, default=_STEPS, help="steps of a round")
+    asked = parser.parse_args()
+    load_plugins()
+    torch.set_num_threads(1)
+    for name in asked.recipes:
+        with tempfile.TemporaryDirectory() as folder:
+            print(tracked(load_recipe(name), Path(folder), asked.steps), flush=True)
+
+
+if __name__ == "__main__":
+    main()

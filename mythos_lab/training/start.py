@@ -1,0 +1,91 @@
+"""What a training begins with instead of weights of its own: those of another run, or all that it had come to."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mythos_blocks import LoopedTransformer
+from mythos_blocks.checkpoints import Checkpoint, copy_into, load
+from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.schema import Recipe
+from mythos_lab.tasks.base import Task
+from mythos_lab.training.checkpoint import num_steps_of
+from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_values, read_weights
+from mythos_lab.training.sealed import verify
+
+START, STEPS = "start", "start_steps"
+"""Entries of ``data.json``: a hash of what training began with, and the steps that it had behind it."""
+
+_TOKENIZER = "tokenizer_sha256"
+
+
+def begin_with_start(model: LoopedTransformer, recipe: Recipe, task: Task) -> None:
+    """Give a model the weights that its recipe starts with.
+
+    Raises:
+        RecipeError: There are none, they are another model's, or of a model that read other tokens.
+    """
+    said = recipe.training.start
+    if said is None:
+        return
+    folder, where = Path(said), f"{recipe.name}: training.start"
+    if (folder / STATE).is_file():
+        was, now = read_values(folder, DATA).get(_TOKENIZER), task.identity().get(_TOKENIZER)
+        if was != now:
+            raise RecipeError(f"{where}: {said} read the tokens of another tokenizer ({was}) than this task's ({now})")
+    try:
+        copy_into(model, _weights(folder).tensors)
+    except RecipeError:
+        raise
+    except (ValueError, OSError) as error:
+        raise RecipeError(f"{where}: {error}") from None
+    if recipe.training.start_with == "everything":
+        path = checkpoint_of(recipe)
+        if (done := num_steps_of(path)) >= (asked := recipe.training.max_steps):
+            raise RecipeError(
+                f"{recipe.name}: training.max_steps={asked}: {said} has {done:,} steps behind it, which count; "
+                f"expected more"
+            )
+
+
+def goes_on_from(recipe: Recipe, *, resumed: bool) -> Path | None:
+    """The checkpoint of another run from which a training goes on; ``None`` where it begins, or has one of its own."""
+    return checkpoint_of(recipe) if recipe.training.start_with == "everything" and not resumed else None
+
+
+def checkpoint_of(recipe: Recipe) -> Path:
+    """The checkpoint of the run with which all of a recipe's training starts.
+
+    Raises:
+        RecipeError: There is no such run, or it has kept none.
+        Damaged: It is not as it was written.
+    """
+    path = Path(recipe.training.start or "") / CHECKPOINT
+    if not path.is_file():
+        raise RecipeError(
+            f"{recipe.name}: training.start_with=everything: {recipe.training.start} has no {CHECKPOINT}; expected the "
+            "folder of a run, or start_with=weights"
+        )
+    if (key := key_of(path.parent)) is not None:
+        verify(path, key)
+    return path
+
+
+def identity_of_start(recipe: Recipe) -> dict[str, str]:
+    """What ``data.json`` says of what training began with; nothing of weights that the seed has made."""
+    if recipe.training.start is None:
+        return {}
+    if recipe.training.start_with == "everything":
+        path = checkpoint_of(recipe)
+        with path.open("rb") as file:
+            return {START: hashlib.file_digest(file, "sha256").hexdigest(), STEPS: str(num_steps_of(path))}
+    digest = hashlib.sha256()
+    for name, tensor in sorted(_weights(Path(recipe.training.start)).tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
+        digest.update(tensor.contiguous().flatten().view(-1).numpy(force=True).tobytes())
+    return {START: digest.hexdigest()}
+
+
+def _weights(place: Path) -> Checkpoint:
+    return read_weights(place) if (place / STATE).is_file() else load(place)
