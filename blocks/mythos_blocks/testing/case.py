@@ -29,11 +29,14 @@ CONTEXT: dict[str, tuple[Any, ...]] = {
     "gradient": (mb.Fixed(num_loops=LOOPS),),
     "initialization": (),
 }
-"""What the parent supplies, by slot; ``(WIDTH,)`` elsewhere."""
+"""What the parent supplies, by slot; ``(WIDTH,)`` elsewhere. Who declares a slot puts in what its components get."""
 
 IN_LAYER = ("attention", "feedforward", "norm", "depth_attention")
 CORE_SLOTS = {name for name in mb.Loop.Spec.model_fields if name in slots()}
 MODEL_SLOTS = {name for name in mb.LoopedTransformer.Spec.model_fields if name in slots()} - {"core", "norm"}
+
+PLACES = tuple(sorted({*IN_LAYER, *CORE_SLOTS, *MODEL_SLOTS, "model", "core", "stack", "layer"}))
+"""Slots that a model has a place for."""
 
 Contract = Callable[["Case"], None]
 C = TypeVar("C", bound=Contract)
@@ -146,18 +149,17 @@ def randomise(module: Any, *, seed: int = 0, std: float = 0.3) -> None:
 @dataclass(frozen=True)
 class _Registered:
     contract: Contract
-    only: tuple[str, ...]
-    without: tuple[str, ...]
+    slots: tuple[str, ...]
 
 
 _contracts: list[_Registered] = []
 
 
-def contract(*only: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
-    """Make a function of a :class:`Case` a contract of these slots; of all but ``without`` where none is named."""
+def contract(*slots: str) -> Callable[[C], C]:
+    """Make a function of a :class:`Case` a contract of these slots; of all where none is named."""
 
     def decorate(function: C) -> C:
-        _contracts.append(_Registered(function, only, without))
+        _contracts.append(_Registered(function, slots))
         return function
 
     return decorate
@@ -166,4 +168,4 @@ def contract(*only: str, without: tuple[str, ...] = ()) -> Callable[[C], C]:
 def contracts(slot: str) -> list[Contract]:
     """The contracts of a slot's components; ``ValueError`` with the nearest slot where there is none of that name."""
     slot_info(slot)
-    return [each.contract for each in _contracts if slot not in each.without and (not each.only or slot in each.only)]
+    return [each.contract for each in _contracts if not each.slots or slot in each.slots]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 
 import mythos_blocks as mb
-from mythos_blocks.testing.case import POSITIONS, VOCAB, WIDTH, Case, contract, tokens
+from mythos_blocks.testing.case import PLACES, POSITIONS, VOCAB, WIDTH, Case, contract, tokens
 
-_NO_PLACE = ("objective", "penalty", "exit")
-"""Slots without a place in the pass of a training step."""
+_LEARNING = tuple(slot for slot in PLACES if slot != "exit")
+"""Slots with a place in the pass of a training step."""
 
 
-@contract(without=_NO_PLACE)
+@contract(*_LEARNING)
 def its_model_learns_everywhere(case: Case) -> None:
     """Two steps bring gradient to every parameter; those behind a matrix of zeros get theirs once it has moved."""
     model, read = case.model(), tokens()
@@ -27,7 +27,7 @@ def its_model_learns_everywhere(case: Case) -> None:
     assert not idle, f"no gradient reaches {', '.join(idle)}"
 
 
-@contract(without=_NO_PLACE)
+@contract(*_LEARNING)
 def its_model_is_what_its_seed_says(case: Case) -> None:
     """The same declaration has the same weights, another seed has others, and all of it exists without memory."""
     model, again = case.model(), case.model()
@@ -42,7 +42,7 @@ def its_model_is_what_its_seed_says(case: Case) -> None:
     assert meta(tokens().to("meta"), case.mask, 2).logits.shape == (*tokens().shape, VOCAB)
 
 
-@contract(without=("objective", "penalty"))
+@contract(*PLACES)
 @torch.no_grad()
 def evaluation_is_deterministic_and_runs_no_more_loops_than_asked(case: Case) -> None:
     """Two passes agree to the bit, and between one iteration and as many as are asked for are run."""
@@ -54,7 +54,7 @@ def evaluation_is_deterministic_and_runs_no_more_loops_than_asked(case: Case) ->
         assert 1 <= int(out.executed.min()) and int(out.executed.max()) == out.num_loops <= most
 
 
-@contract(without=(*_NO_PLACE, "loops", "initialization"))
+@contract(*(slot for slot in _LEARNING if slot not in ("loops", "initialization")))
 @torch.no_grad()
 def its_model_looks_ahead_nowhere(case: Case) -> None:
     """What a position predicts does not depend on later ones, and does on its own token."""

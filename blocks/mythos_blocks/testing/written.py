@@ -9,7 +9,7 @@ from torch import nn
 
 from mythos_blocks.declaring.component import Component, Module
 from mythos_blocks.declaring.construction import context_parameters
-from mythos_blocks.testing.case import Case, contract
+from mythos_blocks.testing.case import PLACES, Case, contract
 
 
 def fields_of(component: type[Component]) -> set[str]:
@@ -54,7 +54,7 @@ def what_its_parent_supplies_goes_by_name_too(case: Case) -> None:
         assert not unlike, f"{', '.join(unlike)} differ"
 
 
-@contract(without=("model",))
+@contract(*(slot for slot in PLACES if slot != "model"))
 def alone_it_has_the_values_that_it_declares(case: Case) -> None:
     """Constructed by itself, outside of a model, its weights are those that ``reset_parameters`` sets."""
     if not case.is_module:

@@ -32,6 +32,7 @@ RESULTS = {
     "worth": ["--fit-only", "studies/tiny"],
     "necessary": ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"],
     "inspect": [f"{FULL}/seed-0"],
+    "new": ["component", "injection.mine"],
 }
 """Verbs that print a result, and arguments with which they do."""
 
@@ -54,6 +55,7 @@ READS = {
     "necessary": None,
     "proxy": None,
     "ui": None,
+    "new": None,
     "inspect": None,  # it says of any file what it is
     "study": (f"{FULL}/seed-0", COMPARED),
     "worker": None,  # it looks at trials, not at their runs
@@ -106,6 +108,7 @@ WRITES = {
     "holdout": (),
     "ui": (),
     "inspect": (),
+    "new": (("refused", ["component", "injection.mine", "--folder", "refused"]),),
     "train": (("runs", ["gated_loop", *STOPPED]),),
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
