@@ -44,9 +44,10 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     lines = [f"# {in_text(file.name)}", "", *([in_text(file.description), ""] if file.description else [])]
     overrides = " ".join(file.overrides)
     lines += [f"Recipe {as_code(file.recipe)}{f' with {as_code(overrides)}' if overrides else ''}.", ""]
-    if (hold := space.hold) is not None:
+    for task, hold in space.holds.items():
         held = ", ".join(f"{metric} = {shown_mean([float(value)])}" for metric, value in hold.budgets.items())
-        lines += [f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
+        on = f"On {in_text(task)}, held" if task else "Held"
+        lines += [f"{on} within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
     if file.constraints:
         lines += [f"Constraints: {', '.join(map(as_code, file.constraints))}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
@@ -55,7 +56,7 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     done = complete(study)
     lines += [*([trials_table(space, study, done).markdown(), ""] if done else [])]
     if found:
-        first, family = next(iter(found.values())), len(file.arms) - 1
+        first, family = next(iter(found.values())), file.num_verdicts
         lines += [
             f"{first.metric} against {in_text(next(iter(file.arms)))}, p by Holm's method over {family} verdicts:",
             "",
