@@ -25,9 +25,16 @@ from mythos_lab.search.trial_queue import is_settled
 CARD, FIGURE = "card.md", "verdicts.png"
 
 
-def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> list[Path]:
-    """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths."""
-    write_whole(space.folder / CARD, card(space, study, found))
+def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison], answer: str = "") -> list[Path]:
+    """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths.
+
+    Args:
+        space: The study's space.
+        study: The study.
+        found: Verdicts on its arms.
+        answer: What answers the question that it asks.
+    """
+    write_whole(space.folder / CARD, card(space, study, found, answer))
     if not found:
         return [space.folder / CARD]
     metric = next(iter(found.values())).metric
@@ -37,7 +44,7 @@ def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison
     return [space.folder / CARD, figure]
 
 
-def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> str:
+def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison], answer: str = "") -> str:
     """The page."""
     file = space.file
     trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
@@ -62,6 +69,8 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
             "",
             verdict_table(space, found).markdown(),
             "",
+            f"![differences with their intervals]({FIGURE})",
+            "",
         ]
     missing = without_verdict(space, study)
     lines += [f"- {in_text(f'{name}: no verdict; {what}')}" for name, what in missing.items()]
@@ -69,4 +78,5 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     said = [*left_out([*trials, *refused(study)])]
     said += [f"trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
     lines += [f"- {in_text(line)}" for line in [*said, *repeated(trials), *told_lines(space, study)]]
+    lines += ["", in_text(answer)] if answer else []
     return "\n".join(lines).rstrip() + "\n"

@@ -193,7 +193,7 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
     rows = []
     for variant, comparison in found.items():
         v, (arm, _, task) = comparison.verdict, variant.partition(ON)
-        few = v.outcome == "not enough seeds"
+        said = f"{v.outcome} (finds {v.detectable:.2g})" if v.outcome == "not enough seeds" else v.outcome
         rows.append(
             (
                 *([task] if several else []),
@@ -202,7 +202,7 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
                 interval(v.low, v.high, "+.3g"),
                 Cell(v.level, v.shown_level),
                 v.p_adjusted,
-                Cell(v.outcome, f"{v.outcome} (finds {v.detectable:.2g})" if few else v.outcome),
+                Cell(v.outcome, "at the ceiling" if comparison.ceiling else said),
                 Cell(comparison.undeclared, ", ".join(comparison.undeclared) or "nothing undeclared"),
             )
         )

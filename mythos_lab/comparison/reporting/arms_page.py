@@ -138,7 +138,7 @@ def verdict_section(found: Mapping[str, Comparison], first: str, without: Mappin
         more = (
             (level, [Cell(v.level, v.shown_level) for v in verdicts]),
             (p, [Cell(v.p_adjusted, f"{v.p_adjusted:.2g}") for v in verdicts]),
-            (said, [v.outcome for v in verdicts]),
+            (said, ["at the ceiling" if c.ceiling else c.verdict.outcome for c in found.values()]),
             (also, [", ".join(c.undeclared) or "nothing undeclared" for c in found.values()]),
         )  # fmt: skip
         metric = f"{one.metric}, difference from {first}"

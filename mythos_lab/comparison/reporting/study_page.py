@@ -8,8 +8,9 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.comparison.arms import by_task, verdicts, without_verdict
+from mythos_lab.comparison.ceiling import telling
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.reporting.answers import arms_answer, telling
+from mythos_lab.comparison.reporting.answers import arms_answer
 from mythos_lab.comparison.reporting.arm_sections import halting_section, loops_section, stability_section
 from mythos_lab.comparison.reporting.arms_page import (
     SHOWN,
@@ -89,6 +90,16 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
     )
 
 
+def study_answer(space: Space, study: optuna.Study) -> str:
+    """The sentence that answers what a study asked, or says why nothing can."""
+    are_arms, done = bool(space.file.arms) and not space.file.space, best_first(space, study)
+    shown = _in_order(space, [t for t in done if ARM in t.params], True) if are_arms else []
+    runs: Arms = {_label(trial): _runs(space, trial) for trial in shown}
+    found = verdicts(space, study) if are_arms else {}
+    without = without_verdict(space, study) if are_arms else {}
+    return _answer(space, study, done, found, without, runs, are_arms)
+
+
 def _answer(
     space: Space,
     study: optuna.Study,
@@ -122,7 +133,7 @@ def _answer(
     if len(tied) > 1:
         top = METRICS[metric].unit == "share" and value in (0.0, 1.0) if metric in METRICS else False
         names = ", ".join(str(trial.number) for trial in tied)
-        several = {_label(trial): _runs(space, trial) for trial in tied[:_MOST_TIED]}
+        several = {_label(trial): [run.metrics for run in _runs(space, trial)] for trial in tied[:_MOST_TIED]}
         return (
             f"No trial is best: {len(tied)} of {len(done)} ({names}) tie at {metric} {value:.4g}"
             f"{', the ceiling' if top else ''}, which cannot tell them apart; {telling(list(several), several)}."

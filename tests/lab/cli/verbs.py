@@ -76,6 +76,7 @@ READS = {
 LEFT_ALONE = {
     CHECKPOINT: "of a run that has ended: nothing goes on from it",
     "depth_curve.png": "a figure, which only people read",
+    "ood_depth_curve.png": "a figure, which only people read",
     "halting.png": "a figure, which only people read",
     "measures.csv": "a table, which only people read; rows that are none are left out where it is written anew",
     "measures.parquet": "the same",
