@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mythos_blocks.declaring.registry import slots
+from mythos_blocks.declaring.registry import load_plugins, slots
 from mythos_lab.recipe.files import names
 
 PACKAGES = {
     name: tomllib.loads(Path(name, "pyproject.toml").read_text())["project"] for name in ("kernels", "blocks", ".")
 }
+
+
+load_plugins()
 
 
 class _Loader(yaml.SafeLoader):

@@ -166,10 +166,10 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.viewing import HOST, server
+    from mythos_lab.tracking.viewing import runs_page, server
 
     command, environment = server(store, port)
     from mythos_lab.recipe.screen import say
 
-    say(f"MLflow on http://{HOST}:{port}, for this machine alone (Ctrl-C ends it)")
+    say(f"MLflow on {runs_page(store, port)}, for this machine alone (Ctrl-C ends it)")
     os.execve(command[0], command, environment)
