@@ -1,4 +1,4 @@
-"""How long commands take to begin: seconds of CPU, the least of some runs, with the interpreter and torch for comparison.
+"""How long commands take to begin: seconds of CPU, the least of some runs, beside those of the interpreter and torch.
 
 python -m benchmarks.startup [RUNS]
 """
