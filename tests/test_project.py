@@ -54,7 +54,8 @@ def test_hosted_ci_runs_what_ci_runs_on_every_python_that_is_supported():
 
 def test_every_make_target_that_ci_calls_is_there():
     targets = set(re.findall(r"^([a-z]+):", Path("Makefile").read_text(), flags=re.MULTILINE))
-    called = set(re.findall(r"^make (\w+)$", Path(".ci/run").read_text(), flags=re.MULTILINE))
+    lines = re.findall(r"^make (.*)$", Path(".ci/run").read_text(), flags=re.MULTILINE)
+    called = {word for line in lines for word in line.split() if not word.startswith("-")}
     assert {"check", "test", "interop", "site"} <= called <= targets
 
 
