@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 CLIENTS := .venv-interop
+SITE := .venv-docs
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test bench peers clients interop check docs clean
+.PHONY: help study ui test bench peers clients interop site check docs clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +34,9 @@ clients: $(CLIENTS)/.installed  ## The environment of other projects' clients
 interop: clients  ## Other projects' clients on our models and studies, in an environment of their own
 	OMP_NUM_THREADS=1 $(CLIENTS)/bin/python -m pytest tests/interop -n 2 --dist loadfile
 
+site: $(SITE)/.installed  ## The documentation with strict links, into build/site
+	NO_MKDOCS_2_WARNING=1 $(SITE)/bin/mkdocs build --quiet
+
 check: $(STAMP)  ## Linter, types and the walls between the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -45,11 +49,16 @@ docs: $(STAMP)  ## Write what is generated: the JSON Schema that editors read, t
 	$(BIN)/mythos components --markdown > docs/components.md
 
 clean:  ## Remove the environment
-	rm -rf $(VENV) $(CLIENTS)
+	rm -rf $(VENV) $(CLIENTS) $(SITE)
 
 $(CLIENTS)/.installed: pyproject.toml kernels/pyproject.toml blocks/pyproject.toml constraints.txt interop-requirements.txt
 	test -x $(CLIENTS)/bin/python || $(PYTHON) -m venv $(CLIENTS)
 	$(CLIENTS)/bin/python -m pip install -q -c constraints.txt -e kernels -e blocks -e . -r interop-requirements.txt
+	touch $@
+
+$(SITE)/.installed: docs-requirements.txt
+	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install -q -r docs-requirements.txt
 	touch $@
 
 $(STAMP): pyproject.toml kernels/pyproject.toml blocks/pyproject.toml constraints.txt dev-requirements.txt

@@ -1,5 +1,6 @@
 """The verbs: nothing but parsing and calling. Heavy imports wait until a verb needs them."""
 
+from mythos_lab.cli import authoring as authoring
 from mythos_lab.cli import comparisons as comparisons
 from mythos_lab.cli import finished as finished
 from mythos_lab.cli import necessary as necessary

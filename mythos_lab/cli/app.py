@@ -129,6 +129,8 @@ def one_line_errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
+        if hasattr(error, "format_message"):  # click's own, which it says itself
+            raise
         from mythos_lab.cli.failures import failure
 
         if (failed := failure(error)) is None:

@@ -66,9 +66,13 @@ def train(
                 command = ["mythos", "train", recipe, *overrides, *resumed]
                 say(f"{stopped}; to go on:\n{shlex.join(command)}")
                 raise typer.Exit(request.exit_status) from None
+        from mythos_lab.comparison.reporting.recorded import read_run
+        from mythos_lab.comparison.reporting.run_page import run_answer
         from mythos_lab.report.result import run_report
 
-        tell(run_report(result))
+        report, answer = run_report(result), run_answer(read_run(result.folder))
+        report.say(answer, {"answer": answer})
+        tell(report)
     if result.status != "finished":
         raise typer.Exit(1)
 
@@ -162,10 +166,10 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.viewing import HOST, server
+    from mythos_lab.tracking.viewing import runs_page, server
 
     command, environment = server(store, port)
     from mythos_lab.recipe.screen import say
 
-    say(f"MLflow on http://{HOST}:{port}, for this machine alone (Ctrl-C ends it)")
+    say(f"MLflow on {runs_page(store, port)}, for this machine alone (Ctrl-C ends it)")
     os.execve(command[0], command, environment)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -10,6 +11,7 @@ from optuna.trial import FrozenTrial
 from mythos_lab.comparison.compare import Comparison, Direction, compare_arms, corrected
 from mythos_lab.comparison.inputs import Arm, read_arm
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import complete
 from mythos_lab.search.trial_folder import folder_of
@@ -26,22 +28,44 @@ _FOLLOW = {
 def verdicts(space: Space, study: optuna.Study) -> dict[str, Comparison]:
     """The verdict on each arm that was trained to its end, by name, against the first; none without it, or of one seed.
 
+    With several tasks it is a verdict on each arm on each task, by ``arm@task``, against the first arm on that task.
+
     What an arm declares to change may differ, and what the study's file declares besides, and sizes that were solved
     for to hold a budget; "better" is withheld while anything else does. Arms that did not get there are among those
     that are corrected for: :func:`without_verdict` names them.
     """
-    names = list(space.file.arms)
-    done = {trial.params[ARM]: trial for trial in complete(study) if ARM in trial.params}
-    if space.file.space or space.file.seeds < 2 or names[0] not in done or len(done) < 2:
+    file, done = space.file, {trial.params[ARM]: trial for trial in complete(study) if ARM in trial.params}
+    others = [name for name in file.variants if name in done and file.reference(name) in set(done) - {name}]
+    if file.space or file.seeds < 2 or not others:
         return {}
     metric, better = objective(space)
-    reference = arm_of(space, done[names[0]])
-    others = [name for name in names[1:] if name in done]
+    references = {name: arm_of(space, done[name]) for name in {file.reference(name) for name in others}}
     found = [
-        compare_arms(reference, arm_of(space, done[name]), metric, declared(space, name), space.file.matters, better)
+        compare_arms(
+            references[file.reference(name)],
+            arm_of(space, done[name]),
+            metric,
+            declared(space, name),
+            file.matters,
+            better,
+        )
         for name in others
     ]
-    return dict(zip(others, corrected(found, space.file.matters, len(names) - 1), strict=True))
+    return dict(zip(others, corrected(found, file.matters, file.num_verdicts), strict=True))
+
+
+T = TypeVar("T")
+
+
+def by_task(space: Space, found: Mapping[str, T]) -> dict[str, dict[str, T]]:
+    """What is known of arms, by task and then by arm; under the empty name where the study's file names no tasks."""
+    if not space.file.tasks:
+        return {"": dict(found)}
+    parted: dict[str, dict[str, T]] = {task: {} for task in space.file.tasks}
+    for name, value in found.items():
+        arm, _, task = name.partition(ON)
+        parted[task][arm] = value
+    return parted
 
 
 def without_verdict(space: Space, study: optuna.Study) -> dict[str, str]:
@@ -80,6 +104,10 @@ def arm_of(space: Space, trial: FrozenTrial) -> Arm:
 
 def declared(space: Space, name: str) -> Sequence[str]:
     """The inputs in which an arm may differ from the first."""
-    arms = list(space.file.arms.values())
-    changed = [*arms[0], *space.file.arms[name], *(space.file.hold.paths if space.file.hold is not None else [])]
+    variants = space.file.variants
+    changed = [
+        *variants[space.file.reference(name)],
+        *variants[name],
+        *(space.file.hold.paths if space.file.hold is not None else []),
+    ]
     return [*changed, *(name for path in changed for name in _FOLLOW.get(path, ())), *space.file.declared]

@@ -25,9 +25,16 @@ from mythos_lab.search.trial_queue import is_settled
 CARD, FIGURE = "card.md", "verdicts.png"
 
 
-def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> list[Path]:
-    """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths."""
-    write_whole(space.folder / CARD, card(space, study, found))
+def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison], answer: str = "") -> list[Path]:
+    """Write the card, and for arms the figure of their verdicts, into the study's folder; returns both paths.
+
+    Args:
+        space: The study's space.
+        study: The study.
+        found: Verdicts on its arms.
+        answer: What answers the question that it asks.
+    """
+    write_whole(space.folder / CARD, card(space, study, found, answer))
     if not found:
         return [space.folder / CARD]
     metric = next(iter(found.values())).metric
@@ -37,16 +44,17 @@ def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison
     return [space.folder / CARD, figure]
 
 
-def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> str:
+def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison], answer: str = "") -> str:
     """The page."""
     file = space.file
     trials = [trial for trial in study.get_trials(deepcopy=False) if is_settled(trial)]
     lines = [f"# {in_text(file.name)}", "", *([in_text(file.description), ""] if file.description else [])]
     overrides = " ".join(file.overrides)
     lines += [f"Recipe {as_code(file.recipe)}{f' with {as_code(overrides)}' if overrides else ''}.", ""]
-    if (hold := space.hold) is not None:
+    for task, hold in space.holds.items():
         held = ", ".join(f"{metric} = {shown_mean([float(value)])}" for metric, value in hold.budgets.items())
-        lines += [f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
+        on = f"On {in_text(task)}, held" if task else "Held"
+        lines += [f"{on} within {hold.tolerance:.0%}, by {', '.join(hold.paths)}: {held}.", ""]
     if file.constraints:
         lines += [f"Constraints: {', '.join(map(as_code, file.constraints))}.", ""]
     seeds = f"{file.seeds} paired seeds each" if file.seeds > 1 else "one seed each"
@@ -55,11 +63,13 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     done = complete(study)
     lines += [*([trials_table(space, study, done).markdown(), ""] if done else [])]
     if found:
-        first, family = next(iter(found.values())), len(file.arms) - 1
+        first, family = next(iter(found.values())), file.num_verdicts
         lines += [
             f"{first.metric} against {in_text(next(iter(file.arms)))}, p by Holm's method over {family} verdicts:",
             "",
             verdict_table(space, found).markdown(),
+            "",
+            f"![differences with their intervals]({FIGURE})",
             "",
         ]
     missing = without_verdict(space, study)
@@ -68,4 +78,5 @@ def card(space: Space, study: optuna.Study, found: Mapping[str, Comparison]) -> 
     said = [*left_out([*trials, *refused(study)])]
     said += [f"trial {number} trained, but violates {', '.join(t)}" for number, t in violated(study).items()]
     lines += [f"- {in_text(line)}" for line in [*said, *repeated(trials), *told_lines(space, study)]]
+    lines += ["", in_text(answer)] if answer else []
     return "\n".join(lines).rstrip() + "\n"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from mythos_lab.comparison.ceiling import at_ceiling, telling
 from mythos_lab.comparison.inputs import Arm, read_arm, unequal
 from mythos_lab.comparison.verdict import Verdict, paired, together
 from mythos_lab.metrics import METRICS
@@ -43,6 +44,15 @@ class Comparison:
     better: Direction | None
 
     @property
+    def ceiling(self) -> str:
+        """That neither arm can go higher, with the metric that would tell them apart; nothing where one can."""
+        values = {"A": list(self.a.metrics.values()), "B": list(self.b.metrics.values())}
+        if len(at_ceiling(self.metric, values)) < len(values):
+            return ""
+        told = telling(list(values), values)
+        return f"both arms are at the ceiling of {self.metric}, which cannot tell them apart; {told}"
+
+    @property
     def changed(self) -> list[str]:
         """A line for each run whose data or code are others by now: its values are as it recorded them."""
         return [
@@ -73,6 +83,8 @@ class Comparison:
     def sentence(self) -> str:
         """The finding in words. It says "better", or that nothing matters, only where every difference is declared."""
         v, metric, band = self.verdict, self.metric, f"±{self.matters:g}"
+        if self.ceiling:
+            return self.ceiling
         seeds = f"{v.num_seeds} paired seed{'s' * (v.num_seeds != 1)}"
         if v.num_seeds == 1:
             return f"one seed tells nothing: {metric} differs by {v.difference:+.4g}, and its scatter is unknown"

@@ -9,6 +9,7 @@ import optuna
 
 from mythos_lab.comparison.arms import verdicts
 from mythos_lab.comparison.card import write_card
+from mythos_lab.comparison.reporting.study_page import study_answer
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.report.report import Report
 from mythos_lab.report.terminal import show
@@ -21,8 +22,11 @@ def concluding(tell: Callable[[Report], None]) -> Conclude:
 
     def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
         found = verdicts(space, study)
-        files = write_card(space, study, found)  # first: whatever becomes of the output, it is kept
-        tell(study_report(space, study, found, seconds))
+        answer = study_answer(space, study)
+        files = write_card(space, study, found, answer)  # first: whatever becomes of the output, it is kept
+        report = study_report(space, study, found, seconds)
+        report.say(answer, {"answer": answer})
+        tell(report)
         return files
 
     return conclude
@@ -34,4 +38,4 @@ conclude = concluding(show)
 
 def recorded(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
     """Write the study's card and print nothing: whoever asks for this has a better form for what came out."""
-    return write_card(space, study, verdicts(space, study))
+    return write_card(space, study, verdicts(space, study), study_answer(space, study))

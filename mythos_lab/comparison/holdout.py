@@ -154,21 +154,18 @@ def _verdicts(
     """Verdicts of declared arms on the first objective's counterpart on the test split, where it has one."""
     metric, better = objective(space)
     metric = metric.replace("val/", "test/")
-    first = next((n for n in arms if names[n] == next(iter(space.file.arms), None)), None)
-    others = [n for n in arms if n != first]
-    if (
-        space.file.space
-        or first is None
-        or not others
-        or any(metric not in m for s in metrics.values() for m in s.values())
-    ):
+    numbers = {name: n for n, name in names.items() if n in arms}
+    against = {n: numbers.get(space.file.reference(names[n])) for n in arms} if space.file.arms else {}
+    others = [n for n, first in against.items() if first is not None and first != n]
+    if space.file.space or not others or any(metric not in m for s in metrics.values() for m in s.values()):
         return {}
     read = {
         n: replace(arm, metrics={seed: dict(values) for seed, values in metrics[n].items()}) for n, arm in arms.items()
     }
     found = [
         compare_arms(read[first], read[n], metric, declared(space, names[n]), space.file.matters, better)
-        for n in others
+        for n, first in against.items()
+        if first is not None and first != n
     ]
-    family = len(space.file.arms) - 1
+    family = space.file.num_verdicts
     return {names[n]: c for n, c in zip(others, corrected(found, space.file.matters, family), strict=True)}

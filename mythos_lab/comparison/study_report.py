@@ -56,7 +56,7 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
     for arm, what in missing.items():
         report.say(f"{arm}: no verdict; {what}", indent=2)
     if not found and len(file.objectives) == 1 and len(done) > 3 and not file.arms:
-        _importances(report, study, len(done))
+        _importances(report, study, done)
     for line in _rungs(space, trials):
         report.say(line)
     outcomes = Counter(str(t.user_attrs.get(OUTCOME, t.state.name.lower())) for t in trials)
@@ -139,21 +139,25 @@ def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: 
     if not done:
         report.say("no trial was trained to its end and meets its constraints")
     elif seed := next(iter(sorted(folder_of(space, done[0]).glob("seed-*"))), None):
-        report.say(f"best:   mythos depth {near(seed)}", {"best": seed}, whole=True)
+        tied = len(space.file.objectives) == 1 and sum(trial.values == done[0].values for trial in done) > 1
+        report.say(f"{'first of a tie' if tied else 'best'}:   mythos depth {near(seed)}", {"best": seed}, whole=True)
     report.say(f"card:   {near(space.folder / 'card.md')}", whole=True)
     report.say(f"more:   {ui_command((space.base.get('tracking') or {}).get('uri'))}", whole=True)
     if _takes_more(space, len(trials)):
         report.say(f"again:  mythos study {called(space.source)} --trials {len(trials) + _NUM_MORE}", whole=True)
 
 
-def _importances(report: Report, study: optuna.Study, num_trials: int) -> None:
+def _importances(report: Report, study: optuna.Study, done: Sequence[FrozenTrial]) -> None:
     """The fields that can be told from noise; the others by name alone."""
     fields = importances(study)
     title = "parameter importances (PED-ANOVA; p against shuffled values)"
     columns = (name("field"), number("importance", form=".2f"), number("p", form=".2f"))
     report.show("importances", Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title))
+    values = {trial.values[0] for trial in done}
+    different = f"{len(values)} different values" if len(values) > 1 else "one value, so that nothing is told"
+    report.say(f"importances rest on {len(done)} trials with {different} of the objective")
     if rest := [field.field for field in fields if not field.is_told]:
-        said = f"importance cannot be told from noise by {num_trials} trials: {', '.join(rest)}"
+        said = f"importance cannot be told from noise by {len(done)} trials: {', '.join(rest)}"
         report.say(said, {"importances_not_told": rest})
 
 

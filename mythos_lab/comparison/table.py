@@ -19,6 +19,7 @@ from mythos_lab.comparison.verdict import half_width, shown_mean
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Cell, Column, Table, interval, name, nothing, number, prose
+from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.domains import Choice, Kinds
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import on_front
@@ -81,11 +82,11 @@ def arms_report(space: Space) -> Report:
     report, file = Report(), space.file
     rows = [
         (arm, Cell(changes, ", ".join(f"{path}={value}" for path, value in changes.items())))
-        for arm, changes in file.arms.items()
+        for arm, changes in file.variants.items()
     ]
-    title = f"{file.name}: {len(file.arms)} arms of {file.seeds} seeds"
+    title = f"{file.name}: {len(file.variants)} arms of {file.seeds} seeds"
     report.show("arms", Table((name("arm"), prose("changes", importance=1)), rows, title))
-    report.know({"study": file.name, "num_arms": len(file.arms), "seeds": file.seeds})
+    report.know({"study": file.name, "num_arms": len(file.variants), "seeds": file.seeds})
     report.say(f"run:    mythos study {called(space.source)}", whole=True)
     return report
 
@@ -174,9 +175,13 @@ def _by_position(domains: Mapping[str, Any], prefix: str = "") -> dict[str, Sequ
 
 def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | None = None) -> Table:
     """Each arm's difference from the first, and what may be said of it."""
-    first = next(iter(found.values()))
-    against = f"{first.metric} against {next(iter(space.file.arms))}, {first.verdict.num_seeds} paired seeds"
+    first, several = next(iter(found.values())), bool(space.file.tasks)
+    on_the_same = " on the same task" if several else ""
+    against = (
+        f"{first.metric} against {next(iter(space.file.arms))}{on_the_same}, {first.verdict.num_seeds} paired seeds"
+    )
     columns = (
+        *([name("task")] if several else []),
         name(ARM),
         number("difference", form="+.3g"),
         number("interval"),
@@ -186,17 +191,18 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
         prose("also", "also differs in", importance=2),
     )
     rows = []
-    for arm, comparison in found.items():
-        v = comparison.verdict
-        few = v.outcome == "not enough seeds"
+    for variant, comparison in found.items():
+        v, (arm, _, task) = comparison.verdict, variant.partition(ON)
+        said = f"{v.outcome} (finds {v.detectable:.2g})" if v.outcome == "not enough seeds" else v.outcome
         rows.append(
             (
+                *([task] if several else []),
                 arm,
                 v.difference,
                 interval(v.low, v.high, "+.3g"),
                 Cell(v.level, v.shown_level),
                 v.p_adjusted,
-                Cell(v.outcome, f"{v.outcome} (finds {v.detectable:.2g})" if few else v.outcome),
+                Cell(v.outcome, "at the ceiling" if comparison.ceiling else said),
                 Cell(comparison.undeclared, ", ".join(comparison.undeclared) or "nothing undeclared"),
             )
         )

@@ -19,6 +19,7 @@ from mythos_lab.imports import ALLOWED, OPTION, is_allowed
 
 _IMPORTED = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)  # ends of names of what is executed
 _OURS = ("mythos_lab", "mythos_blocks", "mythos_kernels")  # whose source has a hash of its own
+_MAX_SOURCE = 2**20  # bytes of a file
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 
 
@@ -35,6 +36,21 @@ def imported_code(imports: Iterable[str]) -> dict[str, str]:
     plugins = {entry.module for entry in entry_points(group=PLUGIN_GROUP) if _top(entry.module) not in _OURS}
     names = sorted({*imports, *plugins})
     return {name: _digest(sys.modules[name]) for name in names if name in sys.modules and _top(name) not in _OURS}
+
+
+def imported_sources(imports: Iterable[str]) -> dict[str, bytes]:
+    """The Python source behind the modules that a recipe imports, by a name that does not depend on where it lies.
+
+    Of what is installed there is none: it has a version. What is too large to be somebody's source is left out.
+    """
+    found: dict[str, bytes] = {}
+    for name in imports:
+        if name not in sys.modules or _top(name) in _OURS:
+            continue
+        for said, path in sorted(_sources(name)):
+            if path.suffix == ".py" and not _is_installed(path) and path.stat().st_size <= _MAX_SOURCE:
+                found[said] = path.read_bytes()
+    return found
 
 
 def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from mythos_blocks import BuildError
 from mythos_lab.recipe.screen import escaped
-from mythos_lab.recipe.specs import walk_specs
 from mythos_lab.recipe.urls import in_text
+
+if TYPE_CHECKING:
+    from mythos_blocks import BuildError
 
 
 class RecipeError(ValueError):
@@ -96,6 +97,8 @@ def from_validation(source: str | Path, error: ValidationError, but: str | None 
 def from_build(source: str | Path, root: BaseModel, error: BuildError) -> RecipeError:
     """The line of an error that a constructor raised, with the path of its spec in the recipe."""
     # A component that was built already has a spec that equals the declared one.
+    from mythos_lab.recipe.specs import walk_specs
+
     same = [path for path, spec in walk_specs(root) if spec is error.spec]
     path = next(iter(same or [path for path, spec in walk_specs(root) if spec == error.spec]), "")
     return RecipeError(f"{source}: {path}: {error}" if path else f"{source}: {error}")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, build
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.feedforward.loads import share_loads
 from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.spread import whole_of
 from mythos_lab.recipe.average import Average
 from mythos_lab.recipe.loads import load_cv
 from mythos_lab.recipe.losses import Losses, weighed
@@ -209,7 +209,7 @@ def updates_of(out: ModelOutput | LoopState) -> Tensor:
 
 def _watched(model: LoopedTransformer, optimizer: torch.optim.Optimizer, norm: Tensor) -> Numbers:
     numbers = {
-        "train/gradient_norm": norm.full_tensor() if isinstance(norm, DTensor) else norm,
+        "train/gradient_norm": whole_of(norm),
         "train/learning_rate": torch.tensor(_learning_rate(optimizer), dtype=torch.float64),
     }
     if (cv := load_cv(model)) is not None:

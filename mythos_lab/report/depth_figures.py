@@ -33,8 +33,10 @@ def depth_figure(curve: DepthCurve, path: Path) -> Path:
     return path
 
 
-def halting_figure(scores: Scores, path: Path) -> Path:
-    """Share of positions by the iterations that they ran; writes a PNG and returns its path."""
+def halting_figure(scores: Scores, path: Path) -> Path | None:
+    """Share of positions by the iterations that they ran; the PNG's path, ``None`` where all ran the same number."""
+    if sum(share > 0 for share in scores.histogram) < 2:
+        return None
     with drawn(path, 6.4, 3) as axes:
         axes.bar(range(1, len(scores.histogram) + 1), scores.histogram)
         axes.set(xlabel="iterations before halting", ylabel="share of positions")

@@ -91,6 +91,9 @@ def run_report(result: RunResult) -> Report:
     for outcome in result.outcomes:
         report.say(f"{outcome.kind}: {outcome.finding}")
     report.know({"findings": {outcome.kind: outcome.finding for outcome in result.outcomes}})
+    if result.status == "finished":
+        for said in _missing(result):
+            report.say(said)
     if result.intervals:
         report.say("intervals: over the samples of the split; other seeds are not in them")
     report.say(
@@ -100,6 +103,17 @@ def run_report(result: RunResult) -> Report:
     report.say(f"folder: {result.folder}", {"folder": result.folder, "mlflow_run": result.run_id}, whole=True)
     report.say(f"more:   mythos depth {result.folder}   {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
     return report
+
+
+def _missing(result: RunResult) -> list[str]:
+    """What stands in no table, and why."""
+    said = []
+    if not any(metric.startswith("knockout/") for metric in result.metrics):
+        is_off = not result.cost.recipe.evaluation.knockouts
+        said.append(f"no knock-outs: {'evaluation.knockouts is off' if is_off else 'the loop has no part to take out'}")
+    if sum(share > 0 for share in result.histogram) == 1:
+        said.append(f"nothing halts: every position runs {len(result.histogram)} iterations")
+    return said
 
 
 def outcomes_report(outcomes: Sequence[Outcome]) -> Report:

@@ -38,16 +38,22 @@ class Infeasible(Exception):
         return type(self), (str(self), self.constraints)
 
 
-def admit(space: Space, config: dict[str, Any], source: str) -> tuple[Recipe, dict[str, float]]:
+def admit(space: Space, config: dict[str, Any], source: str, arm: str | None = None) -> tuple[Recipe, dict[str, float]]:
     """The recipe of a candidate that may train, and what its constraints came to.
 
     Constraints are weighed cheapest first: those on fields, on stored parameters, on other costs, on rho(A).
 
+    Args:
+        space: The study's space.
+        config: The candidate, composed.
+        source: Where a mistake is to be looked for.
+        arm: Its arm, of declared ones.
+
     Raises:
         Infeasible: It may not train.
     """
-    if space.hold is not None:
-        config = _or_veto(held, config, space.hold, source)
+    if (hold := space.hold_of(arm)) is not None:
+        config = _or_veto(held, config, hold, source)
     recipe: Recipe = _or_veto(validate, config, source)
     model = build_on_meta(recipe)[0]
     if reason := lacking(recipe, space.file.objectives):

@@ -32,12 +32,18 @@ def meaning_of(space: Space) -> Meaning:
     return {
         "recipe": base,
         "space": {path: _domain(domain) for path, domain in space.domains.items()},
-        "arms": {name: _arm(space, changes, base) for name, changes in space.file.arms.items()},
+        "arms": {name: _arm(space, changes, base) for name, changes in space.file.variants.items()},
         "constraints": sorted(ast.unparse(constraint.tree) for constraint in space.constraints),
-        "hold": None if space.hold is None else {**space.hold.model_dump(mode="json"), "by": space.hold.paths},
+        "hold": _held(space),
         "objectives": [[name, direction] for name, direction in space.file.objectives.items()],
         "seeds": space.file.seeds,
     }
+
+
+def _held(space: Space) -> Any:
+    """What is held; by task where there are several."""
+    found = {task: {**hold.model_dump(mode="json"), "by": hold.paths} for task, hold in space.holds.items()}
+    return found if space.file.tasks else found.get("")
 
 
 def recorded(meaning: str) -> Meaning:

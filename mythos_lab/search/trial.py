@@ -66,7 +66,7 @@ def run_trial(
             if (idle := unused(_stored(study, trial))) is not None:
                 _end(study, trial, TrialState.FAIL, REFUSED, idle)
                 return
-            recipe, constraints = admit(space, config, source)
+            recipe, constraints = admit(space, config, source, trial.params.get(ARM))
         candidate = _digest(recipe)
         if (first := _first(study, trial, candidate)) is not None:
             _answer(study, trial, first)

@@ -11,7 +11,8 @@ from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.documents import read_document
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.tracking.mlflow import check_store, place_of
+from mythos_lab.tracking.mlflow import check_store, opened, place_of
+from mythos_lab.tracking.surroundings import DEFAULT
 
 HOST = "127.0.0.1"
 """Where the server listens: it asks nobody who they are."""
@@ -62,9 +63,23 @@ def server(store: str | None, port: int) -> tuple[list[str], dict[str, str]]:
             raise RecipeError(f"--port {port}: {error.strerror}; choose another") from None
     options = ["--host", HOST, "--port", str(port), "--workers", "1", "--uvicorn-opts", f"--app-dir={os.devnull}"]
     said = environment({"MLFLOW_BACKEND_STORE_URI": uri})
+    said.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # usage statistics
     said.setdefault("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false")  # eight more processes that nothing here uses
     kept = {name: value for name, value in said.items() if name not in _DOORS and not name.startswith("UVICORN_")}
     return python_module("mlflow", "server", *options), kept
+
+
+def runs_page(store: str | None, port: int) -> str:
+    """The address of the page that lists the runs; MLflow's own first page where nothing was tracked under our name.
+
+    Args:
+        store: MLflow's tracking URI; ``None`` is the default one.
+        port: Port on this machine.
+    """
+    address = f"http://{HOST}:{port}"
+    named = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT
+    found = opened(store).get_experiment_by_name(named)
+    return f"{address}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning" if found else address
 
 
 def _file_of(uri: str) -> Path | None:

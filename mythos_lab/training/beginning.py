@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe import Recipe
+from mythos_lab.recipe.code import imported_sources
 from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.outputs import write_whole
@@ -32,6 +33,9 @@ from mythos_lab.training.result import (
     write_values,
 )
 from mythos_lab.training.start import identity_of_start
+
+SOURCES = "code"
+"""The folder of a run that holds the source of what it imported: to be read, and imported from nowhere."""
 
 
 def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str]) -> Tracker:
@@ -60,6 +64,10 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     kept = task.files()
     for name, content in kept.items():
         write_whole(folder / name, content)
+    code = imported_sources(recipe.imports)
+    for name, source in code.items():
+        (folder / SOURCES / name).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / SOURCES / name, source)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
@@ -73,6 +81,8 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA, *kept):
         tracker.artifact(folder / name)
+    for name in code:
+        tracker.artifact(folder / SOURCES / name, f"{SOURCES}/{name}".rpartition("/")[0])
     write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker
 

@@ -83,8 +83,10 @@ def measure(
             tracker.artifact(path)
         if figures:
             tracker.artifact(depth_figure(curve, folder / "depth_curve.png"))
-            if sum(share > 0 for share in training.scores.histogram) > 1:  # one bar says nothing
-                tracker.artifact(halting_figure(training.scores, folder / "halting.png"))
+            if ood is not None:
+                tracker.artifact(depth_figure(ood, folder / "ood_depth_curve.png"))
+            if (figure := halting_figure(training.scores, folder / "halting.png")) is not None:
+                tracker.artifact(figure)
             for path in loop_figures(outcomes, folder):
                 tracker.artifact(path)
         write_measures(outcomes, folder)

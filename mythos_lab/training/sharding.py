@@ -1,17 +1,20 @@
-"""A model whose weights, gradients and optimiser state are spread over the ranks: FSDP2."""
+"""A model whose weights, gradients and optimiser state are spread over the ranks: FSDP2.
+
+What torch spreads with is imported where something is spread: it takes seconds, and most runs are on one device.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from typing import TYPE_CHECKING, Any
 
 from mythos_blocks import LoopedTransformer
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.schema import Recipe
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 
 def check_shards(recipe: Recipe, model: LoopedTransformer) -> None:
@@ -42,24 +45,29 @@ def shard(model: LoopedTransformer, mesh: DeviceMesh) -> None:
     iteration, as a stack of layers would be, multiplies what is sent by the loop count; and objectives and penalties
     read weights after the forward pass.
     """
+    from torch.distributed.fsdp import fully_shard
+
     fully_shard(model, mesh=mesh, reshard_after_forward=False)
 
 
 @contextmanager
 def gathered(model: LoopedTransformer) -> Iterator[None]:
     """Within it, the weights can be read as those of a model that is not spread; all ranks enter."""
-    if not isinstance(model, FSDPModule):
+    spread: Any = model
+    if not hasattr(model, "unshard"):  # which FSDP2 gives a module that it spreads
         yield
         return
-    model.unshard()
+    spread.unshard()
     try:
         yield
     finally:
-        model.reshard()
+        spread.reshard()
 
 
 def copy_whole(model: LoopedTransformer, whole: LoopedTransformer) -> None:
     """Bring a spread model's state into one that is not, on rank 0; all ranks call it."""
+    from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+
     state = get_model_state_dict(model, options=StateDictOptions(full_state_dict=True, cpu_offload=True))
     if state:  # which the others do not get
         whole.load_state_dict(state)

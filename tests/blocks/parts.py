@@ -10,22 +10,12 @@ from torch import Tensor, nn
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import lookup, slot_info, slots
+from mythos_blocks.testing import case as testing
+from mythos_blocks.testing.case import randomise
 
-VOCAB, WIDTH, LOOPS = 29, 32, 4
+VOCAB, WIDTH, LOOPS = 29, testing.WIDTH, testing.LOOPS
 
-CONTEXT: dict[str, tuple[Any, ...]] = {
-    "model": (VOCAB,),
-    "depth_signal": (WIDTH, LOOPS),
-    "depth_adapter": (WIDTH, LOOPS),
-    "loops": (),
-    "kv_policy": (),
-    "objective": (),
-    "penalty": (),
-    "stabilizer": (),
-    "interface": (WIDTH, WIDTH),
-    "gradient": (mb.Fixed(num_loops=LOOPS),),
-    "initialization": (),
-}
+CONTEXT: dict[str, tuple[Any, ...]] = {**testing.CONTEXT, "model": (VOCAB,)}
 """What the parent supplies, by slot; ``(WIDTH,)`` elsewhere."""
 
 # Attention, sized for a narrow model.
@@ -86,15 +76,6 @@ def make(slot: str, declared: str | dict[str, Any], *, seed: int = 0, std: float
     if isinstance(component, nn.Module):
         randomise(component, seed=seed, std=std)
     return component
-
-
-@torch.no_grad()
-def randomise(module: Any, *, seed: int = 0, std: float = 0.3) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    if not isinstance(module, nn.Module):
-        return
-    for parameter in module.parameters():
-        parameter.normal_(std=std, generator=generator)
 
 
 def started(rule: mb.Halting, h: Tensor) -> mb.HaltingState:

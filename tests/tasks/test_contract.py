@@ -15,6 +15,7 @@ from mythos_lab.tasks import IGNORE, Generated
 from mythos_lab.tasks.audit import bayes_accuracy
 from mythos_lab.tasks.randomness import CHUNK
 from mythos_lab.tasks.samples import row_hash
+from mythos_lab.testing import Case, contracts
 
 load_plugins()
 KINDS = sorted(slots()["task"].kinds)
@@ -67,13 +68,10 @@ def test_equal_fields_give_equal_fingerprints_and_every_other_field_another(kind
     assert len({plain, *changed.values()}) == len(changed) + 1, changed
 
 
+@pytest.mark.parametrize("contract", contracts("task"), ids=lambda contract: contract.__name__)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_sample_is_the_same_alone_and_across_the_edge_of_a_chunk(kind, tasks):
-    together = tensors(tasks(kind).batch("train", range(CHUNK - 2, CHUNK + 2)))
-    fresh = make(kind)
-    for row, index in reversed(list(enumerate(range(CHUNK - 2, CHUNK + 2)))):
-        for whole, alone in zip(together, tensors(fresh.batch("train", range(index, index + 1))), strict=True):
-            assert torch.equal(whole[row], alone[0])
+def test_it_keeps_the_contracts_of_its_slot(kind, contract):
+    contract(Case("task", kind))
 
 
 def digest(batch):
@@ -98,41 +96,6 @@ def test_two_workers_together_see_what_one_sees(kind, tasks):
     halves = [make(kind).batch("train", range(0, 6)), make(kind).batch("train", range(6, 12))]
     for whole, first, second in zip(one, *map(tensors, halves), strict=True):
         assert torch.equal(whole, torch.cat((first, second)))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_batch_belongs_to_its_caller(kind, tasks):
-    task = tasks(kind)
-    before = [t.clone() for t in tensors(task.batch("train", range(4)))]
-    for tensor in tensors(task.batch("train", range(4))):
-        tensor.zero_()
-    for was, again in zip(before, tensors(task.batch("train", range(4))), strict=True):
-        assert torch.equal(was, again)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_dtypes_and_ranges(kind, tasks):
-    task = tasks(kind)
-    for split in splits(task):
-        batch = task.batch(split, range(16))
-        positions = (task.ood_positions or task.positions) if split == "ood" else task.positions
-        assert batch.tokens.shape == batch.targets.shape == (16, positions)
-        assert batch.tokens.dtype == batch.targets.dtype == torch.int64
-        assert (batch.tokens >= 0).all() and (batch.tokens < task.vocab_size).all()
-        scored = batch.targets != IGNORE
-        assert scored.any(1).all(), "every sample scores something"
-        assert (batch.targets[scored] >= 0).all() and (batch.targets[scored] < task.vocab_size).all()
-        if task.answers is not None and (split != "train" or not hasattr(task, "train_on")):
-            assert torch.isin(batch.targets[scored], torch.tensor(task.answers)).all()
-        assert (batch.allowed is not None) == task.has_mask
-        if batch.allowed is not None:
-            assert batch.allowed.dtype == torch.bool
-            assert batch.allowed.shape == (16, positions, positions)
-            assert batch.allowed.diagonal(dim1=1, dim2=2).all(), "a softmax over nothing is not a number"
-        assert (batch.difficulty is not None) == (task.difficulty_name is not None)
-        for values in (*batch.slices.values(), *([] if batch.difficulty is None else [batch.difficulty])):
-            assert values.dtype == torch.int64 and values.shape in ((16,), (16, positions))
-        assert all(len(values) == 16 for values in batch.records.values())
 
 
 # Fields with which samples differ in length, or no longer do.

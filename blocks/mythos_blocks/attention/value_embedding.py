@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mythos_blocks.tensors.table import embedding
+
 _GATE_CHANNELS = 32
 
 
@@ -24,7 +26,7 @@ class ValueEmbedding(nn.Module):
     def __init__(self, vocab_size: int, width: int, num_kv_heads: int, head_dim: int) -> None:
         super().__init__()
         self.head_dim = head_dim
-        self.table = nn.Embedding(vocab_size, num_kv_heads * head_dim)
+        self.table = embedding(vocab_size, num_kv_heads * head_dim)
         self.num_gating = min(width, _GATE_CHANNELS)
         self.gate = nn.Linear(self.num_gating, num_kv_heads, bias=False)
 

@@ -34,6 +34,7 @@ from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
 from mythos_blocks.prefix.base import Prefix
 from mythos_blocks.stack.sequence import Stack
+from mythos_blocks.tensors.table import embedding
 from mythos_blocks.tensors.tracing import is_empty
 
 
@@ -83,7 +84,7 @@ class LoopedTransformer(Module):
         initialization: InitializationSlot = "normal",
     ) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(vocab_size, width)
+        self.embedding = embedding(vocab_size, width)
         by_width = width**0.5 if scale_embeddings else 1.0
         self.embedding_scale = by_width if isinstance(scale_embeddings, bool) else scale_embeddings
         self.prefix: Prefix = build(prefix, width)

@@ -15,6 +15,12 @@ def is_spread(parameter: Tensor) -> bool:
     return hasattr(parameter, "device_mesh")
 
 
+def whole_of(tensor: Tensor) -> Tensor:
+    """The tensor itself, or gathered where each process holds a part; all processes ask."""
+    there: Any = tensor
+    return there.full_tensor() if is_spread(tensor) else tensor
+
+
 @contextmanager
 def whole(parameter: Tensor) -> Iterator[Tensor]:
     """The tensor to fill in the place of a parameter: itself, or a whole one of which each process keeps its part.

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from statistics import fmean
 
+from mythos_lab.comparison.ceiling import at_ceiling, telling
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.reporting.recorded import Recorded
-from mythos_lab.metrics import METRICS
 
-_TELLING = ("ood/best_accuracy", "ood/accuracy", "ood/loss", "val/loss", "val/bits_per_byte")
-"""Metrics that may tell apart what another one does not."""
-
-_TOLD_APART = 0.01
 _MOST_NAMED = 8
 
 
@@ -31,7 +26,7 @@ def arms_answer(
     if not found:
         why = "; ".join(f"{arm}: {reason}" for arm, reason in list(without.items())[:_MOST_NAMED])
         return f"The question cannot be answered: no two arms can be compared{f' ({why})' if why else ''}."
-    tops = _tops(next(iter(found.values())).metric, runs)
+    tops = at_ceiling(next(iter(found.values())).metric, _measured(runs))
     said = [
         f"{arm} is as good as {against}, for both are at the ceiling"
         if arm in tops and against in tops
@@ -84,40 +79,15 @@ def _why_both(found: Mapping[str, Comparison]) -> str:
 
 def ceiling(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> str:
     """That a metric can go no higher, with the metric that would tell; nothing where it can."""
-    tops = _tops(metric, runs)
+    tops = at_ceiling(metric, _measured(runs))
     if len(tops) < 2:
         return ""
     several = "All arms" if len(tops) == len(runs) else " and ".join(tops[:_MOST_NAMED])
-    return f"{several} are at the ceiling of {metric}, which cannot tell them apart; {telling(tops, runs)}."
+    return f"{several} are at the ceiling of {metric}, which cannot tell them apart; {telling(tops, _measured(runs))}."
 
 
-def _tops(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> list[str]:
-    """Arms of which every run has the value that a metric cannot exceed."""
-    known = METRICS.get(metric)
-    if known is None or known.unit != "share" or known.better != "higher":
-        return []
-    return [arm for arm, each in runs.items() if each and all(run.metrics.get(metric) == 1.0 for run in each)]
-
-
-def telling(tops: Sequence[str], runs: Mapping[str, Sequence[Recorded]]) -> str:
-    """Which other metric tells apart what is equal in one."""
-    for metric in _TELLING:
-        values = {
-            arm: fmean(found)
-            for arm in tops
-            if len(found := [v for r in runs[arm] if math.isfinite(v := r.metrics.get(metric, math.nan))])
-        }
-        if len(values) < len(tops) or max(values.values()) - min(values.values()) <= _TOLD_APART * abs(
-            max(values.values(), key=abs)
-        ):
-            continue
-        is_higher = METRICS[metric].better != "lower"
-        ordered = sorted(values, key=values.__getitem__, reverse=is_higher)
-        return (
-            f"{metric} does: {values[ordered[0]]:.3g} for {ordered[0]} against {values[ordered[-1]]:.3g} for "
-            f"{ordered[-1]}"
-        )
-    return "a harder setting would"
+def _measured(runs: Mapping[str, Sequence[Recorded]]) -> dict[str, list[Mapping[str, float]]]:
+    return {arm: [run.metrics for run in each] for arm, each in runs.items()}
 
 
 def _capital(text: str) -> str:

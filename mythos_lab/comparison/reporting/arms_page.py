@@ -127,8 +127,8 @@ def _compared(
     return dict(zip(found, corrected(list(found.values()), matters, len(others)), strict=True)), without
 
 
-def verdict_section(found: Mapping[str, Comparison], first: str, without: Mapping[str, str]) -> Section:
-    """Differences with their intervals, and what may be said of each."""
+def verdict_section(found: Mapping[str, Comparison], first: str, without: Mapping[str, str], task: str = "") -> Section:
+    """Differences with their intervals, and what may be said of each; on one task, where there are several."""
     parts: list[Part] = [f"No verdict on {arm}: {why}." for arm, why in without.items()]
     if found:
         one = next(iter(found.values()))
@@ -138,7 +138,7 @@ def verdict_section(found: Mapping[str, Comparison], first: str, without: Mappin
         more = (
             (level, [Cell(v.level, v.shown_level) for v in verdicts]),
             (p, [Cell(v.p_adjusted, f"{v.p_adjusted:.2g}") for v in verdicts]),
-            (said, [v.outcome for v in verdicts]),
+            (said, ["at the ceiling" if c.ceiling else c.verdict.outcome for c in found.values()]),
             (also, [", ".join(c.undeclared) or "nothing undeclared" for c in found.values()]),
         )  # fmt: skip
         metric = f"{one.metric}, difference from {first}"
@@ -150,9 +150,9 @@ def verdict_section(found: Mapping[str, Comparison], first: str, without: Mappin
             f"Differences from {first} over paired seeds, with intervals at the level that Holm's method tests each "
             f"at. The band is what does not matter, ±{one.matters:g}."
         )
-        parts = [Figure("verdicts", caption, chart), *parts]
+        parts = [Figure(f"verdicts_{task}" if task else "verdicts", caption, chart), *parts]
         parts += [Finding(f"A: {first}, B: {arm}", comparison.sentence) for arm, comparison in found.items()]
-    return Section("Verdicts", parts)
+    return Section(f"Verdicts on {task}" if task else "Verdicts", parts)
 
 
 def differing_section(found: Mapping[str, Comparison]) -> Section:

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 import optuna
 from optuna.trial import FrozenTrial
 
-from mythos_lab.comparison.arms import verdicts, without_verdict
+from mythos_lab.comparison.arms import by_task, verdicts, without_verdict
+from mythos_lab.comparison.ceiling import telling
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.reporting.answers import arms_answer, telling
+from mythos_lab.comparison.reporting.answers import arms_answer
 from mythos_lab.comparison.reporting.arm_sections import halting_section, loops_section, stability_section
 from mythos_lab.comparison.reporting.arms_page import (
     SHOWN,
@@ -32,6 +33,7 @@ from mythos_lab.report.page.charts import MOST_SERIES
 from mythos_lab.report.page.page import Part, bounded
 from mythos_lab.report.table import Cell, Table, name, number, prose
 from mythos_lab.search.opening import OPENED
+from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, front
 from mythos_lab.search.trial_folder import folder_of
@@ -55,11 +57,15 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
     runs: Arms = {_label(trial): _runs(space, trial) for trial in _in_order(space, shown, are_arms)}
     found = verdicts(space, study) if are_arms else {}
     without = without_verdict(space, study) if are_arms else {}
+    lost = by_task(space, without)
     sections = [_asked(space), _held(space, runs)]
     if are_arms:
         sections += [
             Section("Scores", [Tabled("scores", arms_table(runs, SHOWN))] if runs else []),
-            verdict_section(found, next(iter(file.arms)), without),
+            *(
+                verdict_section(on_task, next(iter(file.arms)), lost[task], task)
+                for task, on_task in by_task(space, found).items()
+            ),
             differing_section(found),
         ]
     else:
@@ -84,6 +90,16 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
     )
 
 
+def study_answer(space: Space, study: optuna.Study) -> str:
+    """The sentence that answers what a study asked, or says why nothing can."""
+    are_arms, done = bool(space.file.arms) and not space.file.space, best_first(space, study)
+    shown = _in_order(space, [t for t in done if ARM in t.params], True) if are_arms else []
+    runs: Arms = {_label(trial): _runs(space, trial) for trial in shown}
+    found = verdicts(space, study) if are_arms else {}
+    without = without_verdict(space, study) if are_arms else {}
+    return _answer(space, study, done, found, without, runs, are_arms)
+
+
 def _answer(
     space: Space,
     study: optuna.Study,
@@ -97,8 +113,14 @@ def _answer(
         return "The question cannot be answered: no trial was trained to its end and meets its constraints."
     if are_arms:
         if space.file.seeds < 2:
-            without = {**dict.fromkeys(list(space.file.arms)[1:], "one seed tells nothing of its scatter"), **without}
-        return arms_answer(found, next(iter(space.file.arms)), without, runs)
+            others = [name for name in space.file.variants if space.file.reference(name) != name]
+            without = {**dict.fromkeys(others, "one seed tells nothing of its scatter"), **without}
+        parts, lost, ran = by_task(space, found), by_task(space, without), by_task(space, runs)
+        against = next(iter(space.file.arms))
+        return " ".join(
+            f"{f'On {task}: ' if task else ''}{arms_answer(parts[task], against, lost[task], ran[task])}"
+            for task in parts
+        )
     metric = next(iter(space.file.objectives))
     if len(space.file.objectives) > 1:
         best = front(study)
@@ -111,7 +133,7 @@ def _answer(
     if len(tied) > 1:
         top = METRICS[metric].unit == "share" and value in (0.0, 1.0) if metric in METRICS else False
         names = ", ".join(str(trial.number) for trial in tied)
-        several = {_label(trial): _runs(space, trial) for trial in tied[:_MOST_TIED]}
+        several = {_label(trial): [run.metrics for run in _runs(space, trial)] for trial in tied[:_MOST_TIED]}
         return (
             f"No trial is best: {len(tied)} of {len(done)} ({names}) tie at {metric} {value:.4g}"
             f"{', the ceiling' if top else ''}, which cannot tell them apart; {telling(list(several), several)}."
@@ -134,6 +156,14 @@ def _asked(space: Space) -> Section:
             for arm, changes in file.arms.items()
         ]
         parts.append(Tabled("arms", Table([name("arm"), prose("changes")], rows)))
+    if file.tasks:
+        rows = [
+            [task, ", ".join(f"{path}={flow(value)}" for path, value in set_.items())]
+            for task, set_ in file.tasks.items()
+        ]
+        parts.append(
+            Tabled("tasks", Table([name("task"), prose("changes")], rows, "On each of which every arm is trained"))
+        )
     if file.space:
         rows = [[path, flow(value)] for path, value in file.space.items()]
         parts.append(Tabled("space", Table([name("field"), prose("values")], rows, "What varies")))
@@ -142,15 +172,18 @@ def _asked(space: Space) -> Section:
 
 def _held(space: Space, runs: Arms) -> Section:
     parts: list[Part] = []
-    if (hold := space.hold) is not None:
+    for task, hold in space.holds.items():
         rows = []
+        runs_of = {arm: each for arm, each in runs.items() if not task or arm.endswith(f"{ON}{task}")}
         for metric, wanted in hold.budgets.items():
-            values = [run.metrics[metric] for each in runs.values() for run in each if metric in run.metrics]
+            values = [run.metrics[metric] for each in runs_of.values() for run in each if metric in run.metrics]
             spread = f"{min(values):,.0f} to {max(values):,.0f}" if values else ""
             rows.append([metric, Cell(float(wanted), shown_mean([float(wanted)])), spread])
-        parts.append(f"Held within {hold.tolerance:.0%}, by {', '.join(hold.paths)}.")
+        parts.append(
+            f"{f'On {task}, held' if task else 'Held'} within {hold.tolerance:.0%}, by {', '.join(hold.paths)}."
+        )
         columns = [name("budget"), number("held", "held at"), number("runs", "runs have")]
-        parts.append(Tabled("budgets", Table(columns, rows)))
+        parts.append(Tabled(f"budgets_{task}" if task else "budgets", Table(columns, rows)))
     if space.file.constraints:
         parts.append(f"Constraints: {', '.join(space.file.constraints)}.")
     return Section("Budgets held", parts or ["No budget is held: arms may differ in parameters and FLOPs."])
@@ -160,7 +193,11 @@ def _facts(
     space: Space, study: optuna.Study, settled: Sequence[FrozenTrial], done: Sequence[FrozenTrial]
 ) -> list[Fact]:
     file, metric = space.file, next(iter(space.file.objectives))
-    facts = [Fact("Arms", str(len(file.arms)))] if file.arms else [Fact("Fields", str(len(file.space)))]
+    facts = (
+        [Fact("Arms", str(len(file.arms)), f"on {len(file.tasks)} tasks" if file.tasks else "")]
+        if file.arms
+        else [Fact("Fields", str(len(file.space)))]
+    )
     facts += [Fact("Trials", str(len(settled)), f"{len(done)} trained to their end")]
     facts += [Fact("Seeds", str(file.seeds), "paired" if file.seeds > 1 else "")]
     facts.append(Fact("Judged by", metric, f"to {file.objectives[metric]}"))
@@ -175,7 +212,7 @@ def _in_order(space: Space, trials: Sequence[FrozenTrial], are_arms: bool) -> li
     """Arms as they were declared; trials the best first."""
     if not are_arms:
         return list(trials)
-    order = list(space.file.arms)
+    order = list(space.file.variants)
     return sorted(trials, key=lambda trial: order.index(trial.params[ARM]))
 
 

@@ -64,6 +64,13 @@ _APART = ("version", "name", "description", "imports", "tracking")
 
 def _check_paths(source: Path, file: StudyFile, domains: dict[str, Domain], labels: dict[str, Domain]) -> None:
     changed = {path: f"arms: {name}" for name, arm in file.arms.items() for path in arm}
+    for task, changes in file.tasks.items():
+        for path in changes:
+            other = next((each for each in changed if f"{path}.".startswith(f"{each}.")), None)
+            other = other or next((each for each in changed if f"{each}.".startswith(f"{path}.")), None)
+            if other is not None:
+                raise RecipeError(f"{source}: tasks: {task}: {path}: {changed[other]} changes it too; let one of them")
+    changed |= {path: f"tasks: {name}" for name, task in file.tasks.items() for path in task}
     for path, where in {**dict.fromkeys(domains, "space"), **changed}.items():
         if path.split(".")[0] in _APART:
             raise RecipeError(
@@ -109,7 +116,7 @@ def _check_arms(source: Path, file: StudyFile, base: dict[str, Any]) -> list[Rec
         if name not in INPUTS and not has_field(Recipe, name.split(".")):
             raise RecipeError(f"{source}: declared: {name!r} is no input of a run; {suggest(name, INPUTS)}")
     recipes = []
-    for name, changes in file.arms.items():
+    for name, changes in file.variants.items():
         config = copy.deepcopy(base)
         change(config, changes, f"{source}: arms: {name}")
         recipes.append(validate(config, f"{source}: arms: {name}"))
@@ -151,7 +158,7 @@ def _check_metrics(source: Path, file: StudyFile, base: dict[str, Any], recipe: 
 def _never_measured(name: str, file: StudyFile, recipe: Recipe, task: Task) -> str | None:
     """Why no trial can have a metric, where that is so."""
     evaluation = recipe.evaluation
-    varied = {*file.space, *(path for arm in file.arms.values() for path in arm)}
+    varied = {*file.space, *(path for arm in file.variants.values() for path in arm)}
     if name.startswith("test/"):
         return f"{name} is what mythos holdout measures, once, at the end; expected one of val/"
     if name.startswith("knockout/") and not evaluation.knockouts and "evaluation.knockouts" not in varied:

@@ -13,6 +13,9 @@ from mythos_lab.search.budgets.hold import Hold
 from mythos_lab.search.pruners.guard import Guard
 
 Direction = Literal["minimize", "maximize"]
+ON = "@"
+"""Between an arm and its task."""
+
 Named = str | dict[str, Any]
 """A sampler or a pruner: its name, or a mapping of ``kind`` and options."""
 
@@ -30,6 +33,12 @@ class StudyFile(Declaration):
         {},
         max_length=1024,
         description="Variants by name, mappings of paths to values; the others are held against the first.",
+    )
+    tasks: dict[Name, dict[str, Any]] = Field(
+        {},
+        max_length=64,
+        description="What every arm is trained on, by name: mappings of paths (task, mask, ...) to values. Arms are "
+        "held against the first one on the same task.",
     )
     constraints: list[str] = Field(
         [],
@@ -60,6 +69,27 @@ class StudyFile(Declaration):
         30.0, description="Seconds between a worker's signs of life; after five missed ones its trial is taken over."
     )
 
+    @property
+    def variants(self) -> dict[str, dict[str, Any]]:
+        """What is trained, by name: the arms, and of several tasks each arm on each, as ``arm@task``."""
+        if not self.tasks:
+            return self.arms
+        return {
+            f"{arm}{ON}{task}": {**changes, **changed}
+            for task, changes in self.tasks.items()
+            for arm, changed in self.arms.items()
+        }
+
+    def reference(self, variant: str) -> str:
+        """The variant that another is held against: the first arm, on the same task."""
+        arm, on, task = variant.partition(ON)
+        return f"{next(iter(self.arms))}{on}{task}"
+
+    @property
+    def num_verdicts(self) -> int:
+        """Verdicts that are read together."""
+        return (len(self.arms) - 1) * max(1, len(self.tasks))
+
     @model_validator(mode="after")
     def _something_varies(self) -> StudyFile:
         if not self.space and not self.arms:
@@ -68,6 +98,8 @@ class StudyFile(Declaration):
             raise ValueError("space: 'arm' is the parameter of declared arms")
         if self.guard is not None and self.pruner in ("none", {"kind": "none"}):
             raise ValueError("guard: without a pruner it has no effect; expected one under 'pruner'")
+        if self.tasks and (self.space or not self.arms):
+            raise ValueError("tasks: are what declared arms are trained on; expected some under 'arms', and no 'space'")
         for field in ("declared", "matters"):
             if field in self.model_fields_set and getattr(self, field) and not self.arms:
                 raise ValueError(f"{field}: only declared arms are given verdicts; expected some under 'arms'")

@@ -27,9 +27,10 @@ def study_schema() -> dict[str, Any]:
     properties = schema["properties"]
     domain, path = {"$ref": "#/$defs/domain"}, {"$ref": "#/$defs/path"}
     properties["space"] |= {"additionalProperties": domain, "propertyNames": path}
-    (pattern, _), *_ = properties["arms"]["patternProperties"].items()
-    properties["arms"]["patternProperties"] = {pattern: {"type": "object", "propertyNames": path}}
-    properties["arms"]["additionalProperties"] = False
+    for named in ("arms", "tasks"):
+        (pattern, _), *_ = properties[named]["patternProperties"].items()
+        properties[named]["patternProperties"] = {pattern: {"type": "object", "propertyNames": path}}
+        properties[named]["additionalProperties"] = False
     properties["objectives"]["propertyNames"] = {"$ref": "#/$defs/metric"}
     for name in ("sampler", "pruner"):
         properties[name].pop("anyOf")

@@ -28,7 +28,7 @@ from mythos_lab.search.pruners import NO_PRUNER, read_pruner
 from mythos_lab.search.samplers import AUTO, StudyFacts, read_sampler, resolve_sampler
 from mythos_lab.search.samplers.prior import Prior
 from mythos_lab.search.spaces.checks import change, check_file
-from mythos_lab.search.spaces.definition import StudyFile
+from mythos_lab.search.spaces.definition import ON, StudyFile
 from mythos_lab.search.spaces.domains import Census, Choice, Domain, num_points, product
 from mythos_lab.search.spaces.expression import Constraint
 from mythos_lab.search.spaces.parameters import Parameter, parameters
@@ -70,8 +70,8 @@ class Space:
         """The composed recipe of a trial, with a value suggested for every field that varies."""
         config = copy.deepcopy(self.base)
         if self.file.arms:
-            arm = trial.suggest_categorical(ARM, list(self.file.arms))
-            change(config, self.file.arms[arm], str(self.source))
+            variants = self.file.variants
+            change(config, variants[trial.suggest_categorical(ARM, list(variants))], str(self.source))
         for path, domain in self.domains.items():
             set_path(Recipe, config, path, domain.suggest(trial, path), source=str(self.source))
         return config
@@ -146,18 +146,27 @@ class Space:
         return named, reason
 
     @cached_property
-    def hold(self) -> Hold | None:
-        """What every candidate gets, in numbers.
+    def holds(self) -> dict[str, Hold]:
+        """What every candidate gets, in numbers, by task; under the empty name where the file names no tasks.
 
         Raises:
             RecipeError: The recipe has nothing of what is to be held.
         """
         if self.file.hold is None:
-            return None
-        try:
-            return self.file.hold.resolved(validate(self.base, str(self.source)))
-        except RecipeError as error:
-            raise RecipeError(f"{self.source}: hold.budgets: {error}") from None
+            return {}
+        found = {}
+        for task, changes in (self.file.tasks or {"": {}}).items():
+            config = copy.deepcopy(self.base)
+            change(config, changes, str(self.source))
+            try:
+                found[task] = self.file.hold.resolved(validate(config, str(self.source)))
+            except RecipeError as error:
+                raise RecipeError(f"{self.source}: hold.budgets: {error}") from None
+        return found
+
+    def hold_of(self, arm: str | None) -> Hold | None:
+        """What a candidate gets, by the name of its arm, where it has one."""
+        return self.holds.get((arm or "").partition(ON)[2])
 
     @cached_property
     def pruner(self) -> Named:
@@ -165,7 +174,7 @@ class Space:
         return read_pruner(self.file.pruner)
 
     def _parameters(self) -> dict[str, Domain]:
-        arms: dict[str, Domain] = {ARM: Choice(list(self.file.arms))} if self.file.arms else {}
+        arms: dict[str, Domain] = {ARM: Choice(list(self.file.variants))} if self.file.arms else {}
         return {**arms, **self.domains}
 
 
@@ -217,5 +226,5 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
     storage = storage or file.storage or named
     storage = completed(storage, STORAGE_VARIABLE) if storage else None
     space = Space(source, file, base, domains, constraints, folder, storage)
-    _ = space.hold
+    _ = space.holds
     return space

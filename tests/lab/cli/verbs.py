@@ -32,6 +32,7 @@ RESULTS = {
     "worth": ["--fit-only", "studies/tiny"],
     "necessary": ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"],
     "inspect": [f"{FULL}/seed-0"],
+    "new": ["component", "injection.mine"],
 }
 """Verbs that print a result, and arguments with which they do."""
 
@@ -54,6 +55,7 @@ READS = {
     "necessary": None,
     "proxy": None,
     "ui": None,
+    "new": None,
     "inspect": None,  # it says of any file what it is
     "study": (f"{FULL}/seed-0", COMPARED),
     "worker": None,  # it looks at trials, not at their runs
@@ -74,11 +76,13 @@ READS = {
 LEFT_ALONE = {
     CHECKPOINT: "of a run that has ended: nothing goes on from it",
     "depth_curve.png": "a figure, which only people read",
+    "ood_depth_curve.png": "a figure, which only people read",
     "halting.png": "a figure, which only people read",
     "measures.csv": "a table, which only people read; rows that are none are left out where it is written anew",
     "measures.parquet": "the same",
     HISTORY: "what was logged, which `mythos_lab.load` reads, by the hash in the result",
     "report": "a page, which only people read",
+    "code": "the source of what was imported, which only people read",
 }
 """Files of a finished run that no verb reads."""
 
@@ -106,6 +110,7 @@ WRITES = {
     "holdout": (),
     "ui": (),
     "inspect": (),
+    "new": (("refused", ["component", "injection.mine", "--folder", "refused"]),),
     "train": (("runs", ["gated_loop", *STOPPED]),),
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),

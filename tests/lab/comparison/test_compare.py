@@ -240,6 +240,18 @@ def test_equal_accuracies_of_unequal_runs_say_nothing_of_their_scatter(runs, tmp
     assert same.verdict.outcome == "no effect" and same.unequal == {}
 
 
+def test_arms_at_the_ceiling_are_said_to_be_there_with_the_metric_that_tells_them_apart(runs, tmp_path):
+    a, b = (rewritten(arm(runs, "plain"), tmp_path, [1.0, 1.0, 1.0]) for _ in range(2))
+    b = rewritten(b, tmp_path, [0.2, 0.21, 0.2], "val/loss")
+    found = compare(a, b, "val/accuracy")
+    assert found.sentence.startswith(
+        "both arms are at the ceiling of val/accuracy, which cannot tell them apart; val/loss does"
+    )
+    assert "seeds" not in found.sentence and "inf" not in found.sentence
+    below = rewritten(arm(runs, "plain"), tmp_path, [1.0, 1.0, 0.9])
+    assert "ceiling" not in compare(a, below, "val/accuracy").sentence
+
+
 def test_what_is_no_number_is_not_compared(runs, tmp_path):
     broken = rewritten(arm(runs, "plain"), tmp_path, [0.5, float("nan"), 0.5], "val/loss")
     with pytest.raises(RecipeError, match="val/loss is nan; only finite values can be compared"):

@@ -14,6 +14,7 @@ from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
 from mythos_lab.comparison.holdout import open_holdout
 from mythos_lab.comparison.importance import importances
+from mythos_lab.comparison.reporting.study_page import study_answer
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
@@ -112,11 +113,13 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
     )
     assert all(c.verdict.num_seeds == 2 for c in judged.values())
 
-    page, figure = write_card(space, found, judged)
+    page, figure = write_card(space, found, judged, study_answer(space, found))
     written = page.read_text()
+    assert "seeds do not tell" in written.splitlines()[-1] and figure.name in written
     assert "| deep | " in written and "2 paired seeds each" in written and figure.stat().st_size > 1000
     reopened = open_study(space)
-    assert write_card(space, reopened, verdicts(space, reopened)) == [page, figure] and page.read_text() == written
+    again = write_card(space, reopened, verdicts(space, reopened), study_answer(space, reopened))
+    assert again == [page, figure] and page.read_text() == written
 
     opened = open_holdout(space, found)
     assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}

@@ -1,0 +1,1 @@
+"""What begins something of one's own: files with a working skeleton."""
