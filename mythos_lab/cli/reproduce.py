@@ -44,7 +44,6 @@ def reproduce(
         from mythos_lab.search.study import run_study
 
         found: list[Finding] = []
-        out.mkdir(parents=True, exist_ok=True)
         run_study(space, num_workers=workers, conclude=concluding(protocol, size, out, tell, found))
     if any(finding.outcome != "holds" for finding in found):
         raise typer.Exit(1)

@@ -41,6 +41,7 @@ def concluding(
     def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
         compared = verdicts(space, study)
         cards = write_card(space, study, compared)  # first: whatever becomes of the page, it is kept
+        folder.mkdir(parents=True, exist_ok=True)
         runs = gather(space, study)
         found.extend(judge(band, runs) for band in protocol.bands)
         figures = _figures(protocol, runs, folder, _stem(protocol, size))
