@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import optuna
 
@@ -91,9 +92,19 @@ def page(
         lines += ["## As published", ""]
         for table in protocol.published:
             lines += [f"{in_text(table.title)} ({in_text(table.source)}):", "", published(table).markdown(), ""]
-    setting = {"recipe": space.file.recipe, "overrides": space.file.overrides, "arms": dict(space.file.arms)}
+    setting = {"recipe": space.file.recipe, "overrides": space.file.overrides, "arms": dict(_arms(protocol, space))}
     lines += ["## The protocol", "", "```yaml", to_yaml(setting).rstrip(), "```"]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _arms(protocol: Protocol, space: Space) -> Iterator[tuple[str, Any]]:
+    """The arms as they are declared, with what was solved for to hold their budgets."""
+    for arm_name, arm in protocol.arms.items():
+        solved = {path: space.file.arms[arm_name][path] for path in (arm.hold.paths if arm.hold is not None else [])}
+        yield (
+            arm_name,
+            {**arm.model_dump(mode="json", exclude_defaults=True), **({"held_by": solved} if solved else {})},
+        )
 
 
 def bands_table(findings: Sequence[Finding]) -> Table:
