@@ -68,8 +68,9 @@ def band(read="x", **ends):
 
 
 @pytest.mark.parametrize("name", names("protocols"))
-def test_every_protocol_of_ours_is_one(name):
-    assert load_protocol(name).name == name
+def test_every_protocol_of_ours_comes_to_a_study(name):
+    space = write(plan(load_protocol(name)))
+    assert space.file.name == f"reproduce-{name}" and len(space.file.arms) > 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,9 @@ def test_an_arm_may_be_another_recipe_and_is_brought_to_the_budget_of_the_first(
     hold = {"budgets": {"cost/training_flops": "recipe"}, "by": "training.max_steps", "tolerance": 0.5}
     other = {"recipe": "looped", "hold": hold}
     arms = plan(
-        load_protocol(str(protocol(tmp_path, arms={"looped": {}, "once": {"set": {"model.width": 32}}, "other": other})))
+        load_protocol(
+            str(protocol(tmp_path, arms={"looped": {}, "once": {"set": {"model.width": 32}}, "other": other}))
+        )
     )["arms"]
     assert arms["looped"] == {} and arms["once"] == {"model.width": 32}
     assert arms["other"]["model"]["prelude"]["depth"] == 1
