@@ -29,8 +29,8 @@ def reproduce(
     Example: `mythos reproduce thinking_deeper --workers 2`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.ablate import write
         from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan
+        from mythos_lab.comparison.study_file import write
         from mythos_lab.comparison.table import arms_report
         from mythos_lab.recipe.outputs import check_writable
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.comparison.ablate import write
 from mythos_lab.comparison.reproduce import concluding, load_protocol, plan
 from mythos_lab.comparison.reproduce.bands import judge
 from mythos_lab.comparison.reproduce.protocol import Band
 from mythos_lab.comparison.reproduce.readings import read_reading
 from mythos_lab.comparison.reproduce.runs import Runs
+from mythos_lab.comparison.study_file import write
 from mythos_lab.recipe.files import names
 from tests.lab.search import tiny
 
