@@ -23,6 +23,7 @@ class Difficulty(Measure):
     quantities = {
         "difficulty/halting": Metric("1", "Correlation of iterations before halting with difficulty."),
         "difficulty/halting_length": Metric("1", "Correlation of iterations before halting with length."),
+        "difficulty/mean_loops": Metric("loops", "Iterations before halting at a level of difficulty, the mean."),
         "difficulty/commit": Metric("1", "Correlation of the commit iteration with difficulty."),
         "difficulty/commit_length": Metric("1", "Correlation of the commit iteration with length."),
     }
@@ -39,6 +40,7 @@ class Difficulty(Measure):
     def measure(self, subject: Subject) -> Outcome:
         from scipy import stats  # which every worker would start with
 
+        name = subject.samples.difficulty_name
         axes = {"": subject.difficulties(), "_length": _lengths(subject)}
         ran = {
             "halting": torch.cat([each.num_updates for each in subject.trajectories]),
@@ -50,8 +52,14 @@ class Difficulty(Measure):
             for end, axis in axes.items()
             if len(x.unique()) > 1 and len(axis.unique()) > 1
         ]
+        levels = axes[""]
+        means = [
+            Value("difficulty/mean_loops", float(ran["halting"][levels == level].float().mean()), of=f"{name}={level}")
+            for level in levels.unique().tolist()
+            if len(ran["halting"].unique()) > 1
+        ]
         said = ", ".join(f"{value.quantity.partition('/')[2]} {value.value:.2g}" for value in values)
-        return self.outcome(f"rank correlations: {said}" if said else "no number of iterations varies", *values)
+        return self.outcome(f"rank correlations: {said}" if said else "no number of iterations varies", *values, *means)
 
 
 def _lengths(subject: Subject) -> Tensor:

@@ -44,7 +44,7 @@ class _Walk:
             raise RecipeError(f"{path}: defaults: comes back to itself")
         if path not in self._counts:
             self._open.append(path)
-            named = list(_named(read_document(path)))
+            named = list(named_by(read_document(path)))
             self._counts[path] = 1 + sum(self.count_named(name, group) for name in named)
             self._open.pop()
         return self._counts[path]
@@ -59,7 +59,7 @@ class _Walk:
         return 0
 
 
-def _named(content: Any) -> Iterator[str]:
+def named_by(content: Any) -> Iterator[str]:
     """The configs that a file's ``defaults`` name, without packages."""
     listed = content.get("defaults") if isinstance(content, dict) else None
     for each in listed if isinstance(listed, list) else ():

@@ -22,7 +22,7 @@ from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.imports import OPTION, are_withheld, say_imported
 from mythos_lab.recipe.assembled import shapes_of, task_of
 from mythos_lab.recipe.code import hold_recorded, imported_code
-from mythos_lab.recipe.defaults import choices_for, with_defaults
+from mythos_lab.recipe.defaults import choices_for, chosen_for, with_defaults
 from mythos_lab.recipe.documents import read_mapping, to_yaml
 from mythos_lab.recipe.errors import RecipeError, from_build, from_validation
 from mythos_lab.recipe.files import find
@@ -80,8 +80,12 @@ def compose(path: Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
     Python finds modules, beside the file, or in the working directory.
     """
     _check_top_level(path)
-    groups, values = split(overrides, choices_for(path))
-    config = with_defaults(path, groups)
+    choices = choices_for(path)
+    groups, values = split(overrides, choices)
+    for key, value in values:
+        if key in choices and key not in Recipe.model_fields:
+            raise RecipeError(f"override {key}={value}: no such choice; {suggest(str(value), choices[key])}")
+    config = with_defaults(path, chosen_for(path, groups))
     for key, value in values:
         if key == "imports":
             set_path(Recipe, config, key, value, source="override")

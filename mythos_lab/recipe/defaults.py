@@ -18,7 +18,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mythos_lab.recipe.brought import check_brought
+from mythos_lab.recipe.brought import check_brought, named_by
 from mythos_lab.recipe.documents import plain, read_mapping
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import config_groups, data_dir
@@ -118,9 +118,39 @@ def with_defaults(path: Path, groups: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def choices_for(path: Path) -> dict[str, list[str]]:
-    """The config groups that a recipe can choose from, with their choices."""
-    ours, beside = config_groups(data_dir("recipes")), config_groups(path.absolute().parent)
-    return {group: [*beside.get(group, []), *ours.get(group, [])] for group in {**ours, **beside}}
+    """The config groups that a recipe can choose from, with their choices.
+
+    A group may have a folder for each recipe, as sizes do: whose defaults have ``/size: huginn/tiny`` chooses
+    ``size=small`` for what lies beside it, ``huginn/small``.
+    """
+    roots = list(dict.fromkeys((path.absolute().parent, data_dir("recipes"))))
+    found: dict[str, list[str]] = {}
+    for root in roots:
+        for group, choices in config_groups(root).items():
+            found.setdefault(group, []).extend(choices)
+    for group, folder in _folders(path).items():
+        for root in roots:
+            found.setdefault(group, []).extend(sorted(each.stem for each in (root / group / folder).glob("*.yaml")))
+    return found
+
+
+def chosen_for(path: Path, groups: Sequence[str]) -> list[str]:
+    """Choices of config groups, ``group=choice``, with the folder of each that lies in the recipe's own."""
+    roots, folders = (path.absolute().parent, data_dir("recipes")), _folders(path)
+    found = []
+    for text in groups:
+        group, _, choice = text.partition("=")
+        place = Path(group) / folders[group] / f"{choice}.yaml" if group in folders else None
+        own = place is not None and any((root / place).is_file() for root in roots)
+        found.append(f"{group}={folders[group]}/{choice}" if own else text)
+    return found
+
+
+def _folders(path: Path) -> dict[str, str]:
+    """The folder of each group in whose folders a recipe's defaults choose."""
+    named = (entry.rpartition("/") for entry in named_by(read_mapping(path, "recipe")))
+    inside = (place.lstrip("/").partition("/") for place, _, _ in named)
+    return {group: folder for group, _, folder in inside if folder}
 
 
 def _hidden(text: str) -> str:

@@ -6,8 +6,8 @@ from mythos_blocks import DepthSignal
 from mythos_lab.checks import Assembly
 from mythos_lab.checks.growth import state_stays_bounded
 from mythos_lab.recipe import load_recipe
-from mythos_lab.recipe.files import names
 from mythos_lab.training.assembly import assemble
+from tests.lab.recipes import DISTINCT
 
 HIERARCHICAL = "model.core={kind: hierarchical, loops: {kind: fixed, num_loops: 8}, %s}"
 EXPANDERS = {
@@ -35,7 +35,7 @@ def found(name, *overrides, change=None):
 
 
 @pytest.mark.parametrize("seed", [0, 3])
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_it_is_silent_on_every_recipe(name, seed):
     small = ["task.length=32"] if name in ("huginn", "parcae", "openmythos", "openmythos_as_published") else []
 

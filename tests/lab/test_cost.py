@@ -13,7 +13,6 @@ from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe import cost as cost_module
 from mythos_lab.recipe.cost import COUNTS, cost, cost_metric
 from mythos_lab.recipe.draws import spread_counts
-from mythos_lab.recipe.files import names
 from mythos_lab.recipe.step import Learner, begin, step
 from tests.lab.counting import (
     TEXT,
@@ -26,9 +25,10 @@ from tests.lab.counting import (
     recipe_of,
     torch_counts,
 )
+from tests.lab.recipes import DISTINCT
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_flops_are_those_that_torch_counts_on_real_steps(name):
     recipe = recipe_of(name)
     real, counted, steps = Real(recipe), cost(recipe), recipe.training.max_steps
@@ -44,7 +44,7 @@ def test_flops_are_those_that_torch_counts_on_real_steps(name):
         assert per_token * real.batch.tokens.numel() == pytest.approx(forward, rel=0.01)
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_peak_memory_is_that_of_real_steps(name):
     recipe = recipe_of(name)
     real, counted = Real(recipe), cost(recipe)
@@ -82,7 +82,7 @@ def test_peak_memory_is_that_of_training_with_the_counts_that_it_draws():
     assert cost(recipe).peak_memory_bytes == pytest.approx(weights + most_alive(profile), rel=0.15)
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_parameters_are_those_of_the_model(name):
     recipe = recipe_of(name)
     model, _ = assemble(recipe)
@@ -151,7 +151,7 @@ def test_decoding_takes_the_flops_that_torch_counts(name):
     assert counted.decode_flops_per_token == pytest.approx(torch_counts(lambda: decoder.step(tokens[:, 0])), rel=0.01)
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_the_state_is_what_the_loop_passes_on(name):
     recipe = recipe_of(name)
     real = Real(recipe)

@@ -31,7 +31,7 @@ from mythos_lab.tasks.text.tokens import Prepared, Tokens, as_bytes
 
 _SUFFIXES = [".txt", ".md", ".rst", ".py"]
 # Fields whose effect the hashes of the text hold.
-_ELSEWHERE = {"path", "dataset", "tokenizer", "text_field", "format", "max_skipped"}
+_ELSEWHERE = {"path", "dataset", "tokenizer", "padded_vocab_size", "text_field", "format", "max_skipped"}
 _BYTES_A_TOKEN = 4  # of most text in a learned vocabulary; decides how long the stretches of one text are
 _IN_MEMORY = 2**25  # bytes of files, which are kept as they are; more are mapped into memory, once for all processes
 _SHOWN = 160  # characters of a rendered sample
@@ -78,6 +78,8 @@ class Text(Task):
         max_skipped: Largest share of the documents that may be unreadable; above it the text is refused. Blank lines
             and empty files are none.
         tokenizer: How text becomes tokens.
+        padded_vocab_size: Tokens that a model of the text has, where those are more than the tokenizer's: a published
+            vocabulary, or the next multiple of 64. No text has the ones beyond. ``null`` takes the tokenizer's.
         packing: Where windows begin. ``stream`` draws each on its own, anywhere; ``packed`` closes documents with an
             end token and cuts them into windows without overlap, all of which every epoch visits once, shuffled.
         document_mask: Whether attention stays within a document (with the recipe's ``mask: task``) and a target in
@@ -108,6 +110,7 @@ class Text(Task):
         dataset: Annotated[SpecLike, Slot("dataset")] | None = None,
         max_skipped: Annotated[float, Field(ge=0, le=1)] = 0.05,
         tokenizer: Annotated[SpecLike, Slot("tokenizer")] = "bytes",
+        padded_vocab_size: Count | None = None,
         packing: Literal["stream", "packed"] = "stream",
         document_mask: bool = False,
         length: Count = 128,
@@ -138,7 +141,9 @@ class Text(Task):
         found = (".py",) if path is None else tuple(suffixes)
         self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
         self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
-        self.vocab_size = self.tokenizer.vocab_size
+        self.vocab_size = padded_vocab_size or self.tokenizer.vocab_size
+        if self.vocab_size < (num := self.tokenizer.vocab_size):
+            raise ValueError(f"padded_vocab_size={padded_vocab_size} must be at least the tokenizer's {num} tokens")
         self._is_plain = dataset is None and self.tokenizer.end is None and as_spec(tokenizer).kind == "bytes"
         if path is not None or not self._is_plain:
             # The standard library is always there; a user's text may be too little.

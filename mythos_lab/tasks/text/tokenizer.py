@@ -67,7 +67,11 @@ class Tokenizer(Component):
         raise NotImplementedError
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """The text of tokens; ends are written ``<end>``, and bytes that are no whole character as U+FFFD."""
+        """The text of tokens; ends are written ``<end>``, and bytes that are no whole character as U+FFFD.
+
+        Tokens beyond the vocabulary, which a model of a padded one may give, stand for nothing.
+        """
+        tokens = [token for token in tokens if token < self.vocab_size]
         pieces, begin = [], 0
         for stop, token in enumerate([*tokens, self.end]):
             if token == self.end:

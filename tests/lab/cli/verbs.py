@@ -31,6 +31,7 @@ RESULTS = {
     "ablate": ["gated_loop", "--hold", "none", "--dry-run"],
     "worth": ["--fit-only", "studies/tiny"],
     "necessary": ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"],
+    "reproduce": ["thinking_deeper", "--dry-run"],
     "inspect": [f"{FULL}/seed-0"],
     "new": ["component", "injection.mine"],
 }
@@ -53,6 +54,7 @@ READS = {
     "match": None,
     "ablate": None,
     "necessary": None,
+    "reproduce": None,
     "proxy": None,
     "ui": None,
     "new": None,
@@ -125,6 +127,10 @@ WRITES = {
     "match": (("refused", ["gated_loop", "--write", "refused/other.yaml"]),),
     "ablate": (("studies", ["gated_loop", "--hold", "none", "--dry-run"]),),
     "necessary": (("studies", ["gated_loop", "--depths", "1,2", "--hold", "none", "--dry-run"]),),
+    "reproduce": (
+        ("studies", ["thinking_deeper", "--dry-run"]),
+        ("refused", ["thinking_deeper", "--dry-run", "--out", "refused"]),
+    ),
     "worth": (
         ("studies", ["gated_loop", "--widths", "48,96", "--steps", "60,120", "--dry-run"]),
         ("refused", ["--fit-only", "refused"]),

@@ -11,8 +11,8 @@ from mythos_lab.cli import app
 from mythos_lab.comparison.ablate import ablation, retuned, with_best_rates
 from mythos_lab.comparison.designs import DESIGNS, parts
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.recipe.files import names
 from mythos_lab.search.spaces.space import load_space
+from tests.lab.recipes import DISTINCT
 
 MYTHOS = {"feedforward", "loops", "injection", "depth_signal", "depth_adapter", "halting"}
 
@@ -56,7 +56,7 @@ def test_without_its_loop_a_core_has_no_use_for_halting():
     assert LoopedTransformer(8, width=16).core.loops.off() is None, "there is no loop to take out"
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_arm_of_every_recipe_is_a_recipe(name, tmp_path):
     recipe = load_recipe(name)
     if not parts(recipe):

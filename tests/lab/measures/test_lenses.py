@@ -202,7 +202,7 @@ def test_at_most_so_many_answers_are_looked_at():
 
 
 def test_the_probe_of_huginn_follows_intermediate_and_control_at_both_layers():
-    recipe = load_recipe("recipes/probes/composite_probe.yaml")
+    recipe = load_recipe("huginn_probed")
     model, task = assemble(recipe)
     samples = Samples.of(task, recipe, num_samples=100)
     kinds = [each.kind for each in declared(recipe, Subject(model, samples))]

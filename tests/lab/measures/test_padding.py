@@ -15,11 +15,11 @@ from mythos_lab.measures.evaluate import evaluate, evaluate_gain
 from mythos_lab.measures.knockout import knockouts
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.compose import validate
-from mythos_lab.recipe.files import names
 from mythos_lab.recipe.step import Learner, begin, step
 from mythos_lab.tasks import IGNORE
 from mythos_lab.training.assembly import assemble
 from tests.blocks.parts import NEEDED, kinds
+from tests.lab.recipes import DISTINCT
 
 load_plugins()
 PARITY = {"kind": "parity", "min_length": 2, "max_length": 6, "ood_range": 4, "validation_size": 24, "ood_size": 16}
@@ -145,7 +145,7 @@ def test_more_padding_changes_no_metric(case, mask):
         assert not differing(*found), measure.__name__
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_loops_run_are_loops_read_where_nothing_halts(name):
     declared = load_recipe(name, ["training.batch_size=4"])
     if declared.model.core.halting.kind != "none":

@@ -7,7 +7,6 @@ from mythos_blocks import knocked_out
 from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.measures.knockout import SLOTS
 from mythos_lab.recipe import load_recipe
-from mythos_lab.recipe.files import names
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.lead import Lead
@@ -17,6 +16,7 @@ from mythos_lab.training.run import run
 from mythos_lab.training.state import Training
 from mythos_lab.training.stop_reasons import Stopped
 from tests.lab.counting import TEXT
+from tests.lab.recipes import DISTINCT
 from tests.lab.training import plain
 
 NUM_STEPS = 4
@@ -60,7 +60,7 @@ VARIANTS = {
     ),
 }  # fmt: skip
 
-CASES = {name: (name, []) for name in names("recipes")} | VARIANTS
+CASES = {name: (name, []) for name in DISTINCT} | VARIANTS
 
 
 class Kept:

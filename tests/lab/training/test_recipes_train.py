@@ -5,9 +5,9 @@ from mlflow import MlflowClient
 
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import load_recipe
-from mythos_lab.recipe.files import names
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import run
+from tests.lab.recipes import DISTINCT
 from tests.lab.training.runs import SMALL
 
 SYSTEMS = {
@@ -56,7 +56,7 @@ def test_what_systems_are_made_of_trains_and_shows_its_monitors(overrides, shown
     assert all(name in METRICS for name in shown)
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     few = [*SMALL, "training.max_steps=10"]
     if load_recipe(name).task.build().size("ood"):

@@ -7,7 +7,8 @@ import pytest
 from mythos_blocks import Slot, build, load_plugins
 from mythos_blocks.declaring.registry import slots
 from mythos_lab.recipe import load_recipe
-from mythos_lab.recipe.files import config_groups, data_dir, names
+from mythos_lab.recipe.files import config_groups, data_dir
+from tests.lab.recipes import DISTINCT
 
 load_plugins()
 KINDS = [kind for kind, cls in slots()["schedule"].kinds.items() if "warmup_steps" in cls.Spec.model_fields]
@@ -82,6 +83,6 @@ def test_every_config_group_trains_for_as_few_steps_as_one(group):
         assert load_recipe("gated_loop", [f"training={group}", f"training.max_steps={num}"]).training.max_steps == num
 
 
-@pytest.mark.parametrize("name", names("recipes"))
+@pytest.mark.parametrize("name", DISTINCT)
 def test_every_recipe_trains_for_as_few_steps_as_one(name):
     assert load_recipe(name, ["training.max_steps=1"]).training.max_steps == 1

@@ -97,3 +97,14 @@ def test_a_path_that_is_not_there_names_its_nearest_sibling(tmp_path):
 def test_text_that_cannot_serve_is_found_at_construction(tmp_path, files, said):
     with pytest.raises(ValueError, match=said):
         Text(path=write(tmp_path, files))
+
+
+def test_a_padded_vocabulary_is_what_a_model_gets_and_changes_no_token(tmp_path):
+    folder = write(tmp_path, numbered(6))
+    plain, padded = Text(path=folder, length=8), Text(path=folder, length=8, padded_vocab_size=320)
+    assert (plain.vocab_size, padded.vocab_size) == (256, 320)
+    assert (padded.batch("train", range(4)).tokens == plain.batch("train", range(4)).tokens).all()
+    assert padded.bits_per_byte("test") == plain.bits_per_byte("test")
+    assert padded.tokenizer.decode([65, 300, 66]) == "AB", "what pads stands for no text"
+    with pytest.raises(ValueError, match="padded_vocab_size=8 must be at least the tokenizer's 256"):
+        Text(path=folder, length=8, padded_vocab_size=8)

@@ -1,0 +1,49 @@
+"""What published systems claim, and what of it holds here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mythos_lab.cli.app import app
+from mythos_lab.cli.output import Json, telling
+
+
+@app.command()
+def reproduce(
+    system: Annotated[str, typer.Argument(help="A protocol's name, or the path of a YAML file.")],
+    size: Annotated[str, typer.Option(help="tiny, in minutes of a CPU, or small, on a GPU.")] = "tiny",
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Paired seeds instead of the protocol's.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the page and its figures.")] = Path("docs/systems"),
+    name: Annotated[str | None, typer.Option(help="The study's name; without, reproduce-SYSTEM.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Trials that run at once.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run a published system's protocol and say which of its claims hold here; writes the system's page.
+
+    Exits with 1 where a band does not hold, or the runs cannot tell whether it does. The same command again goes on.
+
+    Example: `mythos reproduce thinking_deeper --workers 2`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan
+        from mythos_lab.comparison.study_file import write
+        from mythos_lab.comparison.table import arms_report
+        from mythos_lab.recipe.outputs import check_writable
+
+        protocol = load_protocol(system)
+        for folder in (Path("studies"), out):
+            check_writable(folder)
+        space = write(plan(protocol, size, seeds=seeds, name=name))
+        if dry_run:
+            tell(arms_report(space))
+            return
+        from mythos_lab.search.study import run_study
+
+        found: list[Finding] = []
+        run_study(space, num_workers=workers, conclude=concluding(protocol, size, out, tell, found))
+    if any(finding.outcome != "holds" for finding in found):
+        raise typer.Exit(1)

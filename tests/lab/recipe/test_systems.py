@@ -1,0 +1,71 @@
+"""Every system's recipe: valid and buildable at every size, with the published numbers of parameters, and of effect."""
+
+import pytest
+
+from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.defaults import choices_for
+from mythos_lab.recipe.files import data_dir, names
+from mythos_lab.training.assembly import assemble, effects
+from tests.lab.recipes import DISTINCT
+
+SIZES = {name: choices_for(data_dir("recipes") / f"{name}.yaml").get("size", []) for name in names("recipes")}
+SYSTEMS = [name for name, sizes in SIZES.items() if sizes]
+
+PUBLISHED = {
+    ("huginn", "paper"): 3_564_976_800,
+    ("parcae", "140m"): 144_323_136,
+    ("parcae", "370m"): 388_003_328,
+    ("parcae", "paper"): 776_655_680,
+    ("parcae", "1.3b"): 1_338_591_744,
+}
+ABOUT = {  # of what its name says, in billions
+    ("openmythos_as_published", "1b"): 1.06,
+    ("openmythos_as_published", "paper"): 3.04,
+    ("openmythos_as_published", "10b"): 9.98,
+    ("openmythos_as_published", "50b"): 50.4,
+    ("openmythos_as_published", "100b"): 99.5,
+    ("openmythos_as_published", "500b"): 498,
+    ("openmythos_as_published", "1t"): 999,
+    ("ouro", "paper"): 1.43,
+    ("ouro", "2.6b"): 2.67,
+    ("hrm", "paper"): 0.0273,
+    ("trm", "paper"): 0.00682,
+}
+
+
+@pytest.mark.parametrize("name, size", [(n, s) for n, sizes in SIZES.items() for s in sizes if s != "tiny"])
+def test_a_system_is_valid_at_every_size_and_has_as_many_parameters_as_published(name, size):
+    num = sum(p.numel() for p in build_on_meta(load_recipe(name, [f"size={size}"]))[0].parameters())
+    assert num == PUBLISHED.get((name, size), num)
+    assert num / 1e9 == pytest.approx(ABOUT.get((name, size), num / 1e9), rel=0.005)
+
+
+def test_every_system_has_all_sizes_but_those_whose_paper_tells_none():
+    without_paper = {"dreamer", "nanbeige"}
+    for name in SYSTEMS:
+        assert set(SIZES[name]) >= {"tiny", "small", *(["paper"] if name not in without_paper else [])}, name
+
+
+@pytest.mark.parametrize("name", [name for name in SYSTEMS if name not in DISTINCT])
+def test_the_check_of_a_system_is_clean_or_its_recipe_says_what_it_keeps(name):
+    text = load_recipe(name).task.kind == "text"
+    recipe = load_recipe(name, ["training.batch_size=4", *(["task.length=16", "task.validation_size=8"] * text)])
+    assert [finding.message for finding in effects(recipe, *assemble(recipe)) if not finding.waived] == []
+
+
+def test_a_size_that_a_system_has_not_is_one_line_with_the_nearest():
+    with pytest.raises(RecipeError, match="size=smal: no such choice; did you mean 'small'"):
+        load_recipe("huginn", ["size=smal"])
+
+
+def test_a_recipe_elsewhere_brings_a_size_of_its_own_or_of_ours(tmp_path):
+    (tmp_path / "size" / "mine").mkdir(parents=True)
+    (tmp_path / "size" / "mine" / "wide.yaml").write_text("# @package _global_\nmodel: {width: 40}\n")
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ndefaults: [/task: parity, /size: mine/wide, _self_]\nmask: full\n")
+    assert load_recipe(str(path)).model.width == 40
+    assert load_recipe(str(path), ["size=wide"]).model.width == 40
+    groups = "/system: thinking_deeper, /task: kinship, /training: quick, /size: thinking_deeper_relational/tiny"
+    path.write_text(f"name: mine\ndefaults: [{groups}, _self_]\nmask: full\n")
+    assert load_recipe(str(path), ["size=small"]).model.width == 256
