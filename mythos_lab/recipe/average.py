@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributed.tensor import DTensor, distribute_tensor
 
 from mythos_blocks import LoopedTransformer
+from mythos_blocks.tensors.spread import is_spread, whole, whole_of
 
 
 class Average:
@@ -45,11 +45,11 @@ class Average:
     def copy_into(self, model: LoopedTransformer) -> None:
         """Give a model the average for its weights; where they are spread all ranks call it."""
         for name, parameter in model.named_parameters():
-            parameter.copy_(_whole(self.weights[name]))
+            parameter.copy_(whole_of(self.weights[name]))
 
     def state_dict(self) -> dict[str, Any]:
         """With what it goes on to the same bits; where weights are spread all ranks call it, and each has all of it."""
-        return {"num": self._num, "weights": {name: _whole(x) for name, x in self.weights.items()}}
+        return {"num": self._num, "weights": {name: whole_of(x) for name, x in self.weights.items()}}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -60,15 +60,10 @@ class Average:
         """
         self._num = int(state["num"])
         for name, average in self.weights.items():
-            held: Tensor = state["weights"][name]
-            if isinstance(average, DTensor):
-                held = distribute_tensor(held.to(average.device), average.device_mesh, average.placements)
-            average.copy_(held)
-
-
-def _whole(x: Tensor) -> Tensor:
-    return x.full_tensor() if isinstance(x, DTensor) else x
+            with whole(average) as filled:
+                filled.copy_(state["weights"][name])
 
 
 def _local(x: Tensor) -> Tensor:
-    return x.to_local() if isinstance(x, DTensor) else x.detach()
+    there: Any = x
+    return there.to_local() if is_spread(x) else x.detach()
