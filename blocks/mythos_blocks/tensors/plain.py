@@ -27,6 +27,11 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
     return True
 
 
+def are_all_watched() -> bool:
+    """Whether the process has hooks on the calls of all modules, as some counters and profilers set them."""
+    return bool(torch.nn.modules.module._has_any_global_hook())  # type: ignore[no-untyped-call]
+
+
 def is_supplied(module: nn.Module) -> bool:
     """Whether something stands ahead of a module's ``forward``, which may give it its weights for no longer than that.
 

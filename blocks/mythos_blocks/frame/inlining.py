@@ -1,0 +1,83 @@
+"""A pass's layers as plain functions: what a call of a module looks up each time, looked up once.
+
+A module offers ``inlined(frame, like)`` beside ``forward``, which is the reference: the function that its forward
+computes in one pass, or ``None`` where it has none. A loop asks its layers for these once and calls them in every
+iteration (:mod:`mythos_blocks.core.straight`). Nobody is passed over: a module that is hooked, adapted, compiled,
+spread over processes, or of a class that changes ``forward`` alone, is called as a module.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.settable import changed
+from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.rows import Index
+
+Run = Callable[[Tensor, Frame], Tensor]
+"""What a module makes of x, given the frame of an iteration; its own place is known to it."""
+
+NormRun = Callable[[Tensor, "Index | None"], Tensor]
+"""What a norm makes of x in an iteration."""
+
+
+def inlined(module: nn.Module, frame: Frame, like: Tensor) -> Run:
+    """What ``module(x, frame)`` makes of x in every iteration of a pass.
+
+    Args:
+        module: A layer, an attention or a feed-forward.
+        frame: The pass's frame at the module's place.
+        like: A state of the pass, ``(batch, positions, width)``: x has its shape, and its dtype but under autocast.
+    """
+    run: Run | None = module.inlined(frame, like) if is_inlinable(module) else None  # type: ignore[operator]
+    if run is not None:
+        return run
+    path = frame.path
+    return lambda x, now: module(x, changed(now, path=path))
+
+
+def inlined_norm(norm: nn.Module) -> NormRun:
+    """What ``norm(x, t)`` makes of x."""
+    run: NormRun | None = norm.inlined() if is_inlinable(norm) else None  # type: ignore[operator]
+    return norm if run is None else run
+
+
+def normed(run: Run, norm: nn.Module) -> Run:
+    """``run``, and a norm of its output."""
+    after = inlined_norm(norm)
+    return lambda x, now: after(run(x, now), now.index)
+
+
+def product(linear: nn.Module) -> Callable[[Tensor], Tensor]:
+    """What ``linear(x)`` makes of x."""
+    if not is_untouched(linear, nn.Linear):
+        return linear
+    return functools.partial(F.linear, weight=linear.weight, bias=linear.bias)  # type: ignore[arg-type]
+
+
+def is_untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module is plain (:func:`~mythos_blocks.tensors.plain.is_plain`), and its call is not compiled."""
+    return is_plain(module, kind) and module._compiled_call_impl is None
+
+
+def is_inlinable(module: nn.Module) -> bool:
+    """Whether a module has a function for the place of its ``forward``, and nothing stands between the two."""
+    kind = type(module)
+    return _offers(kind) and is_untouched(module, kind) and not getattr(module, "gradient_checkpointing", False)
+
+
+@functools.cache
+def _offers(kind: type[Any]) -> bool:
+    """Whether ``inlined`` is of the class that ``forward`` is of, or of one that is derived from it."""
+    for cls in kind.__mro__:
+        if "inlined" in vars(cls):
+            return True
+        if "forward" in vars(cls):
+            return False
+    return False
