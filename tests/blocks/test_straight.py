@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 
 import mythos_blocks as mb
+from mythos_blocks.frame.inlining import by_module
 from tests.blocks.parts import VOCAB, WIDTH, kinds, randomise, tokens
 
 LOOPS = 4
@@ -33,21 +32,22 @@ CORES = [
 every_core = pytest.mark.parametrize("core", CORES, ids=str)
 
 
-def both(core, **loops):
-    """The same model twice: run past its modules, and step by step."""
+def made(core, **loops):
     loops = {"kind": "fixed", "num_loops": LOOPS, **loops}
     injection = {"injection": "lti"} if "gradient" not in core else {"injection": "add"}
     core = {**injection, "depth_signal": "sinusoidal", "loops": loops, **core}
-    straight = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core, coda={"depth": 1})
-    randomise(straight, std=0.2)
-    stepped = copy.deepcopy(straight)
-    stepped.core.inlines = False
-    return straight, stepped
+    model = mb.LoopedTransformer(VOCAB, width=WIDTH, core=core, coda={"depth": 1})
+    randomise(model, std=0.2)
+    return model
 
 
-def run(model, **options):
+def both(run):
+    """What ``run`` returns: past the modules, and by calls of each, iteration by iteration."""
     torch.manual_seed(0)  # for what drops, and for states that are drawn
-    return model(tokens(2, 6), **options)
+    ours = run()
+    torch.manual_seed(0)
+    with by_module():
+        return ours, run()
 
 
 def assert_same(ours, wanted):
@@ -64,46 +64,52 @@ def assert_same(ours, wanted):
 
 @every_core
 def test_outputs_and_gradients_are_those_of_steps(core):
-    window = None if "gradient" in core else 2
-    pair = both(core, gradient_window=window)
-    outs = [run(model.train()) for model in pair]
-    assert_same(*outs)
-    found = []
-    for model, out in zip(pair, outs, strict=True):
+    model = made(core, gradient_window=None if "gradient" in core else 2).train()
+
+    def step():
+        model.zero_grad()
+        out = model(tokens(2, 6))
         loss = out.logits.sin().sum() + sum((w * 0.1).sum() for w in out.halting.weights)
         (loss if out.auxiliary_loss is None else loss + out.auxiliary_loss).backward()
-        found.append({name: p.grad for name, p in model.named_parameters()})
-    for name, gradient in found[0].items():
-        other = found[1][name]
-        assert (gradient is None) == (other is None), name
+        return out, {name: p.grad for name, p in model.named_parameters()}
+
+    (ours, gradients), (wanted, others) = both(step)
+    assert_same(ours, wanted)
+    for name, gradient in gradients.items():
+        assert (gradient is None) == (others[name] is None), name
         if gradient is not None:
-            torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+            torch.testing.assert_close(gradient, others[name], rtol=1e-4, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @torch.no_grad()
 @every_core
 def test_evaluation_and_decoding_are_those_of_steps(core):
-    pair = both(core)
-    assert_same(*[run(model.eval()) for model in pair])
-    if "initial_state" in core:
-        return  # what is drawn differs from call to call
-    decoders = [mb.Decoder(model, 2) for model in pair]
-    for part in tokens(2, 6).split([3, 1, 2], 1):
-        assert_same(*[decoder.advance(part) for decoder in decoders])
-    assert decoders[0].cache.num_bytes == decoders[1].cache.num_bytes
+    model = made(core).eval()
+    assert_same(*both(lambda: model(tokens(2, 6))))
+
+    def decode():
+        decoder = mb.Decoder(model, 2)
+        return [decoder.advance(part) for part in tokens(2, 6).split([3, 1, 2], 1)], decoder.cache.num_bytes
+
+    (ours, held), (wanted, others) = both(decode)
+    assert held == others
+    for first, second in zip(ours, wanted, strict=True):
+        assert_same(first, second)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("core", CORES[:3] + [core for core in CORES if "layer" in core], ids=str)
 def test_other_dtypes_and_autocast_have_the_bits_of_steps(core):
-    pair = both(core)
+    model = made(core).eval()
     with torch.autocast("cpu", torch.bfloat16):
-        assert_same(*[run(model.eval()) for model in pair])
+        assert_same(*both(lambda: model(tokens(2, 6))))
     for dtype in (torch.bfloat16, torch.float64):
-        assert_same(*[run(model.to(dtype)) for model in pair])
+        model.to(dtype)
+        assert_same(*both(lambda: model(tokens(2, 6))))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("options", [{"iterations": [2, 0, 1]}, {"iterations": 9}, {"real": tokens(2, 6) > 9}], ids=str)
 def test_other_orders_and_padding_are_those_of_steps(options):
-    assert_same(*[run(model.eval(), **options) for model in both({})])
+    model = made({}).eval()
+    assert_same(*both(lambda: model(tokens(2, 6), **options)))

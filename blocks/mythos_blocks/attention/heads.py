@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -105,15 +106,14 @@ class HeadAttention(Attention):
             return None
         if self.qk_norm == "before_rope":
             return None
-        q_of, k_of, v_of, out_of = (product(linear) for linear in (self.q, self.k, self.v, self.out))
+        q_of, k_of, v_of, out_of = product(self.q), product(self.k), product(self.v), product(self.out)
         gate_of = None if self.gate is None else product(self.gate)
-        heads, turn_q, turn_k = self._heads, self._heads, self._heads
+        heads: Callable[[Tensor], Tensor] = self._heads
+        turn_q = turn_k = heads
         if self.rope_theta is not None:
             rotation = frame.rotation(like, self.head_dim, self.rope_theta)
-            turn_q, turn_k = (
-                rotation.of_heads(num_heads, self.head_dim, self.rope_pairing, like)
-                for num_heads in (self.num_heads, self.num_kv_heads)
-            )
+            turn_q = rotation.of_heads(self.num_heads, self.head_dim, self.rope_pairing, like)
+            turn_k = rotation.of_heads(self.num_kv_heads, self.head_dim, self.rope_pairing, like)
         normed, head_dim, scale = self.qk_norm == "after_rope", self.head_dim, self.head_dim**-0.5
         path, attend = frame.path, frame.mask.attend
 

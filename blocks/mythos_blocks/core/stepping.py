@@ -45,8 +45,6 @@ class Stepping(Module):
         reads_over_depth: Whether a layer reads what other iterations have written.
         cuts_gradient: Whether training leaves out a part of an iteration's gradient.
         turnings: Rotations by position that the layers ask for.
-        inlines: Whether plain passes are run past the modules (:mod:`mythos_blocks.core.straight`); without it every
-            iteration is a :meth:`step`, which is the reference.
     """
 
     layers: nn.ModuleList
@@ -64,7 +62,6 @@ class Stepping(Module):
     last_index: int | None
     reads_over_depth: bool
     cuts_gradient: bool = False
-    inlines: bool = True
     turnings: Collection[Turning] = ()
 
     def start(

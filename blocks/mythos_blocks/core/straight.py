@@ -18,16 +18,15 @@ from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.stepping import Stepping
 from mythos_blocks.depth_adapter.none import NoAdapter
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import inlined
+from mythos_blocks.frame.inlining import inlined, runs_past_modules
 from mythos_blocks.frame.losses import Statistics
 from mythos_blocks.frame.memory import Page, Past, Path, ReadyPage, Tensors
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
-from mythos_blocks.tensors.plain import are_all_watched, is_plain
+from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
-from mythos_blocks.tensors.tracing import is_computed_as_written
 from mythos_blocks.update.replace import Replace
 
 
@@ -39,17 +38,13 @@ def is_straight(core: Stepping, plan: Plan, state: LoopState, past: Past | None)
     """
     policy, frame = core.kv_policy, state.frame
     return (
-        core.inlines
-        and plan.is_even
+        plan.is_even
         and not (core.halting.freezes or policy.alive_only or policy.reuses or core.reads_over_depth)
         and frame.tape is None
-        and frame.selection is None
-        and frame.running is None
+        and runs_past_modules(state.h, frame)
         and core.depth_adapter.inner() is None
         and is_plain(core.injection, type(core.injection))
         and is_plain(core.state_site, type(core.state_site))
-        and is_computed_as_written(state.h)
-        and not are_all_watched()
         and (past is None or not torch.is_grad_enabled())
     )
 

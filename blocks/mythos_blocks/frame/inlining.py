@@ -9,7 +9,9 @@ spread over processes, or of a class that changes ``forward`` alone, is called a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch.nn.functional as F
@@ -17,14 +19,44 @@ from torch import Tensor, nn
 
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.settable import changed
-from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.plain import are_all_watched, is_plain
 from mythos_blocks.tensors.rows import Index
+from mythos_blocks.tensors.tracing import is_computed_as_written
 
 Run = Callable[[Tensor, Frame], Tensor]
 """What a module makes of x, given the frame of an iteration; its own place is known to it."""
 
 NormRun = Callable[[Tensor, "Index | None"], Tensor]
 """What a norm makes of x in an iteration."""
+
+
+_by_module: ContextVar[bool] = ContextVar("by_module", default=False)
+
+
+@contextmanager
+def by_module() -> Iterator[None]:
+    """The span in which every module is called as one: the reference for what runs past them."""
+    before = _by_module.set(True)
+    try:
+        yield
+    finally:
+        _by_module.reset(before)
+
+
+def runs_past_modules(x: Tensor, frame: Frame) -> bool:
+    """Whether what is made of ``x`` in this frame may be computed by functions in the place of modules.
+
+    It may not for some positions among others, where linears have updates of an iteration's own, while a graph is made,
+    nor where the process has hooks on all modules.
+    """
+    return (
+        frame.selection is None
+        and frame.running is None
+        and frame.adapter is None
+        and is_computed_as_written(x)
+        and not are_all_watched()
+        and not _by_module.get()
+    )
 
 
 def inlined(module: nn.Module, frame: Frame, like: Tensor) -> Run:
@@ -56,20 +88,16 @@ def normed(run: Run, norm: nn.Module) -> Run:
 
 def product(linear: nn.Module) -> Callable[[Tensor], Tensor]:
     """What ``linear(x)`` makes of x."""
-    if not is_untouched(linear, nn.Linear):
+    if not is_plain(linear, nn.Linear):
         return linear
     return functools.partial(F.linear, weight=linear.weight, bias=linear.bias)  # type: ignore[arg-type]
-
-
-def is_untouched(module: nn.Module, kind: type[nn.Module]) -> bool:
-    """Whether a module is plain (:func:`~mythos_blocks.tensors.plain.is_plain`), and its call is not compiled."""
-    return is_plain(module, kind) and module._compiled_call_impl is None
 
 
 def is_inlinable(module: nn.Module) -> bool:
     """Whether a module has a function for the place of its ``forward``, and nothing stands between the two."""
     kind = type(module)
-    return _offers(kind) and is_untouched(module, kind) and not getattr(module, "gradient_checkpointing", False)
+    offers = _offers(kind)  # type: ignore[arg-type]
+    return offers and is_plain(module, kind) and not getattr(module, "gradient_checkpointing", False)
 
 
 @functools.cache

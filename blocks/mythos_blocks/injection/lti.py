@@ -97,9 +97,10 @@ class LTI(Injection):
     def inlined(self, h: Tensor, e: Tensor, prepared: Tensor | None) -> Ends | None:
         weight, eps, dtype = self._gain(), self.norm.eps, h.dtype
         exact = dtype is torch.float32 or dtype is torch.float64
-        alike = prepared is not None and {prepared.dtype, self.B.dtype, weight.dtype, e.dtype} == {dtype}
         # A kernel does what follows in one pass over the state; other dtypes are rounded where the reference does it.
-        if not (exact and alike and is_plain(self.norm, RMSNorm)) or backend(h) != "reference":
+        if prepared is None or not (exact and is_plain(self.norm, RMSNorm)) or backend(h) != "reference":
+            return None
+        if not all(x.dtype is dtype for x in (prepared, self.B, weight, e)):
             return None
         a, held, shape = prepared, self.B * e, weight.shape
 

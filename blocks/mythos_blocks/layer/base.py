@@ -16,7 +16,8 @@ from mythos_blocks.declaring.slots import AttentionSlot, FeedforwardSlot, NormSl
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import Run, inlined, is_untouched
+from mythos_blocks.frame.inlining import Run, inlined
+from mythos_blocks.tensors.plain import is_plain
 
 
 @contract("layer")
@@ -86,7 +87,7 @@ class Branch(nn.Module):
     def is_identity(self) -> bool:
         """Whether nothing happens to what comes back."""
         rests = self.dropout is None or not self.training
-        return self.factor == 1 and self.scale is None and rests and is_untouched(self, Branch)
+        return self.factor == 1 and self.scale is None and rests and is_plain(self, Branch)
 
     def after(self, run: Run) -> Run:
         """``run``, and what becomes of its output before it joins the residual stream."""

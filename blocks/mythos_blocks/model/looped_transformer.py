@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -29,6 +28,7 @@ from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.places import turnings
+from mythos_blocks.frame.settable import changed
 from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
@@ -178,12 +178,12 @@ class LoopedTransformer(Module):
         e = self.encode(tokens, frame, embedded)
 
         def read(h: Tensor, frame: Frame) -> Tensor:
-            return self.read(h, replace(frame, statistics=None, tape=None, logits_at=None))
+            return self.read(h, changed(frame, statistics=None, tape=None, logits_at=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
         after_core: Statistics = {}
         apply = self.read if head else self.features
-        logits = apply(state.halting.readout, replace(frame, statistics=after_core))
+        logits = apply(state.halting.readout, changed(frame, statistics=Notes(after_core)))
         losses = state.losses.after([before_core]).after([after_core]).means()
         tape = frame.tape.held if isinstance(frame.tape, Notes) else {}
         halting_loss = self.core.halting.loss(state.halting)
@@ -198,8 +198,8 @@ class LoopedTransformer(Module):
             losses=losses,
             tape=tape,
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
-            state=replace(state, frame=replace(state.frame, tape=None, statistics=None)),
-            frame=replace(frame, tokens=tokens, tape=None, statistics=None),
+            state=changed(state, frame=changed(state.frame, tape=None, statistics=None)),
+            frame=changed(frame, tokens=tokens, tape=None, statistics=None),
         )
 
     def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:

@@ -42,4 +42,8 @@ class LayerNorm(Norm):
 
     def inlined(self) -> NormRun:
         weight, bias, eps = self.weight, self.bias, self.eps
-        return lambda x, t=None: layer_norm(x, weight, bias, eps)
+
+        def run(x: Tensor, t: Index | None = None) -> Tensor:
+            return layer_norm(x, weight, bias, eps)
+
+        return run
