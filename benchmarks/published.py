@@ -1,8 +1,8 @@
 """Our model against the published OpenMythos 0.5.0 with the same weights: training steps and cached decoding.
 
-Both run in turn in one process, on one thread; seconds are the process's own, ratios medians of the rounds' (theirs over
-ours: above 1, ours is faster). All loops run in both: the published rule halts at once at its initial weights, so its
-threshold is put out of reach. The package comes with the development requirements, or by
+Both run in turn in one process, on one thread; seconds are the process's own, ratios medians of the rounds', theirs
+over ours, so that above 1 ours is faster. All loops run in both: the published rule halts at once at its initial weights, so the
+bias of its probability is set far below zero. The package comes with the development requirements, or by
 ``pip install --no-deps open-mythos==0.5.0``.
 
     python -m benchmarks.published
@@ -55,7 +55,8 @@ def models(
     theirs = package.OpenMythos(
         package.MythosConfig(
             vocab_size=VOCAB, dim=width, n_heads=heads, n_kv_heads=heads // 2, max_seq_len=1024, attn_type=attention,
-            max_loop_iters=num_loops, n_experts=experts, n_shared_experts=1, n_experts_per_tok=active, **latent, **sizes,
+            max_loop_iters=num_loops, n_experts=experts, n_shared_experts=1, n_experts_per_tok=active,
+            **latent, **sizes,
         )
     )  # fmt: skip
     with torch.no_grad():

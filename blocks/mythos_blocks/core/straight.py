@@ -40,7 +40,7 @@ def is_straight(core: Stepping, plan: Plan, state: LoopState, past: Past | None)
     return (
         plan.is_even
         and not (core.halting.freezes or policy.alive_only or policy.reuses or core.reads_over_depth)
-        and frame.tape is None
+        and (not isinstance(frame.tape, Notes) or frame.tape.states_only)
         and runs_past_modules(state.h, frame)
         and core.depth_adapter.inner() is None
         and is_plain(core.injection, type(core.injection))
@@ -99,6 +99,7 @@ class _Pass:
         with_it: dict[str, Tensor] = {} if prepared is None else {"prepared": prepared}
         ends = injection.inlined(h, e, prepared) if self.is_ahead else None
         graph, num_loops = torch.is_grad_enabled(), len(self.order)
+        tape = self.frame.tape.held if isinstance(self.frame.tape, Notes) else None
         if graph and not h.requires_grad:
             x = None  # what was prepared without a graph would keep gradient from e
         for i in range(begin, end):
@@ -125,6 +126,8 @@ class _Pass:
             else:
                 h, x = ends.between(h, y, self._signal(i + 1, h))
             h = h if h.dtype is dtype else h.to(dtype)
+            if tape is not None:
+                tape["core", self.order[i]] = h
             if left:
                 self.losses = self.losses.after([left])
             if self.rule is not None:

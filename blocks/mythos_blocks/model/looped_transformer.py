@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -125,7 +125,7 @@ class LoopedTransformer(Module):
         past: Past | None = None,
         exit: Exit | None = None,
         compact: bool = True,
-        record: bool = False,
+        record: bool | Literal["states"] = False,
         logits_at: Tensor | None = None,
         head: bool = True,
     ) -> ModelOutput:
@@ -147,7 +147,8 @@ class LoopedTransformer(Module):
             past: Keys and values of earlier calls, for cached decoding.
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
-            record: Put every layer's output and every state on the output's tape.
+            record: Put every layer's output and every state on the output's tape; or the ``states`` after iterations
+                alone, which costs a plain pass nothing but their memory.
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
             head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.
@@ -169,7 +170,7 @@ class LoopedTransformer(Module):
             real=real,
             memory=memory,
             statistics=before_core,
-            tape={} if record else None,
+            tape=Notes({}, states_only=record == "states") if record else None,
             logits_at=logits_at,
         )
         given = tokens if embedded is None else embedded
