@@ -1,9 +1,9 @@
 """Our model against the published OpenMythos 0.5.0 with the same weights: training steps and cached decoding.
 
 Both run in turn in one process, on one thread; seconds are the process's own, ratios medians of the rounds', theirs
-over ours, so that above 1 ours is faster. All loops run in both: the published rule halts at once at its initial weights, so the
-bias of its probability is set far below zero. The package comes with the development requirements, or by
-``pip install --no-deps open-mythos==0.5.0``.
+over ours, so that above 1 ours is faster. All loops run in both: the published rule halts at once at its initial
+weights, so the bias of its probability is set far below zero. The package comes with the development requirements;
+alone, ``pip install --no-deps open-mythos==0.5.0`` has it.
 
     python -m benchmarks.published
     python -m benchmarks.published --only decoding --rounds 21

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Literal
 
 import torch
@@ -29,6 +30,7 @@ from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.places import turnings
 from mythos_blocks.frame.settable import changed
+from mythos_blocks.layer.base import Layer
 from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
@@ -243,9 +245,15 @@ class LoopedTransformer(Module):
     def compile_layers(self, **options: Any) -> None:
         """Compile every layer in place, with ``torch.compile``'s options.
 
-        The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts.
+        The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts; with counts
+        for each sequence, some dozen times at first. Where torch can do that (from 2.13 on), each layer has a limit of
+        graphs by itself, of 64. Otherwise all layers of all models of a process share one of 8, beyond which they run
+        uncompiled.
         """
-        for layer in (*self.prelude.layers, *self.core.layers, *self.coda.layers):
+        for name, value in {"isolate_recompiles": True, "recompile_limit": 64}.items():
+            if name in inspect.signature(torch.compile).parameters:
+                options.setdefault(name, value)
+        for layer in (module for module in self.modules() if isinstance(module, Layer)):
             layer.compile(**options)
 
     def after_optimizer_step(self) -> None:
