@@ -2,8 +2,8 @@
 
 Both run in turn in one process, on one thread; seconds are the process's own, ratios medians of the rounds', theirs
 over ours, so that above 1 ours is faster. All loops run in both: the published rule halts at once at its initial
-weights, so the bias of its probability is set far below zero. The package comes with the development requirements;
-alone, ``pip install --no-deps open-mythos==0.5.0`` has it.
+weights, so the bias of its probability is set far below zero. The package is a development requirement; by itself it
+comes by ``pip install --no-deps open-mythos==0.5.0``.
 
     python -m benchmarks.published
     python -m benchmarks.published --only decoding --rounds 21

@@ -98,9 +98,8 @@ class MixtureOfExperts(RoutedExperts):
         logits = router(tokens)
         if self.depth_logits is not None:
             logits = logits + row(self.depth_logits, 0 if frame.index is None else frame.index)
-        scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
         real = None if frame.real is None else frame.real.flatten()
-        chosen = self.choose(logits if self.score == "softmax" else scores, real)
+        chosen = self.choose(logits if self.score == "softmax" else torch.sigmoid(logits), real)
         # The chosen scores renormalised, by their logarithms: scores themselves may all round to zero.
         log_scores = logits if self.score == "softmax" else F.logsigmoid(logits)
         weights = F.softmax(log_scores.gather(-1, chosen), dim=-1)
@@ -108,15 +107,20 @@ class MixtureOfExperts(RoutedExperts):
         for expert in shared:
             out = out + expert(tokens)
         if frame.tape is not None:
-            record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
-        counts = logits.new_ones(tokens.shape[0], 1) if real is None else real.to(logits.dtype)[:, None]
-        if self.balance_weight:
-            probabilities = scores / scores.sum(-1, keepdim=True)
-            self.add_balance_loss(frame, self.balance_weight, chosen, probabilities, counts)
-        if self.z_weight:
-            squares = logits.logsumexp(-1).square()
-            frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
+            record_routing(frame, self._probabilities(logits).view(*x.shape[:-1], -1))
+        if self.balance_weight or self.z_weight:
+            counts = logits.new_ones(tokens.shape[0], 1) if real is None else real.to(logits.dtype)[:, None]
+            if self.balance_weight:
+                self.add_balance_loss(frame, self.balance_weight, chosen, self._probabilities(logits), counts)
+            if self.z_weight:
+                squares = logits.logsumexp(-1).square()
+                frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
         return out.to(x.dtype).view_as(x)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """The experts' scores, of which those of a token sum to 1: ``(tokens, num_experts)``."""
+        scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
+        return scores / scores.sum(-1, keepdim=True)
 
 
 def _in_frame(run: Run, frame: Frame) -> Product:

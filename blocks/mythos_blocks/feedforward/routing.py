@@ -123,13 +123,17 @@ class RoutedExperts(Feedforward):
         """
         if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():  # which has no such product
             return self.dispatch_plainly(tokens, chosen, weights)
+        if experts is None and is_computed_as_written(self.gate) and not is_traced(tokens):
+            experts = self.experts()
+        if experts is not None and len(tokens) == 1 and tokens.dtype is self.gate.dtype:
+            # A single token, as in decoding, needs no order.
+            outs = [_through(tokens, experts[i]) for i in chosen[0].tolist()]
+            return weights @ torch.cat(outs).to(weights.dtype)
         order = chosen.flatten().argsort(stable=True)
         source = order // self.num_active
         counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
         counts = counts.scatter_add(0, chosen.flatten(), torch.ones_like(order, dtype=torch.int32))
         x = tokens.to(product_dtype(tokens))[source]
-        if experts is None and is_computed_as_written(self.gate) and not is_traced(tokens):
-            experts = self.experts()
         if experts is not None and x.dtype is self.gate.dtype:
             out = _one_by_one(x, counts.tolist(), experts)
         else:
@@ -177,12 +181,16 @@ class RoutedExperts(Feedforward):
 def _one_by_one(x: Tensor, counts: list[int], experts: Experts) -> Tensor:
     """The rows of each expert, so many of each in their order, through its matrices."""
     outs, begin = [], 0
-    for count, (gate, up, down) in zip(counts, experts, strict=True):
+    for count, expert in zip(counts, experts, strict=True):
         if count:
-            rows = x.narrow(0, begin, count)
-            outs.append(F.linear(F.silu(F.linear(rows, gate)) * F.linear(rows, up), down))
+            outs.append(_through(x.narrow(0, begin, count), expert))
             begin += count
     return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def _through(rows: Tensor, expert: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    gate, up, down = expert
+    return F.linear(F.silu(F.linear(rows, gate)) * F.linear(rows, up), down)
 
 
 def record_routing(frame: Frame, probabilities: Tensor) -> None:
