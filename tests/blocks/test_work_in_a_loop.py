@@ -34,10 +34,10 @@ def test_an_iteration_costs_no_more_than_one_that_is_written_by_hand(case):
 @pytest.mark.parametrize("case", CASES)
 def test_a_pass_asks_few_things_once(case):
     once = []
-    for make in (CASES[case].ours, CASES[case].theirs):
-        run = make(64, FEW)
+    for side in (CASES[case].ours, CASES[case].theirs):
+        run = side(64, FEW)
         run()
-        once.append(num_calls(run) - FEW * added(make, num_calls, 64))
+        once.append(num_calls(run) - FEW * added(side, num_calls, 64))
     assert once[0] - once[1] <= MORE_ONCE, once
 
 
