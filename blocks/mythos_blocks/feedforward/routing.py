@@ -103,9 +103,12 @@ class RoutedExperts(Feedforward):
     def experts(self) -> Experts | None:
         """Each expert's matrices apart, for passes that use them in many iterations: what did not run gets no gradient.
 
-        ``None`` where one product takes all experts: on accelerators, in half precision, and under autocast.
+        ``None`` where one product takes all experts: on accelerators, in half precision, under autocast, and where
+        nobody can say how many rows each has.
         """
         gate = self.gate
+        if is_traced(gate) or not is_computed_as_written(gate):
+            return None
         apart = gate.device.type == "cpu" and gate.dtype.itemsize >= 4 and product_dtype(gate) is gate.dtype
         return list(zip(gate.unbind(), self.up.unbind(), self.down.unbind(), strict=True)) if apart else None
 
@@ -123,7 +126,7 @@ class RoutedExperts(Feedforward):
         """
         if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():  # which has no such product
             return self.dispatch_plainly(tokens, chosen, weights)
-        if experts is None and is_computed_as_written(self.gate) and not is_traced(tokens):
+        if experts is None and not is_traced(tokens):
             experts = self.experts()
         if experts is not None and len(tokens) == 1 and tokens.dtype is self.gate.dtype:
             # A single token, as in decoding, needs no order.
