@@ -51,7 +51,7 @@ class Loss(nn.Module):
             out: ModelOutput = self.model(
                 batch.tokens,
                 iterations=given.iterations,
-                record=self.terms.every_step,
+                record="states" if self.terms.every_step else False,
                 logits_at=batch.targets != IGNORE,
                 **surroundings(self.recipe, batch),
             )

@@ -98,7 +98,7 @@ def test_absorbed_and_expanded_latent_attention_agree_forward_and_backward(allow
 
 def test_one_query_against_many_keys_is_absorbed():
     attention, seen = make("attention", "mla"), []
-    attention._absorbed = lambda *args: seen.append("absorbed") or torch.zeros(1, 4, args[0].shape[2], 32)
+    attention._absorbed_one = lambda *args: seen.append("absorbed") or torch.zeros(1, 4, args[0].shape[2], 32)
     attention._expanded = lambda *args: seen.append("expanded") or torch.zeros(1, 4, args[0].shape[2], 32)
 
     class Past:

@@ -68,6 +68,19 @@ def test_one_graph_of_a_layer_serves_all_loop_counts(slot, kind):
 
 
 @torch.no_grad()
+def test_models_of_one_process_do_not_share_a_limit_of_graphs():
+    torch._dynamo.reset()
+    counter, seen = CompileCounter(), []
+    for width in (8, 16, 24):
+        core = {"kind": "hierarchical", "depth": 1, "num_low_cycles": 1, "loops": {"kind": "fixed", "num_loops": 2}}
+        model = mb.LoopedTransformer(VOCAB, width=width, core=core).eval()
+        model.compile_layers(backend=counter, recompile_limit=1)
+        model(TOKENS)
+        seen.append(counter.frame_count)
+    assert seen == [2, 4, 6]  # both nets of each
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("slot, kind", kinds("attention", "depth_attention", "feedforward", "kv_policy"))
 def test_decoding_compiles_nothing_anew_once_it_is_under_way(slot, kind):
     if not mask_of(slot, kind).causal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -12,6 +13,7 @@ from mythos_blocks.attention.value_embedding import ValueEmbedding
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.declaring.vocabulary import num_rows
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, product
 from mythos_blocks.frame.places import Turning
 from mythos_blocks.tensors.precision import rms_norm
 
@@ -98,6 +100,33 @@ class HeadAttention(Attention):
         read = attended.transpose(1, 2).flatten(2)
         out: Tensor = self.out(read if self.gate is None else read * torch.sigmoid(self.gate(x)))
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run | None:
+        if self.value_embedding is not None or self.clip_qkv is not None or self.q_bias is not None:
+            return None
+        if self.qk_norm == "before_rope":
+            return None
+        q_of, k_of, v_of, out_of = product(self.q), product(self.k), product(self.v), product(self.out)
+        gate_of = None if self.gate is None else product(self.gate)
+        heads: Callable[[Tensor], Tensor] = self._heads
+        turn_q = turn_k = heads
+        if self.rope_theta is not None:
+            rotation = frame.rotation(like, self.head_dim, self.rope_theta)
+            turn_q = rotation.of_heads(self.num_heads, self.head_dim, self.rope_pairing, like)
+            turn_k = rotation.of_heads(self.num_kv_heads, self.head_dim, self.rope_pairing, like)
+        normed, head_dim, scale = self.qk_norm == "after_rope", self.head_dim, self.head_dim**-0.5
+        path, attend = frame.path, frame.mask.attend
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            q, k, v = turn_q(q_of(x)), turn_k(k_of(x)), heads(v_of(x))
+            if normed:
+                q, k = rms_norm(q, head_dim), rms_norm(k, head_dim)
+            if now.memory is not None:
+                k, v = now.memory.exchange(path, (k, v), None, None)
+            read = attend(q, k, v, scale).transpose(1, 2).flatten(2)
+            return out_of(read if gate_of is None else read * torch.sigmoid(gate_of(x)))
+
+        return run
 
     @property
     def turning(self) -> Turning | None:

@@ -9,10 +9,12 @@ from mythos_blocks.attention.base import Attention
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined_norm, product
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.places import Turning
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.precision import at_least_float32
 
 
 @component("attention", "mla")
@@ -82,12 +84,38 @@ class LatentAttention(Attention):
         latent, k_rope = self.kv_down(x).split((self.kv_rank, self.rope_dim), dim=-1)
         # What is kept for later positions is the latent and one rotary key for all heads.
         latent, k_rope = frame.exchange(self.kv_norm(latent), rotation.of(k_rope))
-        absorbs = self.absorb if self.absorb is not None else x.shape[1] * 4 <= latent.shape[1]
-        absorbs = absorbs and is_plain(self.kv_up, nn.Linear)
-        attend = self._absorbed if absorbs else self._expanded
-        attended = attend(q_nope, q_rope, latent, k_rope, frame.mask)
+        attended = self._attend(q_nope, q_rope, latent, k_rope, frame.mask, is_plain(self.kv_up, nn.Linear))
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run:
+        rotation = frame.rotation(like, self.rope_dim, self.rope_theta)
+        turn_q = rotation.of_heads(self.num_heads, self.rope_dim, "interleaved", like)
+        q_down, kv_down, out_of = product(self.q_down), product(self.kv_down), product(self.out)
+        nope_of, rope_of = product(self.q_up_nope), product(self.q_up_rope)
+        q_norm, kv_norm = inlined_norm(self.q_norm), inlined_norm(self.kv_norm)
+        sizes, heads, attend, turn = (self.kv_rank, self.rope_dim), self._heads, self._attend, rotation.of
+        path, mask, may_absorb = frame.path, frame.mask, is_plain(self.kv_up, nn.Linear)
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            q_latent = q_norm(q_down(x), None)
+            latent, k_rope = kv_down(x).split(sizes, dim=-1)
+            latent, k_rope = kv_norm(latent, None), turn(k_rope)
+            if now.memory is not None:
+                latent, k_rope = now.memory.exchange(path, (latent, k_rope), None, None)
+            q_nope, q_rope = heads(nope_of(q_latent)), turn_q(rope_of(q_latent))
+            return out_of(attend(q_nope, q_rope, latent, k_rope, mask, may_absorb).transpose(1, 2).flatten(2))
+
+        return run
+
+    def _attend(
+        self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask, may_absorb: bool
+    ) -> Tensor:
+        absorbs = self.absorb if self.absorb is not None else q_nope.shape[2] * 4 <= latent.shape[1]
+        if not (absorbs and may_absorb):
+            return self._expanded(q_nope, q_rope, latent, k_rope, mask)
+        is_one = bool(q_nope.shape[2] == 1) and mask.allowed is None
+        return (self._absorbed_one if is_one else self._absorbed)(q_nope, q_rope, latent, k_rope, mask)
 
     @property
     def turning(self) -> Turning:
@@ -108,6 +136,18 @@ class LatentAttention(Attention):
         k = torch.cat((latent, k_rope), dim=-1).unsqueeze(1)
         mixed = mask.attend(q, k, latent.unsqueeze(1), scale=self.scale)
         return torch.einsum("bhqr,hvr->bhqv", mixed, v_up)
+
+    def _absorbed_one(
+        self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask
+    ) -> Tensor:
+        """:meth:`_absorbed` of one query, the last, which sees all: latents and rotary keys are read where they lie."""
+        up = self.kv_up.weight.view(self.num_heads, self.nope_dim + self.value_dim, self.kv_rank)
+        k_up, v_up = up[:, : self.nope_dim], up[:, self.nope_dim :]
+        q = torch.bmm(q_nope.squeeze(2).transpose(0, 1), k_up).transpose(0, 1)  # (batch, heads, kv_rank)
+        scores = torch.baddbmm(q_rope.squeeze(2) @ k_rope.mT, q, latent.mT)
+        shares = torch.softmax(at_least_float32(scores) * self.scale, -1).to(latent.dtype)
+        mixed = torch.bmm(shares, latent).transpose(0, 1)
+        return torch.bmm(mixed, v_up.mT).transpose(0, 1).unsqueeze(2)
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -13,6 +13,7 @@ from mythos_blocks.core.iterations import Iterations, Plan, ReadAt, Step
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.state_site import StateSite
 from mythos_blocks.core.stepping import Stepping
+from mythos_blocks.core.straight import is_straight, run_straight
 from mythos_blocks.declaring.component import Module, component
 from mythos_blocks.declaring.slots import (
     DepthAdapterSlot,
@@ -37,8 +38,9 @@ from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Past
 from mythos_blocks.frame.places import turnings
 from mythos_blocks.frame.selection import Where
+from mythos_blocks.gradient.base import GradientPolicy
+from mythos_blocks.halting.base import all_halted
 from mythos_blocks.stack.sequence import in_order, in_turn
-from mythos_blocks.tensors.tracing import is_traced
 
 
 @component("core", "loop")
@@ -179,17 +181,30 @@ class Loop(Stepping):
         keeps = rule is not None or self.halting.freezes or not plan.is_even
         state = self.start(e, frame, past=past, keeps=keeps, num_loops=num_steps)
         window = self.gradient.window if self.training else None
-        for i, step in enumerate(self._steps(plan, rule, read)):
-            parts = list(plan.parts(i, window, state.stopped))
-            if self.training and self.gradient.detaches(i, num_steps):
-                state = state.detached(Where.union([part.where for part in parts]))
-            before, state = state, self._run(state, step, parts, compact)
-            if state is before or (not self.training and past is None and self.has_halted(state)):
-                break
+        ends_early = not self.training and past is None
+        if rule is None and self._is_straight(plan, state, past):
+            num_learning = num_steps if window is None else window(num_steps)
+            state = run_straight(self, state, plan, num_learning, ends_early)
+        else:
+            for i, step in enumerate(self._steps(plan, rule, read)):
+                parts = list(plan.parts(i, window, state.stopped))
+                if self.training and self.gradient.detaches(i, num_steps):
+                    state = state.detached(Where.union([part.where for part in parts]))
+                before, state = state, self._run(state, step, parts, compact)
+                if state is before or (ends_early and self.has_halted(state)):
+                    break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
-            h = self.gradient.attach(state.h, lambda h: self._again(state, step, h))
+            last = Step(plan.order[-1])
+            h = self.gradient.attach(state.h, lambda h: self._again(state, last, h))
             state = replace(state, h=h, halting=replace(state.halting, readout=h))
         return state
+
+    def _is_straight(self, plan: Plan, state: LoopState, past: Past | None) -> bool:
+        """Whether the pass is one for :func:`run_straight`."""
+        one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
+        detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches
+        own = type(self)._iterate is not Stepping._iterate
+        return not (one_after_the_other or detaches or own) and is_straight(self, plan, state, past)
 
     def _steps(self, plan: Plan, rule: Exit | None, read: ReadAt | None) -> Iterator[Step]:
         """The iterations of a pass."""
@@ -210,10 +225,7 @@ class Loop(Stepping):
 
     def has_halted(self, state: LoopState) -> bool:
         """Whether every position that counts has halted, so that the readout changes no more."""
-        halted = state.halting.halted
-        if halted is None or is_traced(halted):
-            return False
-        return bool((halted if state.frame.real is None else halted | ~state.frame.real).all())
+        return all_halted(state.halting, state.frame.real)
 
     def _check_plan(self, plan: Plan) -> None:
         if plan.is_even:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mythos_blocks.declaring.component import Module
@@ -32,6 +34,10 @@ class DepthSignal(Module):
             ``(width,)``, or ``(..., positions, width)`` where it differs between positions.
         """
         raise NotImplementedError
+
+    def ahead(self, num_loops: int) -> Sequence[Tensor | None] | None:
+        """What :meth:`forward` gives for the first iterations, at all positions alike; ``None`` where each is asked."""
+        return None
 
     def transform(self, h: Tensor, t: Index) -> Tensor:
         """The state as the core shall read it in iteration ``t``, for signals that are not added."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
@@ -23,3 +25,6 @@ class NoSignal(DepthSignal):
 
     def forward(self, t: Index, positions: Tensor | None = None) -> None:
         return None
+
+    def ahead(self, num_loops: int) -> Sequence[None]:
+        return [None] * num_loops

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -55,6 +57,10 @@ class Sinusoidal(DepthSignal):
             if index < len(self.rows) and self.rows.dtype is self.made_in:
                 return own_row(self.rows, index)
         return self._signal(t)
+
+    def ahead(self, num_loops: int) -> Sequence[Tensor] | None:
+        there = num_loops <= len(self.rows) and self.rows.dtype is self.made_in
+        return self.rows[:num_loops].unbind() if there else None
 
     def _signal(self, t: Index) -> Tensor:
         angles = t * self.frequencies

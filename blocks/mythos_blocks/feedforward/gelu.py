@@ -12,6 +12,8 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, product
+from mythos_blocks.tensors.plain import is_plain
 
 
 @component("feedforward", "gelu")
@@ -49,3 +51,10 @@ class GELU(Feedforward):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(self.dropout(self.activation(self.up(x))))
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run | None:
+        drops = self.training and self.dropout.p > 0
+        if drops or not is_plain(self.dropout, nn.Dropout):
+            return None
+        up, down, activation = product(self.up), product(self.down), self.activation
+        return lambda x, now: down(activation(up(x)))

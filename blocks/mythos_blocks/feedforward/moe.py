@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,11 +13,16 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.declaring.types import Count, Depth, NonNegative
-from mythos_blocks.feedforward.routing import RoutedExperts, record_routing
+from mythos_blocks.feedforward.routing import Experts, RoutedExperts, record_routing
 from mythos_blocks.feedforward.swiglu import SwiGLU
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined
 from mythos_blocks.tensors.exact_linear import ExactLinear
+from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.precision import exact_linear
 from mythos_blocks.tensors.rows import row
+
+Product = Callable[[Tensor], Tensor]
 
 
 @component("feedforward", "moe")
@@ -74,27 +81,47 @@ class MixtureOfExperts(RoutedExperts):
         return {"kind": "swiglu", "hidden": self.num_active * self.gate.shape[1] * (1 + len(self.shared))}
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
-        frame = frame or Frame()
+        return self._mixed(x, frame or Frame(), self.router, list(self.shared))
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run | None:
+        if self.balance_weight or self.z_weight or not is_plain(self.router, ExactLinear):
+            return None
+        router = functools.partial(exact_linear, weight=self.router.weight)
+        shared = [_in_frame(inlined(expert, frame, like), frame) for expert in self.shared]
+        experts = self.experts()
+        return lambda x, now: self._mixed(x, now, router, shared, experts)
+
+    def _mixed(
+        self, x: Tensor, frame: Frame, router: Product, shared: Sequence[Product], experts: Experts | None = None
+    ) -> Tensor:
         tokens = x.flatten(0, -2)
-        logits = self.router(tokens)
+        logits = router(tokens)
         if self.depth_logits is not None:
             logits = logits + row(self.depth_logits, 0 if frame.index is None else frame.index)
-        scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
         real = None if frame.real is None else frame.real.flatten()
-        chosen = self.choose(logits if self.score == "softmax" else scores, real)
+        chosen = self.choose(logits if self.score == "softmax" else torch.sigmoid(logits), real)
         # The chosen scores renormalised, by their logarithms: scores themselves may all round to zero.
         log_scores = logits if self.score == "softmax" else F.logsigmoid(logits)
         weights = F.softmax(log_scores.gather(-1, chosen), dim=-1)
-        out = self.dispatch(tokens, chosen, weights)
-        for expert in self.shared:
+        out = self.dispatch(tokens, chosen, weights, experts)
+        for expert in shared:
             out = out + expert(tokens)
         if frame.tape is not None:
-            record_routing(frame, (scores / scores.sum(-1, keepdim=True)).view(*x.shape[:-1], -1))
-        counts = logits.new_ones(tokens.shape[0], 1) if real is None else real.to(logits.dtype)[:, None]
-        if self.balance_weight:
-            probabilities = scores / scores.sum(-1, keepdim=True)
-            self.add_balance_loss(frame, self.balance_weight, chosen, probabilities, counts)
-        if self.z_weight:
-            squares = logits.logsumexp(-1).square()
-            frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
+            record_routing(frame, self._probabilities(logits).view(*x.shape[:-1], -1))
+        if self.balance_weight or self.z_weight:
+            counts = logits.new_ones(tokens.shape[0], 1) if real is None else real.to(logits.dtype)[:, None]
+            if self.balance_weight:
+                self.add_balance_loss(frame, self.balance_weight, chosen, self._probabilities(logits), counts)
+            if self.z_weight:
+                squares = logits.logsumexp(-1).square()
+                frame.add_loss("router_z", counts.sum(), self.z_weight * (squares * counts[:, 0]).sum())
         return out.to(x.dtype).view_as(x)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """The experts' scores, of which those of a token sum to 1: ``(tokens, num_experts)``."""
+        scores = F.softmax(logits, dim=-1) if self.score == "softmax" else torch.sigmoid(logits)
+        return scores / scores.sum(-1, keepdim=True)
+
+
+def _in_frame(run: Run, frame: Frame) -> Product:
+    return lambda tokens: run(tokens, frame)

@@ -9,6 +9,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count, Positive
 from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, product
 
 
 @component("feedforward", "relu2")
@@ -43,3 +44,7 @@ class ReLU2(Feedforward):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(F.relu(self.up(x)).square() * self.factor)
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run:
+        up, down, factor = product(self.up), product(self.down), self.factor
+        return lambda x, now: down(F.relu(up(x)).square() * factor)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +14,10 @@ from mythos_blocks.feedforward.grouped import grouped_linear, have_flops_counted
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.tensors.precision import exact_dtype, product_dtype
 from mythos_blocks.tensors.recomputing import is_recomputed
-from mythos_blocks.tensors.tracing import is_transformed
+from mythos_blocks.tensors.tracing import is_computed_as_written, is_traced, is_transformed
+
+Experts = Sequence[tuple[Tensor, Tensor, Tensor]]
+"""Gate, up and down of each expert."""
 
 
 class RoutedExperts(Feedforward):
@@ -95,22 +100,50 @@ class RoutedExperts(Feedforward):
                 "allow; call eval() on the model, whose pass is the same without dropout"
             ) from error
 
-    def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    def experts(self) -> Experts | None:
+        """Each expert's matrices apart, for passes that use them in many iterations: what did not run gets no gradient.
+
+        ``None`` where one product takes all experts: on accelerators, in half precision, under autocast, and where
+        nobody can say how many rows each has.
+        """
+        gate = self.gate
+        if is_traced(gate) or not is_computed_as_written(gate):
+            return None
+        apart = gate.device.type == "cpu" and gate.dtype.itemsize >= 4 and product_dtype(gate) is gate.dtype
+        return list(zip(gate.unbind(), self.up.unbind(), self.down.unbind(), strict=True)) if apart else None
+
+    def dispatch(self, tokens: Tensor, chosen: Tensor, weights: Tensor, experts: Experts | None = None) -> Tensor:
         """The weighted sum of the chosen experts: sort assignments by expert, multiply once per group.
 
         Shapes: ``(tokens, width), (tokens, num_active), (tokens, num_active) -> (tokens, width)``, in the dtype of the
         weights, which the router has in float32 or wider.
+
+        Args:
+            tokens: What the experts read.
+            chosen: The experts of each token.
+            weights: How much of each.
+            experts: What :meth:`experts` has made for the pass; a call that is given none makes its own.
         """
         if torch.compiler.is_exporting() and torch.onnx.is_in_onnx_export():  # which has no such product
             return self.dispatch_plainly(tokens, chosen, weights)
+        if experts is None and not is_traced(tokens):
+            experts = self.experts()
+        if experts is not None and len(tokens) == 1 and tokens.dtype is self.gate.dtype:
+            # A single token, as in decoding, needs no order.
+            outs = [_through(tokens, experts[i]) for i in chosen[0].tolist()]
+            return weights @ torch.cat(outs).to(weights.dtype)
         order = chosen.flatten().argsort(stable=True)
         source = order // self.num_active
         counts = torch.zeros(self.num_experts, dtype=torch.int32, device=tokens.device)
         counts = counts.scatter_add(0, chosen.flatten(), torch.ones_like(order, dtype=torch.int32))
-        ends = counts.cumsum(0, dtype=torch.int32)
         x = tokens.to(product_dtype(tokens))[source]
-        hidden = F.silu(grouped_linear(x, self.gate, ends)) * grouped_linear(x, self.up, ends)
-        weighted = grouped_linear(hidden, self.down, ends) * weights.flatten()[order].unsqueeze(-1)
+        if experts is not None and x.dtype is self.gate.dtype:
+            out = _one_by_one(x, counts.tolist(), experts)
+        else:
+            ends = counts.cumsum(0, dtype=torch.int32)
+            hidden = F.silu(grouped_linear(x, self.gate, ends)) * grouped_linear(x, self.up, ends)
+            out = grouped_linear(hidden, self.down, ends)
+        weighted = out * weights.flatten()[order].unsqueeze(-1)
         return torch.zeros_like(tokens, dtype=weighted.dtype).index_add(0, source, weighted)
 
     def dispatch_plainly(self, tokens: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
@@ -146,6 +179,21 @@ class RoutedExperts(Feedforward):
             load = self.load.to(self.bias.dtype)
             self.bias += self.bias_update_rate * (load.mean() - load).sign()
             self.load.zero_()
+
+
+def _one_by_one(x: Tensor, counts: list[int], experts: Experts) -> Tensor:
+    """The rows of each expert, so many of each in their order, through its matrices."""
+    outs, begin = [], 0
+    for count, expert in zip(counts, experts, strict=True):
+        if count:
+            outs.append(_through(x.narrow(0, begin, count), expert))
+            begin += count
+    return outs[0] if len(outs) == 1 else torch.cat(outs)
+
+
+def _through(rows: Tensor, expert: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    gate, up, down = expert
+    return F.linear(F.silu(F.linear(rows, gate)) * F.linear(rows, up), down)
 
 
 def record_routing(frame: Frame, probabilities: Tensor) -> None:

@@ -9,6 +9,7 @@ from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.feedforward.base import Feedforward
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, product
 
 
 @component("feedforward", "swiglu")
@@ -34,3 +35,7 @@ class SwiGLU(Feedforward):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run:
+        gate, up, down = product(self.gate), product(self.up), product(self.down)
+        return lambda x, now: down(F.silu(gate(x)) * up(x))

@@ -197,7 +197,7 @@ class Frame:
 
     def record(self, x: Tensor, *place: str | int) -> None:
         """Put a state on the tape, if there is one; zeros stand for positions that were not computed."""
-        if not isinstance(self.tape, Notes):
+        if not isinstance(self.tape, Notes) or (self.tape.states_only and not (len(place) == 2 and place[0] == "core")):
             return
         if self.selection is not None:
             assert self.shape is not None

@@ -73,7 +73,13 @@ class AttentionMask:
         elif v_size > q.shape[-1]:
             q, k = (F.pad(y, (0, v_size - y.shape[-1])) for y in (q, k))
         grouped = bool(q.shape[1] != k.shape[1])  # under torch.jit.trace, sizes are tensors
-        if self.causal and self.allowed is None and q.shape[2] != k.shape[2]:
+        if grouped and bool(q.shape[2] == 1):
+            # One query, the last, sees all keys. Heads that share keys are queries of one head, which reads them once.
+            alike = q.reshape(q.shape[0], k.shape[1], -1, q.shape[3])
+            allowed = None if self.allowed is None else self.allowed.unsqueeze(1)
+            out = F.scaled_dot_product_attention(alike, k, v, attn_mask=allowed, scale=scale)
+            out = out.reshape(*q.shape[:3], -1)
+        elif self.causal and self.allowed is None and q.shape[2] != k.shape[2]:
             allowed = _causal(q.shape[2], k.shape[2], q.device)
             out = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed, scale=scale, enable_gqa=grouped)
         elif self.allowed is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -42,6 +44,10 @@ class Past(Protocol):
         """Those of all positions so far, the chunk's included, which is written."""
         ...
 
+    def ready(self, batch: int, num_positions: int) -> Ready:
+        """Where so many new positions of so many sequences can be written without asking further."""
+        ...
+
     def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
         """Those of all positions so far, with what this call has written for its ``num_positions``."""
         ...
@@ -49,6 +55,19 @@ class Past(Protocol):
     def alive(self, t: int, chunk: Tensor) -> Tensor:
         """Which positions so far have run iteration ``t``, the chunk's included: ``(batch, positions)``."""
         ...
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a cache has ready for the new positions of a call.
+
+    Attributes:
+        there: For each entry that is filled and has room, the columns of the new positions and those of all so far.
+        mark: Says that the new ones of an entry have been written.
+    """
+
+    there: Mapping[tuple[Path, int], tuple[Tensors, Tensors]]
+    mark: Callable[[tuple[Path, int]], None]
 
 
 class Page:
@@ -181,6 +200,34 @@ class Page:
                 torch.where(_at_positions(running.mask, w), w, b) for b, w in zip(before, written, strict=True)
             )
         return written
+
+
+class ReadyPage(Page):
+    """A page of an iteration that writes where a cache has room already, and keeps nothing else.
+
+    Args:
+        memory: The memory that it belongs to.
+        t: The iteration.
+        ready: What the cache has ready for this call.
+    """
+
+    def __init__(self, memory: Memory, t: int, ready: Ready) -> None:
+        self._memory, self._t, self._there, self._mark = memory, t, ready.there, ready.mark
+
+    def exchange(
+        self, path: Path, written: Tensors, selection: Selection | None, running: Where | None, shared: bool = True
+    ) -> Tensors:
+        t = self._t
+        assert t is not None
+        key = self._memory.policy.place(path, t) if shared else (path, t)
+        columns = self._there.get(key)
+        if columns is None:
+            return self._memory.open(t).exchange(path, written, selection, running, shared)
+        new, whole = columns
+        for into, x in zip(new, written, strict=True):
+            into.copy_(x)
+        self._mark(key)
+        return whole
 
 
 # A cache is looked up and grown by the host, anew for each entry; a compiled layer leaves it to the host. This is what

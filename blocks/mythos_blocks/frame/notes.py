@@ -13,7 +13,8 @@ class Notes:
 
     Args:
         held: The dictionary.
+        states_only: Of a tape, whether the states after iterations are wanted alone, and nothing from within one.
     """
 
-    def __init__(self, held: dict[Any, Any]) -> None:
-        self.held = held
+    def __init__(self, held: dict[Any, Any], states_only: bool = False) -> None:
+        self.held, self.states_only = held, states_only

@@ -26,7 +26,7 @@ def changed(instance: T, **changes: Any) -> T:
 
     Nothing is checked or completed on the way, as a constructor would.
     """
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_dynamo_compiling():
         return replace(instance, **changes)  # type: ignore[type-var]
     other = object.__new__(type(instance))
     other.__dict__.update(instance.__dict__)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.frame.mask import AttentionMask
-from mythos_blocks.frame.memory import Path, Tensors
+from mythos_blocks.frame.memory import Path, Ready, Tensors
 
 Key = tuple[Path, int]
 
@@ -129,6 +129,27 @@ class Cache:
             self._written[key] = weakref.ref(chunk[0]), size
             self._last[path] = entry
         return tuple([buffer.narrow(-2, 0, end) for buffer in buffers])
+
+    def ready(self, batch: int, num_positions: int) -> Ready:
+        """The entries that are filled and have room for the new positions; of others, :meth:`extended` makes room.
+
+        What is written to them must have no gradient.
+        """
+        begin, end = self.length, self.length + num_positions
+        there: dict[Key, tuple[Tensors, Tensors]] = {}
+        # Whoever watches what is written sees all of it.
+        if batch == self.batch and not self.graph and type(self).extended is Cache.extended:
+            for key, buffers in self._buffers.items():
+                if self._valid.get(key) == begin and buffers[0].shape[-2] >= end:
+                    there[key] = (
+                        tuple([buffer.narrow(-2, begin, num_positions) for buffer in buffers]),
+                        tuple([buffer.narrow(-2, 0, end) for buffer in buffers]),
+                    )
+
+        def mark(key: Key) -> None:
+            self._written[key], self._last[key[0]] = (_gone, num_positions), key[1]
+
+        return Ready(there, mark)
 
     def so_far(self, path: Path, entry: int, num_positions: int) -> Tensors:
         """What :meth:`extended` has given in this call: all positions so far, with ``num_positions`` new ones."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.rows import Index
+from mythos_blocks.tensors.tracing import is_traced
 
 Evaluation = Literal["stop", "select", "run_on"]
 """What evaluation does where a rule would stop a position: ``stop`` it there; ``select`` its state there for the
@@ -106,6 +107,14 @@ class Halting(Module):
     def loss(self, state: HaltingState) -> Tensor | None:
         """What the rule adds to the training loss, a scalar over the positions that count, or ``None``."""
         return None
+
+
+def all_halted(state: HaltingState, real: Tensor | None) -> bool:
+    """Whether every position has halted that counts: all but padding, as ``real`` says, ``(batch, positions)``."""
+    halted = state.halted
+    if halted is None or is_traced(halted):
+        return False
+    return bool((halted if real is None else halted | ~real).all())
 
 
 def mean_over(x: Tensor, real: Tensor) -> Tensor:

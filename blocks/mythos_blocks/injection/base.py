@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,18 @@ from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.plain import is_shared_out, is_supplied, weights_of
 from mythos_blocks.tensors.rows import Index
+
+
+class Ends(NamedTuple):
+    """How an iteration ends: the functions of a pass.
+
+    Attributes:
+        last: From h and y to the next state.
+        between: From h, y and the next iteration's signal to the next state, and what the core reads of it.
+    """
+
+    last: Callable[[Tensor, Tensor], Tensor]
+    between: Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
 
 
 @contract("injection")
@@ -72,6 +85,16 @@ class Injection(Module):
         """``inject`` and the next iteration's ``combine`` in one, for injections that fuse them."""
         h = self.inject(h, e, y, t)
         return h, self.combine(h, e, next_signal, next_t)
+
+    def inlined(self, h: Tensor, e: Tensor, prepared: Tensor | None) -> Ends | None:
+        """:meth:`inject` and :meth:`advance` as functions for one pass; ``None`` where it has none.
+
+        Args:
+            h: A state of the pass, whose shape and dtype all have.
+            e: The input of the pass.
+            prepared: What :meth:`prepare` has made, as gradients are recorded now.
+        """
+        return None
 
     def prepare(self) -> Tensor | None:
         """What the weights alone make, for all iterations of a pass; ``None`` where there is no such thing.

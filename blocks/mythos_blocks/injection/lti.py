@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Real
 from mythos_blocks.declaring.widths import same_width
-from mythos_blocks.injection.base import Injection
+from mythos_blocks.injection.base import Ends, Injection
 from mythos_blocks.norm import RMSNorm
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.rows import Index
 from mythos_kernels import state_update
+from mythos_kernels.dispatch import backend
 
 # Beyond these bounds exp(-exp(z)) is 0 or 1 to the last bit of float32, and exp(z) would overflow
 # and turn the gradient into 0 * inf.
@@ -92,6 +93,29 @@ class LTI(Injection):
             return super().advance(h, e, y, next_signal, t, next_t)
         a = self.A() if prepared is None else prepared
         return state_update(h, e, y, a, self.B, self._gain(), signal=next_signal, eps=self.norm.eps)
+
+    def inlined(self, h: Tensor, e: Tensor, prepared: Tensor | None) -> Ends | None:
+        weight, eps, dtype = self._gain(), self.norm.eps, h.dtype
+        exact = dtype is torch.float32 or dtype is torch.float64
+        # A kernel does what follows in one pass over the state; other dtypes are rounded where the reference does it.
+        if prepared is None or not (exact and is_plain(self.norm, RMSNorm)) or backend(h) != "reference":
+            return None
+        if not all(x.dtype is dtype for x in (prepared, self.B, weight, e)):
+            return None
+        a, held, shape = prepared, self.B * e, weight.shape
+
+        def last(h: Tensor, y: Tensor) -> Tensor:
+            return a * h + held + y
+
+        def between(h: Tensor, y: Tensor, signal: Tensor | None) -> tuple[Tensor, Tensor]:
+            h = a * h + held + y
+            if signal is None:
+                x = h + e
+            else:  # as advance adds them
+                x = h + e + signal if signal.dim() == 1 else h + signal + e
+            return h, torch.rms_norm(x, shape, weight, eps)
+
+        return Ends(last, between)
 
     def _gain(self) -> Tensor:
         assert self.norm.weight is not None

@@ -16,6 +16,8 @@ from mythos_blocks.declaring.slots import AttentionSlot, FeedforwardSlot, NormSl
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined
+from mythos_blocks.tensors.plain import is_plain
 
 
 @contract("layer")
@@ -81,6 +83,16 @@ class Branch(nn.Module):
         self.initial, self.dropout = layer_scale, nn.Dropout(dropout) if dropout else None
         self.scale = None if layer_scale is None else nn.Parameter(torch.full((width,), layer_scale))
 
+    @property
+    def is_identity(self) -> bool:
+        """Whether nothing happens to what comes back."""
+        rests = self.dropout is None or not self.training
+        return self.factor == 1 and self.scale is None and rests and is_plain(self, Branch)
+
+    def after(self, run: Run) -> Run:
+        """``run``, and what becomes of its output before it joins the residual stream."""
+        return run if self.is_identity else lambda x, now: self(run(x, now))
+
     def reset(self) -> None:
         """Set the factor to its initial value."""
         if self.scale is not None:
@@ -134,6 +146,12 @@ class TwoBranchLayer(Layer):
             self.add_module(name, build(norm, width, max_loops))
         self.attention_branch = Branch(width, layer_scale, dropout, branch_scale)
         self.feedforward_branch = Branch(width, layer_scale, dropout, branch_scale)
+
+    def inlined_parts(self, frame: Frame, like: Tensor) -> tuple[Run, Run]:
+        """Attention and feed-forward as functions (:mod:`mythos_blocks.frame.inlining`)."""
+        return inlined(self.attention, frame.at("attention"), like), inlined(
+            self.feedforward, frame.at("feedforward"), like
+        )
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         self.attention_branch.reset()

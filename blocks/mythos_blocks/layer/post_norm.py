@@ -9,6 +9,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined_norm
 from mythos_blocks.layer.base import TwoBranchLayer
 from mythos_blocks.layer.over_positions import check_normalises, check_reads_all, normalised_over_positions
 
@@ -62,6 +63,19 @@ class PostNormLayer(TwoBranchLayer):
             self._kept(x) + self.feedforward_branch(self.feedforward(x, frame.at("feedforward"))), t
         )
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run | None:
+        if self.attention_norm_over != "channels" or self.residual_scale != 1:
+            return None
+        attend, compute = self.inlined_parts(frame, like)
+        attend, compute = self.attention_branch.after(attend), self.feedforward_branch.after(compute)
+        first, second = inlined_norm(self.attention_norm), inlined_norm(self.feedforward_norm)
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            x = first(x + attend(x, now), now.index)
+            return second(x + compute(x, now), now.index)
+
+        return run
 
     def _kept(self, x: Tensor) -> Tensor:
         return x if self.residual_scale == 1 else x * self.residual_scale

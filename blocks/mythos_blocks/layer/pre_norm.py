@@ -9,6 +9,7 @@ from torch import Tensor
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Count
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined_norm
 from mythos_blocks.layer.base import TwoBranchLayer
 
 
@@ -42,3 +43,16 @@ class PreNormLayer(TwoBranchLayer):
             place = frame.at("feedforward", *(again,) * (again > 0))
             x = x + self.feedforward_branch(self.feedforward(self.feedforward_norm(x, t), place))
         return x
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run | None:
+        if self.attention_loops > 1 or self.feedforward_loops > 1:
+            return None
+        attend, compute = self.inlined_parts(frame, like)
+        attend, compute = self.attention_branch.after(attend), self.feedforward_branch.after(compute)
+        first, second = inlined_norm(self.attention_norm), inlined_norm(self.feedforward_norm)
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            x = x + attend(first(x, now.index), now)
+            return x + compute(second(x, now.index), now)
+
+        return run

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined_norm, normed
 from mythos_blocks.layer.base import TwoBranchLayer
 
 
@@ -32,3 +33,15 @@ class SandwichLayer(TwoBranchLayer):
         computed = self.feedforward(self.feedforward_norm(x, t), frame.at("feedforward"))
         out: Tensor = x + self.feedforward_branch(self.feedforward_out_norm(computed, t))
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run:
+        attend, compute = self.inlined_parts(frame, like)
+        attend = self.attention_branch.after(normed(attend, self.attention_out_norm))
+        compute = self.feedforward_branch.after(normed(compute, self.feedforward_out_norm))
+        first, second = inlined_norm(self.attention_norm), inlined_norm(self.feedforward_norm)
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            x = x + attend(first(x, now.index), now)
+            return x + compute(second(x, now.index), now)
+
+        return run

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined_norm
 from mythos_blocks.layer.base import TwoBranchLayer
 
 
@@ -35,3 +36,15 @@ class StreamNormLayer(TwoBranchLayer):
         computed = self.feedforward_branch(self.feedforward(self.feedforward_norm(x, t), frame.at("feedforward")))
         out: Tensor = self.feedforward_stream_norm(x + computed, t)
         return out
+
+    def inlined(self, frame: Frame, like: Tensor) -> Run:
+        attend, compute = self.inlined_parts(frame, like)
+        attend, compute = self.attention_branch.after(attend), self.feedforward_branch.after(compute)
+        first, second = inlined_norm(self.attention_norm), inlined_norm(self.feedforward_norm)
+        between, last = inlined_norm(self.attention_stream_norm), inlined_norm(self.feedforward_stream_norm)
+
+        def run(x: Tensor, now: Frame) -> Tensor:
+            x = between(x + attend(first(x, now.index), now), now.index)
+            return last(x + compute(second(x, now.index), now), now.index)
+
+        return run

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import inspect
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,8 @@ from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Memory, Past
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.places import turnings
+from mythos_blocks.frame.settable import changed
+from mythos_blocks.layer.base import Layer
 from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
@@ -125,7 +127,7 @@ class LoopedTransformer(Module):
         past: Past | None = None,
         exit: Exit | None = None,
         compact: bool = True,
-        record: bool = False,
+        record: bool | Literal["states"] = False,
         logits_at: Tensor | None = None,
         head: bool = True,
     ) -> ModelOutput:
@@ -147,7 +149,8 @@ class LoopedTransformer(Module):
             past: Keys and values of earlier calls, for cached decoding.
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
-            record: Put every layer's output and every state on the output's tape.
+            record: Put every layer's output and every state on the output's tape; or the ``states`` after iterations
+                alone, which costs a plain pass nothing but their memory.
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
             head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.
@@ -169,7 +172,7 @@ class LoopedTransformer(Module):
             real=real,
             memory=memory,
             statistics=before_core,
-            tape={} if record else None,
+            tape=Notes({}, states_only=record == "states") if record else None,
             logits_at=logits_at,
         )
         given = tokens if embedded is None else embedded
@@ -178,12 +181,12 @@ class LoopedTransformer(Module):
         e = self.encode(tokens, frame, embedded)
 
         def read(h: Tensor, frame: Frame) -> Tensor:
-            return self.read(h, replace(frame, statistics=None, tape=None, logits_at=None))
+            return self.read(h, changed(frame, statistics=None, tape=None, logits_at=None))
 
         state = self.core(e, frame, iterations, past=past, exit=exit, read=read, compact=compact)
         after_core: Statistics = {}
         apply = self.read if head else self.features
-        logits = apply(state.halting.readout, replace(frame, statistics=after_core))
+        logits = apply(state.halting.readout, changed(frame, statistics=Notes(after_core)))
         losses = state.losses.after([before_core]).after([after_core]).means()
         tape = frame.tape.held if isinstance(frame.tape, Notes) else {}
         halting_loss = self.core.halting.loss(state.halting)
@@ -198,8 +201,8 @@ class LoopedTransformer(Module):
             losses=losses,
             tape=tape,
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
-            state=replace(state, frame=replace(state.frame, tape=None, statistics=None)),
-            frame=replace(frame, tokens=tokens, tape=None, statistics=None),
+            state=changed(state, frame=changed(state.frame, tape=None, statistics=None)),
+            frame=changed(frame, tokens=tokens, tape=None, statistics=None),
         )
 
     def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:
@@ -242,9 +245,15 @@ class LoopedTransformer(Module):
     def compile_layers(self, **options: Any) -> None:
         """Compile every layer in place, with ``torch.compile``'s options.
 
-        The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts.
+        The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts; with counts
+        for each sequence, some dozen times at first. Where torch can do that (from 2.13 on), each layer has a limit of
+        graphs by itself, of 64. Otherwise all layers of all models of a process share one of 8, beyond which they run
+        uncompiled.
         """
-        for layer in (*self.prelude.layers, *self.core.layers, *self.coda.layers):
+        for name, value in {"isolate_recompiles": True, "recompile_limit": 64}.items():
+            if name in inspect.signature(torch.compile).parameters:
+                options.setdefault(name, value)
+        for layer in (module for module in self.modules() if isinstance(module, Layer)):
             layer.compile(**options)
 
     def after_optimizer_step(self) -> None:

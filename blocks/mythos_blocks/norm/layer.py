@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
+from mythos_blocks.frame.inlining import NormRun
 from mythos_blocks.norm.base import Norm
 from mythos_blocks.tensors.precision import layer_norm
 from mythos_blocks.tensors.rows import Index
@@ -38,3 +39,11 @@ class LayerNorm(Norm):
 
     def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         return layer_norm(x, self.weight, self.bias, self.eps)
+
+    def inlined(self) -> NormRun:
+        weight, bias, eps = self.weight, self.bias, self.eps
+
+        def run(x: Tensor, t: Index | None = None) -> Tensor:
+            return layer_norm(x, weight, bias, eps)
+
+        return run

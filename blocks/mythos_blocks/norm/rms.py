@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
+from mythos_blocks.frame.inlining import NormRun
 from mythos_blocks.norm.base import Norm
 from mythos_blocks.tensors.precision import rms_norm
 from mythos_blocks.tensors.rows import Index
@@ -38,3 +39,15 @@ class RMSNorm(Norm):
 
     def forward(self, x: Tensor, t: Index | None = None) -> Tensor:
         return rms_norm(x, self.width, self.weight, self.eps)
+
+    def inlined(self) -> NormRun:
+        width, weight, eps = self.width, self.weight, self.eps
+        dtype, shape = None if weight is None else weight.dtype, (width,)
+
+        def run(x: Tensor, t: Index | None = None) -> Tensor:
+            if x.dtype is not dtype:
+                return rms_norm(x, width, weight, eps)
+            out = torch.rms_norm(x, shape, weight, eps)
+            return out if out.dtype is dtype else out.to(dtype)  # autocast widens it on CUDA
+
+        return run

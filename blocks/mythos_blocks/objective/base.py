@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.tensors.precision import at_least_float32
-from mythos_blocks.tensors.tracing import is_empty
+from mythos_blocks.tensors.tracing import is_computed_as_written, is_empty
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -76,10 +77,20 @@ def scored_logits(logits: Tensor, targets: Tensor) -> Tensor:
 def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
     """Cross-entropy of every scored token after each iteration, ``(num_loops, scored)``.
 
-    The state of an iteration is read as the last one is: through interface, coda, norm and head.
+    The state of an iteration is read as the last one is: through interface, coda, norm and head. Of iterations before
+    the gradient window the states alone are kept for the backward pass, which reads them again, so that what a step
+    keeps follows the window.
     """
     wanted = scored(targets, targets)
-    return torch.stack([token_loss(scored_logits(model.read(h, out.frame), targets), wanted) for h in out.states])
+
+    def losses(h: Tensor) -> Tensor:
+        return token_loss(scored_logits(model.read(h, out.frame), targets), wanted)
+
+    def read(h: Tensor) -> Tensor:
+        again = torch.is_grad_enabled() and not h.requires_grad and is_computed_as_written(h)
+        return checkpoint(losses, h, use_reentrant=False) if again else losses(h)
+
+    return torch.stack([read(h) for h in out.states])
 
 
 def iterations_run(out: ModelOutput, targets: Tensor) -> Tensor:

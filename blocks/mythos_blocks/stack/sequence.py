@@ -9,6 +9,7 @@ from mythos_blocks.declaring.slots import LayerSlot
 from mythos_blocks.declaring.spec import SpecLike, build
 from mythos_blocks.declaring.types import Depth, NoneOrMore
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import inlined, runs_past_modules
 from mythos_blocks.frame.places import turnings
 
 
@@ -47,8 +48,10 @@ class Stack(Module):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         """The last layer's output: ``(batch, positions, width) -> (batch, positions, width)``."""
         frame = (frame or Frame()).placed(x, self.turnings)
+        past_modules = runs_past_modules(x, frame)
         for place, i in enumerate(self.order):
-            x = self.layers[i](x, frame.at(place))
+            here, layer = frame.at(place), self.layers[i]
+            x = inlined(layer, here, x)(x, here) if past_modules else layer(x, here)
             frame.record(x, *frame.path, place)
         return x
 

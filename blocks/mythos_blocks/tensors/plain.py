@@ -16,15 +16,25 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
 
     It does not where the module is of a kind derived from this one (an adapter, a quantised or a parametrised layer),
     where its weights are tensors of another kind (quantised or spread ones, which know the products of a layer and
-    little else), or where somebody has hooked it or replaced its ``forward``. Fast paths that read past a module ask
-    this. Hooks on all modules of the process, as torch's own counters and profilers set them, only watch.
+    little else), or where somebody has hooked it, compiled it or replaced its ``forward``. Fast paths that read past a
+    module ask this. Hooks on all modules of the process, as torch's own counters and profilers set them, only watch.
     """
-    if type(module) is not kind or is_supplied(module) or module._forward_hooks or module._backward_hooks:
+    if type(module) is not kind:
         return False
-    for weight in module._parameters.values():
+    held = vars(module)  # past the module's own lookup, which is no question
+    if "forward" in held or held["_forward_hooks"] or held["_forward_pre_hooks"]:
+        return False
+    if held["_backward_hooks"] or held["_backward_pre_hooks"] or held.get("_compiled_call_impl") is not None:
+        return False
+    for weight in held["_parameters"].values():
         if weight is not None and type(weight) is not nn.Parameter and _is_special(weight):
             return False
     return True
+
+
+def are_all_watched() -> bool:
+    """Whether the process has hooks on the calls of all modules, as some counters and profilers set them."""
+    return bool(torch.nn.modules.module._has_any_global_hook())
 
 
 def is_supplied(module: nn.Module) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -55,6 +57,30 @@ class Rotation:
         even, odd = x[..., 0::2], x[..., 1::2]
         pairs = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
         return pairs.flatten(-2).to(dtype)
+
+    def of_heads(self, num_heads: int, num_channels: int, pairing: str, like: Tensor) -> Callable[[Tensor], Tensor]:
+        """What splits a linear's output into heads and turns them, with its form chosen once for a pass.
+
+        Args:
+            num_heads: Heads.
+            num_channels: Channels d of a head.
+            pairing: As in :meth:`of`.
+            like: What the linear is given, ``(batch, positions, width)``.
+
+        Returns:
+            A function ``(batch, positions, heads * d) -> (batch, heads, positions, d)``.
+        """
+        batch, positions = like.shape[:2]
+        whole = pairing == "interleaved" and not num_channels % (2 * _LANES) and is_computed_as_written(like)
+        dtype, pairs = self.cos.dtype, (batch, positions, num_heads, num_channels // 2, 2)
+        turns = self.turns.unsqueeze(-3) if whole else None
+
+        def turn(x: Tensor) -> Tensor:
+            if turns is None or x.dtype is not dtype or not x.is_contiguous():
+                return self.of(x.view(batch, positions, num_heads, num_channels).transpose(1, 2), pairing)
+            return torch.view_as_real(torch.view_as_complex(x.view(pairs).transpose(1, 2)) * turns).flatten(-2)
+
+        return turn
 
     @property
     def turns(self) -> Tensor:
