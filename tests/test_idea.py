@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 PAGE = Path("docs/idea.md").read_text()
@@ -42,4 +43,5 @@ def test_the_page_from_an_idea_to_a_figure(tmp_path):
     metrics = [json.loads((run / "result.json").read_text())["metrics"] for run in runs]
     for cost in ("cost/params", "cost/training_flops"):
         assert len({each[cost] for each in metrics[:6]}) == len({each[cost] for each in metrics[6:]}) == 1
-    assert (runs[0] / "code" / "decayed.py").read_text() == (tmp_path / "decayed.py").read_text()
+    with zipfile.ZipFile(tmp_path / "studies" / "decays" / "code.zip") as code:
+        assert code.read("decayed.py") == (tmp_path / "decayed.py").read_bytes()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
+import io
 import sys
 import sysconfig
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.machinery import EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from importlib.metadata import entry_points
@@ -20,6 +22,11 @@ from mythos_lab.imports import ALLOWED, OPTION, is_allowed
 _IMPORTED = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)  # ends of names of what is executed
 _OURS = ("mythos_lab", "mythos_blocks", "mythos_kernels")  # whose source has a hash of its own
 _MAX_SOURCE = 2**20  # bytes of a file
+_NO_TIME = (1980, 1, 1, 0, 0, 0)  # a zip knows none before it
+
+SOURCES = "code.zip"
+"""The file of a run, and of a study, with the source of what it imported: to be read, and imported from nowhere."""
+
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 
 
@@ -38,19 +45,28 @@ def imported_code(imports: Iterable[str]) -> dict[str, str]:
     return {name: _digest(sys.modules[name]) for name in names if name in sys.modules and _top(name) not in _OURS}
 
 
-def imported_sources(imports: Iterable[str]) -> dict[str, bytes]:
-    """The Python source behind the modules that a recipe imports, by a name that does not depend on where it lies.
+def archive(imports: Iterable[str]) -> bytes | None:
+    """A zip of the Python source behind the modules that a recipe imports; ``None`` where there is none to keep.
 
-    Of what is installed there is none: it has a version. What is too large to be somebody's source is left out.
+    Equal sources give equal bytes. Of what is installed there is none: it has a version. What is too large to be
+    somebody's source is left out.
     """
-    found: dict[str, bytes] = {}
+    found: dict[str, Path] = {}
     for name in imports:
-        if name not in sys.modules or _top(name) in _OURS:
-            continue
-        for said, path in sorted(_sources(name)):
-            if path.suffix == ".py" and not _is_installed(path) and path.stat().st_size <= _MAX_SOURCE:
-                found[said] = path.read_bytes()
-    return found
+        if name in sys.modules and _top(name) not in _OURS:
+            found |= dict(_sources(name))
+    kept = {
+        said: path
+        for said, path in sorted(found.items())
+        if path.suffix == ".py" and not _is_installed(path) and path.stat().st_size <= _MAX_SOURCE
+    }
+    if not kept:
+        return None
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
+        for said, path in kept.items():
+            file.writestr(zipfile.ZipInfo(said, _NO_TIME), path.read_bytes(), zipfile.ZIP_DEFLATED)
+    return made.getvalue()
 
 
 def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import optuna
 from mlflow.exceptions import MlflowException
 
+from mythos_lab.recipe.code import SOURCES, archive
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import SPACE_COPY
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.urls import recorded, without_password
 from mythos_lab.search.attributes import MLFLOW_RUN, UID
 from mythos_lab.search.spaces.space import Space
@@ -25,7 +27,8 @@ def parent_run(space: Space, study: optuna.Study) -> Tracker:
     Raises:
         RecipeError: The store that is named here is not the one that the study was begun with.
     """
-    tracking = validate(dict(space.base), space.source).tracking
+    recipe = validate(dict(space.base), space.source)
+    tracking = recipe.tracking
     where = tracking.uri, tracking.experiment
     prepare(*where)
     space.folder.mkdir(parents=True, exist_ok=True)
@@ -49,6 +52,9 @@ def parent_run(space: Space, study: optuna.Study) -> Tracker:
             copy = space.folder / SPACE_COPY
             write_yaml(copy, copied(space), space.file.name)
             tracker.artifact(copy)
+            if (sources := archive(recipe.imports)) is not None:
+                write_whole(space.folder / SOURCES, sources)
+                tracker.artifact(space.folder / SOURCES)
     return tracker
 
 

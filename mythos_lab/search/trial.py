@@ -163,7 +163,7 @@ def _train(
                 tags={**_tags(space, trial), "mythos.trial": number, "mythos.seed": str(seed)},
                 on_validation=_reporter(space, study, trial, loops) if seed == recipe.seed else None,
                 should_stop=should_stop,
-                figures=False,  # a study has hundreds of trials, and a report or `mythos depth` draws what is asked for
+                alone=False,
             )
             done = {name: getattr(result, name) for name in ("status", "reason", "metrics", "run_id")}
         runs.append(done["run_id"])

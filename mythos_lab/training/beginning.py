@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe import Recipe
-from mythos_lab.recipe.code import imported_sources
+from mythos_lab.recipe.code import SOURCES, archive
 from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.outputs import write_whole
@@ -34,15 +34,21 @@ from mythos_lab.training.result import (
 )
 from mythos_lab.training.start import identity_of_start
 
-SOURCES = "code"
-"""The folder of a run that holds the source of what it imported: to be read, and imported from nowhere."""
 
-
-def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str]) -> Tracker:
+def begin_run(
+    admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str], alone: bool = True
+) -> Tracker:
     """The MLflow run of a folder: a new one, or the one that was begun there; with everything needed to repeat it.
 
     The key of a run is written down before MLflow makes it, and its id after all of it is recorded: a process that is
     killed between the two leaves a run that the next one finds.
+
+    Args:
+        admitted: What is to train.
+        folder: The run's.
+        parent: MLflow's id of the run to nest it under.
+        tags: MLflow's.
+        alone: Whether the source of what it imports is kept with it; a study keeps that of all its trials once.
     """
     recipe, task = admitted.recipe, admitted.task
     state = _state(folder, recipe)
@@ -64,10 +70,9 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     kept = task.files()
     for name, content in kept.items():
         write_whole(folder / name, content)
-    code = imported_sources(recipe.imports)
-    for name, source in code.items():
-        (folder / SOURCES / name).parent.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / SOURCES / name, source)
+    if alone and (sources := archive(recipe.imports)) is not None:
+        kept = {**kept, SOURCES: sources}
+        write_whole(folder / SOURCES, sources)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
@@ -81,8 +86,6 @@ def begin_run(admitted: Admitted, folder: Path, parent: str | None, tags: Mappin
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA, *kept):
         tracker.artifact(folder / name)
-    for name in code:
-        tracker.artifact(folder / SOURCES / name, f"{SOURCES}/{name}".rpartition("/")[0])
     write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker
 

@@ -58,7 +58,7 @@ def run(
     on_validation: OnValidation | None = None,
     should_stop: ShouldStop | None = None,
     progress: bool = False,
-    figures: bool = True,
+    alone: bool = True,
 ) -> RunResult:
     """Train a recipe and measure the result.
 
@@ -76,7 +76,8 @@ def run(
         on_validation: Called after each validation; may raise :class:`Pruned`.
         should_stop: Asked after every step. Where it says yes, the run saves a checkpoint there and stops.
         progress: Show a progress bar.
-        figures: Draw the figures of the run. What they show is in its result, and ``mythos depth`` draws it later.
+        alone: Whether the run stands for itself. Of hundreds of trials no figures are drawn, as what they show is in
+            their results and ``mythos depth`` draws it later; their study keeps the code that they import, once.
 
     Raises:
         RecipeError: The effect check found an error that the recipe does not waive.
@@ -100,10 +101,10 @@ def run(
         prepare(recipe.tracking.uri, recipe.tracking.experiment)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder / LOCK):
-        tracker = begin_run(ready, folder, parent, tags or {})
+        tracker = begin_run(ready, folder, parent, tags or {}, alone)
         try:
             lead = Lead(tracker, on_validation, should_stop, History(folder / HISTORY))
-            return _run(ready, folder, lead, progress, figures)
+            return _run(ready, folder, lead, progress, figures=alone)
         except BaseException as error:
             tracker.abandon("FAILED" if isinstance(error, Exception) and not isinstance(error, Stopped) else "KILLED")
             raise

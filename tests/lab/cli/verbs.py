@@ -84,7 +84,7 @@ LEFT_ALONE = {
     "measures.parquet": "the same",
     HISTORY: "what was logged, which `mythos_lab.load` reads, by the hash in the result",
     "report": "a page, which only people read",
-    "code": "the source of what was imported, which only people read",
+    "code.zip": "the source of what was imported, which only people read",
 }
 """Files of a finished run that no verb reads."""
 
