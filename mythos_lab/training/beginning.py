@@ -67,12 +67,11 @@ def begin_run(
     data = {**data_of(recipe, task), **identity_of_start(recipe)}
     write_values(folder, ENVIRONMENT, machine)
     write_values(folder, DATA, data)
-    kept = task.files()
+    kept: dict[str, str | bytes] = {**task.files()}
+    if alone and (sources := archive(recipe.imports)) is not None:
+        kept[SOURCES] = sources
     for name, content in kept.items():
         write_whole(folder / name, content)
-    if alone and (sources := archive(recipe.imports)) is not None:
-        kept = {**kept, SOURCES: sources}
-        write_whole(folder / SOURCES, sources)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
