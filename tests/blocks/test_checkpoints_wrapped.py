@@ -87,7 +87,7 @@ def test_weights_go_into_a_wrapped_model(tmp_path, wrap):
     load_into(wrapped, tmp_path / "model.safetensors")
 
     held = wrapped.module if isinstance(wrapped, AveragedModel) else inner  # which holds a copy
-    assert torch.equal(held(tokens()).logits, plain(tokens()).logits)
+    torch.testing.assert_close(held(tokens()).logits, plain(tokens()).logits)  # compiled experts add in another order
 
 
 @pytest.mark.parametrize("wrap", WRAPPERS[:5])
