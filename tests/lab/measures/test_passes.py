@@ -27,7 +27,8 @@ def models(seeds=range(120)):
             yield seed, model.eval()
 
 
-def test_a_count_that_shares_its_pass_comes_to_the_same_bits():
+def test_a_count_that_shares_its_pass_comes_to_the_same_numbers():
+    """To rounding: a pass of its own may run past the modules, and one that is shared records its states."""
     tokens = random_cores.tokens(0)
     targets = tokens.masked_fill(torch.tensor([[True, False, False, True, False, False]]), IGNORE)
     batch, differ, ended_early = Batch(tokens, targets), [], 0
@@ -36,7 +37,7 @@ def test_a_count_that_shares_its_pass_comes_to_the_same_bits():
             with torch.no_grad():
                 alone = model(tokens, iterations=count, logits_at=targets != IGNORE)
             same = (
-                torch.equal(logits, alone.logits)
+                torch.allclose(logits, alone.logits, rtol=1e-12, atol=1e-12)
                 and torch.equal(state.executed, alone.executed)
                 and torch.equal(state.halting.depth_read(), alone.halting.depth_read())
                 and torch.equal(updates_of(state), updates_of(alone))

@@ -57,7 +57,7 @@ def test_a_reference_sees_what_was_set_whoever_set_it(mine):
         space={"model.core.depth": {"int": [1, 2]}},
         hold={"budgets": {"cost/params": 30000}, "by": "model.width", "tolerance": 0.2},
     )
-    config = held(found.base, found.hold, "hold")
+    config = held(found.base, found.hold_of(None), "hold")
     assert hidden(validate(config, "held")) == config["model"]["width"] != 16
 
 

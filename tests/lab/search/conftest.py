@@ -25,6 +25,6 @@ def here(tmp_path, monkeypatch):
 def untrained(monkeypatch):
     """Candidates come to one value each, untrained."""
     ended = {"status": "finished", "reason": "", "metrics": [{"val/accuracy": 0.5}]}
-    monkeypatch.setattr(trials, "admit", lambda space, config, source: (validate(config, source), {}))
+    monkeypatch.setattr(trials, "admit", lambda space, config, source, arm: (validate(config, source), {}))
     monkeypatch.setattr(trials, "cost_metric", lambda recipe, name: 1.0)
     monkeypatch.setattr(trials, "_train", lambda *arguments: ended)
