@@ -43,7 +43,7 @@ CHANGES = {
     "training.accelerator": ("mps",),
     "training.num_microbatches": ("2",),
     "training.ema": ("0.5",),
-    "training.solved_at": ("0.001", "training.validate_every=2"),
+    "training.solved_at": ("0.001", "training.validate_every=2", "task.group=S3"),
     "training.groups": ("[{slot: norm, lr: 0.5}]",),
     "training.optimizer": ("muon",),
     "training.optimizer.momentum": ("0.5", "training.optimizer={kind: muon}"),

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from mythos_lab.recipe.screen import one_line
-from mythos_lab.recipe.urls import in_text
 from mythos_lab.report.page.charts import MOST_SERIES, Bars, Chart, Curves, Grid, Intervals, Parallel, Points, Series
+from mythos_lab.report.page.labels import TITLE
+from mythos_lab.report.page.labels import label as label_of
 from mythos_lab.report.page.palette import DASHES, FAINTEST, INK, MARKERS, MUTED, PAPER, RULE, SERIES, STRONGEST
 from mythos_lab.report.page.parallel import draw_parallel, height
 from mythos_lab.report.plotting import without_settings
@@ -20,7 +20,6 @@ from mythos_lab.report.plotting import without_settings
 WIDE, NARROW = 7.0, 3.5
 """Inches: the text of a page, and a column of a paper or a telephone."""
 
-_LABEL, _TITLE = 30, 70  # characters of a label and of what stands at an axis; the table has the whole
 _MOST_CELLS = 14  # of a row of a grid in which numbers stand
 _SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: to be read aloud, searched, and set in the page's own type
@@ -86,13 +85,13 @@ def draw(chart: Chart, key: str, width: float) -> Drawn:
             _intervals(chart, axes)
         elif isinstance(chart, Bars):
             axes.bar(chart.x, chart.y, color=SERIES[0].light, width=0.7)
-            axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(chart.y_name))
+            axes.set(xlabel=label_of(chart.x_name, TITLE), ylabel=label_of(chart.y_name))
             axes.xaxis.get_major_locator().set_params(integer=True)
         elif isinstance(chart, Grid):
             _grid(chart, axes)
         elif isinstance(chart, Parallel):
             names = draw_parallel(chart, axes)
-            axes.set_yticks(range(len(names)), [_text(each) for each in names])
+            axes.set_yticks(range(len(names)), [label_of(each) for each in names])
             _legend(figure, axes, width)
         else:
             _points(chart, figure, axes, width)
@@ -132,14 +131,14 @@ def _curves(chart: Curves, figure: Any, axes: Any, width: float) -> None:
         colour = SERIES[i].light
         axes.plot(
             each.x, each.y, linestyle=DASHES[i] if style else "", marker=MARKERS[i], color=colour,
-            markerfacecolor=PAPER.light if i % 2 else colour, label=_text(each.label) or None,
+            markerfacecolor=PAPER.light if i % 2 else colour, label=label_of(each.label) or None,
         )  # fmt: skip
         if each.low:
             _band(axes, each, colour)
     if chart.level is not None:
-        axes.axhline(chart.level, color=MUTED.light, linestyle=":", linewidth=1, label=_text(chart.level_name))
+        axes.axhline(chart.level, color=MUTED.light, linestyle=":", linewidth=1, label=label_of(chart.level_name))
     if chart.marked is not None:
-        axes.axvline(chart.marked, color=MUTED.light, linewidth=0.8, linestyle="--", label=_text(chart.marked_name))
+        axes.axvline(chart.marked, color=MUTED.light, linewidth=0.8, linestyle="--", label=label_of(chart.marked_name))
     places = sorted({x for each in chart.series for x in each.x})
     if chart.is_loops and places and places[0] > 0 and places[-1] > 8:
         axes.set_xscale("log", base=2)
@@ -155,7 +154,7 @@ def _curves(chart: Curves, figure: Any, axes: Any, width: float) -> None:
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
     is_alone = len(chart.series) == 1 and chart.level is None and chart.marked is None
     y_name = (chart.series[0].label if is_alone else "") or chart.y_name
-    axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(y_name))
+    axes.set(xlabel=label_of(chart.x_name, TITLE), ylabel=label_of(y_name))
     if not is_alone:
         _legend(figure, axes, width)
 
@@ -183,8 +182,8 @@ def _intervals(chart: Intervals, axes: Any) -> None:
             axes.plot([left, right], [y, y], color=SERIES[0].light, linewidth=2)
         axes.plot(value, y, "o", color=SERIES[0].light, markersize=5)
     axes.set_xlim(-edge if chart.is_signed else -0.03 * edge, edge)
-    axes.set_yticks(range(len(shown)), [_text(label) for label, *_ in reversed(shown)])
-    axes.set(ylim=(-0.6, len(shown) - 0.4), xlabel=_text(chart.x_name, _TITLE))
+    axes.set_yticks(range(len(shown)), [label_of(label) for label, *_ in reversed(shown)])
+    axes.set(ylim=(-0.6, len(shown) - 0.4), xlabel=label_of(chart.x_name, TITLE))
     axes.grid(False, axis="y")
     axes.grid(True, axis="x")
     axes.spines["left"].set_visible(False)
@@ -204,10 +203,10 @@ def _grid(chart: Grid, axes: Any) -> None:
             if with_numbers:
                 axes.text(j, i, _short(value), ha="center", va="center", fontsize=7.5)
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)), [_text(row) for row in rows])
+    axes.set_yticks(range(len(rows)), [label_of(row) for row in rows])
     step = 1 if with_numbers else math.ceil(len(columns) / 8)
-    axes.set_xticks(range(0, len(columns), step), [_text(each) for each in columns[::step]])
-    axes.set(xlabel=_text(chart.column_name, _TITLE), ylabel=_text(chart.row_name))
+    axes.set_xticks(range(0, len(columns), step), [label_of(each) for each in columns[::step]])
+    axes.set(xlabel=label_of(chart.column_name, TITLE), ylabel=label_of(chart.row_name))
     axes.grid(False)
     axes.tick_params(length=0)
     for side in axes.spines.values():
@@ -227,17 +226,21 @@ def _points(chart: Points, figure: Any, axes: Any, width: float) -> None:
     plain = [(x, y) for x, y, out in all_of if not out]
     special = sorted((x, y) for x, y, out in all_of if out)
     if plain:
-        axes.plot(*zip(*plain, strict=True), "o", color=MUTED.light, markerfacecolor="none", label=_text(chart.others))
+        axes.plot(
+            *zip(*plain, strict=True), "o", color=MUTED.light, markerfacecolor="none", label=label_of(chart.others)
+        )
     if special:
         style = {"drawstyle": "steps-post", "linestyle": "-"} if chart.joined else {"linestyle": ""}
-        axes.plot(*zip(*special, strict=True), marker="o", color=SERIES[0].light, label=_text(chart.meaning), **style)
+        axes.plot(
+            *zip(*special, strict=True), marker="o", color=SERIES[0].light, label=label_of(chart.meaning), **style
+        )
         if chart.joined:  # the last of them holds to the end
             axes.plot([special[-1][0], max(chart.x)], [special[-1][1]] * 2, color=SERIES[0].light)
     if chart.is_log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.grid(True, axis="x")
-    axes.set(xlabel=_text(chart.x_name, _TITLE), ylabel=_text(chart.y_name))
+    axes.set(xlabel=label_of(chart.x_name, TITLE), ylabel=label_of(chart.y_name))
     _legend(figure, axes, width)
 
 
@@ -246,12 +249,6 @@ def _legend(figure: Any, axes: Any, width: float) -> None:
     if handles:
         per_row = max(1, int(width * 13 / (max(map(len, labels)) + 6)))
         figure.legend(handles, labels, loc="outside upper left", ncols=min(len(labels), per_row), columnspacing=1.4)
-
-
-def _text(text: str, longest: int = _LABEL) -> str:
-    """A label of one line, without logins."""
-    said = one_line(in_text(text))
-    return said if len(said) <= longest else f"{said[: longest - 3]}..."
 
 
 def _short(value: float) -> str:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from mythos_lab.report.page.charts import Axis, Parallel
+from mythos_lab.report.page.labels import label
 from mythos_lab.report.page.palette import MUTED, RULE, SERIES
 
 MOST_LINES = 200
@@ -27,14 +28,14 @@ def draw_parallel(chart: Parallel, axes: Any) -> list[str]:
     named = set()
     for i in reversed(order):  # what stands out lies above
         out = chart.stands_out[i]
-        label = chart.meaning if out else chart.others
+        meaning = label(chart.meaning if out else chart.others)
         passed = [y for y, place in enumerate(places) if math.isfinite(place[i])]  # a field that it has not is no gap
         axes.plot(
             [places[y][i] for y in passed], passed, "-o" if out else "-", markersize=2.5, linewidth=1.4 if out else 0.6,
             color=SERIES[0].light if out else MUTED.light, alpha=1.0 if out else 0.45,
-            label=None if label in named else label,
+            label=None if meaning in named else meaning,
         )  # fmt: skip
-        named.add(label)
+        named.add(meaning)
     for y, axis in enumerate(chart.axes):
         axes.plot([0, 1], [y, y], color=RULE.light, linewidth=1, zorder=0)
         for place, text, side in _ends(axis):
@@ -54,7 +55,11 @@ def _ends(axis: Axis) -> list[tuple[float, str, str]]:
         last = len(axis.levels) - 1
         shown = range(last + 1) if last < _MOST_LEVELS else (0, last)
         return [
-            (i / max(1, last), _cut(axis.levels[i]), "left" if i == 0 else "right" if i == last else "center")
+            (
+                i / max(1, last),
+                label(axis.levels[i], _LONGEST),
+                "left" if i == 0 else "right" if i == last else "center",
+            )
             for i in shown
         ]
     known = [float(v) for v in axis.values if v is not None and math.isfinite(float(v))]
@@ -64,7 +69,3 @@ def _ends(axis: Axis) -> list[tuple[float, str, str]]:
     if low == high:
         return [(0.5, f"{low:.3g}", "center")]
     return [(0.0, f"{low:.3g}", "left"), (1.0, f"{high:.3g}", "right")]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]}.."

@@ -8,7 +8,7 @@ from mythos_lab.search.spaces.file_schema import study_schema
 from tests.lab.search.tiny import write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}}
-TASKS = {"near": {"task.max_hops": 2}, "far": {"task.max_hops": 3, "task.num_nodes": 14}}
+TASKS = {"near": {"task.length": 6}, "far": {"task.length": 12}}
 HOLD = {"budgets": {"cost/training_flops": "recipe"}, "by": "model.core.layer.feedforward.hidden", "tolerance": 0.9}
 
 
@@ -24,7 +24,7 @@ def test_every_arm_is_trained_on_every_task_and_held_against_the_first_on_the_sa
     assert list(variants) == ["full@near", "deep@near", "full@far", "deep@far"] and space.num_trials() == 4
     assert variants["deep@far"] == {**TASKS["far"], **ARMS["deep"]}
     assert [space.file.reference(name) for name in variants] == ["full@near"] * 2 + ["full@far"] * 2
-    assert space.file.num_verdicts == 2 and {"model.core.depth", "task.max_hops"} <= set(declared(space, "deep@near"))
+    assert space.file.num_verdicts == 2 and {"model.core.depth", "task.length"} <= set(declared(space, "deep@near"))
     assert by_task(space, {"deep@near": 1, "deep@far": 2}) == {"near": {"deep": 1}, "far": {"deep": 2}}
 
 
@@ -43,10 +43,10 @@ def test_a_budget_of_the_recipe_is_that_of_the_recipe_on_the_task(here):
 @pytest.mark.parametrize(
     "fields, said",
     [
-        ({"arms": {"a": {"task.max_hops": 3}}, "tasks": TASKS}, "tasks: near: task.max_hops: arms: a changes it too"),
-        ({"arms": {"a": {"task": "parity"}}, "tasks": TASKS}, "tasks: near: task.max_hops: arms: a changes it too"),
+        ({"arms": {"a": {"task.length": 3}}, "tasks": TASKS}, "tasks: near: task.length: arms: a changes it too"),
+        ({"arms": {"a": {"task": "parity"}}, "tasks": TASKS}, "tasks: near: task.length: arms: a changes it too"),
         ({"space": {"model.width": {"int": [8, 16]}}, "tasks": TASKS}, "tasks: are what declared arms are trained on"),
-        ({"arms": ARMS, "tasks": {"near": {"task.max_hop": 2}}}, "did you mean 'max_hops'"),
+        ({"arms": ARMS, "tasks": {"near": {"task.lenght": 2}}}, "did you mean 'length'"),
         ({"arms": ARMS, "tasks": {"near": {"name": "x"}}}, "tasks: near: name: says nothing of what is trained"),
         ({"arms": ARMS, "tasks": {"a/b": {}}}, "a/b"),
     ],
