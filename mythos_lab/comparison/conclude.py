@@ -22,7 +22,7 @@ def concluding(tell: Callable[[Report], None]) -> Conclude:
 
     def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
         found = verdicts(space, study)
-        answer = study_answer(space, study)
+        answer = study_answer(space, study, found)
         files = write_card(space, study, found, answer)  # first: whatever becomes of the output, it is kept
         report = study_report(space, study, found, seconds)
         report.say(answer, {"answer": answer})
@@ -38,4 +38,5 @@ conclude = concluding(show)
 
 def recorded(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
     """Write the study's card and print nothing: whoever asks for this has a better form for what came out."""
-    return write_card(space, study, verdicts(space, study), study_answer(space, study))
+    found = verdicts(space, study)
+    return write_card(space, study, found, study_answer(space, study, found))

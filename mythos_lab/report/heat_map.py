@@ -54,7 +54,7 @@ def heat_map(
                     axes.add_patch(_frame(x, y))
         axes.set_xticks(range(len(across)), [str(column) for column in across])
         axes.set_yticks(range(len(down)), [str(row) for row in down])
-        axes.set(xlabel=columns, ylabel=rows, title=literal(title))
+        axes.set(xlabel=literal(columns), ylabel=literal(rows), title=literal(title))
     return path
 
 

@@ -68,7 +68,7 @@ def loop_figure(outcome: Outcome, path: Path, quantities: Iterable[str] = ()) ->
             for label, values in lines.items():
                 _line(axes, label, values)
             short = quantity.partition("/")[2]
-            axes.set(xlabel="loop", ylabel=unit, title=literal(f"{short}, {place}" if place else short))
+            axes.set(xlabel="loop", ylabel=literal(unit), title=literal(f"{short}, {place}" if place else short))
             if unit == "rank":
                 axes.set_yscale("log")
             if any(lines):

@@ -25,7 +25,7 @@ from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, ref
 from mythos_lab.search.parent_run import parent_run
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, on_front
-from mythos_lab.search.trial_queue import clear_doubles, is_settled
+from mythos_lab.search.trial_queue import clear_doubles, is_settled, num_settled
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.stopping import heeding
 
@@ -65,7 +65,7 @@ def run_study(
     num_trials, num_workers = space.num_trials(num_trials), num_workers or space.file.workers
     refuse_unmeasurable(space)
     study = open_study(space, num_trials)
-    if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
+    if num_settled(study) < num_trials:
         refuse_after_opening(space, study)
     named, reason = space.sampler(num_trials)
     say(f"sampler: {named.kind} ({reason})")
@@ -78,7 +78,7 @@ def run_study(
     try:
         tracker = parent_run(space, study)
     except (RecipeError, MlflowException) as error:
-        if sum(map(is_settled, study.get_trials(deepcopy=False))) < num_trials:
+        if num_settled(study) < num_trials:
             placed.close()
             raise
         say(f"MLflow is told nothing: {' '.join(str(error).split())[:300]}", file=sys.stderr)
@@ -136,7 +136,7 @@ def _work_off(engine: Engine, watch: Watch) -> None:
         with Progress(*columns) as progress, heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM), interruption)):
             bar = progress.add_task(job.space.file.name, total=job.num_trials, best="")
             while True:
-                settled = sum(map(is_settled, job.study.get_trials(deepcopy=False)))
+                settled = num_settled(job.study)
                 progress.update(bar, completed=settled, best=_best(job.space, job.study))
                 if settled >= job.num_trials:
                     if engine.is_idle():

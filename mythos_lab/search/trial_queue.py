@@ -168,6 +168,11 @@ def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
         return False
 
 
+def num_settled(study: optuna.Study) -> int:
+    """How many trials of a study have come to an end of their own."""
+    return sum(map(is_settled, study.get_trials(deepcopy=False)))
+
+
 def is_settled(trial: FrozenTrial) -> bool:
     """Whether a trial has come to an end of its own, and so counts.
 

@@ -10,8 +10,6 @@ import signal
 import time
 import uuid
 
-import optuna
-
 from mythos_lab.recipe.errors import Interrupted
 from mythos_lab.recipe.screen import say
 from mythos_lab.search.attributes import NUM_TRIALS
@@ -20,7 +18,7 @@ from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, join_study, refuse_after_opening
 from mythos_lab.search.parent_run import parent_run
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_queue import num_settled
 from mythos_lab.search.worker import Orders, run_one
 from mythos_lab.training.stopping import heeding
 
@@ -49,7 +47,7 @@ def take_part(space: Space, index: int | None = None) -> None:
     num_trials = study.user_attrs.get(NUM_TRIALS)
     if num_trials is None:
         study.set_user_attr(NUM_TRIALS, num_trials := space.num_trials())
-    if _num_settled(study) >= num_trials:
+    if num_settled(study) >= num_trials:
         return
     parent_run(space, study)
     orders, heard = Orders(), list[int]()
@@ -60,7 +58,7 @@ def take_part(space: Space, index: int | None = None) -> None:
 
     watch = Watch(space.file.heartbeat)
     with heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), obey)):
-        while _num_settled(study) < num_trials:
+        while num_settled(study) < num_trials:
             watch.reap(study)
             enqueue_grid(study, space, num_trials)
             ran = not orders.finish and run_one(space, study, num_trials, lambda: orders.stop)
@@ -69,10 +67,6 @@ def take_part(space: Space, index: int | None = None) -> None:
             if not ran:
                 _wait(space.file.heartbeat, orders)
     say(f"{num_trials} trials are settled; mythos study {space.source} says what they came to")
-
-
-def _num_settled(study: optuna.Study) -> int:
-    return sum(map(is_settled, study.get_trials(deepcopy=False)))
 
 
 def _wait(seconds: float, orders: Orders) -> None:

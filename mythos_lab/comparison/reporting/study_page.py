@@ -90,12 +90,19 @@ def study_page(space: Space, study: optuna.Study, command: str) -> Page:
     )
 
 
-def study_answer(space: Space, study: optuna.Study) -> str:
-    """The sentence that answers what a study asked, or says why nothing can."""
+def study_answer(space: Space, study: optuna.Study, found: Mapping[str, Comparison] | None = None) -> str:
+    """The sentence that answers what a study asked, or says why nothing can.
+
+    Args:
+        space: Its space.
+        study: The study.
+        found: The verdicts on its arms, which are taken here without.
+    """
     are_arms, done = bool(space.file.arms) and not space.file.space, best_first(space, study)
     shown = _in_order(space, [t for t in done if ARM in t.params], True) if are_arms else []
     runs: Arms = {_label(trial): _runs(space, trial) for trial in shown}
-    found = verdicts(space, study) if are_arms else {}
+    if found is None:
+        found = verdicts(space, study) if are_arms else {}
     without = without_verdict(space, study) if are_arms else {}
     return _answer(space, study, done, found, without, runs, are_arms)
 

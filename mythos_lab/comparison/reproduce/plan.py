@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from mythos_lab.comparison.reproduce.protocol import Protocol, ProtocolArm, overrides_at
+from mythos_lab.comparison.study_file import study_file
 from mythos_lab.recipe import Recipe, RecipeError, load_recipe
 from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.paths import get_path, set_path
-from mythos_lab.recipe.urls import recorded
 from mythos_lab.search.budgets.hold import Vetoed, held
 
 _WHOLE = ("model", "task", "mask")
@@ -45,17 +45,21 @@ def plan(
             solved = _held(recipe, first, arm, where)
             changes |= {path: get_path(solved, path) for path in arm.hold.paths}
         arms[arm_name] = changes
-    return {
-        "name": name or f"reproduce-{protocol.name}{'' if size == 'tiny' else f'-{size}'}",
-        "description": protocol.question,
-        "recipe": protocol.recipe,
-        "overrides": recorded(list(overrides)),
-        "arms": arms,
-        "objectives": protocol.objectives,
-        "seeds": protocol.seeds if seeds is None else seeds,
-        "matters": protocol.matters,
-        "declared": protocol.declared,
-    }
+    ((metric, direction),) = protocol.objectives.items()
+    return study_file(
+        name or f"reproduce-{protocol.name}{'' if size == 'tiny' else f'-{size}'}",
+        protocol.question,
+        protocol.recipe,
+        overrides,
+        arms,
+        metric=metric,
+        is_maximised=direction == "maximize",
+        seeds=protocol.seeds if seeds is None else seeds,
+        matters=protocol.matters,
+        declared=protocol.declared,
+        hold=[],  # solved for above: an arm may be another recipe, with fields of its own to solve for
+        vary=[],
+    )
 
 
 def _of_another(base: Recipe, arm: ProtocolArm, overrides: list[str]) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import WorkersLost
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled, num_wanted
+from mythos_lab.search.trial_queue import is_asked_elsewhere, num_settled, num_wanted
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 
@@ -78,7 +78,7 @@ class Engine(ABC):
         Raises:
             WorkersLost: Too many have, without a trial settled meanwhile.
         """
-        settled = sum(map(is_settled, self.job.study.get_trials(deepcopy=False)))
+        settled = num_settled(self.job.study)
         if settled > self._settled:
             self._deaths, self._settled = 0, settled
         self._deaths += 1
