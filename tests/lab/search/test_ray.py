@@ -23,12 +23,14 @@ SECRET = "hunter2"
 
 @pytest.fixture(scope="module")
 def session():
-    """A Ray of two CPUs; its folder."""
+    """A Ray of two CPUs; its folder. Ray heeds SIGTERM from then on, and is made to give it back."""
+    heeded = signal.getsignal(signal.SIGTERM)
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield Path(context.address_info["session_dir"])
     ray.shutdown()
+    signal.signal(signal.SIGTERM, heeded)
 
 
 @pytest.fixture(autouse=True)
