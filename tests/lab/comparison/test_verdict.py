@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mythos_lab.comparison.verdict import ALPHA, _detectable, paired, together
+from mythos_lab.comparison.verdict import ALPHA, _detectable, half_width, paired, shown_mean, together
 from mythos_lab.measures.student import interval
 
 
@@ -176,3 +176,32 @@ def test_two_seeds_have_a_detectable_difference():
     t = rng.normal(shift / math.sqrt(n), 1, (200_000, n))
     found = np.abs(t.mean(1) / (t.std(1, ddof=1) / math.sqrt(n))) > stats.t.ppf(0.975, n - 1)
     assert abs(found.mean() - 0.8) < 0.01
+
+
+def test_one_seed_is_called_too_few_at_the_level_that_was_meant():
+    alone = paired([1.0], [2.0], matters=0.1)
+    assert (alone.outcome, alone.level, alone.p) == ("not enough seeds", 1 - ALPHA, 1.0)
+
+
+def test_a_corrected_p_value_is_a_probability():
+    no_effects = [paired([0.0, 1.0, 2.0], [0.1, 0.9, 2.05], matters=0.1) for _ in range(5)]
+    assert [v.p_adjusted for v in together(no_effects, matters=0.1)] == [1.0] * 5
+
+
+@pytest.mark.parametrize(
+    "values, shown",
+    [
+        ([0.25], "0.25"),
+        ([0.25, 0.35], "0.3 ± 0.64"),  # t(1) = 12.706, standard error .05
+        ([1.0, 2.0, 3.0], "2 ± 2.5"),  # t(2) = 4.303, standard error 1 / sqrt(3)
+        ([12000.0, 12000.0], "12,000 ± 0"),
+        ([999.0], "999"),
+        ([1000.5], "1000"),
+        ([1000.0], "1,000"),
+    ],
+)
+def test_a_mean_is_shown_with_half_its_interval_where_there_are_several_seeds(values, shown):
+    assert shown_mean(values) == shown
+    if len(values) > 1:
+        standard_error = np.std(values, ddof=1) / math.sqrt(len(values))
+        assert half_width(values) == pytest.approx(stats.t.ppf(0.975, len(values) - 1) * standard_error)
