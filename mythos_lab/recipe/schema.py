@@ -53,6 +53,13 @@ class Training(Declaration):
         "live at a time; the step is that of the whole batch. Divides the sequences of a device. Each part draws noise "
         "of its own, and has its own terms that are no means over tokens or sequences (experts' balance loss).",
     )
+    checkpointing: Literal["none", "layer", "iteration"] = Field(
+        "none",
+        description="What a step computes again in its backward pass instead of keeping it, with the same gradients: "
+        "every layer, of which its input is kept; or every iteration of the loop, of which its state is kept, so that "
+        "memory follows the gradient window by one state an iteration. Objectives that weigh all iterations then have "
+        "those before the window computed again too, so that memory does not follow the loop count.",
+    )
     start: str | None = Field(
         None,
         description="Whose weights training begins with: a folder of a finished run, or safetensors of the same model; "

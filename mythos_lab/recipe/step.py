@@ -42,6 +42,7 @@ class Loss(nn.Module):
         super().__init__()
         self.recipe, self.model = recipe, model
         self.terms = Losses.of(recipe)
+        model.set_checkpointing(recipe.training.checkpointing)
 
     def forward(self, given: Given) -> tuple[Tensor, Numbers]:
         """What is minimised, a scalar, and the numbers of it to show; none unless they are asked for."""
@@ -51,7 +52,7 @@ class Loss(nn.Module):
             out: ModelOutput = self.model(
                 batch.tokens,
                 iterations=given.iterations,
-                record="states" if self.terms.every_step else False,
+                record=self.terms.record,
                 logits_at=batch.targets != IGNORE,
                 **surroundings(self.recipe, batch),
             )
