@@ -12,6 +12,7 @@ from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
 from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
 from mythos_lab.recipe.file_schema import of_files
 from mythos_lab.recipe.places import Name
+from mythos_lab.recipe.rounding import Rounding
 
 CODES = (
     "depth.no_effect",
@@ -77,6 +78,11 @@ class Training(Declaration):
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
     objective: ObjectiveSlot = Field("final", description="What training minimises.")
     penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
+    rounding: Rounding | None = Field(
+        None,
+        description="Training for weights that are rounded when they are used (quantisation-aware): the matrices of the "
+        "core's layers as a step has them; null leaves them as they are.",
+    )
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,

@@ -23,6 +23,7 @@ from mythos_lab.recipe.microbatches import Given, microbatches
 from mythos_lab.recipe.parameters import LR_FACTOR, Parameters, apportion
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.rounding import rounding
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch
 
@@ -178,13 +179,14 @@ def differentiate(
     """The first half of a step: forward, losses, backward. The gradients of the step before live until the second."""
     given = microbatches(batch, iterations, learner.recipe.training.num_microbatches, learner.rank, shows=shows)
     shown: Numbers = {}
-    for index, part in enumerate(given):
-        with learner.unsynced() if index < len(given) - 1 else nullcontext():
-            loss, numbers = learner.loss(part)
-            if index == 0:
-                learner.optimizer.zero_grad()
-            backward(loss)
-        shown = {name: shown[name] + value for name, value in numbers.items()} if index else numbers
+    with rounding(learner.recipe.training.rounding, learner.model.core):
+        for index, part in enumerate(given):
+            with learner.unsynced() if index < len(given) - 1 else nullcontext():
+                loss, numbers = learner.loss(part)
+                if index == 0:
+                    learner.optimizer.zero_grad()
+                backward(loss)
+            shown = {name: shown[name] + value for name, value in numbers.items()} if index else numbers
     return learner.rank.mean(shown)
 
 
