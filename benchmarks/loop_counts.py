@@ -48,7 +48,7 @@ def loss_of(num_loops: int, rate: float, scale: str, seed: int, num_steps: int, 
     model, task = assemble(recipe)
     learner, losses = Learner.of(recipe, model.train()), []
     for index in range(num_steps):
-        batch = training_batch(task, recipe.training.batch_size, index, Rank())
+        batch = training_batch(task, recipe.training.samples(index), Rank())
         shows = index >= num_steps - num_steps // 5
         numbers = step(learner, batch, begin(learner, index, batch), shows=shows)
         losses += [float(numbers["train/loss"])] if shows else []

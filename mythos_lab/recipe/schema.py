@@ -10,6 +10,7 @@ from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
 from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
+from mythos_lab.recipe.batch_sizes import BatchWarmup, ends
 from mythos_lab.recipe.file_schema import of_files
 from mythos_lab.recipe.places import Name
 from mythos_lab.recipe.rounding import Rounding
@@ -48,6 +49,9 @@ class Training(Declaration):
 
     max_steps: Many = Field(1000, description="Optimiser steps.")
     batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
+    batch_warmup: BatchWarmup | None = Field(
+        None, description="Fewer sequences in the first steps; null has batch_size in all. Rates go by steps all the same."
+    )
     num_microbatches: Count = Field(
         1,
         description="Parts in which each device computes its sequences, one after the other, so that fewer activations "
@@ -123,10 +127,36 @@ class Training(Declaration):
             return None
         return "ddp" if self.strategy == "auto" else self.strategy
 
+    def samples(self, index: int) -> range:
+        """The samples of the training split that step ``index`` (0-based) reads: those after the step before it."""
+        before = self._ends()
+        if index < len(before):
+            return range(before[index - 1] if index else 0, before[index])
+        begin = (before[-1] if before else 0) + (index - len(before)) * self.batch_size
+        return range(begin, begin + self.batch_size)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples that all steps read."""
+        return self.samples(self.max_steps - 1).stop
+
+    def _ends(self) -> tuple[int, ...]:
+        warmup = self.batch_warmup
+        if warmup is None:
+            return ()
+        return ends(warmup.first, self.batch_size, warmup.num_steps(self.max_steps), self.num_devices)
+
     @model_validator(mode="after")
     def _devices_share_batches(self) -> Self:
         if self.batch_size % self.num_devices:
             raise ValueError(f"num_devices={self.num_devices} must divide batch_size={self.batch_size}")
+        if (warmup := self.batch_warmup) is not None:
+            if warmup.first >= self.batch_size:
+                raise ValueError(f"batch_warmup.first={warmup.first} must be below batch_size={self.batch_size}")
+            if warmup.first % self.num_devices:
+                raise ValueError(f"num_devices={self.num_devices} must divide batch_warmup.first={warmup.first}")
+            if (steps := warmup.num_steps(self.max_steps)) > self.max_steps:
+                raise ValueError(f"batch_warmup.steps={steps} must not exceed max_steps={self.max_steps}")
         if self.strategy != "auto" and self.num_devices == 1:
             raise ValueError(f"strategy={self.strategy} needs num_devices above 1")
         if (each := self.batch_size // self.num_devices) % self.num_microbatches:

@@ -137,7 +137,7 @@ def begin(learner: Learner, index: int, batch: Batch) -> int | Tensor:
     own = [rank.index] if rank.index else []
     torch.manual_seed(keyed_generator(recipe.seed, "step", index, *own).initial_seed())
     core.loops.progress = index / recipe.training.max_steps
-    generator, samples = keyed_generator(recipe.seed, "loops", index), range(recipe.training.batch_size)
+    generator, samples = keyed_generator(recipe.seed, "loops", index), range(len(recipe.training.samples(index)))
     if core.loops_per == "token":
         each = core.draw(generator, torch.Size((batch.tokens.shape[1], len(samples))))
         assert isinstance(each, Tensor)

@@ -19,7 +19,7 @@ SMALL = [
 
 def learner_of(*changes):
     model, task = assemble(recipe := load_recipe("fixed_depth", [*SMALL, *changes]))
-    return Learner.of(recipe, model.train()), training_batch(task, recipe.training.batch_size, 0, Rank())
+    return Learner.of(recipe, model.train()), training_batch(task, recipe.training.samples(0), Rank())
 
 
 def changed_by(declared, core):
