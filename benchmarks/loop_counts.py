@@ -48,7 +48,7 @@ def loss_of(num_loops: int, rate: float, scale: str, seed: int, num_steps: int, 
     model, task = assemble(recipe)
     learner, losses = Learner.of(recipe, model.train()), []
     for index in range(num_steps):
-        batch = training_batch(task, recipe.training.batch_size, index, Rank())
+        batch = training_batch(task, recipe.training.samples(index), Rank())
         shows = index >= num_steps - num_steps // 5
         numbers = step(learner, batch, begin(learner, index, batch), shows=shows)
         losses += [float(numbers["train/loss"])] if shows else []
@@ -63,18 +63,23 @@ def main() -> None:
     parser.add_argument("--recipe", default="fixed_depth")
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    began = time.perf_counter()
+    began = time.process_time()
     for (arm, scale), num_loops in itertools.product(ARMS.items(), LOOPS):
-        found = {
-            rate: statistics.fmean(
-                loss_of(num_loops, rate, scale, seed, asked.steps, asked.recipe) for seed in range(asked.seeds)
-            )
-            for rate in RATES
-        }
-        best = min(found, key=found.__getitem__)
-        losses = "  ".join(f"{loss:.3f}" for loss in found.values())
-        print(f"{arm:13} N {num_loops:2}: {losses}   best {best:.5f} (grid {RATES.index(best)})", flush=True)
-    print(f"rates: {', '.join(f'{rate:.5f}' for rate in RATES)}; {time.perf_counter() - began:.0f} s", file=sys.stderr)
+        found = [
+            [loss_of(num_loops, rate, scale, seed, asked.steps, asked.recipe) for rate in RATES]
+            for seed in range(asked.seeds)
+        ]
+        means = [statistics.fmean(of_rate) for of_rate in zip(*found, strict=True)]
+        best_of_seeds = ", ".join(str(_best(of_seed)) for of_seed in found)
+        losses = "  ".join(f"{loss:.3f}" for loss in means)
+        print(f"{arm:13} N {num_loops:2}: {losses}   best {_best(means)} (of each seed: {best_of_seeds})", flush=True)
+    rates = ", ".join(f"{i}: {rate:.5f}" for i, rate in enumerate(RATES))
+    print(f"rates by their place: {rates}; {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
+
+
+def _best(losses: list[float]) -> int:
+    """The place of the best rate in the grid."""
+    return losses.index(min(losses))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def live(recipe: Recipe) -> str:
         model.train()
         start = time.process_time()
         for _ in range(_STEPS):
-            batch = training_batch(task, recipe.training.batch_size, index, learner.rank)
+            batch = training_batch(task, recipe.training.samples(index), learner.rank)
             step(learner, batch, begin(learner, index, batch), shows=index % recipe.training.log_every == 0)
             index += 1
         middle = time.process_time()

@@ -42,7 +42,7 @@ def tracked(recipe: Recipe, folder: Path, num_steps: int) -> str:
     def seconds(first: int, is_tracked: bool) -> float:
         begun = time.process_time()
         for index in range(first, first + num_steps):
-            batch = training_batch(task, recipe.training.batch_size, index, learner.rank)
+            batch = training_batch(task, recipe.training.samples(index), learner.rank)
             numbers = step(learner, batch, begin(learner, index, batch), shows=is_tracked)
             if is_tracked:
                 training.count(batch)

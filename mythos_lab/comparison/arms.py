@@ -20,6 +20,7 @@ from mythos_lab.search.trial_queue import OUTCOME, REASON, is_settled
 _FOLLOW = {
     "training.max_steps": ("steps", "tokens seen", "learning rate curve"),
     "training.batch_size": ("batch size", "tokens seen", "data order"),
+    "training.batch_warmup": ("batch size", "tokens seen"),
     "training.optimizer.lr": ("learning rate curve",),
 }
 """Inputs that differ because a field of the training does, and are declared with it."""

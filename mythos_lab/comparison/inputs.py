@@ -134,8 +134,8 @@ def _inputs(
     return {
         **{shown: metrics[name] for name, shown in _COSTS.items()},
         "steps": training.max_steps,
-        "batch size": training.batch_size,
-        "tokens seen": training.max_steps * training.batch_size * task_of(recipe).positions,
+        "batch size": [len(training.samples(step)) for step in steps] if training.batch_warmup else training.batch_size,
+        "tokens seen": training.num_samples * task_of(recipe).positions,
         "learning rate curve": rates,
         "optimizer": {name: value for name, value in optimizer.items() if name != "lr"},
         "gradient clip": training.gradient_clip,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Collection
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
@@ -16,16 +15,13 @@ from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.driving import Driver
 from mythos_lab.measures.flips import upper_bound
 from mythos_lab.measures.jacobian import refuses_jacobian, states
-from mythos_lab.measures.rounding import rounded_rows
 from mythos_lab.measures.samples import rows_of
 from mythos_lab.measures.student import interval
 from mythos_lab.measures.subject import Subject
 from mythos_lab.metrics import Metric
+from mythos_lab.recipe.rounding import Format, replaced, round_rows
 from mythos_lab.tasks.base import Batch
 
-Format = Literal["int8", "int4", "fp8"]
-
-_LARGEST = {"int8": 127.0, "int4": 7.0, "fp8": 448.0}
 _LEAST = 1e-6  # of the state's norm: below it an error is rounding of its own
 
 
@@ -96,28 +92,10 @@ class Quantisation(Measure):
         return self.outcome("; ".join(said), *values)
 
 
-@contextmanager
-def rounded(module: nn.Module, to: Format) -> Iterator[None]:
+def rounded(module: nn.Module, to: Format) -> AbstractContextManager[None]:
     """Within it, the matrices of a module are rounded, row by row; then they are what they were, to the bit."""
-    kept = {id(weight): (weight, weight.data) for _, _, weight in matrices(module)}
-    try:
-        for weight, data in kept.values():
-            weight.data = round_rows(data, to)
-        yield
-    finally:
-        for weight, data in kept.values():
-            weight.data = data
-
-
-def round_rows(weight: Tensor, to: Format) -> Tensor:
-    """A matrix ``(..., out, in)`` with each row rounded to a format, its largest entry to the format's largest."""
-    over = weight.flatten(1) if weight.dim() > 2 and weight.shape[-1] == 1 else weight
-    nearest = _to_fp8 if to == "fp8" else torch.round
-    return rounded_rows(over, _LARGEST[to], nearest).view_as(weight)
-
-
-def _to_fp8(x: Tensor) -> Tensor:
-    return x.to(torch.float8_e4m3fn).float()
+    weights = list(dict.fromkeys(weight for _, _, weight in matrices(module)))
+    return replaced(weights, lambda weight: round_rows(weight, to))
 
 
 def _path(subject: Subject, batch: Batch, to: Format | None = None, loops: Collection[int] = ()) -> Tensor:

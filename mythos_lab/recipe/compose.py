@@ -32,6 +32,7 @@ from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.overrides import split
 from mythos_lab.recipe.parameters import Parameters
 from mythos_lab.recipe.paths import set_path
+from mythos_lab.recipe.rounding import check_rounding
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.stores import check_tracker, uris_in
 from mythos_lab.recipe.urls import recorded
@@ -175,6 +176,8 @@ def _shapes(recipe: Recipe) -> Any:
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
     Parameters(model).factors(recipe.training.groups)
+    model.set_checkpointing(recipe.training.checkpointing)
+    check_rounding(recipe.training.rounding, model.core)
     _check_loops(recipe, model)
     _check_prefix(model, task)
     losses = Losses.of(recipe)

@@ -71,7 +71,7 @@ class CachePolicy:
 _APART = {"name", "description", "seed", "evaluation", "stability", "tracking", "waive"}
 _APART_IN_TRAINING = {
     *("max_steps", "schedule", "validate_every", "log_every", "num_threads", "accelerator"),
-    *("start", "start_with", "solved_at"),
+    *("start", "start_with", "solved_at", "batch_warmup"),
 }
 """Fields that change nothing about a step, here and above."""
 
@@ -169,13 +169,19 @@ class Cost:
     @cached_property
     def training_tokens(self) -> int:
         """Positions of all training steps."""
-        training = self.recipe.training
-        return training.batch_size * self._subject.positions * training.max_steps
+        return self.recipe.training.num_samples * self._subject.positions
 
     @cached_property
     def training_flops(self) -> float:
         """Products and sums of all training steps, in expectation over the drawn loop counts."""
-        return self._training_step_flops * self.recipe.training.max_steps
+        training, warmup = self.recipe.training, self.recipe.training.batch_warmup
+        if warmup is None:
+            return self._training_step_flops * training.max_steps
+        # A step's are linear in its sequences, and those of the optimiser are the same in all steps.
+        smaller = training.model_copy(update={"batch_size": warmup.first, "batch_warmup": None})
+        first = Cost(self.recipe.model_copy(update={"training": smaller}), self._fixed)._training_step_flops
+        grown = (training.num_samples / training.max_steps - warmup.first) / (training.batch_size - warmup.first)
+        return (first + grown * (self._training_step_flops - first)) * training.max_steps
 
     @cached_property
     def inference_flops_per_token(self) -> float:

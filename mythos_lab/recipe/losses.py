@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,6 +54,14 @@ class Losses:
     def every_step(self) -> bool:
         """Whether a term reads the states of all iterations, which the forward pass must then record."""
         return self.objective.every_step or any(penalty.every_step for penalty in self.penalties)
+
+    @property
+    def record(self) -> bool | Literal["states", "window"]:
+        """What the forward pass must record: nothing; all states; or those that cannot be had again."""
+        if not self.every_step:
+            return False
+        by_weight = self.objective.by_weight or not self.objective.every_step
+        return "window" if by_weight and not any(penalty.every_step for penalty in self.penalties) else "states"
 
     def check(self, model: LoopedTransformer) -> None:
         """Refuse a model on which a term would have no effect, with ``ValueError``."""

@@ -10,8 +10,10 @@ from mythos_blocks import Slot, Spec, SpecLike
 from mythos_blocks.declaring.slots import ObjectiveSlot, PenaltySlot
 from mythos_blocks.declaring.spec import Declaration, as_spec, json_schema
 from mythos_blocks.declaring.types import AtMost, Count, Many, NonNegative
+from mythos_lab.recipe.batch_sizes import BatchWarmup, ends
 from mythos_lab.recipe.file_schema import of_files
 from mythos_lab.recipe.places import Name
+from mythos_lab.recipe.rounding import Rounding
 
 CODES = (
     "depth.no_effect",
@@ -47,11 +49,21 @@ class Training(Declaration):
 
     max_steps: Many = Field(1000, description="Optimiser steps.")
     batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
+    batch_warmup: BatchWarmup | None = Field(
+        None, description="Fewer sequences in the first steps; null has batch_size in all. Rates go by steps all the same."
+    )
     num_microbatches: Count = Field(
         1,
         description="Parts in which each device computes its sequences, one after the other, so that fewer activations "
         "live at a time; the step is that of the whole batch. Divides the sequences of a device. Each part draws noise "
         "of its own, and has its own terms that are no means over tokens or sequences (experts' balance loss).",
+    )
+    checkpointing: Literal["none", "layer", "iteration"] = Field(
+        "none",
+        description="What a step computes again in its backward pass instead of keeping it, with the same gradients: "
+        "every layer, of which its input is kept; or every iteration of the loop, of which its state is kept, so that "
+        "memory follows the gradient window by one state an iteration. Objectives that weigh all iterations then have "
+        "those before the window computed again too, so that memory does not follow the loop count.",
     )
     start: str | None = Field(
         None,
@@ -70,6 +82,11 @@ class Training(Declaration):
     schedule: Annotated[SpecLike, Slot("schedule")] = Field("cosine", description="The learning rate over the steps.")
     objective: ObjectiveSlot = Field("final", description="What training minimises.")
     penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
+    rounding: Rounding | None = Field(
+        None,
+        description="Training for weights that are rounded when they are used (quantisation-aware): the matrices of the "
+        "core's layers as a step has them; null leaves them as they are.",
+    )
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(
         None,
@@ -110,10 +127,36 @@ class Training(Declaration):
             return None
         return "ddp" if self.strategy == "auto" else self.strategy
 
+    def samples(self, index: int) -> range:
+        """The samples of the training split that step ``index`` (0-based) reads: those after the step before it."""
+        before = self._ends()
+        if index < len(before):
+            return range(before[index - 1] if index else 0, before[index])
+        begin = (before[-1] if before else 0) + (index - len(before)) * self.batch_size
+        return range(begin, begin + self.batch_size)
+
+    @property
+    def num_samples(self) -> int:
+        """Samples that all steps read."""
+        return self.samples(self.max_steps - 1).stop
+
+    def _ends(self) -> tuple[int, ...]:
+        warmup = self.batch_warmup
+        if warmup is None:
+            return ()
+        return ends(warmup.first, self.batch_size, warmup.num_steps(self.max_steps), self.num_devices)
+
     @model_validator(mode="after")
     def _devices_share_batches(self) -> Self:
         if self.batch_size % self.num_devices:
             raise ValueError(f"num_devices={self.num_devices} must divide batch_size={self.batch_size}")
+        if (warmup := self.batch_warmup) is not None:
+            if warmup.first >= self.batch_size:
+                raise ValueError(f"batch_warmup.first={warmup.first} must be below batch_size={self.batch_size}")
+            if warmup.first % self.num_devices:
+                raise ValueError(f"num_devices={self.num_devices} must divide batch_warmup.first={warmup.first}")
+            if (steps := warmup.num_steps(self.max_steps)) > self.max_steps:
+                raise ValueError(f"batch_warmup.steps={steps} must not exceed max_steps={self.max_steps}")
         if self.strategy != "auto" and self.num_devices == 1:
             raise ValueError(f"strategy={self.strategy} needs num_devices above 1")
         if (each := self.batch_size // self.num_devices) % self.num_microbatches:

@@ -23,6 +23,7 @@ from mythos_lab.recipe.microbatches import Given, microbatches
 from mythos_lab.recipe.parameters import LR_FACTOR, Parameters, apportion
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.rank import Rank
+from mythos_lab.recipe.rounding import rounding
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import IGNORE, Batch
 
@@ -42,6 +43,7 @@ class Loss(nn.Module):
         super().__init__()
         self.recipe, self.model = recipe, model
         self.terms = Losses.of(recipe)
+        model.set_checkpointing(recipe.training.checkpointing)
 
     def forward(self, given: Given) -> tuple[Tensor, Numbers]:
         """What is minimised, a scalar, and the numbers of it to show; none unless they are asked for."""
@@ -51,7 +53,7 @@ class Loss(nn.Module):
             out: ModelOutput = self.model(
                 batch.tokens,
                 iterations=given.iterations,
-                record="states" if self.terms.every_step else False,
+                record=self.terms.record,
                 logits_at=batch.targets != IGNORE,
                 **surroundings(self.recipe, batch),
             )
@@ -135,7 +137,7 @@ def begin(learner: Learner, index: int, batch: Batch) -> int | Tensor:
     own = [rank.index] if rank.index else []
     torch.manual_seed(keyed_generator(recipe.seed, "step", index, *own).initial_seed())
     core.loops.progress = index / recipe.training.max_steps
-    generator, samples = keyed_generator(recipe.seed, "loops", index), range(recipe.training.batch_size)
+    generator, samples = keyed_generator(recipe.seed, "loops", index), range(len(recipe.training.samples(index)))
     if core.loops_per == "token":
         each = core.draw(generator, torch.Size((batch.tokens.shape[1], len(samples))))
         assert isinstance(each, Tensor)
@@ -177,13 +179,14 @@ def differentiate(
     """The first half of a step: forward, losses, backward. The gradients of the step before live until the second."""
     given = microbatches(batch, iterations, learner.recipe.training.num_microbatches, learner.rank, shows=shows)
     shown: Numbers = {}
-    for index, part in enumerate(given):
-        with learner.unsynced() if index < len(given) - 1 else nullcontext():
-            loss, numbers = learner.loss(part)
-            if index == 0:
-                learner.optimizer.zero_grad()
-            backward(loss)
-        shown = {name: shown[name] + value for name, value in numbers.items()} if index else numbers
+    with rounding(learner.recipe.training.rounding, learner.model.core):
+        for index, part in enumerate(given):
+            with learner.unsynced() if index < len(given) - 1 else nullcontext():
+                loss, numbers = learner.loss(part)
+                if index == 0:
+                    learner.optimizer.zero_grad()
+                backward(loss)
+            shown = {name: shown[name] + value for name, value in numbers.items()} if index else numbers
     return learner.rank.mean(shown)
 
 

@@ -59,7 +59,7 @@ def fit(
 
     with Bar(training) if progress else nullcontext() as bar:
         for index in range(training.num_steps, recipe.training.max_steps):
-            batch = training_batch(task, recipe.training.batch_size, index, rank).to(fabric.device)
+            batch = training_batch(task, recipe.training.samples(index), rank).to(fabric.device)
             iterations = begin(learner, index, batch)
             numbers = step(learner, batch, iterations, shows=training.logs(index), backward=fabric.backward)
 

@@ -67,7 +67,7 @@ class LoopedModule(L.LightningModule):
 
     def train_dataloader(self) -> DataLoader[Batch]:
         training = self.recipe.training
-        batches = TrainingBatches(self.task, training.batch_size, training.max_steps, self.global_step, Rank())
+        batches = TrainingBatches(self.task, training, self.global_step, Rank())
         return DataLoader(batches, batch_size=None)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:

@@ -30,6 +30,11 @@ def check_shards(recipe: Recipe, model: LoopedTransformer) -> None:
             f"{recipe.name}: training.strategy=fsdp2: model.core.stabilizer={model.core.stabilizer.kind} changes whole "
             "matrices after every step, and no rank has them; set training.strategy=ddp"
         )
+    if recipe.training.rounding is not None:
+        raise RecipeError(
+            f"{recipe.name}: training.strategy=fsdp2: training.rounding rounds whole rows of weights, and no rank has them "
+            "before a step; set training.strategy=ddp"
+        )
     for name, parameter in model.named_parameters():
         if parameter.dim() == 0:
             raise RecipeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
@@ -9,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from mythos_blocks.core.again import Beginning
 from mythos_blocks.core.iterations import Iterations, Plan, ReadAt, Step
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.state_site import StateSite
@@ -186,11 +188,16 @@ class Loop(Stepping):
             num_learning = num_steps if window is None else window(num_steps)
             state = run_straight(self, state, plan, num_learning, ends_early)
         else:
+            beginning = Beginning.of(state) if self._recomputes_now() else None
             for i, step in enumerate(self._steps(plan, rule, read)):
                 parts = list(plan.parts(i, window, state.stopped))
                 if self.training and self.gradient.detaches(i, num_steps):
                     state = state.detached(Where.union([part.where for part in parts]))
                 before, state = state, self._run(state, step, parts, compact)
+                if beginning is not None and not any(part.graph for part in parts):
+                    beginning.goes_on(
+                        step.t, functools.partial(self._run, step=step, parts=parts, compact=compact)
+                    )
                 if state is before or (ends_early and self.has_halted(state)):
                     break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
@@ -204,7 +211,11 @@ class Loop(Stepping):
         one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
         detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches
         own = type(self)._iterate is not Stepping._iterate
-        return not (one_after_the_other or detaches or own) and is_straight(self, plan, state, past)
+        return not (one_after_the_other or detaches or own or self._recomputes_now()) and is_straight(self, plan, state, past)
+
+    def _recomputes_now(self) -> bool:
+        """Whether this pass is one whose iterations are not kept."""
+        return self.recomputes and self.training and torch.is_grad_enabled()
 
     def _steps(self, plan: Plan, rule: Exit | None, read: ReadAt | None) -> Iterator[Step]:
         """The iterations of a pass."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from mythos_blocks.core.again import kept_by_state
 from mythos_blocks.core.iterations import Part, Prepared, Step
 from mythos_blocks.core.moved import Moved
 from mythos_blocks.core.observing import cut, held, put_back
@@ -44,6 +45,8 @@ class Stepping(Module):
         last_index: The largest iteration index that every table reaches or reads beyond; ``None`` for no end.
         reads_over_depth: Whether a layer reads what other iterations have written.
         cuts_gradient: Whether training leaves out a part of an iteration's gradient.
+        recomputes: Whether the graph of a training step keeps the states between iterations alone, and the backward
+            pass computes each iteration again.
         turnings: Rotations by position that the layers ask for.
     """
 
@@ -62,6 +65,7 @@ class Stepping(Module):
     last_index: int | None
     reads_over_depth: bool
     cuts_gradient: bool = False
+    recomputes: bool = False
     turnings: Collection[Turning] = ()
 
     def start(
@@ -180,19 +184,27 @@ class Stepping(Module):
             # What was prepared without a graph would keep gradient from e.
             x = state.x if state.x_for == step.t and not (frame.graph and not h.requires_grad) else None
             with torch.set_grad_enabled(frame.graph):
-                return self._iterate(h, e, carry, frame, step, x)
+                return self._advanced(h, e, carry, frame, step, x)
         step = changed(step, next_t=None)
         if not (compact and part.where.is_known):
             frame = changed(frame, running=part.where, real=frame.counting(part.where.mask))
             with torch.set_grad_enabled(frame.graph):
-                after = self._iterate(h, e, carry, frame, step)
+                after = self._advanced(h, e, carry, frame, step)
             return moved.with_part(after, lambda old, new: put_back(old, new, part.where))
         selection = part.where.selection
         frame = frame.select(selection, h.shape[:2])
         with torch.set_grad_enabled(frame.graph):
             chosen = None if carry is None else selection.take(carry)
-            after = self._iterate(selection.take(h), selection.take(e), chosen, frame, step)
+            after = self._advanced(selection.take(h), selection.take(e), chosen, frame, step)
         return moved.with_part(after, selection.put)
+
+    def _advanced(
+        self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, x: Tensor | None = None
+    ) -> Moved:
+        """:meth:`_iterate`, of which the graph keeps what is asked for."""
+        if self.recomputes and self.training and frame.graph:
+            return kept_by_state(self._iterate, h, e, carry, frame, step)
+        return self._iterate(h, e, carry, frame, step, x)
 
     def _iterate(
         self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, x: Tensor | None = None

@@ -95,6 +95,15 @@ class Frame:
         """The frame of a part of this place."""
         return changed(self, path=(*self.path, *path))
 
+    def apart(self) -> Frame:
+        """The frame of a call that was there before: it reads the same, and what it leaves nobody gets."""
+        return changed(
+            self,
+            memory=None if self.memory is None else self.memory.apart(),
+            statistics=None if self.statistics is None else Notes({}),
+            tape=Notes({}, self.tape.states_only) if isinstance(self.tape, Notes) else None,
+        )
+
     @property
     def reads_all(self) -> bool:
         """Whether every position may read every other: no mask, and no padding."""

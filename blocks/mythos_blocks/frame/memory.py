@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
@@ -98,6 +99,12 @@ class Page:
             if name == self._entry or isinstance(name, str):
                 self._before[path, name if isinstance(name, str) else "entry"] = tensors
         self._written: dict[tuple[Path, str], Tensors] = {}
+
+    def apart(self) -> Page:
+        """The same to read, with a place of its own for what is written."""
+        page = copy.copy(self)
+        page._written = {}
+        return page
 
     def closed(self) -> Memory:
         """The memory with what was written."""

@@ -14,7 +14,13 @@ class Notes:
     Args:
         held: The dictionary.
         states_only: Of a tape, whether the states after iterations are wanted alone, and nothing from within one.
+        from_window: Of such a tape, whether those before the gradient window may be left out, where they can be had
+            again.
+
+    Attributes:
+        beginning: How those that were left out are had again (:class:`mythos_blocks.core.again.Beginning`).
     """
 
-    def __init__(self, held: dict[Any, Any], states_only: bool = False) -> None:
-        self.held, self.states_only = held, states_only
+    def __init__(self, held: dict[Any, Any], states_only: bool = False, from_window: bool = False) -> None:
+        self.held, self.states_only, self.from_window = held, states_only, from_window
+        self.beginning: Any = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.core.loop import Loop
@@ -127,7 +129,7 @@ class LoopedTransformer(Module):
         past: Past | None = None,
         exit: Exit | None = None,
         compact: bool = True,
-        record: bool | Literal["states"] = False,
+        record: bool | Literal["states", "window"] = False,
         logits_at: Tensor | None = None,
         head: bool = True,
     ) -> ModelOutput:
@@ -150,7 +152,8 @@ class LoopedTransformer(Module):
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
             record: Put every layer's output and every state on the output's tape; or the ``states`` after iterations
-                alone, which costs a plain pass nothing but their memory.
+                alone, which costs a plain pass nothing but their memory; or these from the gradient ``window`` on, where
+                iterations are computed again (:meth:`set_checkpointing`) and those before it can be, too.
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
             head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.
@@ -172,7 +175,7 @@ class LoopedTransformer(Module):
             real=real,
             memory=memory,
             statistics=before_core,
-            tape=Notes({}, states_only=record == "states") if record else None,
+            tape=Notes({}, states_only=isinstance(record, str), from_window=record == "window") if record else None,
             logits_at=logits_at,
         )
         given = tokens if embedded is None else embedded
@@ -203,6 +206,7 @@ class LoopedTransformer(Module):
             states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
             state=changed(state, frame=changed(state.frame, tape=None, statistics=None)),
             frame=changed(frame, tokens=tokens, tape=None, statistics=None),
+            beginning=frame.tape.beginning if isinstance(frame.tape, Notes) else None,
         )
 
     def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:
@@ -255,6 +259,26 @@ class LoopedTransformer(Module):
                 options.setdefault(name, value)
         for layer in (module for module in self.modules() if isinstance(module, Layer)):
             layer.compile(**options)
+
+    def set_checkpointing(self, checkpointing: Literal["none", "layer", "iteration"]) -> None:
+        """Say what a training step computes again in its backward pass, instead of keeping it. Gradients are the same.
+
+        Args:
+            checkpointing: ``none``; every ``layer``, of which its input alone is kept; or every ``iteration`` of the
+                loop, of which its state alone is kept: memory then follows the window by one state an iteration.
+
+        Raises:
+            ValueError: Iterations are to be computed again, and none has a graph.
+        """
+        if checkpointing == "iteration" and self.core.gradient.window(1) == 0:
+            raise ValueError(
+                f"checkpointing 'iteration' computes iterations again that have a graph, and with core.gradient "
+                f"{self.core.gradient.kind!r} none has; use 'layer' or 'none'"
+            )
+        self.core.recomputes = checkpointing == "iteration"
+        for layer in (module for module in self.modules() if isinstance(module, Layer)):
+            layer.gradient_checkpointing = checkpointing == "layer"
+            layer._gradient_checkpointing_func = functools.partial(checkpoint, use_reentrant=False)
 
     def after_optimizer_step(self) -> None:
         """Let every component update the state that it keeps without a gradient."""

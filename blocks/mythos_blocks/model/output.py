@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from mythos_blocks.core.again import Beginning
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Path
@@ -26,6 +27,8 @@ class ModelOutput:
         tape: States by place, where they were asked for: ``("prelude", layer)``, ``("core", t, layer)``,
             ``("core", t)`` after iteration t, ``("coda", layer)``.
         states: The states after the iterations, in order of their indices, where they were asked for.
+        beginning: Where states were asked for from the gradient window on, and those before it are not kept: they are
+            had again by ``beginning.states()``, and come before ``states``.
         state: The loop after its last iteration.
         frame: The mask, positions and tokens of the pass.
     """
@@ -40,3 +43,4 @@ class ModelOutput:
     states: list[Tensor]
     state: LoopState
     frame: Frame
+    beginning: Beginning | None = None

@@ -1,6 +1,13 @@
 """The training loss, from what the model predicts after its iterations."""
 
-from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies, scored, scored_logits
+from mythos_blocks.objective.base import (
+    IGNORE,
+    Objective,
+    cross_entropies,
+    scored,
+    scored_logits,
+    weighed_cross_entropy,
+)
 from mythos_blocks.objective.blended import Blended
 from mythos_blocks.objective.expected import Expected
 from mythos_blocks.objective.final import Final
@@ -18,4 +25,5 @@ __all__ = [
     "cross_entropies",
     "scored",
     "scored_logits",
+    "weighed_cross_entropy",
 ]

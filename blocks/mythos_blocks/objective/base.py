@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
+from mythos_blocks.objective.known import known_sum
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.tracing import is_computed_as_written, is_empty
 
@@ -27,9 +29,12 @@ class Objective(Component):
 
     Attributes:
         every_step: Whether the objective reads the states of all iterations, which the model then records.
+        by_weight: Whether it reads them by :func:`weighed_cross_entropy` alone, which can have those before the
+            gradient window again.
     """
 
     every_step: bool = False
+    by_weight: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
         """Refuse a model that the objective would have no effect on, or cannot read, with ``ValueError``."""
@@ -77,20 +82,38 @@ def scored_logits(logits: Tensor, targets: Tensor) -> Tensor:
 def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
     """Cross-entropy of every scored token after each iteration, ``(num_loops, scored)``.
 
-    The state of an iteration is read as the last one is: through interface, coda, norm and head. Of iterations before
-    the gradient window the states alone are kept for the backward pass, which reads them again, so that what a step
-    keeps follows the window.
+    The state of an iteration is read as the last one is: through interface, coda, norm and head.
     """
-    wanted = scored(targets, targets)
-
-    def losses(h: Tensor) -> Tensor:
-        return token_loss(scored_logits(model.read(h, out.frame), targets), wanted)
-
-    def read(h: Tensor) -> Tensor:
-        again = torch.is_grad_enabled() and not h.requires_grad and is_computed_as_written(h)
-        return checkpoint(losses, h, use_reentrant=False) if again else losses(h)
-
+    read = _losses(model, out, targets)
     return torch.stack([read(h) for h in out.states])
+
+
+def weighed_cross_entropy(model: LoopedTransformer, out: ModelOutput, targets: Tensor, weights: Tensor) -> Tensor:
+    """``mean_i sum_t weights[t, i] * CE_i(t)`` over the scored tokens i, with CE as :func:`cross_entropies` has it.
+
+    Each iteration is done with once it is read: its gradient is taken at once (:mod:`mythos_blocks.objective.known`), so
+    that one readout is alive at a time, whatever the loop count. That gradient cannot be differentiated again.
+
+    Args:
+        model: The model.
+        out: What its forward pass returned, with the states of all iterations or those from the window on.
+        targets: ``(batch, positions)``, :data:`IGNORE` where a position is not scored.
+        weights: What each iteration of each scored token weighs, ``(num_loops, scored)``.
+    """
+    read, states = _losses(model, out, targets), iter(out.states)
+    if out.beginning is not None:
+        states = itertools.chain(out.beginning.states(), states)
+    if torch.is_grad_enabled() and is_computed_as_written(weights):
+        total = known_sum(read, states, weights, [p for p in model.parameters() if p.requires_grad])
+    else:
+        total = sum(((weight * read(h)).sum() for weight, h in zip(weights, states, strict=True)), weights.new_zeros(()))
+    return total / weights.shape[1]
+
+
+def _losses(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Callable[[Tensor], Tensor]:
+    """From a state to the cross-entropy of every scored token, ``(scored,)``."""
+    wanted = scored(targets, targets)
+    return lambda h: token_loss(scored_logits(model.read(h, out.frame), targets), wanted)
 
 
 def iterations_run(out: ModelOutput, targets: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative, Probability
-from mythos_blocks.objective.base import Objective, cross_entropies, iterations_run, scored
+from mythos_blocks.objective.base import Objective, iterations_run, scored, weighed_cross_entropy
 from mythos_blocks.tensors.precision import at_least_float32
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Expected(Objective):
         rate: Halting probability of the geometric prior, cut at the loops run; needs ``prior: geometric``.
     """
 
-    every_step = True
+    every_step = by_weight = True
 
     def __init__(
         self,
@@ -51,9 +51,8 @@ class Expected(Objective):
             )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        steps = cross_entropies(model, out, targets)
         q = at_least_float32(torch.stack([scored(weight, targets) for weight in out.halting.weights]))
-        expected = (q * steps).sum(0).mean()
+        expected = weighed_cross_entropy(model, out, targets, q)
         if self.beta == 0:
             return expected
         log_prior = self._log_prior(iterations_run(out, targets), q)

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
-from mythos_blocks.objective.base import Objective, cross_entropies, iterations_run
+from mythos_blocks.objective.base import Objective, iterations_run, weighed_cross_entropy
+from mythos_blocks.tensors.precision import exact_dtype_of
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -23,13 +24,13 @@ class PowerWeighted(Objective):
         power: 0 weighs all iterations alike; 1 grows linearly.
     """
 
-    every_step = True
+    every_step = by_weight = True
 
     def __init__(self, *, power: NonNegative = 1.0) -> None:
         self.power = power
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        steps = cross_entropies(model, out, targets)
-        weights = torch.arange(1, len(steps) + 1, device=steps.device, dtype=steps.dtype)[:, None] ** self.power
-        weights = weights * iterations_run(out, targets)
-        return (weights / weights.sum(0) * steps).sum(0).mean()
+        run = iterations_run(out, targets)
+        times = torch.arange(1, len(run) + 1, device=run.device, dtype=exact_dtype_of(out.logits))
+        weights = times[:, None] ** self.power * run
+        return weighed_cross_entropy(model, out, targets, weights / weights.sum(0))

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import NonNegative
-from mythos_blocks.objective.base import IGNORE, Objective, cross_entropies, iterations_run, mean_over_own
+from mythos_blocks.objective.base import IGNORE, Objective, iterations_run, weighed_cross_entropy
+from mythos_blocks.tensors.precision import exact_dtype_of
 
 if TYPE_CHECKING:
     from mythos_blocks.model import LoopedTransformer, ModelOutput
@@ -43,7 +44,8 @@ class SupervisedHalting(Objective):
             )
 
     def loss(self, model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Tensor:
-        total = mean_over_own(cross_entropies(model, out, targets), iterations_run(out, targets))
+        run = iterations_run(out, targets).to(exact_dtype_of(out.logits))
+        total = weighed_cross_entropy(model, out, targets, run / run.sum(0).clamp_min(1))
         values, wanted, num_run = out.halting.scores, targets != IGNORE, out.executed
         whole = model.core.halting.read == "first"
         num_wanted = wanted.sum().clamp_min(1)  # a rank may have nothing that is scored

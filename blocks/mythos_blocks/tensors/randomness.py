@@ -1,10 +1,15 @@
-"""Explicit generators, one for each purpose."""
+"""Explicit generators, one for each purpose; and where the global ones stand."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
+from torch import Tensor
+from torch.utils.checkpoint import get_device_states, set_device_states
 
 
 def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -15,3 +20,32 @@ def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torc
     """
     digest = hashlib.sha256(repr(key).encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+@dataclass(frozen=True)
+class GlobalNumbers:
+    """Where torch's global generators stand, of the CPU and of one device.
+
+    Attributes:
+        cpu: The state of the CPU's.
+        devices: Which other devices' there are.
+        states: The states of these.
+    """
+
+    cpu: Tensor
+    devices: list[int]
+    states: list[Tensor]
+
+    @classmethod
+    def now(cls, x: Tensor) -> GlobalNumbers:
+        """Where they stand for what is drawn beside ``x``."""
+        devices, states = get_device_states(x)
+        return cls(torch.get_rng_state(), devices, states)
+
+    @contextmanager
+    def replayed(self) -> Iterator[None]:
+        """The span that draws on from there; afterwards the generators stand as they did before it."""
+        with torch.random.fork_rng(self.devices):
+            torch.set_rng_state(self.cpu)
+            set_device_states(self.devices, self.states)
+            yield

@@ -7,7 +7,8 @@ import torch
 
 from mythos_blocks import load_plugins
 from mythos_lab.measures import Samples, measure
-from mythos_lab.measures.quantisation import round_rows, rounded
+from mythos_lab.measures.quantisation import rounded
+from mythos_lab.recipe.rounding import round_rows
 from tests.lab.measures import planted
 from tests.lab.measures.test_padding import randomised, recipe
 

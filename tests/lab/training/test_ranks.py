@@ -22,8 +22,8 @@ def test_shares_are_equal_and_together_the_batch(num, size, step):
 
 def test_ranks_read_the_rows_of_the_batch_that_one_would_read():
     task = load_recipe("gated_loop", TASK).task.build()
-    whole = training_batch(task, 8, 3, Rank())
-    parts = [training_batch(task, 8, 3, Rank(index, 4)) for index in range(4)]
+    whole = training_batch(task, range(24, 32), Rank())
+    parts = [training_batch(task, range(24, 32), Rank(index, 4)) for index in range(4)]
     for index, part in enumerate(parts):
         rows = slice(2 * index, 2 * index + 2)
         assert (part.tokens == whole.tokens[rows]).all() and (part.targets == whole.targets[rows]).all()
