@@ -217,9 +217,13 @@ class Stepping(Module):
             x = injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
             x = x.to(h.dtype)
         u = x
-        for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
-            u = self.layers[i](u, frame.at(place))
-            frame.record(u, "core", step.t, place)
+        if step.layers is None:
+            for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
+                u = self.layers[i](u, frame.at(place))
+                frame.record(u, "core", step.t, place)
+        else:
+            for layer in step.layers:
+                u = layer(u, frame)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
         signals = self.depth_signal
@@ -233,6 +237,39 @@ class Stepping(Module):
         signal = self._signal(h, next_t, positions)
         new, next_x = injection.advance(h, e, y, signal, t, next_t, **with_it)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+
+    def iterate(
+        self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, depths: Sequence[int] | None = None
+    ) -> Moved:
+        """One iteration of positions that are in no pass, and that nobody observes.
+
+        Args:
+            h: Their states, ``(batch, positions, state_width)``.
+            e: Their inputs, as :meth:`start` gives them.
+            carry: What the update remembers.
+            frame: The frame of the core, with its ``index``, and a page for keys and values.
+            step: The iteration.
+            depths: The iteration of each row, where they differ; nothing but the depth signal may then read which it is.
+        """
+        x = None if depths is None else self._read_at(depths, h, e, frame)
+        return self._iterate(h, e, carry, frame, step, x)
+
+    def _read_at(self, depths: Sequence[int], h: Tensor, e: Tensor, frame: Frame) -> Tensor:
+        """What the core reads of rows in an iteration of their own each."""
+        assert frame.index is not None
+        signals, positions = self.depth_signal, frame.position_ids(h)
+        indices = {depth: _index(depth, h) for depth in set(depths)}
+        if not signals.additive:
+            turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
+            h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
+        told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
+        added = [
+            signal if signal is None or signal.dim() == 1 else signal[i, 0]
+            for i, signal in enumerate(told[depth] for depth in depths)
+        ]
+        signal = None if added[0] is None else torch.stack(added).unsqueeze(1)  # type: ignore[arg-type]
+        x: Tensor = self.injection(h, e, signal, frame.index)
+        return x.to(h.dtype)
 
     def prepared(self) -> Prepared | None:
         """What the injection makes of its weights once, where a pass may read them past its module."""

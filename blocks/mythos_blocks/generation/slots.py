@@ -1,0 +1,330 @@
+"""Sequences side by side, each at a depth of its own, of which a position is computed as deep as somebody needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.core.iterations import Prepared, Step
+from mythos_blocks.core.stepping import Stepping
+from mythos_blocks.exit.base import Exit, ExitState
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run, inlined, runs_past_modules
+from mythos_blocks.frame.memory import Page
+from mythos_blocks.frame.places import Places
+from mythos_blocks.frame.settable import changed
+from mythos_blocks.generation.decoder import evaluating
+from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
+from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.tensors.rotation import Rotation
+from mythos_blocks.tensors.unread import IterationIsRead, unread_index
+
+Columns = Chunk | Scattered
+
+_TOGETHER = 8
+"""Columns of a sequence up to which they are computed with other sequences'; more of them would copy many keys."""
+
+
+@dataclass
+class Reading:
+    """New columns of a sequence on their way to their exits.
+
+    Attributes:
+        wanted: Loop counts, at which they exit at last.
+        rule: What may have them exit before.
+        first: The first of them.
+        end: The columns from here on have exited, and nobody behind them needs them.
+        t: The next iteration.
+        exits: The iterations after which each exited; 0 while it has not.
+        seen: What the rule has seen of them.
+        readout: Their states at their exits, ``(1, columns, state_width)``.
+    """
+
+    wanted: Sequence[int]
+    rule: Exit | None
+    first: int
+    end: int
+    t: int = 0
+    exits: list[int] = field(default_factory=list)
+    seen: ExitState | None = None
+    readout: Tensor | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of them have exited."""
+        return self.end == self.first
+
+
+class _Piece(NamedTuple):
+    """Columns of one sequence that an iteration computes."""
+
+    slot: int
+    t: int
+    begin: int
+    end: int
+
+
+class Slots:
+    """A model and the sequences that it is decoding, in steps from which a schedule is made.
+
+    :meth:`append` has the prelude read new columns, :meth:`iterate` runs one iteration of some sequences, each at its
+    own depth, and :meth:`read` has the coda read columns that have exited. An iteration of a sequence computes its
+    columns that have not run it and that a column which has not exited stands behind or is: the missing ones of earlier
+    columns, and the new ones.
+
+    Args:
+        model: The model; it is run in evaluation mode and without gradients.
+        num_slots: Sequences at a time.
+        capacity: Columns of each.
+        num_loops: The most iterations of a column.
+
+    Attributes:
+        cache: Keys and values.
+        readings: By slot, what is on its way.
+        num_computed: Pairs of a position and an iteration computed so far.
+        num_iterations: Times that the core has been run over something.
+        shares_depths: Whether iterations of sequences at different depths are computed together. They are not where a
+            part of the core besides the depth signal reads which iteration it is; then those of one depth are.
+    """
+
+    def __init__(self, model: LoopedTransformer, num_slots: int, capacity: int, num_loops: int) -> None:
+        self.model, self.shares_depths = model, True
+        self.cache = DepthCache(num_slots, capacity, num_loops)
+        self.readings: dict[int, Reading] = {}
+        self.num_computed = self.num_iterations = 0
+        self._device = model.embedding.weight.device
+        self._e: Tensor | None = None
+        self._h: Tensor | None = None
+        self._carry: Tensor | None = None
+        self._tokens = torch.zeros(num_slots, capacity, dtype=torch.long, device=self._device)
+        self._reads_coda = any(True for _ in model.coda.parameters())
+        self._turns: dict[tuple[int, float], Rotation] = {}
+        self._prepared: Prepared | None = None
+
+    def num_columns(self, rule: Exit | None) -> int | None:
+        """How many columns may be appended at a time; ``None`` for any number.
+
+        A rule that reads logits through a coda reads there the exits of all earlier columns, so these come first.
+        """
+        return 1 if rule is not None and rule.reads_logits and self._reads_coda else None
+
+    def clear(self, slot: int) -> None:
+        """Make place for another sequence."""
+        self.cache.clear(slot)
+        self.readings.pop(slot, None)
+
+    @torch.no_grad()
+    def append(self, new: Sequence[tuple[int, Tensor, Sequence[int], Exit | None]]) -> None:
+        """Have the prelude read the next columns of sequences whose earlier ones have exited.
+
+        Args:
+            new: Of each its slot, its tokens ``(columns,)``, a loop count for each, and the rule that may stop them.
+        """
+        longest = max(self.cache.lengths[slot] + len(tokens) for slot, tokens, _, _ in new)
+        if longest > self.cache.capacity:
+            self._grow(max(longest, 2 * self.cache.capacity))
+        self._turn()
+        self._prepared = self.model.core.prepared()
+        pieces = []
+        for slot, tokens, wanted, rule in new:
+            begin = self.cache.lengths[slot]
+            end = self.cache.lengths[slot] = begin + len(tokens)
+            self._tokens[slot, begin:end] = tokens
+            # Of columns that no coda reads, the last one's logits alone are wanted.
+            first = begin if self._reads_coda else end - 1
+            self.readings[slot] = Reading(list(wanted)[first - begin :], rule, first, end, exits=[0] * (end - first))
+            pieces.append(_Piece(slot, 0, begin, end))
+        with evaluating(self.model):
+            for _, where in self._together(pieces):
+                self._begin(where)
+
+    @torch.no_grad()
+    def iterate(self, slots: Sequence[int]) -> None:
+        """Run one iteration of sequences whose columns have not all exited."""
+        pieces = []
+        for slot in slots:
+            reading = self.readings[slot]
+            pieces.append(_Piece(slot, reading.t, self.cache.reached[slot][reading.t], reading.end))
+        with evaluating(self.model):
+            self._run(pieces)
+
+    @torch.no_grad()
+    def read(self, slots: Sequence[int]) -> Tensor:
+        """The logits after the last columns of sequences whose columns have all exited: ``(slots, vocab_size)``."""
+        pieces = [_Piece(slot, 0, self.readings[slot].first, self.cache.lengths[slot]) for slot in slots]
+        found: dict[int, Tensor] = {}
+        with evaluating(self.model):
+            for group, where in self._together(pieces):
+                readouts = [self._readout(piece.slot) for piece in group]
+                if isinstance(where, Chunk):
+                    features = self.model.features(readouts[0], self._frame(where))[:, -1]
+                else:
+                    rows = torch.cat([readout.transpose(0, 1) for readout in readouts])
+                    features = self.model.features(rows, self._frame(where))[:, 0]
+                    last, ends = -1, []
+                    for piece in group:
+                        last += piece.end - piece.begin
+                        ends.append(last)
+                    if len(ends) < len(features):
+                        features = features[ends]
+                for piece, logits in zip(group, self.model.head(features), strict=True):
+                    found[piece.slot] = logits
+        return torch.stack([found[slot] for slot in slots])
+
+    def _run(self, pieces: Sequence[_Piece]) -> None:
+        """One iteration of these columns."""
+        for group, where in self._together(pieces):
+            old = where.take(self._held(self._h))
+            if isinstance(where, Chunk) and self.readings[where.slot].rule is not None:
+                old = old.clone()  # what is put in its place is held against it
+            try:
+                new = self._compute(where, old, [piece.t for piece in group for _ in range(piece.begin, piece.end)])
+            except IterationIsRead:
+                self.shares_depths = False
+                self._run(group)
+                continue
+            begin = 0
+            for piece in group:
+                end = begin + piece.end - piece.begin
+                self.cache.reached[piece.slot][piece.t] = piece.end
+                if isinstance(where, Chunk):
+                    self._look(piece, old, new)
+                else:
+                    self._look(piece, old[begin:end].transpose(0, 1), new[begin:end].transpose(0, 1))
+                begin = end
+            self.num_computed += begin
+
+    def _readout(self, slot: int) -> Tensor:
+        readout = self.readings[slot].readout
+        assert readout is not None, "what is read has exited"
+        return readout
+
+    def _begin(self, where: Columns) -> None:
+        """The input and the state of new columns."""
+        core, frame = self.model.core, self._frame(where)
+        assert frame.tokens is not None
+        state = core.start(self.model.encode(frame.tokens, frame), changed(frame, memory=None))
+        if self._e is None:
+            self._e, self._h = self._room(state.e), self._room(state.h)
+            self._carry = None if state.carry is None else self._room(state.carry)
+        where.put(self._e, state.e)
+        where.put(self._held(self._h), state.h)
+        if state.carry is not None:
+            where.put(self._held(self._carry), state.carry)
+
+    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
+        """The next states of columns, which are put in their place."""
+        core, t = self.model.core, depths[0]
+        e = where.take(self._held(self._e))
+        carry = None if self._carry is None else where.take(self._carry)
+        is_mixed = any(depth != t for depth in depths)
+        index = unread_index(self._device) if is_mixed else torch.full((), t, device=self._device)
+        frame = self._frame(where, depths)
+        frame = changed(frame, path=("core",), t=None if is_mixed else t, index=index, adapter=core.depth_adapter.inner())
+        layers: list[Run] | None = None
+        if runs_past_modules(h, frame) and type(core)._iterate is Stepping._iterate:
+            layers = [inlined(core.layers[i], frame.at(place), h) for place, i in enumerate(core.order)]
+        step = Step(t, prepared=self._prepared, layers=layers)
+        moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
+        self.num_iterations += 1
+        where.put(self._held(self._h), moved.h)
+        if moved.carry is not None:
+            where.put(self._held(self._carry), moved.carry)
+        return moved.h
+
+    def _look(self, piece: _Piece, old: Tensor, new: Tensor) -> None:
+        """Have columns exit, by their rule or their counts, that have run an iteration: ``(1, columns, width)``."""
+        reading = self.readings[piece.slot]
+        reading.t, t = piece.t + 1, piece.t
+        skipped, num = reading.first - piece.begin, piece.end - reading.first
+        old, new, exits, wanted = old[:, skipped:], new[:, skipped:], reading.exits, reading.wanted
+        stops = self._stops(piece, reading, old, new)
+        newly = [not exits[i] and (wanted[i] == t + 1 or (stops is not None and stops[i])) for i in range(num)]
+        if not any(newly):
+            return
+        for i in range(num):
+            exits[i] = exits[i] or newly[i] * (t + 1)
+        if reading.readout is None and all(newly):
+            reading.readout = new if num == 1 else new.clone()
+        else:
+            before = new.new_zeros(1, len(exits), *new.shape[2:]) if reading.readout is None else reading.readout
+            chosen = torch.tensor(newly, device=new.device)
+            before[:, :num][:, chosen] = new[:, chosen]
+            reading.readout = before
+        reading.end = reading.first + max((i + 1 for i in range(num) if not exits[i]), default=0)
+
+    def _stops(self, piece: _Piece, reading: Reading, old: Tensor, new: Tensor) -> list[bool] | None:
+        """Which columns their rule stops; ``None`` without one."""
+        if reading.rule is None:
+            return None
+        where, num = Chunk(piece.slot, reading.first, piece.end, self._device), new.shape[1]
+
+        def read(h: Tensor) -> Tensor:
+            return self.model.read(h, self._frame(where))
+
+        seen = reading.rule.start(old) if reading.seen is None else reading.seen
+        if seen.stopped.shape[1] > num:
+            seen = ExitState(seen.stopped[:, :num], {name: x[:, :num] for name, x in seen.kept.items()})
+        t = torch.full((), piece.t, device=self._device)
+        reading.seen = reading.rule(seen, old, new, read, t)
+        stops: list[bool] = reading.seen.stopped[0].tolist()
+        return stops
+
+    def _together(self, pieces: Sequence[_Piece]) -> Iterator[tuple[list[_Piece], Columns]]:
+        """Pieces that are computed together, and the columns that they are."""
+        groups: dict[int | None, list[_Piece]] = {}
+        alone = []
+        for piece in pieces:
+            if piece.end - piece.begin > _TOGETHER or len(pieces) == 1:
+                alone.append(piece)
+            else:
+                groups.setdefault(None if self.shares_depths else piece.t, []).append(piece)
+        for group in groups.values():
+            if len(group) == 1:
+                alone += group
+                continue
+            columns = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
+            yield group, Scattered([slot for slot, _ in columns], [column for _, column in columns], self._device)
+        for piece in alone:
+            yield [piece], Chunk(piece.slot, piece.begin, piece.end, self._device)
+
+    def _frame(self, where: Columns, depths: Sequence[int] | None = None) -> Frame:
+        """The frame of columns: in the loop at these depths, outside of it without."""
+        page: Page = where.page(self.cache, depths)
+        turns = {key: turn.taken(None, where.positions) for key, turn in self._turns.items()}
+        tokens, positions = where.take(self._tokens), where.positions
+        return Frame(
+            mask=where.mask(),
+            positions=positions,
+            tokens=self.model.prefix.readable(tokens, positions),
+            memory=page,
+            places=Places(positions, positions, turns),
+        )
+
+    def _turn(self) -> None:
+        """Make the rotations of all columns, once."""
+        if self._turns or not self.model.turnings:
+            return
+        dtype = torch.promote_types(self.model.embedding.weight.dtype, torch.float32)
+        columns = torch.arange(self.cache.capacity, device=self._device)
+        self._turns = {key: Rotation.by_position(columns, *key, dtype) for key in self.model.turnings}
+
+    def _room(self, like: Tensor) -> Tensor:
+        """Zeros for every column of every sequence: ``(slots, capacity, ...)``."""
+        return like.new_zeros(self.cache.num_slots, self.cache.capacity, *like.shape[2:])
+
+    def _grow(self, capacity: int) -> None:
+        self.cache.grow(capacity)
+        self._turns = {}
+        self._tokens = widened(self._tokens, capacity, 1)
+        held = (self._e, self._h, self._carry)
+        self._e, self._h, self._carry = (None if x is None else widened(x, capacity, 1) for x in held)
+
+    @staticmethod
+    def _held(x: Tensor | None) -> Tensor:
+        assert x is not None, "columns have been appended"
+        return x
