@@ -83,10 +83,7 @@ class Stepping(Module):
             num_loops: How many iterations will follow, if known, to make room for them.
         """
         frame = (frame or Frame()).placed(e, self.turnings)
-        if self.depth_adapter.inner() is not None:
-            self._meet_linears()
-        e = self.input_norm(e)
-        h = self.initial_state(e, frame)
+        e, h, carry = self.begin(e, frame)
         room = num_loops or self.loops.max_loops
         return LoopState(
             h=h,
@@ -95,9 +92,22 @@ class Stepping(Module):
             frame=frame,
             memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
             executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
-            carry=self._first_carry(h, e, frame),
+            carry=carry,
             losses=Losses(),
         )
+
+    def begin(self, e: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The input as it is injected, the state before the first iteration, and what is carried into it.
+
+        Args:
+            e: What the prelude made, ``(batch, positions, width)``.
+            frame: The positions that these are.
+        """
+        if self.depth_adapter.inner() is not None:
+            self._meet_linears()
+        e = self.input_norm(e)
+        h = self.initial_state(e, frame)
+        return e, h, self._first_carry(h, e, frame)
 
     @constant_in_graphs
     def _meet_linears(self) -> bool:

@@ -8,7 +8,7 @@ made once, and what would be the same in every iteration is not computed again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,6 +25,7 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
+from mythos_blocks.tensors.once import once
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
 from mythos_blocks.update.replace import Replace
@@ -59,7 +60,8 @@ def run_straight(core: Stepping, state: LoopState, plan: Plan, num_learning: int
         num_learning: How many iterations, the last ones, get a graph where gradients are recorded.
         ends_early: Stop once every position has halted.
     """
-    under_way, num_loops, records = _Pass(core, state, plan, ends_early), len(plan.order), torch.is_grad_enabled()
+    under_way, num_loops = StraightPass(core, state, plan, ends_early=ends_early), len(plan.order)
+    records = torch.is_grad_enabled()
     without = max(0, num_loops - num_learning) if records else 0
     for graph, begin, end in ((False, 0, without), (records, without, num_loops)):
         if begin < end and not under_way.is_over:
@@ -68,11 +70,31 @@ def run_straight(core: Stepping, state: LoopState, plan: Plan, num_learning: int
     return under_way.state()
 
 
-class _Pass:
-    """One pass under way."""
+class StraightPass:
+    """One pass under way.
 
-    def __init__(self, core: Stepping, state: LoopState, plan: Plan, ends_early: bool) -> None:
-        self.core, self.begun, self.order, self.ends_early = core, state, plan.order, ends_early
+    Args:
+        core: The loop.
+        state: Where it begins.
+        plan: What is asked for.
+        ends_early: Stop once every position has halted.
+        pages: Where an iteration writes and reads keys and values; ``None`` goes by the state's memory.
+
+    Attributes:
+        h: The state after the iterations that have run.
+        carry: What the update remembers then.
+    """
+
+    def __init__(
+        self,
+        core: Stepping,
+        state: LoopState,
+        plan: Plan,
+        *,
+        ends_early: bool = False,
+        pages: Callable[[int], Page] | None = None,
+    ) -> None:
+        self.core, self.begun, self.order, self.ends_early, self.pages = core, state, plan.order, ends_early, pages
         self.h, self.carry, self.halting, self.losses = state.h, state.carry, state.halting, state.losses
         self.x: Tensor | None = None
         self.num_run, self.is_over = 0, False
@@ -89,8 +111,17 @@ class _Pass:
         self.rule = None if is_plain(core.halting, NoHalting) else core.halting
         past = state.memory.past
         self.ready = None if past is None else past.ready(*state.h.shape[:2])
-        self.counted = counted = frame.counting(plan.everywhere.mask)
-        self.flags = {False: torch.zeros_like(counted), True: torch.ones_like(counted)}
+        self.plan = plan
+
+    @once
+    def counted(self) -> Tensor:
+        """The positions that count, ``(batch, positions)``."""
+        return self.frame.counting(self.plan.everywhere.mask)
+
+    @once
+    def flags(self) -> dict[bool, Tensor]:
+        """``(batch, positions)`` booleans, all false and all true."""
+        return {False: torch.zeros_like(self.counted), True: torch.ones_like(self.counted)}
 
     def go_on(self, begin: int, end: int) -> None:
         """Run the iterations from ``begin`` to ``end``."""
@@ -162,6 +193,8 @@ class _Pass:
         """The frame of the core in the i-th iteration."""
         memory, t = self.begun.memory, self.order[i]
         page: Page | None = None if self.ready is None else ReadyPage(memory, t, self.ready)
+        if self.pages is not None:
+            page = self.pages(t)
         notes = None if self.frame.statistics is None else Notes(left)
         return changed(self.frame, t=t, index=self.indices[i], memory=page, statistics=notes, graph=graph)
 

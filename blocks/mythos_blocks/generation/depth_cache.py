@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
 from mythos_blocks.frame.selection import Selection, Where
@@ -71,7 +72,13 @@ class DepthCache:
 
 
 class Chunk:
-    """Columns of one sequence that lie side by side; what is computed of them is ``(1, columns, ...)``."""
+    """Columns of one sequence that lie side by side; what is computed of them is ``(1, columns, ...)``.
+
+    Attributes:
+        frame: The frame that they stand in, once it has been made.
+    """
+
+    frame: Frame | None = None
 
     def __init__(self, slot: int, begin: int, end: int, device: torch.device) -> None:
         self.slot, self.begin, self.end = slot, begin, end
@@ -99,7 +106,13 @@ class Chunk:
 
 
 class Scattered:
-    """Columns of several sequences, each by itself; what is computed of them is ``(columns, 1, ...)``."""
+    """Columns of several sequences, each by itself; what is computed of them is ``(columns, 1, ...)``.
+
+    Attributes:
+        frame: The frame that they stand in, once it has been made.
+    """
+
+    frame: Frame | None = None
 
     def __init__(self, slots: Sequence[int], columns: Sequence[int], device: torch.device) -> None:
         self.end = max(columns) + 1

@@ -9,16 +9,19 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from mythos_blocks.core.iterations import Prepared, Step
+from mythos_blocks.core.iterations import Plan, Prepared, Step
+from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.stepping import Stepping
+from mythos_blocks.core.straight import StraightPass, is_straight
 from mythos_blocks.exit.base import Exit, ExitState
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.inlining import Run, inlined, runs_past_modules
-from mythos_blocks.frame.memory import Page
+from mythos_blocks.frame.memory import Memory, Page
 from mythos_blocks.frame.places import Places
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.generation.decoder import evaluating
 from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
+from mythos_blocks.halting.base import HaltingState
 from mythos_blocks.model import LoopedTransformer
 from mythos_blocks.tensors.rotation import Rotation
 from mythos_blocks.tensors.unread import IterationIsRead, unread_index
@@ -104,6 +107,8 @@ class Slots:
         self._reads_coda = any(True for _ in model.coda.parameters())
         self._turns: dict[tuple[int, float], Rotation] = {}
         self._prepared: Prepared | None = None
+        self._chunk: Chunk | None = None  # the latest
+        self._under_way: tuple[StraightPass, Chunk, int] | None = None  # its pass, and the iteration that follows
 
     def num_columns(self, rule: Exit | None) -> int | None:
         """How many columns may be appended at a time; ``None`` for any number.
@@ -128,7 +133,8 @@ class Slots:
         if longest > self.cache.capacity:
             self._grow(max(longest, 2 * self.cache.capacity))
         self._turn()
-        self._prepared = self.model.core.prepared()
+        # What is made of weights lasts for one call, between which they may change.
+        self._prepared, self._chunk, self._under_way = self.model.core.prepared(), None, None
         pieces = []
         for slot, tokens, wanted, rule in new:
             begin = self.cache.lengths[slot]
@@ -205,19 +211,60 @@ class Slots:
 
     def _begin(self, where: Columns) -> None:
         """The input and the state of new columns."""
-        core, frame = self.model.core, self._frame(where)
+        frame = self._frame(where)
         assert frame.tokens is not None
-        state = core.start(self.model.encode(frame.tokens, frame), changed(frame, memory=None))
+        given = self.model.encode(frame.tokens, frame)
+        e, h, carry = self.model.core.begin(given, changed(frame, memory=None))
         if self._e is None:
-            self._e, self._h = self._room(state.e), self._room(state.h)
-            self._carry = None if state.carry is None else self._room(state.carry)
-        where.put(self._e, state.e)
-        where.put(self._held(self._h), state.h)
-        if state.carry is not None:
-            where.put(self._held(self._carry), state.carry)
+            self._e, self._h = self._room(e), self._room(h)
+            self._carry = None if carry is None else self._room(carry)
+        where.put(self._e, e)
+        where.put(self._held(self._h), h)
+        if carry is not None:
+            where.put(self._held(self._carry), carry)
 
     def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
         """The next states of columns, which are put in their place."""
+        self.num_iterations += 1
+        if isinstance(where, Chunk) and (under_way := self._passing(where, h, depths[0])) is not None:
+            h, carry = under_way.h, under_way.carry
+        else:
+            h, carry = self._stepped(where, h, depths)
+        where.put(self._held(self._h), h)
+        if carry is not None:
+            where.put(self._held(self._carry), carry)
+        return h
+
+    def _passing(self, where: Chunk, h: Tensor, t: int) -> StraightPass | None:
+        """A pass of columns that has just run iteration ``t``; ``None`` where it needs more than such a pass does."""
+        if self._under_way is None or (where, t) != self._under_way[1:]:
+            core = self.model.core
+            state = self._state(where, h)
+            plan = Plan(range(t, self.cache.num_loops), h.shape[:2], h.device)
+            if type(core)._iterate is not Stepping._iterate or not is_straight(core, plan, state, None):
+                return None
+            under_way = StraightPass(core, state, plan, pages=lambda t: where.page(self.cache, [t]))
+        else:
+            under_way = self._under_way[0]
+        under_way.go_on(under_way.num_run, under_way.num_run + 1)
+        self._under_way = under_way, where, t + 1
+        return under_way
+
+    def _state(self, where: Chunk, h: Tensor) -> LoopState:
+        """What a pass of columns begins with."""
+        real = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
+        return LoopState(
+            h=h,
+            e=where.take(self._held(self._e)),
+            halting=HaltingState(readout=h, real=real),
+            frame=changed(self._frame(where), memory=None),
+            memory=Memory(self.model.core.kv_policy),
+            executed=real,
+            carry=None if self._carry is None else where.take(self._carry),
+        )
+
+    def _stepped(self, where: Columns, h: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """The next states of columns, and what the update remembers, in a step of their own."""
         core, t = self.model.core, depths[0]
         e = where.take(self._held(self._e))
         carry = None if self._carry is None else where.take(self._carry)
@@ -230,11 +277,7 @@ class Slots:
             layers = [inlined(core.layers[i], frame.at(place), h) for place, i in enumerate(core.order)]
         step = Step(t, prepared=self._prepared, layers=layers)
         moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
-        self.num_iterations += 1
-        where.put(self._held(self._h), moved.h)
-        if moved.carry is not None:
-            where.put(self._held(self._carry), moved.carry)
-        return moved.h
+        return moved.h, moved.carry
 
     def _look(self, piece: _Piece, old: Tensor, new: Tensor) -> None:
         """Have columns exit, by their rule or their counts, that have run an iteration: ``(1, columns, width)``."""
@@ -261,7 +304,7 @@ class Slots:
         """Which columns their rule stops; ``None`` without one."""
         if reading.rule is None:
             return None
-        where, num = Chunk(piece.slot, reading.first, piece.end, self._device), new.shape[1]
+        where, num = self._chunk_of(piece.slot, reading.first, piece.end), new.shape[1]
 
         def read(h: Tensor) -> Tensor:
             return self.model.read(h, self._frame(where))
@@ -290,20 +333,27 @@ class Slots:
             columns = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
             yield group, Scattered([slot for slot, _ in columns], [column for _, column in columns], self._device)
         for piece in alone:
-            yield [piece], Chunk(piece.slot, piece.begin, piece.end, self._device)
+            yield [piece], self._chunk_of(piece.slot, piece.begin, piece.end)
+
+    def _chunk_of(self, slot: int, begin: int, end: int) -> Chunk:
+        held = self._chunk
+        if held is None or (held.slot, held.begin, held.end) != (slot, begin, end):
+            held = self._chunk = Chunk(slot, begin, end, self._device)
+        return held
 
     def _frame(self, where: Columns, depths: Sequence[int] | None = None) -> Frame:
         """The frame of columns: in the loop at these depths, outside of it without."""
+        if where.frame is None:
+            turns = {key: turn.taken(None, where.positions) for key, turn in self._turns.items()}
+            tokens, positions = where.take(self._tokens), where.positions
+            where.frame = Frame(
+                mask=where.mask(),
+                positions=positions,
+                tokens=self.model.prefix.readable(tokens, positions),
+                places=Places(positions, positions, turns),
+            )
         page: Page = where.page(self.cache, depths)
-        turns = {key: turn.taken(None, where.positions) for key, turn in self._turns.items()}
-        tokens, positions = where.take(self._tokens), where.positions
-        return Frame(
-            mask=where.mask(),
-            positions=positions,
-            tokens=self.model.prefix.readable(tokens, positions),
-            memory=page,
-            places=Places(positions, positions, turns),
-        )
+        return changed(where.frame, memory=page)
 
     def _turn(self) -> None:
         """Make the rotations of all columns, once."""
