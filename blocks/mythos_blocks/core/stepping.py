@@ -268,16 +268,20 @@ class Stepping(Module):
         """What the core reads of rows in an iteration of their own each."""
         assert frame.index is not None
         signals, positions = self.depth_signal, frame.position_ids(h)
-        indices = {depth: _index(depth, h) for depth in set(depths)}
-        if not signals.additive:
-            turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
-            h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
-        told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
+        told: Sequence[Tensor | None] | dict[int, Tensor | None] | None = None
+        if signals.additive and is_plain(signals, type(signals)):
+            told = signals.ahead(max(depths) + 1)
+        if told is None:
+            indices = {depth: _index(depth, h) for depth in set(depths)}
+            if not signals.additive:
+                turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
+                h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
+            told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
         added = [
             signal if signal is None or signal.dim() == 1 else signal[i, 0]
             for i, signal in enumerate(told[depth] for depth in depths)
         ]
-        signal = None if added[0] is None else torch.stack(added).unsqueeze(1)  # type: ignore[arg-type]
+        signal = None if added[0] is None else torch.stack(added).unsqueeze(1).to(h.dtype)  # type: ignore[arg-type]
         x: Tensor = self.injection(h, e, signal, frame.index)
         return x.to(h.dtype)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import Run
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
 from mythos_blocks.frame.selection import Selection, Where
@@ -108,15 +109,26 @@ class Chunk:
 class Scattered:
     """Columns of several sequences, each by itself; what is computed of them is ``(columns, 1, ...)``.
 
+    Args:
+        places: The slot and the column of each.
+        device: Where they are computed.
+
     Attributes:
         frame: The frame that they stand in, once it has been made.
+        layers: The core's layers as functions, once they have been made.
+        e: Their inputs, once they have been taken.
+        h: Their latest states, once they have been taken.
     """
 
     frame: Frame | None = None
+    layers: list[Run] | None = None
+    e: Tensor | None = None
+    h: Tensor | None = None
 
-    def __init__(self, slots: Sequence[int], columns: Sequence[int], device: torch.device) -> None:
-        self.end = max(columns) + 1
-        self.slots, self.columns = torch.tensor([slots, columns], device=device).unbind()
+    def __init__(self, places: Sequence[tuple[int, int]], device: torch.device) -> None:
+        self.places = places
+        self.end = max(column for _, column in places) + 1
+        self.slots, self.columns = torch.tensor(places, device=device).unbind(1)
         self.positions = self.columns[:, None]
 
     def take(self, x: Tensor) -> Tensor:

@@ -76,9 +76,9 @@ class Work:
 class Engine:
     """Continuous depth batching: a queue of requests, of which each has its own loop count or exit rule.
 
-    A step runs one iteration of every request that has a place, whatever its depth: iterations share their weights, so
-    those at different depths are one batch. A token that has reached its exit leaves the loop at once, its successor
-    enters, and the place of a request that has ended is taken by the next.
+    An iteration runs of every request that has a place, whatever its depth: iterations share their weights, so those at
+    different depths are one batch. A token that has reached its exit leaves the loop, its successor enters, and the
+    place of a request that has ended is taken by the next.
 
     Tokens are those of each request alone, up to rounding: exits are those of
     :func:`~mythos_blocks.generation.read_at_exits`, and each request draws from a generator of its own.
@@ -94,8 +94,9 @@ class Engine:
         num_slots: Requests at a time.
         capacity: The most tokens of a request, prompt and new ones.
         max_loops: The most iterations of a token; ``None`` takes the model's mean.
-        min_due: Tokens that have reached their exits wait until they are so many, or until nothing else is left to do,
-            since coda and prelude cost as much for one as for several where a device has little to do.
+        leave_every: Iterations between two looks at which tokens leave the loop, and others enter it. Coda and prelude
+            cost nearly as much for one token as for several where a batch is small, and tokens that wait for the next
+            look cost nothing but their places.
 
     Attributes:
         work: What has been done, counted.
@@ -111,18 +112,18 @@ class Engine:
         num_slots: int = 8,
         capacity: int = 512,
         max_loops: int | None = None,
-        min_due: int = 1,
+        leave_every: int = 1,
     ) -> None:
         check_own_exits(model)
         max_loops = model.core.loops.eval_loops if max_loops is None else max_loops
-        sizes = {"num_slots": num_slots, "capacity": capacity, "max_loops": max_loops, "min_due": min_due}
+        sizes = {"num_slots": num_slots, "capacity": capacity, "max_loops": max_loops, "leave_every": leave_every}
         for name, size in sizes.items():
             if size < 1:
                 raise ValueError(f"{name}={size} must be at least 1")
         last = model.core.last_index
         if last is not None and max_loops > last + 1:
             raise ValueError(f"max_loops={max_loops} is beyond the table's {last + 1} rows (beyond: 'error')")
-        self.model, self.capacity, self.max_loops, self.min_due = model, capacity, max_loops, min_due
+        self.model, self.capacity, self.max_loops, self.leave_every = model, capacity, max_loops, leave_every
         self.work = Work()
         self._slots = Slots(model, num_slots, capacity, max_loops)
         self._free = list(range(num_slots - 1, -1, -1))
@@ -197,19 +198,19 @@ class Engine:
             yield from self.step()
 
     def step(self) -> list[NewToken]:
-        """Run one iteration of every request that has a place, and read the tokens that have reached their exits."""
+        """Have requests enter, run ``leave_every`` iterations, and read the tokens that have reached their exits."""
         while self._queue and self._free:
             self._placed[self._free.pop()] = self._queue.popleft()
         self._enter()
         readings = self._slots.readings
-        if running := [slot for slot in self._placed if not readings[slot].is_over]:
+        for _ in range(self.leave_every):
+            if not (running := [slot for slot in self._placed if not readings[slot].is_over]):
+                break
             self.work.num_steps += 1
             self.work.occupied += len(running)
             self._slots.iterate(running)
         due = [slot for slot in self._placed if readings[slot].is_over]
-        if not due or (len(due) < self.min_due and len(due) < len(self._placed)):
-            return []
-        return self._leave(due)
+        return self._leave(due) if due else []
 
     def _enter(self) -> None:
         """Have the prelude read what has been drawn, and of new requests the prompts."""

@@ -108,6 +108,7 @@ class Slots:
         self._turns: dict[tuple[int, float], Rotation] = {}
         self._prepared: Prepared | None = None
         self._chunk: Chunk | None = None  # the latest
+        self._scattered: Scattered | None = None  # the latest
         self._under_way: tuple[StraightPass, Chunk, int] | None = None  # its pass, and the iteration that follows
 
     def num_columns(self, rule: Exit | None) -> int | None:
@@ -134,7 +135,8 @@ class Slots:
             self._grow(max(longest, 2 * self.cache.capacity))
         self._turn()
         # What is made of weights lasts for one call, between which they may change.
-        self._prepared, self._chunk, self._under_way = self.model.core.prepared(), None, None
+        self._prepared = self.model.core.prepared()
+        self._chunk = self._scattered = self._under_way = None
         pieces = []
         for slot, tokens, wanted, rule in new:
             begin = self.cache.lengths[slot]
@@ -184,9 +186,7 @@ class Slots:
     def _run(self, pieces: Sequence[_Piece]) -> None:
         """One iteration of these columns."""
         for group, where in self._together(pieces):
-            old = where.take(self._held(self._h))
-            if isinstance(where, Chunk) and self.readings[where.slot].rule is not None:
-                old = old.clone()  # what is put in its place is held against it
+            old = self._state_of(where)
             try:
                 new = self._compute(where, old, [piece.t for piece in group for _ in range(piece.begin, piece.end)])
             except IterationIsRead:
@@ -203,6 +203,13 @@ class Slots:
                     self._look(piece, old[begin:end].transpose(0, 1), new[begin:end].transpose(0, 1))
                 begin = end
             self.num_computed += begin
+
+    def _state_of(self, where: Columns) -> Tensor:
+        """The states of columns, which what is put in their place leaves as they are."""
+        if isinstance(where, Scattered):
+            return where.take(self._held(self._h)) if where.h is None else where.h
+        h = where.take(self._held(self._h))
+        return h if self.readings[where.slot].rule is None else h.clone()
 
     def _readout(self, slot: int) -> Tensor:
         readout = self.readings[slot].readout
@@ -266,18 +273,37 @@ class Slots:
     def _stepped(self, where: Columns, h: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         """The next states of columns, and what the update remembers, in a step of their own."""
         core, t = self.model.core, depths[0]
-        e = where.take(self._held(self._e))
         carry = None if self._carry is None else where.take(self._carry)
         is_mixed = any(depth != t for depth in depths)
         index = unread_index(self._device) if is_mixed else torch.full((), t, device=self._device)
         frame = self._frame(where, depths)
         frame = changed(frame, path=("core",), t=None if is_mixed else t, index=index, adapter=core.depth_adapter.inner())
-        layers: list[Run] | None = None
-        if runs_past_modules(h, frame) and type(core)._iterate is Stepping._iterate:
-            layers = [inlined(core.layers[i], frame.at(place), h) for place, i in enumerate(core.order)]
+        layers = self._layers(where, frame, h)
         step = Step(t, prepared=self._prepared, layers=layers)
-        moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
+        moved = core.iterate(h, self._input(where), carry, frame, step, depths if is_mixed else None)
+        if isinstance(where, Scattered):
+            where.h = moved.h
         return moved.h, moved.carry
+
+    def _layers(self, where: Columns, frame: Frame, h: Tensor) -> list[Run] | None:
+        """The core's layers as functions of these columns; ``None`` where they are called as modules."""
+        core = self.model.core
+        if not runs_past_modules(h, frame) or type(core)._iterate is not Stepping._iterate:
+            return None
+        if isinstance(where, Scattered) and where.layers is not None:
+            return where.layers
+        layers = [inlined(core.layers[i], frame.at(place), h) for place, i in enumerate(core.order)]
+        if isinstance(where, Scattered):
+            where.layers = layers
+        return layers
+
+    def _input(self, where: Columns) -> Tensor:
+        """What is injected into columns."""
+        if isinstance(where, Chunk):
+            return where.take(self._held(self._e))
+        if where.e is None:
+            where.e = where.take(self._held(self._e))
+        return where.e
 
     def _look(self, piece: _Piece, old: Tensor, new: Tensor) -> None:
         """Have columns exit, by their rule or their counts, that have run an iteration: ``(1, columns, width)``."""
@@ -330,8 +356,11 @@ class Slots:
             if len(group) == 1:
                 alone += group
                 continue
-            columns = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
-            yield group, Scattered([slot for slot, _ in columns], [column for _, column in columns], self._device)
+            places = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
+            held = self._scattered
+            if held is None or held.places != places:
+                held = self._scattered = Scattered(places, self._device)
+            yield group, held
         for piece in alone:
             yield [piece], self._chunk_of(piece.slot, piece.begin, piece.end)
 
