@@ -28,8 +28,9 @@ from mythos_blocks.tensors.unread import IterationIsRead, unread_index
 
 Columns = Chunk | Scattered
 
-_TOGETHER = 8
-"""Columns of a sequence up to which they are computed with other sequences'; more of them would copy many keys."""
+_NUM_COPIED = 2048
+"""Keys that columns of one sequence may copy to be computed with other sequences'; with more they are computed alone,
+from where the keys lie."""
 
 
 @dataclass
@@ -348,7 +349,7 @@ class Slots:
         groups: dict[int | None, list[_Piece]] = {}
         alone = []
         for piece in pieces:
-            if piece.end - piece.begin > _TOGETHER or len(pieces) == 1:
+            if len(pieces) == 1 or (piece.end - piece.begin) * piece.end > _NUM_COPIED:
                 alone.append(piece)
             else:
                 groups.setdefault(None if self.shares_depths else piece.t, []).append(piece)
