@@ -11,7 +11,6 @@ from torch import Tensor
 
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import Run
 from mythos_blocks.frame.selection import Where
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.tensors.once import once
@@ -42,7 +41,6 @@ class Step:
         read: From a state and its frame to the model's logits, for exit rules that need them.
         prepared: What the injection has made for all iterations of the pass; ``None`` where each makes its own.
         indices: Iteration indices as tensors, which the iterations of a pass share; each makes its own otherwise.
-        layers: The layers as functions of x and a frame, in their order; ``None`` calls the modules.
     """
 
     t: int
@@ -53,7 +51,6 @@ class Step:
     read: ReadAt | None = None
     prepared: Prepared | None = None
     indices: dict[int, Tensor] = field(default_factory=dict)
-    layers: Sequence[Run] | None = None
 
     def index(self, t: int, device: torch.device) -> Tensor:
         """An iteration's index as a 0-dimensional tensor, made on its device once."""

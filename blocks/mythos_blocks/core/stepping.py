@@ -227,13 +227,9 @@ class Stepping(Module):
             x = injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
             x = x.to(h.dtype)
         u = x
-        if step.layers is None:
-            for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
-                u = self.layers[i](u, frame.at(place))
-                frame.record(u, "core", step.t, place)
-        else:
-            for layer in step.layers:
-                u = layer(u, frame)
+        for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
+            u = self.layers[i](u, frame.at(place))
+            frame.record(u, "core", step.t, place)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
         y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
         signals = self.depth_signal
@@ -268,20 +264,16 @@ class Stepping(Module):
         """What the core reads of rows in an iteration of their own each."""
         assert frame.index is not None
         signals, positions = self.depth_signal, frame.position_ids(h)
-        told: Sequence[Tensor | None] | dict[int, Tensor | None] | None = None
-        if signals.additive and is_plain(signals, type(signals)):
-            told = signals.ahead(max(depths) + 1)
-        if told is None:
-            indices = {depth: _index(depth, h) for depth in set(depths)}
-            if not signals.additive:
-                turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
-                h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
-            told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
+        indices = {depth: _index(depth, h) for depth in set(depths)}
+        if not signals.additive:
+            turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
+            h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
+        told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
         added = [
             signal if signal is None or signal.dim() == 1 else signal[i, 0]
             for i, signal in enumerate(told[depth] for depth in depths)
         ]
-        signal = None if added[0] is None else torch.stack(added).unsqueeze(1).to(h.dtype)  # type: ignore[arg-type]
+        signal = None if added[0] is None else torch.stack(added).unsqueeze(1)  # type: ignore[arg-type]
         x: Tensor = self.injection(h, e, signal, frame.index)
         return x.to(h.dtype)
 

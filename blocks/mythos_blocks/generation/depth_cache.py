@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import Run
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
 from mythos_blocks.frame.selection import Selection, Where
@@ -100,10 +99,10 @@ class Chunk:
         keys = torch.arange(self.end, device=self.positions.device)
         return AttentionMask(causal=False, allowed=(keys <= self.positions[:, None])[None])
 
-    def page(self, cache: DepthCache, depths: Sequence[int] | None) -> ChunkPage:
-        """Where they write and read in an iteration; outside the loop without one."""
+    def pages(self, cache: DepthCache, depths: Sequence[int] | None) -> Callable[[int], Page]:
+        """Where they write and read in the i-th iteration from these on; outside the loop without them."""
         row = self.slot if depths is None else self.slot * cache.num_loops + depths[0]
-        return ChunkPage(cache, row, self.begin, self.end)
+        return lambda i: ChunkPage(cache, row + i, self.begin, self.end)
 
 
 class Scattered:
@@ -115,15 +114,9 @@ class Scattered:
 
     Attributes:
         frame: The frame that they stand in, once it has been made.
-        layers: The core's layers as functions, once they have been made.
-        e: Their inputs, once they have been taken.
-        h: Their latest states, once they have been taken.
     """
 
     frame: Frame | None = None
-    layers: list[Run] | None = None
-    e: Tensor | None = None
-    h: Tensor | None = None
 
     def __init__(self, places: Sequence[tuple[int, int]], device: torch.device) -> None:
         self.places = places
@@ -144,12 +137,12 @@ class Scattered:
         keys = torch.arange(self.end, device=self.columns.device)
         return AttentionMask(causal=False, allowed=(keys <= self.positions)[:, None])
 
-    def page(self, cache: DepthCache, depths: Sequence[int] | None) -> ScatteredPage:
-        """Where each writes and reads in the iteration of its own; outside the loop without one."""
+    def pages(self, cache: DepthCache, depths: Sequence[int] | None) -> Callable[[int], Page]:
+        """Where each writes and reads in the i-th iteration from its own on; outside the loop without these."""
         rows = self.slots
         if depths is not None:
             rows = rows * cache.num_loops + torch.tensor(depths, device=rows.device)
-        return ScatteredPage(cache, rows, self.columns, self.end)
+        return lambda i: ScatteredPage(cache, rows + i, self.columns, self.end)
 
 
 class _OfOneDepth(Page):

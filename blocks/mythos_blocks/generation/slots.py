@@ -15,7 +15,6 @@ from mythos_blocks.core.stepping import Stepping
 from mythos_blocks.core.straight import StraightPass, is_straight
 from mythos_blocks.exit.base import Exit, ExitState
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import Run, inlined, runs_past_modules
 from mythos_blocks.frame.memory import Memory, Page
 from mythos_blocks.frame.places import Places
 from mythos_blocks.frame.settable import changed
@@ -110,7 +109,7 @@ class Slots:
         self._prepared: Prepared | None = None
         self._chunk: Chunk | None = None  # the latest
         self._scattered: Scattered | None = None  # the latest
-        self._under_way: tuple[StraightPass, Chunk, int] | None = None  # its pass, and the iteration that follows
+        self._under_way: tuple[StraightPass, Columns, Sequence[int]] | None = None  # of columns, with what follows
 
     def num_columns(self, rule: Exit | None) -> int | None:
         """How many columns may be appended at a time; ``None`` for any number.
@@ -198,19 +197,16 @@ class Slots:
             for piece in group:
                 end = begin + piece.end - piece.begin
                 self.cache.reached[piece.slot][piece.t] = piece.end
-                if isinstance(where, Chunk):
-                    self._look(piece, old, new)
-                else:
-                    self._look(piece, old[begin:end].transpose(0, 1), new[begin:end].transpose(0, 1))
+                self._look(piece, where, old, new, begin)
                 begin = end
             self.num_computed += begin
 
     def _state_of(self, where: Columns) -> Tensor:
         """The states of columns, which what is put in their place leaves as they are."""
-        if isinstance(where, Scattered):
-            return where.take(self._held(self._h)) if where.h is None else where.h
+        if self._under_way is not None and self._under_way[1] is where:
+            return self._under_way[0].h
         h = where.take(self._held(self._h))
-        return h if self.readings[where.slot].rule is None else h.clone()
+        return h.clone() if isinstance(where, Chunk) else h
 
     def _readout(self, slot: int) -> Tensor:
         readout = self.readings[slot].readout
@@ -234,7 +230,7 @@ class Slots:
     def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
         """The next states of columns, which are put in their place."""
         self.num_iterations += 1
-        if isinstance(where, Chunk) and (under_way := self._passing(where, h, depths[0])) is not None:
+        if (under_way := self._passing(where, h, depths)) is not None:
             h, carry = under_way.h, under_way.carry
         else:
             h, carry = self._stepped(where, h, depths)
@@ -243,22 +239,27 @@ class Slots:
             where.put(self._held(self._carry), carry)
         return h
 
-    def _passing(self, where: Chunk, h: Tensor, t: int) -> StraightPass | None:
-        """A pass of columns that has just run iteration ``t``; ``None`` where it needs more than such a pass does."""
-        if self._under_way is None or (where, t) != self._under_way[1:]:
-            core = self.model.core
-            state = self._state(where, h)
-            plan = Plan(range(t, self.cache.num_loops), h.shape[:2], h.device)
+    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int]) -> StraightPass | None:
+        """A pass of columns that has just run these iterations; ``None`` where it needs more than such a pass does."""
+        if self._under_way is None or self._under_way[1:] != (where, depths):
+            core, state = self.model.core, self._begun(where, h)
+            order = range(min(depths), min(depths) + self.cache.num_loops - max(depths))
+            plan, is_mixed = Plan(order, h.shape[:2], h.device), min(depths) != max(depths)
             if type(core)._iterate is not Stepping._iterate or not is_straight(core, plan, state, None):
                 return None
-            under_way = StraightPass(core, state, plan, pages=lambda t: where.page(self.cache, [t]))
+            if is_mixed and not core.depth_signal.additive:
+                return None
+            pages = where.pages(self.cache, depths)
+            under_way = StraightPass(core, state, plan, pages=pages, depths=depths if is_mixed else None)
+            if is_mixed and under_way.signals is None:
+                return None
         else:
             under_way = self._under_way[0]
         under_way.go_on(under_way.num_run, under_way.num_run + 1)
-        self._under_way = under_way, where, t + 1
+        self._under_way = under_way, where, [depth + 1 for depth in depths]
         return under_way
 
-    def _state(self, where: Chunk, h: Tensor) -> LoopState:
+    def _begun(self, where: Columns, h: Tensor) -> LoopState:
         """What a pass of columns begins with."""
         real = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
         return LoopState(
@@ -272,46 +273,39 @@ class Slots:
         )
 
     def _stepped(self, where: Columns, h: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """The next states of columns, and what the update remembers, in a step of their own."""
+        """The next states of columns, and what the update remembers, by calls of the modules."""
         core, t = self.model.core, depths[0]
         carry = None if self._carry is None else where.take(self._carry)
         is_mixed = any(depth != t for depth in depths)
         index = unread_index(self._device) if is_mixed else torch.full((), t, device=self._device)
-        frame = self._frame(where, depths)
-        frame = changed(frame, path=("core",), t=None if is_mixed else t, index=index, adapter=core.depth_adapter.inner())
-        layers = self._layers(where, frame, h)
-        step = Step(t, prepared=self._prepared, layers=layers)
-        moved = core.iterate(h, self._input(where), carry, frame, step, depths if is_mixed else None)
-        if isinstance(where, Scattered):
-            where.h = moved.h
+        page, adapter = where.pages(self.cache, depths)(0), core.depth_adapter.inner()
+        frame = self._frame(where)
+        frame = changed(frame, path=("core",), t=None if is_mixed else t, index=index, memory=page, adapter=adapter)
+        step = Step(t, prepared=self._prepared)
+        e = where.take(self._held(self._e))
+        moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
         return moved.h, moved.carry
 
-    def _layers(self, where: Columns, frame: Frame, h: Tensor) -> list[Run] | None:
-        """The core's layers as functions of these columns; ``None`` where they are called as modules."""
-        core = self.model.core
-        if not runs_past_modules(h, frame) or type(core)._iterate is not Stepping._iterate:
-            return None
-        if isinstance(where, Scattered) and where.layers is not None:
-            return where.layers
-        layers = [inlined(core.layers[i], frame.at(place), h) for place, i in enumerate(core.order)]
-        if isinstance(where, Scattered):
-            where.layers = layers
-        return layers
+    def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int) -> None:
+        """Have columns exit, by their rule or their counts, that have run an iteration.
 
-    def _input(self, where: Columns) -> Tensor:
-        """What is injected into columns."""
-        if isinstance(where, Chunk):
-            return where.take(self._held(self._e))
-        if where.e is None:
-            where.e = where.take(self._held(self._e))
-        return where.e
-
-    def _look(self, piece: _Piece, old: Tensor, new: Tensor) -> None:
-        """Have columns exit, by their rule or their counts, that have run an iteration: ``(1, columns, width)``."""
+        Args:
+            piece: The columns.
+            where: All that were computed with them.
+            old: The states of those before the iteration.
+            new: Their states after it.
+            begin: Where the piece begins among them.
+        """
         reading = self.readings[piece.slot]
         reading.t, t = piece.t + 1, piece.t
-        skipped, num = reading.first - piece.begin, piece.end - reading.first
-        old, new, exits, wanted = old[:, skipped:], new[:, skipped:], reading.exits, reading.wanted
+        num, exits, wanted = piece.end - reading.first, reading.exits, reading.wanted
+        if reading.rule is None and not any(wanted[i] == t + 1 for i in range(num)):
+            return
+        begin += reading.first - piece.begin
+        if isinstance(where, Chunk):
+            old, new = old[:, begin : begin + num], new[:, begin : begin + num]
+        else:
+            old, new = (x[begin : begin + num].transpose(0, 1) for x in (old, new))
         stops = self._stops(piece, reading, old, new)
         newly = [not exits[i] and (wanted[i] == t + 1 or (stops is not None and stops[i])) for i in range(num)]
         if not any(newly):
@@ -371,8 +365,8 @@ class Slots:
             held = self._chunk = Chunk(slot, begin, end, self._device)
         return held
 
-    def _frame(self, where: Columns, depths: Sequence[int] | None = None) -> Frame:
-        """The frame of columns: in the loop at these depths, outside of it without."""
+    def _frame(self, where: Columns) -> Frame:
+        """The frame of columns outside of the loop."""
         if where.frame is None:
             turns = {key: turn.taken(None, where.positions) for key, turn in self._turns.items()}
             tokens, positions = where.take(self._tokens), where.positions
@@ -382,7 +376,7 @@ class Slots:
                 tokens=self.model.prefix.readable(tokens, positions),
                 places=Places(positions, positions, turns),
             )
-        page: Page = where.page(self.cache, depths)
+        page: Page = where.pages(self.cache, None)(0)
         return changed(where.frame, memory=page)
 
     def _turn(self) -> None:
