@@ -12,6 +12,7 @@ from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.decoder import Decoder
+from mythos_blocks.generation.lazy import LazyDecoder
 from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.generation.sampling import Sampling
 from mythos_blocks.model.looped_transformer import LoopedTransformer
@@ -49,6 +50,7 @@ def stream(
     prefill_chunk: int | None = None,
     exit: Exit | SpecLike | None = None,
     compact: bool = True,
+    lazy: bool = False,
 ) -> Stream:
     """Continue prompts, and hand out each token as soon as it is drawn.
 
@@ -69,15 +71,24 @@ def stream(
     if len(names) != len(tokens):
         raise ValueError(f"requests={requests} must number each of {len(tokens)} requests")
     ends = ends_of(eos, model.embedding.num_embeddings)
-    decoder = Decoder(
-        model,
-        len(tokens),
-        capacity=tokens.shape[1] + max_new_tokens - 1,
-        padding=padding_counts(padding, tokens),
-        iterations=iterations,
-        exit=exit,
-        compact=compact,
-    )
+    left, capacity = padding_counts(padding, tokens), tokens.shape[1] + max_new_tokens - 1
+    decoder: Decoder | LazyDecoder
+    if lazy:
+        if isinstance(iterations, Sequence):
+            raise ValueError(f"iterations={list(iterations)} is an order of iterations, and lazy=True runs them in turn")
+        decoder = LazyDecoder(
+            model, len(tokens), capacity=capacity, padding=left, iterations=iterations, exit=exit
+        )
+    else:
+        decoder = Decoder(
+            model,
+            len(tokens),
+            capacity=capacity,
+            padding=left,
+            iterations=iterations,
+            exit=exit,
+            compact=compact,
+        )
     generators = [keyed_generator("request", seed, name) for name in names]
     return Stream(decoder, tokens, max_new_tokens, sampling or Sampling(), generators, ends, prefill_chunk)
 
@@ -93,7 +104,7 @@ class Stream:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Decoder | LazyDecoder,
         tokens: Tensor,
         max_new_tokens: int,
         sampling: Sampling,
