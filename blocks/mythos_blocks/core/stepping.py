@@ -87,10 +87,7 @@ class Stepping(Module):
             num_loops: How many iterations will follow, if known, to make room for them.
         """
         frame = (frame or Frame()).placed(e, self.turnings)
-        if self.depth_adapter.inner() is not None:
-            self._meet_linears()
-        e = self.input_norm(e)
-        h = self.initial_state(e, frame)
+        e, h, carry = self.begin(e, frame)
         room = num_loops or self.loops.max_loops
         return LoopState(
             h=h,
@@ -99,9 +96,22 @@ class Stepping(Module):
             frame=frame,
             memory=Memory(self.kv_policy, past, num_sequences=h.shape[0], keeps=keeps, num_depths=room),
             executed=torch.zeros(h.shape[:2], dtype=torch.long, device=h.device),
-            carry=self._first_carry(h, e, frame),
+            carry=carry,
             losses=Losses(),
         )
+
+    def begin(self, e: Tensor, frame: Frame) -> tuple[Tensor, Tensor, Tensor | None]:
+        """The input as it is injected, the state before the first iteration, and what is carried into it.
+
+        Args:
+            e: What the prelude made, ``(batch, positions, width)``.
+            frame: The positions that these are.
+        """
+        if self.depth_adapter.inner() is not None:
+            self._meet_linears()
+        e = self.input_norm(e)
+        h = self.initial_state(e, frame)
+        return e, h, self._first_carry(h, e, frame)
 
     @constant_in_graphs
     def _meet_linears(self) -> bool:
@@ -245,6 +255,39 @@ class Stepping(Module):
         signal = self._signal(h, next_t, positions)
         new, next_x = injection.advance(h, e, y, signal, t, next_t, **with_it)
         return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+
+    def iterate(
+        self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, depths: Sequence[int] | None = None
+    ) -> Moved:
+        """One iteration of positions that are in no pass, and that nobody observes.
+
+        Args:
+            h: Their states, ``(batch, positions, state_width)``.
+            e: Their inputs, as :meth:`start` gives them.
+            carry: What the update remembers.
+            frame: The frame of the core, with its ``index``, and a page for keys and values.
+            step: The iteration.
+            depths: The iteration of each row, where they differ; nothing but the depth signal may then read which it is.
+        """
+        x = None if depths is None else self._read_at(depths, h, e, frame)
+        return self._iterate(h, e, carry, frame, step, x)
+
+    def _read_at(self, depths: Sequence[int], h: Tensor, e: Tensor, frame: Frame) -> Tensor:
+        """What the core reads of rows in an iteration of their own each."""
+        assert frame.index is not None
+        signals, positions = self.depth_signal, frame.position_ids(h)
+        indices = {depth: _index(depth, h) for depth in set(depths)}
+        if not signals.additive:
+            turned = {depth: signals.transform(h, t) for depth, t in indices.items()}
+            h = torch.stack([turned[depth][i] for i, depth in enumerate(depths)])
+        told = {depth: self._signal(h, t, positions) for depth, t in indices.items()}
+        added = [
+            signal if signal is None or signal.dim() == 1 else signal[i, 0]
+            for i, signal in enumerate(told[depth] for depth in depths)
+        ]
+        signal = None if added[0] is None else torch.stack(added).unsqueeze(1)  # type: ignore[arg-type]
+        x: Tensor = self.injection(h, e, signal, frame.index)
+        return x.to(h.dtype)
 
     def prepared(self) -> Prepared | None:
         """What the injection makes of its weights once, where a pass may read them past its module."""

@@ -8,7 +8,7 @@ made once, and what would be the same in every iteration is not computed again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -25,8 +25,10 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
+from mythos_blocks.tensors.once import once
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
+from mythos_blocks.tensors.unread import unread_index
 from mythos_blocks.update.replace import Replace
 
 
@@ -59,7 +61,8 @@ def run_straight(core: Stepping, state: LoopState, plan: Plan, num_learning: int
         num_learning: How many iterations, the last ones, get a graph where gradients are recorded.
         ends_early: Stop once every position has halted.
     """
-    under_way, num_loops, records = _Pass(core, state, plan, ends_early), len(plan.order), torch.is_grad_enabled()
+    under_way, num_loops = StraightPass(core, state, plan, ends_early=ends_early), len(plan.order)
+    records = torch.is_grad_enabled()
     without = max(0, num_loops - num_learning) if records else 0
     for graph, begin, end in ((False, 0, without), (records, without, num_loops)):
         if begin < end and not under_way.is_over:
@@ -68,29 +71,61 @@ def run_straight(core: Stepping, state: LoopState, plan: Plan, num_learning: int
     return under_way.state()
 
 
-class _Pass:
-    """One pass under way."""
+class StraightPass:
+    """One pass under way.
 
-    def __init__(self, core: Stepping, state: LoopState, plan: Plan, ends_early: bool) -> None:
-        self.core, self.begun, self.order, self.ends_early = core, state, plan.order, ends_early
+    Args:
+        core: The loop.
+        state: Where it begins.
+        plan: What is asked for.
+        ends_early: Stop once every position has halted.
+        pages: Where the i-th iteration writes and reads keys and values; ``None`` goes by the state's memory.
+        depths: How many iterations each row has run before, where that differs: the i-th iteration is another one for
+            each then, and of its index nothing but the depth signal is told.
+
+    Attributes:
+        h: The state after the iterations that have run.
+        carry: What the update remembers then.
+    """
+
+    def __init__(
+        self,
+        core: Stepping,
+        state: LoopState,
+        plan: Plan,
+        *,
+        ends_early: bool = False,
+        pages: Callable[[int], Page] | None = None,
+        depths: Sequence[int] | None = None,
+    ) -> None:
+        self.core, self.begun, self.order, self.ends_early, self.pages = core, state, plan.order, ends_early, pages
         self.h, self.carry, self.halting, self.losses = state.h, state.carry, state.halting, state.losses
         self.x: Tensor | None = None
         self.num_run, self.is_over = 0, False
         self.frame = frame = changed(state.frame, path=("core",))
         self.positions = frame.position_ids(state.h)
         self.layers = [inlined(core.layers[i], frame.at(place), state.h) for place, i in enumerate(core.order)]
-        self.indices = _indices(plan)
+        self.indices = _indices(plan) if depths is None else [unread_index(plan.device)] * len(plan.order)
         self.prepared = Prepared(core.injection)
         # Signals that change the state, or that somebody watches, are asked for in the iteration that they are of.
         self.is_ahead = core.depth_signal.additive and is_plain(core.depth_signal, type(core.depth_signal))
-        self.signals = self._signals(plan) if self.is_ahead else None
+        self.signals = self._signals(plan, depths) if self.is_ahead else None
         self.adapter = None if is_plain(core.depth_adapter, NoAdapter) else core.depth_adapter
         self.update = None if is_plain(core.update, Replace) else core.update
         self.rule = None if is_plain(core.halting, NoHalting) else core.halting
         past = state.memory.past
         self.ready = None if past is None else past.ready(*state.h.shape[:2])
-        self.counted = counted = frame.counting(plan.everywhere.mask)
-        self.flags = {False: torch.zeros_like(counted), True: torch.ones_like(counted)}
+        self.plan = plan
+
+    @once
+    def counted(self) -> Tensor:
+        """The positions that count, ``(batch, positions)``."""
+        return self.frame.counting(self.plan.everywhere.mask)
+
+    @once
+    def flags(self) -> dict[bool, Tensor]:
+        """``(batch, positions)`` booleans, all false and all true."""
+        return {False: torch.zeros_like(self.counted), True: torch.ones_like(self.counted)}
 
     def go_on(self, begin: int, end: int) -> None:
         """Run the iterations from ``begin`` to ``end``."""
@@ -162,6 +197,8 @@ class _Pass:
         """The frame of the core in the i-th iteration."""
         memory, t = self.begun.memory, self.order[i]
         page: Page | None = None if self.ready is None else ReadyPage(memory, t, self.ready)
+        if self.pages is not None:
+            page = self.pages(i)
         notes = None if self.frame.statistics is None else Notes(left)
         return changed(self.frame, t=t, index=self.indices[i], memory=page, statistics=notes, graph=graph)
 
@@ -171,13 +208,20 @@ class _Pass:
             return self.signals[i]
         return self.core._signal(h, self.indices[i], self.positions)
 
-    def _signals(self, plan: Plan) -> Sequence[Tensor | None] | None:
+    def _signals(self, plan: Plan, depths: Sequence[int] | None) -> Sequence[Tensor | None] | None:
         """Those of all iterations, where they are made at once."""
-        made = self.core.depth_signal.ahead(max(plan.order) + 1)
+        most = max(plan.order) + 1 if depths is None else max(depths) + len(plan.order)
+        made = self.core.depth_signal.ahead(most)
         if made is None:
             return None
         dtype = self.h.dtype
-        return [None if (signal := made[t]) is None else signal.to(dtype) for t in plan.order]
+        if depths is None:
+            return [None if (signal := made[t]) is None else signal.to(dtype) for t in plan.order]
+        told = [signal for signal in made if signal is not None]
+        if not told:
+            return [None] * len(plan.order)
+        by_row = torch.arange(len(plan.order))[:, None] + torch.tensor(depths)
+        return torch.stack(told).to(dtype)[by_row.to(plan.device)].unsqueeze(2).unbind()
 
 
 def _indices(plan: Plan) -> Sequence[Tensor]:

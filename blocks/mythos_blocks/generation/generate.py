@@ -55,6 +55,7 @@ def generate(
     prefill_chunk: int | None = None,
     exit: Exit | SpecLike | None = None,
     compact: bool = True,
+    lazy: bool = False,
 ) -> Generation:
     """Continue prompts.
 
@@ -79,6 +80,8 @@ def generate(
         prefill_chunk: Read the prompts this many columns at a time.
         exit: The rule that stops positions, or its declaration; ``None`` takes the model's.
         compact: Spend nothing on positions that have stopped.
+        lazy: Have positions go on after their exits where later ones need it (:class:`LazyDecoder`), instead of
+            freezing them there (:class:`Decoder`); equal where all run alike.
 
     Raises:
         ValueError: An argument is out of range; the message names it.
@@ -96,6 +99,7 @@ def generate(
         prefill_chunk=prefill_chunk,
         exit=exit,
         compact=compact,
+        lazy=lazy,
     )
     new = torch.zeros(len(tokens), max_new_tokens, dtype=torch.long)
     loops = torch.zeros_like(new)

@@ -12,6 +12,7 @@ from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.decoder import Decoder
+from mythos_blocks.generation.lazy import LazyDecoder
 from mythos_blocks.generation.padding import padding_counts
 from mythos_blocks.generation.sampling import Sampling
 from mythos_blocks.model.looped_transformer import LoopedTransformer
@@ -49,6 +50,7 @@ def stream(
     prefill_chunk: int | None = None,
     exit: Exit | SpecLike | None = None,
     compact: bool = True,
+    lazy: bool = False,
 ) -> Stream:
     """Continue prompts, and hand out each token as soon as it is drawn.
 
@@ -58,7 +60,7 @@ def stream(
     Arguments and errors are those of :func:`~mythos_blocks.generation.generate`, whose tokens these are; ``sampling``
     holds how they are drawn.
     """
-    _check_tokens(tokens, model.embedding.num_embeddings)
+    check_tokens(tokens, model.embedding.num_embeddings)
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
     if prefill_chunk is not None and prefill_chunk < 1:
@@ -68,16 +70,25 @@ def stream(
     names = list(range(len(tokens))) if requests is None else list(requests)
     if len(names) != len(tokens):
         raise ValueError(f"requests={requests} must number each of {len(tokens)} requests")
-    ends = _ends(eos, model.embedding.num_embeddings)
-    decoder = Decoder(
-        model,
-        len(tokens),
-        capacity=tokens.shape[1] + max_new_tokens - 1,
-        padding=padding_counts(padding, tokens),
-        iterations=iterations,
-        exit=exit,
-        compact=compact,
-    )
+    ends = ends_of(eos, model.embedding.num_embeddings)
+    left, capacity = padding_counts(padding, tokens), tokens.shape[1] + max_new_tokens - 1
+    decoder: Decoder | LazyDecoder
+    if lazy:
+        if isinstance(iterations, Sequence):
+            raise ValueError(f"iterations={list(iterations)} is an order of iterations, and lazy=True runs them in turn")
+        decoder = LazyDecoder(
+            model, len(tokens), capacity=capacity, padding=left, iterations=iterations, exit=exit
+        )
+    else:
+        decoder = Decoder(
+            model,
+            len(tokens),
+            capacity=capacity,
+            padding=left,
+            iterations=iterations,
+            exit=exit,
+            compact=compact,
+        )
     generators = [keyed_generator("request", seed, name) for name in names]
     return Stream(decoder, tokens, max_new_tokens, sampling or Sampling(), generators, ends, prefill_chunk)
 
@@ -93,7 +104,7 @@ class Stream:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: Decoder | LazyDecoder,
         tokens: Tensor,
         max_new_tokens: int,
         sampling: Sampling,
@@ -130,7 +141,12 @@ class Stream:
         return torch.stack([torch.rand((), generator=self._generators[row], dtype=torch.float64) for row in rows])
 
 
-def _check_tokens(tokens: Tensor, vocab_size: int) -> None:
+def check_tokens(tokens: Tensor, vocab_size: int) -> None:
+    """Refuse what are no tokens ``(batch, positions)`` of a vocabulary.
+
+    Raises:
+        ValueError: They have another shape or dtype, or reach beyond it.
+    """
     whole = not (tokens.is_floating_point() or tokens.is_complex() or tokens.dtype == torch.bool)
     if not whole or tokens.dim() != 2 or tokens.numel() < 1:
         raise ValueError(f"tokens must be whole numbers (batch, positions), not {tokens.dtype} {tuple(tokens.shape)}")
@@ -139,7 +155,8 @@ def _check_tokens(tokens: Tensor, vocab_size: int) -> None:
         raise ValueError(f"tokens reach from {low} to {high}, and the vocabulary from 0 to {vocab_size - 1}")
 
 
-def _ends(eos: int | Sequence[int] | None, vocab_size: int) -> Tensor:
+def ends_of(eos: int | Sequence[int] | None, vocab_size: int) -> Tensor:
+    """The tokens that end a request, ``(tokens,)``; ``ValueError`` where one is not in the vocabulary."""
     ends = [] if eos is None else [eos] if isinstance(eos, int) else list(eos)
     if not all(0 <= end < vocab_size for end in ends):
         raise ValueError(f"eos={eos} must be between 0 and {vocab_size - 1}")

@@ -1,0 +1,404 @@
+"""Sequences side by side, each at a depth of its own, of which a position is computed as deep as somebody needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mythos_blocks.core.iterations import Plan, Prepared, Step
+from mythos_blocks.core.state import LoopState
+from mythos_blocks.core.stepping import Stepping
+from mythos_blocks.core.straight import StraightPass, is_straight
+from mythos_blocks.exit.base import Exit, ExitState
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.memory import Memory, Page
+from mythos_blocks.frame.places import Places
+from mythos_blocks.frame.settable import changed
+from mythos_blocks.generation.decoder import evaluating
+from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
+from mythos_blocks.halting.base import HaltingState
+from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.tensors.rotation import Rotation
+from mythos_blocks.tensors.unread import IterationIsRead, unread_index
+
+Columns = Chunk | Scattered
+
+_NUM_COPIED = 2048
+"""Keys that columns of one sequence may copy to be computed with other sequences'; with more they are computed alone,
+from where the keys lie."""
+
+
+@dataclass
+class Reading:
+    """New columns of a sequence on their way to their exits.
+
+    Attributes:
+        wanted: Loop counts, at which they exit at last.
+        rule: What may have them exit before.
+        first: The first of them.
+        end: The columns from here on have exited, and nobody behind them needs them.
+        t: The next iteration.
+        exits: The iterations after which each exited; 0 while it has not.
+        seen: What the rule has seen of them.
+        readout: Their states at their exits, ``(1, columns, state_width)``.
+    """
+
+    wanted: Sequence[int]
+    rule: Exit | None
+    first: int
+    end: int
+    t: int = 0
+    exits: list[int] = field(default_factory=list)
+    seen: ExitState | None = None
+    readout: Tensor | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all of them have exited."""
+        return self.end == self.first
+
+
+class _Piece(NamedTuple):
+    """Columns of one sequence that an iteration computes."""
+
+    slot: int
+    t: int
+    begin: int
+    end: int
+
+
+class Slots:
+    """A model and the sequences that it is decoding, in steps from which a schedule is made.
+
+    :meth:`append` has the prelude read new columns, :meth:`iterate` runs one iteration of some sequences, each at its
+    own depth, and :meth:`read` has the coda read columns that have exited. An iteration of a sequence computes its
+    columns that have not run it and that a column which has not exited stands behind or is: the missing ones of earlier
+    columns, and the new ones.
+
+    Args:
+        model: The model; it is run in evaluation mode and without gradients.
+        num_slots: Sequences at a time.
+        capacity: Columns of each.
+        num_loops: The most iterations of a column.
+
+    Attributes:
+        cache: Keys and values.
+        readings: By slot, what is on its way.
+        num_computed: Pairs of a position and an iteration computed so far.
+        num_iterations: Times that the core has been run over something.
+        shares_depths: Whether iterations of sequences at different depths are computed together. They are not where a
+            part of the core besides the depth signal reads which iteration it is; then those of one depth are.
+    """
+
+    def __init__(self, model: LoopedTransformer, num_slots: int, capacity: int, num_loops: int) -> None:
+        self.model, self.shares_depths = model, True
+        self.cache = DepthCache(num_slots, capacity, num_loops)
+        self.readings: dict[int, Reading] = {}
+        self.num_computed = self.num_iterations = 0
+        self._device = model.embedding.weight.device
+        self._e: Tensor | None = None
+        self._h: Tensor | None = None
+        self._carry: Tensor | None = None
+        self._tokens = torch.zeros(num_slots, capacity, dtype=torch.long, device=self._device)
+        self._reads_coda = any(True for _ in model.coda.parameters())
+        self._turns: dict[tuple[int, float], Rotation] = {}
+        self._prepared: Prepared | None = None
+        self._chunk: Chunk | None = None  # the latest
+        self._scattered: Scattered | None = None  # the latest
+        self._under_way: tuple[StraightPass, Columns, Sequence[int]] | None = None  # of columns, with what follows
+
+    def num_columns(self, rule: Exit | None) -> int | None:
+        """How many columns may be appended at a time; ``None`` for any number.
+
+        A rule that reads logits through a coda reads there the exits of all earlier columns, so these come first.
+        """
+        return 1 if rule is not None and rule.reads_logits and self._reads_coda else None
+
+    def clear(self, slot: int) -> None:
+        """Make place for another sequence."""
+        self.cache.clear(slot)
+        self.readings.pop(slot, None)
+
+    @torch.no_grad()
+    def append(self, new: Sequence[tuple[int, Tensor, Sequence[int], Exit | None]]) -> None:
+        """Have the prelude read the next columns of sequences whose earlier ones have exited.
+
+        Args:
+            new: Of each its slot, its tokens ``(columns,)``, a loop count for each, and the rule that may stop them.
+        """
+        longest = max(self.cache.lengths[slot] + len(tokens) for slot, tokens, _, _ in new)
+        if longest > self.cache.capacity:
+            self._grow(max(longest, 2 * self.cache.capacity))
+        self._turn()
+        # What is made of weights lasts for one call, between which they may change.
+        self._prepared = self.model.core.prepared()
+        self._chunk = self._scattered = self._under_way = None
+        pieces = []
+        for slot, tokens, wanted, rule in new:
+            begin = self.cache.lengths[slot]
+            end = self.cache.lengths[slot] = begin + len(tokens)
+            self._tokens[slot, begin:end] = tokens
+            # Of columns that no coda reads, the last one's logits alone are wanted.
+            first = begin if self._reads_coda else end - 1
+            self.readings[slot] = Reading(list(wanted)[first - begin :], rule, first, end, exits=[0] * (end - first))
+            pieces.append(_Piece(slot, 0, begin, end))
+        with evaluating(self.model):
+            for _, where in self._together(pieces):
+                self._begin(where)
+
+    @torch.no_grad()
+    def iterate(self, slots: Sequence[int]) -> None:
+        """Run one iteration of sequences whose columns have not all exited."""
+        pieces = []
+        for slot in slots:
+            reading = self.readings[slot]
+            pieces.append(_Piece(slot, reading.t, self.cache.reached[slot][reading.t], reading.end))
+        with evaluating(self.model):
+            self._run(pieces)
+
+    @torch.no_grad()
+    def read(self, slots: Sequence[int]) -> Tensor:
+        """The logits after the last columns of sequences whose columns have all exited: ``(slots, vocab_size)``."""
+        pieces = [_Piece(slot, 0, self.readings[slot].first, self.cache.lengths[slot]) for slot in slots]
+        found: dict[int, Tensor] = {}
+        with evaluating(self.model):
+            for group, where in self._together(pieces):
+                readouts = [self._readout(piece.slot) for piece in group]
+                if isinstance(where, Chunk):
+                    features = self.model.features(readouts[0], self._frame(where))[:, -1]
+                else:
+                    rows = torch.cat([readout.transpose(0, 1) for readout in readouts])
+                    features = self.model.features(rows, self._frame(where))[:, 0]
+                    last, ends = -1, []
+                    for piece in group:
+                        last += piece.end - piece.begin
+                        ends.append(last)
+                    if len(ends) < len(features):
+                        features = features[ends]
+                for piece, logits in zip(group, self.model.head(features), strict=True):
+                    found[piece.slot] = logits
+        return torch.stack([found[slot] for slot in slots])
+
+    def _run(self, pieces: Sequence[_Piece]) -> None:
+        """One iteration of these columns."""
+        for group, where in self._together(pieces):
+            old = self._state_of(where)
+            try:
+                new = self._compute(where, old, [piece.t for piece in group for _ in range(piece.begin, piece.end)])
+            except IterationIsRead:
+                self.shares_depths = False
+                self._run(group)
+                continue
+            begin = 0
+            for piece in group:
+                end = begin + piece.end - piece.begin
+                self.cache.reached[piece.slot][piece.t] = piece.end
+                self._look(piece, where, old, new, begin)
+                begin = end
+            self.num_computed += begin
+
+    def _state_of(self, where: Columns) -> Tensor:
+        """The states of columns, which what is put in their place leaves as they are."""
+        if self._under_way is not None and self._under_way[1] is where:
+            return self._under_way[0].h
+        h = where.take(self._held(self._h))
+        return h.clone() if isinstance(where, Chunk) else h
+
+    def _readout(self, slot: int) -> Tensor:
+        readout = self.readings[slot].readout
+        assert readout is not None, "what is read has exited"
+        return readout
+
+    def _begin(self, where: Columns) -> None:
+        """The input and the state of new columns."""
+        frame = self._frame(where)
+        assert frame.tokens is not None
+        given = self.model.encode(frame.tokens, frame)
+        e, h, carry = self.model.core.begin(given, changed(frame, memory=None))
+        if self._e is None:
+            self._e, self._h = self._room(e), self._room(h)
+            self._carry = None if carry is None else self._room(carry)
+        where.put(self._e, e)
+        where.put(self._held(self._h), h)
+        if carry is not None:
+            where.put(self._held(self._carry), carry)
+
+    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
+        """The next states of columns, which are put in their place."""
+        self.num_iterations += 1
+        if (under_way := self._passing(where, h, depths)) is not None:
+            h, carry = under_way.h, under_way.carry
+        else:
+            h, carry = self._stepped(where, h, depths)
+        where.put(self._held(self._h), h)
+        if carry is not None:
+            where.put(self._held(self._carry), carry)
+        return h
+
+    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int]) -> StraightPass | None:
+        """A pass of columns that has just run these iterations; ``None`` where it needs more than such a pass does."""
+        if self._under_way is None or self._under_way[1:] != (where, depths):
+            core, state = self.model.core, self._begun(where, h)
+            order = range(min(depths), min(depths) + self.cache.num_loops - max(depths))
+            plan, is_mixed = Plan(order, h.shape[:2], h.device), min(depths) != max(depths)
+            if type(core)._iterate is not Stepping._iterate or not is_straight(core, plan, state, None):
+                return None
+            if is_mixed and not core.depth_signal.additive:
+                return None
+            pages = where.pages(self.cache, depths)
+            under_way = StraightPass(core, state, plan, pages=pages, depths=depths if is_mixed else None)
+            if is_mixed and under_way.signals is None:
+                return None
+        else:
+            under_way = self._under_way[0]
+        under_way.go_on(under_way.num_run, under_way.num_run + 1)
+        self._under_way = under_way, where, [depth + 1 for depth in depths]
+        return under_way
+
+    def _begun(self, where: Columns, h: Tensor) -> LoopState:
+        """What a pass of columns begins with."""
+        real = torch.ones(h.shape[:2], dtype=torch.bool, device=h.device)
+        return LoopState(
+            h=h,
+            e=where.take(self._held(self._e)),
+            halting=HaltingState(readout=h, real=real),
+            frame=changed(self._frame(where), memory=None),
+            memory=Memory(self.model.core.kv_policy),
+            executed=real,
+            carry=None if self._carry is None else where.take(self._carry),
+        )
+
+    def _stepped(self, where: Columns, h: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """The next states of columns, and what the update remembers, by calls of the modules."""
+        core, t = self.model.core, depths[0]
+        carry = None if self._carry is None else where.take(self._carry)
+        is_mixed = any(depth != t for depth in depths)
+        index = unread_index(self._device) if is_mixed else torch.full((), t, device=self._device)
+        page, adapter = where.pages(self.cache, depths)(0), core.depth_adapter.inner()
+        frame = self._frame(where)
+        frame = changed(frame, path=("core",), t=None if is_mixed else t, index=index, memory=page, adapter=adapter)
+        step = Step(t, prepared=self._prepared)
+        e = where.take(self._held(self._e))
+        moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
+        return moved.h, moved.carry
+
+    def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int) -> None:
+        """Have columns exit, by their rule or their counts, that have run an iteration.
+
+        Args:
+            piece: The columns.
+            where: All that were computed with them.
+            old: The states of those before the iteration.
+            new: Their states after it.
+            begin: Where the piece begins among them.
+        """
+        reading = self.readings[piece.slot]
+        reading.t, t = piece.t + 1, piece.t
+        num, exits, wanted = piece.end - reading.first, reading.exits, reading.wanted
+        if reading.rule is None and not any(wanted[i] == t + 1 for i in range(num)):
+            return
+        begin += reading.first - piece.begin
+        if isinstance(where, Chunk):
+            old, new = old[:, begin : begin + num], new[:, begin : begin + num]
+        else:
+            old, new = (x[begin : begin + num].transpose(0, 1) for x in (old, new))
+        stops = self._stops(piece, reading, old, new)
+        newly = [not exits[i] and (wanted[i] == t + 1 or (stops is not None and stops[i])) for i in range(num)]
+        if not any(newly):
+            return
+        for i in range(num):
+            exits[i] = exits[i] or newly[i] * (t + 1)
+        if reading.readout is None and all(newly):
+            reading.readout = new if num == 1 else new.clone()
+        else:
+            before = new.new_zeros(1, len(exits), *new.shape[2:]) if reading.readout is None else reading.readout
+            chosen = torch.tensor(newly, device=new.device)
+            before[:, :num][:, chosen] = new[:, chosen]
+            reading.readout = before
+        reading.end = reading.first + max((i + 1 for i in range(num) if not exits[i]), default=0)
+
+    def _stops(self, piece: _Piece, reading: Reading, old: Tensor, new: Tensor) -> list[bool] | None:
+        """Which columns their rule stops; ``None`` without one."""
+        if reading.rule is None:
+            return None
+        where, num = self._chunk_of(piece.slot, reading.first, piece.end), new.shape[1]
+
+        def read(h: Tensor) -> Tensor:
+            return self.model.read(h, self._frame(where))
+
+        seen = reading.rule.start(old) if reading.seen is None else reading.seen
+        if seen.stopped.shape[1] > num:
+            seen = ExitState(seen.stopped[:, :num], {name: x[:, :num] for name, x in seen.kept.items()})
+        t = torch.full((), piece.t, device=self._device)
+        reading.seen = reading.rule(seen, old, new, read, t)
+        stops: list[bool] = reading.seen.stopped[0].tolist()
+        return stops
+
+    def _together(self, pieces: Sequence[_Piece]) -> Iterator[tuple[list[_Piece], Columns]]:
+        """Pieces that are computed together, and the columns that they are."""
+        groups: dict[int | None, list[_Piece]] = {}
+        alone = []
+        for piece in pieces:
+            if len(pieces) == 1 or (piece.end - piece.begin) * piece.end > _NUM_COPIED:
+                alone.append(piece)
+            else:
+                groups.setdefault(None if self.shares_depths else piece.t, []).append(piece)
+        for group in groups.values():
+            if len(group) == 1:
+                alone += group
+                continue
+            places = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
+            held = self._scattered
+            if held is None or held.places != places:
+                held = self._scattered = Scattered(places, self._device)
+            yield group, held
+        for piece in alone:
+            yield [piece], self._chunk_of(piece.slot, piece.begin, piece.end)
+
+    def _chunk_of(self, slot: int, begin: int, end: int) -> Chunk:
+        held = self._chunk
+        if held is None or (held.slot, held.begin, held.end) != (slot, begin, end):
+            held = self._chunk = Chunk(slot, begin, end, self._device)
+        return held
+
+    def _frame(self, where: Columns) -> Frame:
+        """The frame of columns outside of the loop."""
+        if where.frame is None:
+            turns = {key: turn.taken(None, where.positions) for key, turn in self._turns.items()}
+            tokens, positions = where.take(self._tokens), where.positions
+            where.frame = Frame(
+                mask=where.mask(),
+                positions=positions,
+                tokens=self.model.prefix.readable(tokens, positions),
+                places=Places(positions, positions, turns),
+            )
+        page: Page = where.pages(self.cache, None)(0)
+        return changed(where.frame, memory=page)
+
+    def _turn(self) -> None:
+        """Make the rotations of all columns, once."""
+        if self._turns or not self.model.turnings:
+            return
+        dtype = torch.promote_types(self.model.embedding.weight.dtype, torch.float32)
+        columns = torch.arange(self.cache.capacity, device=self._device)
+        self._turns = {key: Rotation.by_position(columns, *key, dtype) for key in self.model.turnings}
+
+    def _room(self, like: Tensor) -> Tensor:
+        """Zeros for every column of every sequence: ``(slots, capacity, ...)``."""
+        return like.new_zeros(self.cache.num_slots, self.cache.capacity, *like.shape[2:])
+
+    def _grow(self, capacity: int) -> None:
+        self.cache.grow(capacity)
+        self._turns = {}
+        self._tokens = widened(self._tokens, capacity, 1)
+        held = (self._e, self._h, self._carry)
+        self._e, self._h, self._carry = (None if x is None else widened(x, capacity, 1) for x in held)
+
+    @staticmethod
+    def _held(x: Tensor | None) -> Tensor:
+        assert x is not None, "columns have been appended"
+        return x
