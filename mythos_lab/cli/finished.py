@@ -39,6 +39,38 @@ def runs(
 
 
 @app.command()
+def clean(
+    folders: Annotated[list[Path] | None, typer.Argument(help="Where to look; runs/ and studies/ without.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove what is listed; without, it is only shown.")] = False,
+    unused: Annotated[float, typer.Option(min=0, help="Days for which cached tokens have not been used.")] = 30.0,
+    storage: Annotated[
+        str | None, typer.Option(help="Optuna's storage URL, of studies that are not kept in their folder.")
+    ] = None,
+    no_imports: NoImports = False,
+    as_json: Json = False,
+) -> None:
+    """Show, with sizes, what is safe to remove, and with --yes remove it.
+
+    It is checkpoints of runs that have ended, weights of trials that a finished study did not choose, what killed
+    processes left half written, and cached tokens that nobody has used for a month. Results stay.
+
+    Example: `mythos clean`, and then `mythos clean --yes`
+    """
+    with telling(as_json) as tell:
+        from mythos_lab.comparison.spent import spent_weights
+        from mythos_lab.finished.cleaning import cleaning_report, removable, remove
+
+        places = folders or [place for place in (Path("runs"), Path("studies")) if place.is_dir()]
+        found = removable(places, unused)
+        weights, kept = spent_weights(places, storage)
+        found += weights
+        report = cleaning_report(found, [remove(each) if yes else "" for each in found], removed=yes)
+        for line in kept:
+            report.say(line)
+        tell(report)
+
+
+@app.command()
 def evaluate(
     run: Run,
     overrides: Overrides = None,

@@ -68,9 +68,12 @@ def train(
                 raise typer.Exit(request.exit_status) from None
         from mythos_lab.comparison.reporting.recorded import read_run
         from mythos_lab.comparison.reporting.run_page import run_answer
+        from mythos_lab.report.markdown import in_text
         from mythos_lab.report.result import run_report
+        from mythos_lab.tracking.mlflow import describe
 
         report, answer = run_report(result), run_answer(read_run(result.folder))
+        describe(composed.tracking.uri, result.run_id, in_text(answer))
         report.say(answer, {"answer": answer})
         tell(report)
     if result.status != "finished":
@@ -166,10 +169,13 @@ def ui(
 
     Example: `mythos ui --port 5001`
     """
-    from mythos_lab.tracking.viewing import runs_page, server
+    from mythos_lab.tracking.viewing import charts_page, runs_page, server
 
     command, environment = server(store, port)
     from mythos_lab.recipe.screen import say
 
-    say(f"MLflow on {runs_page(store, port)}, for this machine alone (Ctrl-C ends it)")
+    page = runs_page(store, port)
+    say(f"MLflow on {page}, for this machine alone (Ctrl-C ends it)")
+    if (charts := charts_page(page)) is not None:
+        say(f"what the loops do, as charts: {charts}")
     os.execve(command[0], command, environment)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import optuna
 
@@ -14,20 +13,20 @@ from mythos_lab.comparison.study_report import study_report
 from mythos_lab.report.report import Report
 from mythos_lab.report.terminal import show
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.study import Conclude
+from mythos_lab.search.study import Conclude, Concluded
 
 
 def concluding(tell: Callable[[Report], None]) -> Conclude:
-    """What tells what came out, and writes the study's card and returns the files written."""
+    """What tells what came out, and writes the study's card."""
 
-    def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
+    def conclude(space: Space, study: optuna.Study, seconds: float) -> Concluded:
         found = verdicts(space, study)
         answer = study_answer(space, study, found)
         files = write_card(space, study, found, answer)  # first: whatever becomes of the output, it is kept
         report = study_report(space, study, found, seconds)
         report.say(answer, {"answer": answer})
         tell(report)
-        return files
+        return Concluded(files, answer)
 
     return conclude
 
@@ -36,7 +35,8 @@ conclude = concluding(show)
 """Prints it."""
 
 
-def recorded(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
+def recorded(space: Space, study: optuna.Study, seconds: float) -> Concluded:
     """Write the study's card and print nothing: whoever asks for this has a better form for what came out."""
     found = verdicts(space, study)
-    return write_card(space, study, found, study_answer(space, study, found))
+    answer = study_answer(space, study, found)
+    return Concluded(write_card(space, study, found, answer), answer)

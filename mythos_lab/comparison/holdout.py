@@ -67,18 +67,18 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
 def _opened(space: Space, study: optuna.Study) -> Holdout:
     before, trials = study.user_attrs.get(OPENED), study.get_trials(deepcopy=False)
     if before is None:
-        _check_finished(space, study)
-        chosen = [trial.number for trial in _chosen(space, study)]
-        if not chosen:
+        check_finished(space, study)
+        numbers = [trial.number for trial in chosen(space, study)]
+        if not numbers:
             raise RecipeError(f"{space.source}: no trial was trained to its end; nothing to hold out for")
     else:
-        chosen = before["trials"]
-        _check_kept(space, study, len(trials), chosen)
-    arms = {number: arm_of(space, trials[number]) for number in chosen}
+        numbers = before["trials"]
+        _check_kept(space, study, len(trials), numbers)
+    arms = {number: arm_of(space, trials[number]) for number in numbers}
     if before is None:
         _check_readable(space, arms.values())
         # Written first: whoever is interrupted here has opened it, and goes on with the same trials.
-        before = {"at": time.strftime("%Y-%m-%d %H:%M"), "trials": chosen}
+        before = {"at": time.strftime("%Y-%m-%d %H:%M"), "trials": numbers}
         study.set_user_attr(OPENED, before)
     if not (repeated := RESULTS in study.user_attrs):
         study.set_user_attr(RESULTS, {str(n): _measured(arm) for n, arm in arms.items()})
@@ -91,20 +91,21 @@ def _opened(space: Space, study: optuna.Study) -> Holdout:
     return Holdout(before["at"], repeated, metrics, intervals, names, _verdicts(space, arms, metrics, names))
 
 
-def _check_kept(space: Space, study: optuna.Study, num_trials: int, chosen: list[int]) -> None:
+def _check_kept(space: Space, study: optuna.Study, num_trials: int, numbers: list[int]) -> None:
     """Refuse what the storage has of an opening that no opening has written.
 
     Raises:
         Misplaced: It names trials that there are not, or results of others.
     """
-    measured = study.user_attrs.get(RESULTS, {str(n): None for n in chosen})
-    if any(n >= num_trials for n in chosen) or set(measured) != set(map(str, chosen)):
+    measured = study.user_attrs.get(RESULTS, {str(n): None for n in numbers})
+    if any(n >= num_trials for n in numbers) or set(measured) != set(map(str, numbers)):
         raise Misplaced(
             f"{space.source}: the storage has an opening of other trials than the study {space.file.name!r} has"
         )
 
 
-def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
+def chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
+    """The trials that a study chose: all arms, the best trial, or the front."""
     if space.file.arms:
         return complete(study)
     if len(space.file.objectives) > 1:
@@ -112,8 +113,12 @@ def _chosen(space: Space, study: optuna.Study) -> list[FrozenTrial]:
     return best_first(space, study)[:1]
 
 
-def _check_finished(space: Space, study: optuna.Study) -> None:
-    """Refuse a study that goes on: what it would choose is not known yet."""
+def check_finished(space: Space, study: optuna.Study) -> None:
+    """Refuse a study that goes on: what it would choose is not known yet.
+
+    Raises:
+        RecipeError: It does.
+    """
     trials, wanted = study.get_trials(deepcopy=False), study.user_attrs.get(NUM_TRIALS, 0)
     settled = sum(map(is_settled, trials))
     running = sum(t.state is TrialState.RUNNING and not is_asked_elsewhere(t) for t in trials)

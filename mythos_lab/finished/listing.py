@@ -55,7 +55,7 @@ def listed(places: Sequence[Path]) -> list[Listed]:
     """
     if gone := [place for place in places if not place.is_dir()]:
         raise RecipeError(f"{gone[0]}: there is no such folder")
-    found = {folder: None for place in places for folder in _below(place)}
+    found = {folder: None for place in places for folder in below(place)}
     return sorted((_read(folder) for folder in found), key=lambda run: run.began, reverse=True)
 
 
@@ -104,7 +104,8 @@ def listing(
     return report
 
 
-def _below(place: Path) -> Iterator[Path]:
+def below(place: Path) -> Iterator[Path]:
+    """The folders of runs that lie in a folder and below it, as far as ours lie; none that a link leads to."""
     for depth in _DEPTHS:
         for state in sorted(place.glob(f"{depth}{STATE}")):
             if not any(each.is_symlink() for each in (state, state.parent)):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import optuna
 from mlflow.exceptions import MlflowException
 
@@ -12,6 +15,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.urls import recorded, without_password
+from mythos_lab.report.markdown import as_code, in_text
 from mythos_lab.search.attributes import MLFLOW_RUN, UID
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.tracking.claim import claimed
@@ -49,6 +53,8 @@ def parent_run(space: Space, study: optuna.Study) -> Tracker:
             ) from None
         if is_new:
             study.set_user_attr(MLFLOW_RUN, tracker.run_id)
+            tracker.describe(description(space))
+            tracker.flush()
             copy = space.folder / SPACE_COPY
             write_yaml(copy, copied(space), space.file.name)
             tracker.artifact(copy)
@@ -56,6 +62,24 @@ def parent_run(space: Space, study: optuna.Study) -> Tracker:
                 write_whole(space.folder / SOURCES, sources)
                 tracker.artifact(space.folder / SOURCES)
     return tracker
+
+
+def description(space: Space, answer: str = "") -> str:
+    """What people read of a study in MLflow, in Markdown: what it asks, of what, and the answer once there is one."""
+    file = space.file
+    said = [in_text(file.description)] if file.description else []
+    named = " ".join([as_code(file.recipe), *map(as_code, file.overrides)])
+    if file.arms:
+        said.append(
+            "\n".join([f"Arms of {named}:", *(f"- {_arm(name, values)}" for name, values in file.arms.items())])
+        )
+    else:
+        said.append(f"Of {named}, {', '.join(map(as_code, file.space))} vary.")
+    return "\n\n".join([*said, *([in_text(answer)] if answer else [])])
+
+
+def _arm(name: str, values: Mapping[str, Any]) -> str:
+    return f"{in_text(name)}: {', '.join(as_code(f'{path}={value}') for path, value in values.items()) or 'as it is'}"
 
 
 def copied(space: Space) -> str:

@@ -6,7 +6,8 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, refuse_after_opening
-from mythos_lab.search.parent_run import parent_run
+from mythos_lab.search.parent_run import description, parent_run
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, on_front
 from mythos_lab.search.trial_queue import clear_doubles, is_settled, num_settled
@@ -31,8 +32,22 @@ from mythos_lab.training.stopping import heeding
 
 _POLL_SECONDS = 1.0
 
-Conclude = Callable[[Space, optuna.Study, float], Iterable[Path]]
-"""Says what a settled study came to, given the seconds that it took; returns the files that MLflow is to keep."""
+
+@dataclass(frozen=True)
+class Concluded:
+    """What a settled study came to.
+
+    Attributes:
+        files: What MLflow is to keep.
+        answer: The answer to the question that the study asks; empty where it has none.
+    """
+
+    files: Sequence[Path]
+    answer: str = ""
+
+
+Conclude = Callable[[Space, optuna.Study, float], Concluded]
+"""Says what a settled study came to, given the seconds that it took."""
 
 
 def run_study(
@@ -93,10 +108,11 @@ def run_study(
     try:
         _work_off(placed, watch)
         clear_doubles(study)
-        pages = list(conclude(space, study, time.monotonic() - started)) if conclude is not None else []
+        found = conclude(space, study, time.monotonic() - started) if conclude is not None else Concluded([])
         if tracker is not None:
-            for page in pages:
-                tracker.artifact(page)
+            for file in found.files:
+                tracker.artifact(file)
+            tracker.describe(description(space, found.answer))
             _log(tracker, space, study)
     except BaseException as error:
         if tracker is not None:

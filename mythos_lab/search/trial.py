@@ -161,6 +161,7 @@ def _train(
                 folder=place,
                 parent=study.user_attrs.get(MLFLOW_RUN),
                 tags={**_tags(space, trial), "mythos.trial": number, "mythos.seed": str(seed)},
+                varied=trial.params,
                 on_validation=_reporter(space, study, trial, loops) if seed == recipe.seed else None,
                 should_stop=should_stop,
                 alone=False,

@@ -15,9 +15,9 @@ import alembic.util
 import sqlalchemy.exc
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_DATASET_CONTEXT, MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.recipe.outputs import open_own
@@ -25,10 +25,12 @@ from mythos_lab.recipe.stores import local_path
 from mythos_lab.recipe.urls import completed, without_password
 from mythos_lab.tracking.artifacts import BESIDE, beside, file_of, follow
 from mythos_lab.tracking.ours import check_artifacts, check_ours, clear_artifact
-from mythos_lab.tracking.surroundings import context_tags, enclosing_run, experiment_name
+from mythos_lab.tracking.saved_view import view_tags
+from mythos_lab.tracking.surroundings import context_tags, enclosing_run, experiment_name, started_by
 
 # The backend's limits for one call: 1,000 entries, 100 of them parameters and 100 tags.
 _MAX_METRICS, _MAX_PARAMS, _MAX_TAGS, _MAX_VALUE = 800, 100, 100, 6000
+_MAX_DIGEST, _MAX_SOURCE = 36, 65535
 FOLDER = "mythos.folder"
 """The tag of a run that says where its files are, as seen from where it was trained."""
 
@@ -80,9 +82,10 @@ def prepare(uri: str | None, experiment: str | None) -> tuple[MlflowClient, str]
     if found is not None:
         return client, str(found.experiment_id)
     try:
+        tags = view_tags({})
         if (location := beside(place, experiment)) is None:
-            return client, str(client.create_experiment(experiment))
-        return client, str(client.create_experiment(experiment, location, {BESIDE: "yes"}))
+            return client, str(client.create_experiment(experiment, tags=tags))
+        return client, str(client.create_experiment(experiment, location, {**tags, BESIDE: "yes"}))
     except MlflowException:  # another process was faster
         found = client.get_experiment_by_name(experiment)
         assert found is not None
@@ -142,6 +145,19 @@ def _turn(uri: str) -> AbstractContextManager[object]:
     lock = Path(f"{path}.lock")
     os.close(open_own(lock, os.O_WRONLY))  # which is refused where it is a link
     return FileLock(lock)
+
+
+def describe(uri: str | None, run_id: str, text: str) -> None:
+    """Add a paragraph to what people read of a run that has ended.
+
+    Args:
+        uri: MLflow's tracking URI; ``None`` takes the default.
+        run_id: The run.
+        text: The paragraph, in Markdown.
+    """
+    client = MlflowClient(place_of(uri))
+    before = client.get_run(run_id).data.tags.get(MLFLOW_RUN_NOTE, "")
+    client.set_tag(run_id, MLFLOW_RUN_NOTE, f"{before}\n\n{text}".strip()[:_MAX_VALUE])
 
 
 def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
@@ -216,7 +232,12 @@ class Tracker:
         if run_id is None:
             parent = parent or enclosing_run(self._client, place_of(uri))
             own = {MLFLOW_PARENT_RUN_ID: parent, _KEY: key}
-            all_tags = {**context_tags(), **(tags or {}), **{name: value for name, value in own.items() if value}}
+            all_tags = {
+                **started_by(),
+                **context_tags(),
+                **(tags or {}),
+                **{name: value for name, value in own.items() if value},
+            }
             run_id = str(self._client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id)
         else:
             self._client.update_run(run_id, status="RUNNING")
@@ -247,6 +268,22 @@ class Tracker:
     def tag(self, key: str, value: str) -> None:
         """Keep a tag for the next flush."""
         self._tags.append(RunTag(key, value))
+
+    def describe(self, text: str) -> None:
+        """Keep what people read of the run, in Markdown, for the next flush."""
+        self.tag(MLFLOW_RUN_NOTE, text[:_MAX_VALUE])
+
+    def dataset(self, name: str, digest: str, declared: str, profile: str) -> None:
+        """Log what the run is trained on.
+
+        Args:
+            name: The task.
+            digest: Of its data, in hexadecimal.
+            declared: How it is declared, in JSON.
+            profile: What is known of it, in JSON.
+        """
+        dataset = Dataset(name, digest[:_MAX_DIGEST], "mythos task", declared[:_MAX_SOURCE], profile=profile)
+        self._client.log_inputs(self.run_id, [DatasetInput(dataset, [InputTag(MLFLOW_DATASET_CONTEXT, "training")])])
 
     def flush(self) -> None:
         """Send what was kept."""

@@ -8,6 +8,7 @@ import os
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.tracking.context.default_context import DefaultRunContext
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.urls import without_password
@@ -61,6 +62,14 @@ def enclosing_run(client: MlflowClient, place: str) -> str | None:
             return None
         raise Misplaced(f"tracking: {_RUN}={named}: {without_password(place)} has no such run; unset it") from None
     return str(run_id)
+
+
+def started_by() -> dict[str, str]:
+    """The tags by which MLflow tells who started a run, and with which program; nobody where the user has no name."""
+    try:
+        return dict(DefaultRunContext().tags())
+    except (KeyError, OSError):  # a container's user may be a number that its files do not name
+        return {}
 
 
 def context_tags() -> dict[str, str]:

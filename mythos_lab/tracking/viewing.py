@@ -12,6 +12,7 @@ from mythos_lab.recipe.documents import read_document
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.tracking.mlflow import check_store, opened, place_of
+from mythos_lab.tracking.saved_view import VIEW, is_known, view_tags
 from mythos_lab.tracking.surroundings import DEFAULT
 
 HOST = "127.0.0.1"
@@ -70,16 +71,29 @@ def server(store: str | None, port: int) -> tuple[list[str], dict[str, str]]:
 
 
 def runs_page(store: str | None, port: int) -> str:
-    """The address of the page that lists the runs; MLflow's own first page where nothing was tracked under our name.
+    """The address of the page that lists the runs, in our view, which the experiment is given where it lacks it.
+
+    It is the plain list where the installed MLflow is not one whose page reads the view, and MLflow's own first page
+    where nothing was tracked under our name.
 
     Args:
         store: MLflow's tracking URI; ``None`` is the default one.
         port: Port on this machine.
     """
     address = f"http://{HOST}:{port}"
-    named = os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT
-    found = opened(store).get_experiment_by_name(named)
-    return f"{address}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning" if found else address
+    client = opened(store)
+    found = client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT)
+    if found is None:
+        return address
+    for key, value in view_tags(found.tags).items():
+        client.set_experiment_tag(found.experiment_id, key, value)
+    shown = f"&viewStateShareKey={VIEW}" if is_known() else ""
+    return f"{address}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning{shown}"
+
+
+def charts_page(page: str) -> str | None:
+    """The same page, on the charts of our view; ``None`` where it shows none."""
+    return f"{page}&compareRunsMode=CHART" if page.endswith(f"={VIEW}") else None
 
 
 def _file_of(uri: str) -> Path | None:

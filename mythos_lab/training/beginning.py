@@ -14,8 +14,9 @@ from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.tracking.environment import environment
-from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run, flatten
+from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run
 from mythos_lab.training.assembly import Admitted
+from mythos_lab.training.described import describe_run
 from mythos_lab.training.devices import device_of
 from mythos_lab.training.held import data_of, hold
 from mythos_lab.training.result import (
@@ -36,7 +37,12 @@ from mythos_lab.training.start import identity_of_start
 
 
 def begin_run(
-    admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str], alone: bool = True
+    admitted: Admitted,
+    folder: Path,
+    parent: str | None,
+    tags: Mapping[str, str],
+    varied: Mapping[str, Any],
+    alone: bool = True,
 ) -> Tracker:
     """The MLflow run of a folder: a new one, or the one that was begun there; with everything needed to repeat it.
 
@@ -48,6 +54,7 @@ def begin_run(
         folder: The run's.
         parent: MLflow's id of the run to nest it under.
         tags: MLflow's.
+        varied: What a study varies, with the run's values.
         alone: Whether the source of what it imports is kept with it; a study keeps that of all its trials once.
     """
     recipe, task = admitted.recipe, admitted.task
@@ -80,7 +87,7 @@ def begin_run(
     if machine["git_commit"] is not None:
         tags["mlflow.source.git.commit"] = machine["git_commit"]
     tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
-    tracker.params(flatten(as_recorded(recipe)))
+    describe_run(tracker, recipe, task, varied)
     tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA, *kept):

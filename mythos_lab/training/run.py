@@ -6,7 +6,9 @@ import json
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -55,6 +57,7 @@ def run(
     folder: Path | None = None,
     parent: str | None = None,
     tags: dict[str, str] | None = None,
+    varied: Mapping[str, Any] | None = None,
     on_validation: OnValidation | None = None,
     should_stop: ShouldStop | None = None,
     progress: bool = False,
@@ -73,6 +76,8 @@ def run(
         folder: The run's directory; ``None`` makes one under ``runs/``.
         parent: MLflow run to nest this one under.
         tags: MLflow tags.
+        varied: What a study varies, by name, with the run's values: MLflow shows them whether or not they are what
+            stands by default.
         on_validation: Called after each validation; may raise :class:`Pruned`.
         should_stop: Asked after every step. Where it says yes, the run saves a checkpoint there and stops.
         progress: Show a progress bar.
@@ -101,7 +106,7 @@ def run(
         prepare(recipe.tracking.uri, recipe.tracking.experiment)  # before anything is written
     folder.mkdir(parents=True, exist_ok=True)
     with claimed(folder / LOCK):
-        tracker = begin_run(ready, folder, parent, tags or {}, alone)
+        tracker = begin_run(ready, folder, parent, tags or {}, varied or {}, alone)
         try:
             lead = Lead(tracker, on_validation, should_stop, History(folder / HISTORY))
             return _run(ready, folder, lead, progress, figures=alone)

@@ -21,7 +21,7 @@ from mythos_lab.report.markdown import in_text
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Cell, Column, Table, interval, name, nothing, number
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.study import Conclude
+from mythos_lab.search.study import Conclude, Concluded
 
 CARD, NUMBERS, FIGURE = "necessary.md", "necessary.csv", "necessary.png"
 
@@ -29,13 +29,13 @@ CARD, NUMBERS, FIGURE = "necessary.md", "necessary.csv", "necessary.png"
 def concluding(tell: Callable[[Report], None]) -> Conclude:
     """What reads a settled study's matrix, tells what it says, and returns the files that it wrote."""
 
-    def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
+    def conclude(space: Space, study: optuna.Study, seconds: float) -> Concluded:
         cards = recorded(space, study, seconds)  # first: whatever becomes of the matrix, it is kept
         matrix = gather(space, study)
         found = judge(matrix)
         files = save(matrix, found, space)
         tell(necessary_report(matrix, found, files))
-        return [*cards, *files]
+        return Concluded([*cards.files, *files], f"{found.necessary_said}. {found.scaling_said}.")
 
     return conclude
 

@@ -23,7 +23,7 @@ from mythos_lab.report.markdown import as_code, in_text
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Cell, Table, interval, name, nothing, number, prose
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.study import Conclude
+from mythos_lab.search.study import Conclude, Concluded
 
 
 def concluding(
@@ -39,7 +39,7 @@ def concluding(
         found: Gets what became of each band.
     """
 
-    def conclude(space: Space, study: optuna.Study, seconds: float) -> list[Path]:
+    def conclude(space: Space, study: optuna.Study, seconds: float) -> Concluded:
         compared = verdicts(space, study)
         cards = write_card(space, study, compared)  # first: whatever becomes of the page, it is kept
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def concluding(
         lost = without_verdict(space, study)
         write_whole(path, page(protocol, size, space, runs, found, compared, lost, figures))
         tell(_report(protocol, runs, found, [path, *figures.values()]))
-        return [*cards, path, *figures.values()]
+        return Concluded([*cards, path, *figures.values()])
 
     return conclude
 

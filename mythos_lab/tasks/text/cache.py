@@ -13,6 +13,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -29,6 +30,9 @@ from mythos_lab.tasks.text.tokenizer import Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, encode
 
 VARIABLE = "MYTHOS_CACHE"
+META, PART = "meta.json", ".part"
+"""The file that says what an entry holds, whose time is that of the entry's last use; the ending of unfinished ones."""
+
 _FORMAT = 3  # counted up when the same key would mean other bytes
 
 
@@ -38,13 +42,18 @@ def cache_folder() -> Path:
     Raises:
         ValueError: It cannot be made.
     """
-    root = os.environ.get(VARIABLE)
-    folder = (Path(root).expanduser() if root else Path.home() / ".cache" / "mythos_lab") / "text"
+    folder = cache_root()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"{VARIABLE}: cannot make the folder {str(folder)!r}: {error.strerror}") from error
     return folder
+
+
+def cache_root() -> Path:
+    """The same place, whether or not there is such a folder."""
+    root = os.environ.get(VARIABLE)
+    return (Path(root).expanduser() if root else Path.home() / ".cache" / "mythos_lab") / "text"
 
 
 def prepare(source: Source, tokenizer: Tokenizer, division: Division, max_skipped: float) -> Prepared:
@@ -87,9 +96,9 @@ def _found(root: Path, key: str, tokenizer: Tokenizer, division: Division) -> Pr
 
 def _make(root: Path, key: str, source: Source, tokenizer: Tokenizer, division: Division, max_skipped: float) -> Path:
     """Make an entry, and say which."""
-    for left in root.glob(f"{key}*.part"):  # of a process that was killed; the lock is ours
+    for left in root.glob(f"{key}*{PART}"):  # of a process that was killed; the lock is ours
         shutil.rmtree(left)
-    folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".part", dir=root))
+    folder = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=PART, dir=root))
     try:
         spool = folder / "spool"
         corpus = gather(source, division, max_skipped, spool)
@@ -106,7 +115,7 @@ def _make(root: Path, key: str, source: Source, tokenizer: Tokenizer, division: 
         entry = root / (_cut_name(key, division) if corpus.census.stretches else key)
         del corpus  # it maps the spool
         spool.unlink()
-        (folder / "meta.json").write_text(json.dumps({"sha256": _digest(body), "body": body}), encoding="utf-8")
+        (folder / META).write_text(json.dumps({"sha256": _digest(body), "body": body}), encoding="utf-8")
         if entry.exists():
             shutil.rmtree(entry)
         os.replace(folder, entry)
@@ -133,7 +142,7 @@ def _write(folder: Path, split: Split, corpus: Corpus, tokenizer: Tokenizer) -> 
 def _opened(entry: Path, tokenizer: Tokenizer) -> Prepared | None:
     """The entry, and the tokenizer restored; ``None`` where there is none or it is not whole."""
     try:
-        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+        meta = json.loads((entry / META).read_text(encoding="utf-8"))
         body = meta["body"]
         if meta["sha256"] != _digest(body):
             return None
@@ -143,6 +152,8 @@ def _opened(entry: Path, tokenizer: Tokenizer) -> Prepared | None:
         splits = {split: _mapped(entry, split, body["splits"][split], _dtype(tokenizer)) for split in SPLITS}
     except (OSError, ValueError, KeyError, TypeError):
         return None
+    with suppress(OSError):  # somebody else's cache may be readable only
+        os.utime(entry / META)
     tokenizer.restore(state.decode("utf-8"))
     return Prepared(splits, body["fingerprint"], Census(**body["census"]), Skips(**body["skips"]))
 

@@ -20,6 +20,7 @@ RESULTS = {
     "depth": [f"{FULL}/seed-0"],
     "measure": [f"{FULL}/seed-0", "loop_verdict"],
     "runs": ["studies"],
+    "clean": ["studies"],
     "evaluate": [f"{FULL}/seed-0", "--loops", "1,2"],
     "generate": [f"{FULL}/seed-0", "--tokens", "1,2,3", "--max-new-tokens", "2"],
     "export": [f"{FULL}/seed-0", "exported"],
@@ -63,6 +64,7 @@ READS = {
     "worker": None,  # it looks at trials, not at their runs
     "train": ("stopped", (STATE, RECIPE, DATA, ENVIRONMENT, CHECKPOINT)),
     "depth": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
+    "clean": None,  # what cannot be read is left alone
     "runs": None,  # what cannot be read is listed as such
     "evaluate": (f"{FULL}/seed-0", (*COMPARED, WEIGHTS)),
     "generate": (f"{FULL}/seed-0", OPENED),
@@ -117,6 +119,7 @@ WRITES = {
     "depth": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "measure": ((f"{FULL}/seed-0", [f"{FULL}/seed-0"]),),
     "runs": (),
+    "clean": (),
     "evaluate": (),
     "generate": (),
     "export": (("refused", [f"{FULL}/seed-0", "refused/exported"]),),

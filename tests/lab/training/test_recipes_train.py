@@ -68,6 +68,9 @@ def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     assert logged.info.status == "FINISHED"
     assert logged.data.params["task.kind"] == load_recipe(name).task.kind
     assert len(logged.data.tags["mythos.data_fingerprint"]) == 64
+    assert {"mlflow.user", "mlflow.source.name", "mlflow.note.content"} <= set(logged.data.tags)
+    assert [each.dataset.name for each in logged.inputs.dataset_inputs] == [logged.data.params["task.kind"]]
+    assert len(logged.data.params) < 60
     artifacts = {a.path for a in client.list_artifacts(result.run_id)}
     assert artifacts >= {"recipe.yaml", "environment.json", "depth_curve.png", "result.json", "model.safetensors"}
     assert ("halting.png" in artifacts) == (sum(share > 0 for share in result.histogram) > 1)
