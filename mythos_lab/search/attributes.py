@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -215,6 +216,7 @@ _KEPT_BY_OPTUNA: Mapping[str, TypeAdapter[Any]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def of_optuna(name: str) -> TypeAdapter[Any] | None:
     """What a system attribute is that Optuna, one of its samplers or pruners keeps; ``None`` for those not known."""
     return next((kind for pattern, kind in _KEPT_BY_OPTUNA.items() if re.fullmatch(pattern, name)), None)
