@@ -3,12 +3,12 @@
     python -m benchmarks.scale                                        # journal and PostgreSQL, to 30,000 trials
     python -m benchmarks.scale --recorded 100 --storages journal      # whether it runs
 
-Prints a table in Markdown. Each row is a worker in a process of its own, started when a study of so many finished trials
-with twelve parameters stands in the storage: *open* is ``join_study``, *take*, *suggest* (twelve, by TPE) and *settle* are
-medians over a few trials, *poll* is the look of whoever waits for the study's end, *memory* what the process holds more
-than before it opened, *connections* what the server counts of it afterwards. *open* is shown in seconds of the clock and
-of the processor, since a shared machine stretches the former; the others in milliseconds of the processor and, with the
-waits for the server or the disk, of the clock. PostgreSQL is started for the benchmark.
+Prints a table in Markdown. Each row is a worker in a process of its own, started when a study of so many finished
+trials with twelve parameters stands in the storage: *open* is ``join_study``, *take*, *suggest* (twelve, by TPE) and
+*settle* are medians over a few trials, *poll* is the look of whoever waits for the study's end, *memory* what the
+process holds more than before it opened, *connections* what the server counts of it afterwards. All times are of the
+clock and, as a busy machine stretches that, of the worker's processor: *open* in seconds, the others in milliseconds,
+the processor's in brackets. PostgreSQL is started for the benchmark.
 """
 
 from __future__ import annotations
@@ -207,9 +207,8 @@ def main() -> None:
     for kind in options.storages:
         for num in options.recorded:
             found = measure(kind, num, options.repeats)
-            costs = (
-                f"{found[n][0] * 1e3:.1f} ({found[n][1] * 1e3:.1f})" for n in ("take", "suggest", "settle", "poll")
-            )
+            parts = [found[name] for name in ("take", "suggest", "settle", "poll")]
+            costs = (f"{clock * 1e3:.1f} ({processor * 1e3:.1f})" for clock, processor in parts)
             row(kind, num, f"{found['open'][0]:.2f}", f"{found['open'][1]:.2f}", f"{found['memory']:.0f}", *costs)
             if found["connections"]:
                 print(f"connections: {found['connections']}", flush=True)

@@ -60,6 +60,9 @@ SUCCESSOR = "goes_on_as"
 
 MLFLOW_RUN = "mlflow_run"
 
+ARTIFACTS = "artifacts"
+"""Study attribute: where its runs are kept, as it is shown; absent where its machines share its folder."""
+
 OPENED, RESULTS = "holdout_opened", "holdout_results"
 """Study attributes: when its holdout was opened, after which it takes no further trials; and what was measured then."""
 
@@ -185,6 +188,7 @@ OF_STUDIES: Mapping[str, TypeAdapter[Any]] = {
         ORIGIN: _json_of(_Origin),
         SUCCESSOR: _Text,
         MLFLOW_RUN: _Text,
+        ARTIFACTS: _Text,
         OPENED: _Opened,
         RESULTS: dict[_Step, dict[_Step, _Measured]],
         SAMPLER: _Kind,

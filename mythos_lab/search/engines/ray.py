@@ -25,7 +25,7 @@ from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import join_study
-from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
+from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE, Space
 from mythos_lab.search.trial_queue import WORKER, hand_back
 from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
@@ -133,6 +133,8 @@ class Ray(Engine):
         # The URL and whatever else may be secret travel as arguments: Ray writes a runtime environment into its logs.
         passed_on = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         passed_on.pop(STORAGE_VARIABLE, None)
+        if self.job.space.artifacts is not None:
+            passed_on[ARTIFACTS_VARIABLE] = self.job.space.artifacts
         task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus)
         reference = task.remote(self.assignment, self.job.space.storage, passed_on, slot, max(1, int(self.cpus)))
         self.tasks[reference] = _Task(slot)

@@ -35,7 +35,7 @@ from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.early_warning import keeping
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import join_study
-from mythos_lab.search.spaces.space import STORAGE_VARIABLE
+from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
 from mythos_lab.training.stopping import Handler, heeding
 
@@ -108,10 +108,11 @@ class Slurm(Engine):
             return
         self.outcomes |= {index: self.folder / f"outcome-{index}-{uuid.uuid4().hex[:8]}.json" for index in indices}
         elements = [Element(self.assignment, index, self.outcomes[index]) for index in indices]
-        storage = self.job.space.storage
+        space = self.job.space
+        named = {STORAGE_VARIABLE: space.storage, ARTIFACTS_VARIABLE: space.artifacts}
         # The environment is what SLURM passes on without writing it beside the job. Where the study runs inside a job,
         # that one's place is not the new one's.
-        passed_on = helpers.environment_variables(**environment({STORAGE_VARIABLE: storage} if storage else {}))
+        passed_on = helpers.environment_variables(**environment({n: value for n, value in named.items() if value}))
         try:
             with helpers.clean_env(), passed_on:
                 jobs = self.executor.submit_array(elements)
