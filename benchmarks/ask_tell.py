@@ -113,7 +113,7 @@ def fill_journal(path: Path, name: str, trials: Sequence[FrozenTrial]) -> None:
 
 def fill_database(url: str, name: str, trials: Sequence[FrozenTrial]) -> None:
     storage = RDBStorage(url)
-    study = optuna.create_study(study_name=name, storage=storage)
+    study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
     now, insert = trials[0].datetime_complete, sqlalchemy.insert
     rows = [
         {"number": n, "study_id": study._study_id, "state": "COMPLETE", "datetime_start": now, "datetime_complete": now}
@@ -156,6 +156,12 @@ def fill_database(url: str, name: str, trials: Sequence[FrozenTrial]) -> None:
                     for key, value in getattr(t, attrs).items()
                 ],
             )
+        if reports := [
+            {"trial_id": i, "step": step, "intermediate_value": value, "intermediate_value_type": "FINITE"}
+            for i, t in pairs
+            for step, value in t.intermediate_values.items()
+        ]:
+            connection.execute(insert(models.TrialIntermediateValueModel.__table__), reports)
         connection.execute(sqlalchemy.text("ANALYZE"))  # as a database does by itself within minutes
     storage.engine.dispose()
 

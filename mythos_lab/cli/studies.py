@@ -10,6 +10,14 @@ import typer
 from mythos_lab.cli.app import NoImports, app
 from mythos_lab.cli.output import Json, telling
 
+Artifacts = Annotated[
+    str | None,
+    typer.Option(
+        help="Where runs are kept for machines that share no folder, a path or a URL such as s3://bucket/folder; "
+        "MYTHOS_ARTIFACTS without."
+    ),
+]
+
 
 @app.command()
 def study(
@@ -19,6 +27,7 @@ def study(
     storage: Annotated[
         str | None, typer.Option(help="Optuna's storage URL; the same for every machine that is to take part.")
     ] = None,
+    artifacts: Artifacts = None,
     engine: Annotated[str, typer.Option(help="What places the workers: local, ray or slurm.")] = "local",
     ray_address: Annotated[
         str | None, typer.Option(help="Ray cluster; RAY_ADDRESS without, or a Ray of its own on this machine.")
@@ -39,7 +48,7 @@ def study(
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.search.spaces.space import load_space
 
-        loaded = load_space(space, storage=storage)
+        loaded = load_space(space, storage=storage, artifacts=artifacts)
         check_writable(loaded.folder)
         from mythos_lab.comparison.conclude import concluding
         from mythos_lab.search.study import run_study
@@ -58,6 +67,7 @@ def study(
 def worker(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    artifacts: Artifacts = None,
     index: Annotated[
         int | None,
         typer.Option(min=0, help="Which of the workers this is; JOB_COMPLETION_INDEX or SLURM_PROCID without."),
@@ -73,7 +83,7 @@ def worker(
     from mythos_lab.recipe.outputs import check_writable
     from mythos_lab.search.spaces.space import load_space
 
-    loaded = load_space(space, storage=storage)
+    loaded = load_space(space, storage=storage, artifacts=artifacts)
     check_writable(loaded.folder)
     from mythos_lab.search.unattended import take_part
 
@@ -108,6 +118,7 @@ def proxy(
 def holdout(
     space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    artifacts: Artifacts = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -121,5 +132,5 @@ def holdout(
         from mythos_lab.search.opening import find_study
         from mythos_lab.search.spaces.space import load_space
 
-        loaded = load_space(space, storage=storage)
+        loaded = load_space(space, storage=storage, artifacts=artifacts)
         tell(holdout_report(loaded, open_holdout(loaded, find_study(loaded))))

@@ -11,10 +11,10 @@ from optuna.trial import FrozenTrial
 from mythos_lab.comparison.compare import Comparison, Direction, compare_arms, corrected
 from mythos_lab.comparison.inputs import Arm, read_arm
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.artifacts import bring_runs
 from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import complete
-from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.search.trial_queue import OUTCOME, REASON, is_settled
 
 _FOLLOW = {
@@ -97,9 +97,11 @@ def values_by_arm(study: optuna.Study) -> dict[str, float]:
 
 def arm_of(space: Space, trial: FrozenTrial) -> Arm:
     """The runs of a trial, one a seed."""
-    folder = folder_of(space, trial)
+    folder = bring_runs(space, trial)
     if not (folders := sorted(folder.glob("seed-*"))):
-        raise RecipeError(f"{folder}: holds no runs; studies are read where they were run, or on a shared disk")
+        raise RecipeError(
+            f"{folder}: holds no runs; studies are read where they were run, on a shared disk, or by --artifacts"
+        )
     return read_arm(folders)
 
 

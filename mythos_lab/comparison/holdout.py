@@ -60,6 +60,7 @@ def open_holdout(space: Space, study: optuna.Study) -> Holdout:
         RecipeError: The study is not finished, nothing was trained to its end, or the task has no test split.
         InUse: Another process is opening it.
     """
+    space.folder.mkdir(parents=True, exist_ok=True)  # on a machine to which its runs are brought
     with claimed(space.folder / "holdout.lock"):
         return _opened(space, study)
 

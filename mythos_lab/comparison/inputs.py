@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.differences import differences
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.held import changed_since
+from mythos_lab.training.other_devices import DEVICES, with_fields
 from mythos_lab.training.result import DATA, ENVIRONMENT, RESUMED, key_of, read_recipe, read_result, read_values
 from mythos_lab.training.start import START, STEPS
 
@@ -142,8 +144,8 @@ def _inputs(
         "objective": [_dumped(training.objective), *map(_dumped, training.penalties)],
         "attention mask": recipe.mask,
         "precision": training.precision,
-        "number of devices": training.num_devices,
-        "strategy": training.shared_by,
+        "number of devices": _in_turn(recipe, where, "num_devices"),
+        "strategy": _in_turn(recipe, where, "shared_by"),
         "data order": data.get("order"),
         "start": (data.get(START, ""), data.get(STEPS, "")),
         **surroundings(data, where),
@@ -166,8 +168,23 @@ def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str,
         "source": where.get("source"),
         "imported code": where.get("code", {}),
         "git commit": (where.get("git_commit"), where.get("git_changes")),
-        "resumed elsewhere": where.get(RESUMED, []),
+        "resumed elsewhere": _elsewhere(where),
     }
+
+
+def _in_turn(recipe: Recipe, where: Mapping[str, Any], field: str) -> Any:
+    """A field of the devices: its value, or, where the run went on with others, all its values, one after the other."""
+    places = [where, *where.get(RESUMED, [])]
+    trainings = [with_fields(recipe, place.get(DEVICES, {})).training for place in places]
+    values = [value for value, _ in groupby(getattr(training, field) for training in trainings)]
+    return values[0] if len(values) == 1 else values
+
+
+def _elsewhere(where: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The machines in which a run went on that were others than the one before; other devices there are named apart."""
+    first = {name: value for name, value in where.items() if name != RESUMED}
+    places = [{n: v for n, v in place.items() if n != DEVICES} for place in (first, *where.get(RESUMED, []))]
+    return [place for before, place in pairwise(places) if place != before]
 
 
 def _same(x: Any, y: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
@@ -58,6 +59,9 @@ SUCCESSOR = "goes_on_as"
 """Study attribute: the name, in Optuna, of the study that has its trials and the space's distributions."""
 
 MLFLOW_RUN = "mlflow_run"
+
+ARTIFACTS = "artifacts"
+"""Study attribute: where its runs are kept, as it is shown; absent where its machines share its folder."""
 
 OPENED, RESULTS = "holdout_opened", "holdout_results"
 """Study attributes: when its holdout was opened, after which it takes no further trials; and what was measured then."""
@@ -184,6 +188,7 @@ OF_STUDIES: Mapping[str, TypeAdapter[Any]] = {
         ORIGIN: _json_of(_Origin),
         SUCCESSOR: _Text,
         MLFLOW_RUN: _Text,
+        ARTIFACTS: _Text,
         OPENED: _Opened,
         RESULTS: dict[_Step, dict[_Step, _Measured]],
         SAMPLER: _Kind,
@@ -215,6 +220,7 @@ _KEPT_BY_OPTUNA: Mapping[str, TypeAdapter[Any]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def of_optuna(name: str) -> TypeAdapter[Any] | None:
     """What a system attribute is that Optuna, one of its samplers or pruners keeps; ``None`` for those not known."""
     return next((kind for pattern, kind in _KEPT_BY_OPTUNA.items() if re.fullmatch(pattern, name)), None)

@@ -20,6 +20,7 @@ from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.artifacts import declare_artifacts
 from mythos_lab.search.attributes import DEFINITION as DEFINITION
 from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
 from mythos_lab.search.attributes import OPENED as OPENED
@@ -78,6 +79,7 @@ def open_study(space: Space, num_trials: int | None = None, worker: int = 0) -> 
     trials = study.get_trials(deepcopy=False)
     _check_trials(space, trials)
     check_origin(study, space)
+    declare_artifacts(space, study, is_new=not trials and NUM_TRIALS not in study.user_attrs)
     study.set_user_attr(SAMPLER, sampler_settings(named, space.facts(num_trials)))
     study.set_user_attr(PRUNER, space.pruner.asdict())
     num_before = sum(trial.state is not TrialState.WAITING for trial in trials)
@@ -144,6 +146,7 @@ def find_study(space: Space) -> optuna.Study:
         raise missing from None
     _check_definition(study, space)
     _check_trials(space, study.get_trials(deepcopy=False))
+    declare_artifacts(space, study, is_new=False)
     return study
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.owned import Schema, check_database, check_server
 from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
+from mythos_lab.search.database import Database
 from mythos_lab.search.journal import Journal, check_journal
 from mythos_lab.search.stored import UNREADABLE, Reader
 
@@ -33,6 +36,7 @@ _SCHEMES = (
     "grpcs://host:port",
 )
 _SERVERS = ("postgresql", "mysql")
+_LONGEST_NAME = 63  # bytes that PostgreSQL keeps of a connection's
 JOURNAL = "journal.log"
 """The journal in a study's folder."""
 
@@ -122,6 +126,9 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
     else:
         if "connect_timeout" not in named.query:
             options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
+        _name_connections(named, options, folder.name)
+        # One is kept; a sign of life that falls into another call takes a second for a moment.
+        options |= {"pool_size": 1, "max_overflow": 1}
         engine = sqlalchemy.create_engine(url, **options)
         try:
             check_server(engine, _SCHEMA)
@@ -156,16 +163,26 @@ def _is_own(log: Any, worker: str) -> bool:
     return isinstance(log, dict) and log.get("worker_id") == worker
 
 
+def _name_connections(url: sqlalchemy.URL, options: dict[str, Any], study: str) -> None:
+    """Have a server's administrator see whose a connection is, unless the URL or the environment gives another name."""
+    said = f"mythos {study} {socket.gethostname()} {os.getpid()}"[:_LONGEST_NAME]
+    kind = url.get_backend_name()
+    if kind == "postgresql" and "application_name" not in url.query and "PGAPPNAME" not in os.environ:
+        options["connect_args"]["application_name"] = said
+    elif url.drivername == "mysql+pymysql" and "program_name" not in url.query:
+        options["connect_args"]["program_name"] = said
+
+
 def _database(url: str, options: dict[str, Any]) -> RDBStorage:
     """Optuna's tables are made by whoever comes first; those who come at the same moment fail, and find them then."""
     for pause in (0.2, 0.5, 1.0, 2.0):
         try:
-            return RDBStorage(url, engine_kwargs=options)
+            return Database(url, engine_kwargs=options)
         except sqlalchemy.exc.DBAPIError as error:
             if not isinstance(error, sqlalchemy.exc.IntegrityError) and "already exists" not in str(error):
                 raise
         time.sleep(pause)
-    return RDBStorage(url, engine_kwargs=options)
+    return Database(url, engine_kwargs=options)
 
 
 def _missing_driver(url: str) -> str:

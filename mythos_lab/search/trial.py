@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -19,6 +20,7 @@ from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search.artifacts import artifacts_of, validated
 from mythos_lab.search.attributes import CANDIDATE as CANDIDATE
 from mythos_lab.search.attributes import KEPT
 from mythos_lab.search.attributes import MLFLOW_RUN as MLFLOW_RUN
@@ -35,7 +37,7 @@ from mythos_lab.search.trial_folder import folder_of, run_folder
 from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
 from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.training.result import RESULT, read_recipe, read_result
-from mythos_lab.training.run import Pruned, run
+from mythos_lab.training.run import Pruned, Stopped, run
 from mythos_lab.training.stopping import interruptible
 
 
@@ -151,21 +153,32 @@ def _train(
     number, loops = folder_of(space, trial).name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
     metrics: list[dict[str, float]] = []
     runs: list[str] = []
+    artifacts = artifacts_of(space)
     for seed in range(recipe.seed, recipe.seed + space.file.seeds):
         seeded = recipe.model_copy(update={"seed": seed, "name": f"{space.file.name}-{number}-seed-{seed}"})
         place = run_folder(space, trial, seed)
+        name = f"{trial.user_attrs[FOLDER]}/{place.name}"
+        keep = partial(artifacts.keep, place, name) if artifacts is not None else _kept_here
+        if artifacts is not None:
+            artifacts.bring(place, name)
         done = _ended(place, seeded)
         if done is None:
-            result = run(
-                seeded,
-                folder=place,
-                parent=study.user_attrs.get(MLFLOW_RUN),
-                tags={**_tags(space, trial), "mythos.trial": number, "mythos.seed": str(seed)},
-                varied=trial.params,
-                on_validation=_reporter(space, study, trial, loops) if seed == recipe.seed else None,
-                should_stop=should_stop,
-                alone=False,
-            )
+            report = _reporter(space, study, trial, loops) if seed == recipe.seed else None
+            try:
+                result = run(
+                    seeded,
+                    folder=place,
+                    parent=study.user_attrs.get(MLFLOW_RUN),
+                    tags={**_tags(space, trial), "mythos.trial": number, "mythos.seed": str(seed)},
+                    varied=trial.params,
+                    on_validation=validated(keep, report),
+                    should_stop=should_stop,
+                    alone=False,
+                )
+            except Stopped:
+                keep()
+                raise
+            keep()
             done = {name: getattr(result, name) for name in ("status", "reason", "metrics", "run_id")}
         runs.append(done["run_id"])
         trial.set_user_attr(RUNS, runs)
@@ -174,6 +187,10 @@ def _train(
         metrics.append(done["metrics"])
     shared = set.intersection(*(set(m) for m in metrics))
     return {"status": "finished", "metrics": [{k: v for k, v in m.items() if k in shared} for m in metrics]}
+
+
+def _kept_here() -> None:
+    """The study's folder has the run, and all its machines share that."""
 
 
 def values_by_seed(trial: FrozenTrial, objectives: Sequence[str]) -> list[list[float]]:

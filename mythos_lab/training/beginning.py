@@ -8,10 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.code import SOURCES, archive
 from mythos_lab.recipe.compose import as_recorded
-from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run
@@ -19,6 +17,7 @@ from mythos_lab.training.assembly import Admitted
 from mythos_lab.training.described import describe_run
 from mythos_lab.training.devices import device_of
 from mythos_lab.training.held import data_of, hold
+from mythos_lab.training.other_devices import DEVICES, devices_of, hold_recipe
 from mythos_lab.training.result import (
     DATA,
     ENVIRONMENT,
@@ -58,12 +57,14 @@ def begin_run(
         alone: Whether the source of what it imports is kept with it; a study keeps that of all its trials once.
     """
     recipe, task = admitted.recipe, admitted.task
-    state = _state(folder, recipe)
+    state = _state(folder, admitted)
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
         hold(folder, recipe, task, key_of(folder))
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
-        _note_machine(folder, environment(device_of(recipe, 0), recipe.imports), tracker)
+        machine, devices = environment(device_of(recipe, 0), recipe.imports), devices_of(recipe)
+        begun = devices_of(read_recipe(folder, assembled=False))
+        _note_machine(folder, machine if devices == begun else {**machine, DEVICES: devices}, tracker)
         return tracker
     run_id = find_run(*where, state["key"]) if state else None
     if not state:
@@ -105,11 +106,9 @@ def _note_machine(folder: Path, machine: dict[str, Any], tracker: Tracker) -> No
         tracker.artifact(folder / ENVIRONMENT)
 
 
-def _state(folder: Path, recipe: Recipe) -> dict[str, str]:
+def _state(folder: Path, admitted: Admitted) -> dict[str, str]:
     """What is written down of the run in a folder: its key, and its id once MLflow has all of it."""
     if not (folder / STATE).is_file():
         return {}
-    stored = read_recipe(folder)
-    if as_recorded(stored) != as_recorded(recipe):
-        raise Misplaced(f"{folder}: holds a run of another recipe; resume it with that one, or choose another folder")
+    hold_recipe(folder, read_recipe(folder), admitted.recipe, admitted.model, admitted.task)
     return read_state(folder)

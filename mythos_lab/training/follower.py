@@ -1,15 +1,17 @@
 """One of the ranks that rank 0 starts: it trains its share of every batch, and leaves all else to rank 0.
 
-``python -m mythos_lab.training.follower FOLDER INDEX MEETING READY resumed|new``, all of which rank 0 says.
+``python -m mythos_lab.training.follower FOLDER INDEX MEETING READY resumed|new DEVICES``, all of which rank 0 says.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import traceback
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe
@@ -21,6 +23,7 @@ from mythos_lab.training.devices import Meeting
 from mythos_lab.training.held import hold_alike
 from mythos_lab.training.launch import follows, follows_declared
 from mythos_lab.training.loop import fit
+from mythos_lab.training.other_devices import with_fields
 from mythos_lab.training.result import CHECKPOINT, read_recipe
 from mythos_lab.training.start import goes_on_from
 from mythos_lab.training.state import Training
@@ -51,10 +54,10 @@ def follow_declared(recipe: Recipe, meeting: Meeting) -> NoReturn:
     sys.exit(0)
 
 
-def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool) -> None:
-    """Train as rank ``index`` of the run in a folder."""
+def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool, devices: Mapping[str, Any]) -> None:
+    """Train as rank ``index`` of the run in a folder, which may have begun with other devices than it goes on with."""
     load_plugins()
-    recipe = read_recipe(folder)
+    recipe = with_fields(read_recipe(folder), devices)
     training = Training(recipe, *assemble(recipe, started=not resumed))
     with follows(recipe, index, meeting, descriptor) as rank:
         follow(training, rank, folder, resumed)
@@ -62,9 +65,9 @@ def main(folder: Path, index: int, meeting: Path, descriptor: int, resumed: bool
 
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
-    where, index, meeting, descriptor, what = sys.argv[1:]
+    where, index, meeting, descriptor, what, devices = sys.argv[1:]
     try:
-        main(Path(where), int(index), Path(meeting), int(descriptor), resumed=what == "resumed")
+        main(Path(where), int(index), Path(meeting), int(descriptor), what == "resumed", json.loads(devices))
     except Exception:
         say(traceback.format_exc(), end="", file=sys.stderr)
         sys.exit(1)

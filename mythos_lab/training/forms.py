@@ -20,6 +20,12 @@ class _State(_File):
     run_id: str = ""
 
 
+class _Devices(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+    num_devices: int = 1
+    strategy: str = "auto"
+
+
 class _Machine(_File):
     device: str | None = None
     packages: dict[str, str | None] = {}
@@ -29,6 +35,7 @@ class _Machine(_File):
     attention: list[str] | None = None
     source: str | None = None
     code: dict[str, str] = {}
+    devices: _Devices = _Devices()
 
 
 class _Environment(_Machine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -23,6 +24,7 @@ from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.training.devices import Meeting, declared, device_of, device_type
+from mythos_lab.training.other_devices import devices_of
 from mythos_lab.training.stop_reasons import Diverged, RankDied
 
 # The others wait while rank 0 validates; that a rank has died is not found out by waiting.
@@ -101,7 +103,7 @@ def _started(recipe: Recipe, num: int, folder: Path, resumed: bool) -> Iterator[
     dead: Queue[_Other] = Queue()
     try:
         for index in range(1, num):
-            others.append(_Other(index, private / "meeting", folder, resumed, dead))
+            others.append(_Other(recipe, index, private / "meeting", folder, resumed, dead))
         for other in others:
             other.wait_until_ready()
         with _on_loopback(), _grouped(rank, _store(private / "meeting", num)):
@@ -164,11 +166,14 @@ def _grouped(rank: Rank, store: FileStore | None) -> Iterator[None]:
 class _Other:
     """A rank that this process has started."""
 
-    def __init__(self, index: int, meeting: Path, folder: Path, resumed: bool, dead: Queue[_Other]) -> None:
+    def __init__(
+        self, recipe: Recipe, index: int, meeting: Path, folder: Path, resumed: bool, dead: Queue[_Other]
+    ) -> None:
         self.index, self.log, self._dead = index, folder / f"rank-{index}.log", dead
         self._ending, self._watcher = False, threading.Thread(target=self._watch, daemon=True)
         self._ready, write = os.pipe()
-        said = [str(folder.absolute()), str(index), str(meeting), str(write), "resumed" if resumed else "new"]
+        how = ["resumed" if resumed else "new", json.dumps(devices_of(recipe))]
+        said = [str(folder.absolute()), str(index), str(meeting), str(write), *how]
         # What this process can import it can import too; and two spinning thread pools on the same cores are slow.
         more = {"PYTHONPATH": search_path(), "OMP_WAIT_POLICY": "PASSIVE"}
         with open_log(self.log, anew=True) as log:

@@ -32,11 +32,11 @@ from mythos_lab.report.page import Fact, Page, Section, Tabled
 from mythos_lab.report.page.charts import MOST_SERIES
 from mythos_lab.report.page.page import Part, bounded
 from mythos_lab.report.table import Cell, Table, name, number, prose
+from mythos_lab.search.artifacts import bring_runs
 from mythos_lab.search.opening import OPENED
 from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, front
-from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.search.trial_queue import is_settled
 
 _MOST_TIED = 12  # trials of a tie of which runs are read
@@ -228,4 +228,4 @@ def _label(trial: FrozenTrial) -> str:
 
 
 def _runs(space: Space, trial: FrozenTrial) -> list[Recorded]:
-    return [read_run(folder) for folder in sorted(folder_of(space, trial).glob("seed-*"))]
+    return [read_run(folder) for folder in sorted(bring_runs(space, trial).glob("seed-*"))]

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 
 from mythos_lab.comparison.reproduce.readings import read_reading
+from mythos_lab.search.artifacts import bring_runs
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.search.trial_queue import FOLDER, is_settled
 from mythos_lab.training.result import RESULT, read_result
 
@@ -46,7 +46,7 @@ def gather(space: Space, study: optuna.Study) -> Runs:
     for trial in study.get_trials(deepcopy=False):
         if not is_settled(trial) or ARM not in trial.params or FOLDER not in trial.user_attrs:
             continue
-        for folder in sorted(folder_of(space, trial).glob("seed-*")):
+        for folder in sorted(bring_runs(space, trial).glob("seed-*")):
             if (folder / RESULT).is_file():
                 seed = int(folder.name.removeprefix("seed-"))
                 found.setdefault(trial.params[ARM], {})[seed] = read_result(folder)

@@ -11,7 +11,7 @@ from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.outputs import open_log
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.spaces.space import STORAGE_VARIABLE
+from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE
 from mythos_lab.search.worker import MISPLACED
 
 _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
@@ -62,6 +62,8 @@ class Local(Engine):
         space = self.job.space
         if space.storage is not None:  # not among the arguments, which every user of the machine can list
             more[STORAGE_VARIABLE] = space.storage
+        if space.artifacts is not None:
+            more[ARTIFACTS_VARIABLE] = space.artifacts
         arguments = [str(space.source), str(space.folder), str(self.job.num_trials), str(index), str(os.getpid())]
         with open_log(self._log(index)) as log:
             command = python_module("mythos_lab.search.worker", *arguments)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,18 @@ from optuna.trial import TrialState
 from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import open_log
+from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import join_study
-from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space
+from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE, Space
 from mythos_lab.search.trial_queue import WORKER, hand_back
 from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
+_PENDING_SECONDS = 30.0  # for which a trial may wait for a place before that is said
 _LOOPBACK = "127.0.0.1"
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
 
@@ -65,6 +69,7 @@ class Ray(Engine):
             _check_fits(self.cpus, self.gpus)
         self.assignment = Assignment.of(job)
         self.tasks: dict[ray.ObjectRefGenerator, _Task] = {}
+        self._said = ""
 
     def tend(self) -> None:
         self._collect()
@@ -72,6 +77,35 @@ class Ray(Engine):
         free = [slot for slot in range(self.job.num_workers) if slot not in taken]
         for slot in free[: self.num_vacancies(len(self.tasks))]:
             self._submit(slot)
+        self._say_what_is_waited_for()
+
+    def _say_what_is_waited_for(self) -> None:
+        """Say what keeps trials from beginning, once until it is something else: a place that does not exist, or time.
+
+        A machine that has it may still join the cluster, so nothing is refused.
+        """
+        waiting = [task.since for task in self.tasks.values() if task.worker is None]
+        said = self._missing() if waiting else ""
+        if not said and waiting and time.monotonic() - min(waiting) > _PENDING_SECONDS:
+            free, wanted = ray.available_resources(), self._wanted()
+            shown = ", ".join(f"{free.get(kind, 0):g} of {num:g} {kind}" for kind, num in wanted.items())
+            said = f"trials wait for a place in the cluster; free of what one needs: {shown}"
+        if said and said != self._said:
+            say(f"ray: {said}", file=sys.stderr)
+        self._said = said
+
+    def _wanted(self) -> dict[str, float]:
+        wanted = {"CPU": self.cpus, "GPU": self.gpus}
+        return {kind: num for kind, num in wanted.items() if num}
+
+    def _missing(self) -> str:
+        """What a trial needs and no machine of the cluster has; nothing where one has all of it."""
+        machines, wanted = [node["Resources"] for node in ray.nodes() if node["Alive"]], self._wanted()
+        if any(all(machine.get(kind, 0) >= num for kind, num in wanted.items()) for machine in machines):
+            return ""
+        most = {kind: max((machine.get(kind, 0) for machine in machines), default=0) for kind in wanted}
+        shown = ", ".join(f"{num:g} {kind} (the most that one has is {most[kind]:g})" for kind, num in wanted.items())
+        return f"a trial needs {shown}, and no machine of the cluster has all of that; trials wait until one joins"
 
     def is_idle(self) -> bool:
         self._collect()
@@ -99,6 +133,8 @@ class Ray(Engine):
         # The URL and whatever else may be secret travel as arguments: Ray writes a runtime environment into its logs.
         passed_on = {name: value for name, value in os.environ.items() if name.startswith(_PASSED_ON)}
         passed_on.pop(STORAGE_VARIABLE, None)
+        if self.job.space.artifacts is not None:
+            passed_on[ARTIFACTS_VARIABLE] = self.job.space.artifacts
         task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus)
         reference = task.remote(self.assignment, self.job.space.storage, passed_on, slot, max(1, int(self.cpus)))
         self.tasks[reference] = _Task(slot)
@@ -159,10 +195,12 @@ class _Task:
     Attributes:
         slot: Which of the study's workers it stands for.
         worker: The process that it runs in; ``None`` until it does.
+        since: When it was submitted, by the clock of this process.
     """
 
     slot: int
     worker: str | None = None
+    since: float = field(default_factory=time.monotonic)
 
 
 # A retry of Ray's own would double ours, and know nothing of the trial's parameters and checkpoint.

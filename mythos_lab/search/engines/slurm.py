@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import traceback
@@ -27,11 +28,14 @@ from mythos_blocks.declaring.registry import suggest
 from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
+from mythos_lab.search.engines import early_warning
 from mythos_lab.search.engines.base import Engine, Job
+from mythos_lab.search.engines.early_warning import keeping
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import join_study
-from mythos_lab.search.spaces.space import STORAGE_VARIABLE
+from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
 from mythos_lab.training.stopping import Handler, heeding
 
@@ -59,7 +63,8 @@ class Slurm(Engine):
     """An array of workers; those that end while trials are left are replaced by another array.
 
     An element that runs into its time limit, or is preempted, saves a checkpoint, hands its trial back and is queued
-    again. Elements outlive the coordinator: what it has submitted works the study off without it.
+    again; one that is cancelled, or that SLURM does not queue again, says so and ends with 143. Elements outlive the
+    coordinator: what it has submitted works the study off without it.
 
     Args:
         job: What to work off.
@@ -81,9 +86,10 @@ class Slurm(Engine):
         limits = {f"{cluster}_max_num_timeout": _REQUEUES}
         # submitit tells an element what to run by a pickle: in a folder that is new, and nobody else's to write in.
         self.folder = _new_folder(job.space.folder)
-        python = {f"{cluster}_python": f"{shlex.quote(sys.executable)} -P"}
+        python = {f"{cluster}_python": keeping(sys.executable, _WARNING)}
         self.executor = submitit.AutoExecutor(self.folder, cluster=cluster, **limits, **python)
-        self.executor.update_parameters(**{**declared, **settings})
+        free = {"requeue": True, **settings.pop(f"slurm_{_FREE[:-1]}", {})}
+        self.executor.update_parameters(**{**declared, **settings, f"slurm_{_FREE[:-1]}": free})
         self.assignment = Assignment.of(job)
         self.jobs: dict[int, submitit.Job[None]] = {}
         self.outcomes: dict[int, Path] = {}
@@ -102,10 +108,11 @@ class Slurm(Engine):
             return
         self.outcomes |= {index: self.folder / f"outcome-{index}-{uuid.uuid4().hex[:8]}.json" for index in indices}
         elements = [Element(self.assignment, index, self.outcomes[index]) for index in indices]
-        storage = self.job.space.storage
+        space = self.job.space
+        named = {STORAGE_VARIABLE: space.storage, ARTIFACTS_VARIABLE: space.artifacts}
         # The environment is what SLURM passes on without writing it beside the job. Where the study runs inside a job,
         # that one's place is not the new one's.
-        passed_on = helpers.environment_variables(**environment({STORAGE_VARIABLE: storage} if storage else {}))
+        passed_on = helpers.environment_variables(**environment({n: value for n, value in named.items() if value}))
         try:
             with helpers.clean_env(), passed_on:
                 jobs = self.executor.submit_array(elements)
@@ -170,25 +177,38 @@ class Element:
 
     def __call__(self) -> None:
         """Work."""
-        mistake = self._work()
+        leave = _Leave()
+        mistake = self._work(leave)
         write_whole(self.outcome, json.dumps({"mistake": mistake}))
+        if leave.ended:
+            said = f"ended by SIGTERM: its trial is laid down at a checkpoint, and waits; mythos study {self._named}"
+            say(f"{said} goes on with it, and so does mythos worker {self._named}", file=sys.stderr)
+            sys.exit(128 + signal.SIGTERM)
 
-    def _work(self) -> str | None:
+    @property
+    def _named(self) -> str:
+        return shlex.quote(str(self.assignment.source))
+
+    def _work(self, leave: _Leave) -> str | None:
+        early_warning.heed(_WARNING)  # before there is a trial, submitit alone knows what to do
         try:
             space = self.assignment.enter(os.environ.get(STORAGE_VARIABLE))
             study = join_study(space, self.assignment.num_trials, self.index)
             with Channel(study, self.assignment.channel, space.file.heartbeat) as orders:
-                leave = _Leave(orders)
-                with heeding(leave.handlers) as give_back:
+                with heeding(leave.handlers(orders)) as give_back:
                     work(space, self.assignment.num_trials, self.index, orders, study=study)
                     requeue = give_back()[_WARNING]
         except Misplaced as misplaced:
             return str(misplaced)
         except Exception:  # of which submitit would log the text as it is
             raise RuntimeError(in_text(traceback.format_exc())) from None
-        if leave.warning is not None:
+        if leave.warned or (leave.ended and _is_preempted()):
             assert callable(requeue), "submitit has set a handler"
-            requeue(leave.warning, None)  # which does not return
+            try:
+                requeue(_WARNING, None)  # which does not return
+            except (OSError, subprocess.SubprocessError) as error:
+                leave.ended = True
+                say(f"SLURM does not queue this element again: {in_text(str(error))}", file=sys.stderr)
         return None
 
     def checkpoint(self) -> helpers.DelayedSubmission:
@@ -199,23 +219,46 @@ class Element:
 class _Leave:
     """What signals of SLURM do: the trial is handed back first, and submitit queues the element again after that.
 
-    submitit itself would do so at once, in its signal handler, with the trial still on the stack. SIGTERM alone, which
-    comes with ``scancel`` and before a preemption, ends the worker without queueing it again.
+    submitit itself would do so at once, in its signal handler, with the trial still on the stack. SIGTERM comes with
+    ``scancel``, after which nothing is to go on, and with a preemption, after which all is.
+
+    Attributes:
+        warned: Whether the warning came, at the end of the time limit or before a preemption.
+        ended: Whether SIGTERM came.
     """
 
-    def __init__(self, orders: Orders) -> None:
-        self.orders = orders
-        self.warning: int | None = None
+    def __init__(self) -> None:
+        self.warned = self.ended = False
 
-    @property
-    def handlers(self) -> dict[int, Handler]:
-        """By signal."""
-        ignored = signal.Handlers.SIG_IGN
-        return {_WARNING: self._warned, signal.SIGTERM: self.orders.to_stop, signal.SIGINT: ignored}
+    def handlers(self, orders: Orders) -> dict[int, Handler]:
+        """By signal.
 
-    def _warned(self, number: int) -> None:
-        self.warning = number
-        self.orders.to_stop(number)
+        Args:
+            orders: What the worker is told by them.
+        """
+
+        def warned(number: int) -> None:
+            self.warned = True
+            orders.to_stop(number)
+
+        def ended(number: int) -> None:
+            self.ended = True
+            orders.to_stop(number)
+
+        return {_WARNING: warned, signal.SIGTERM: ended, signal.SIGINT: signal.Handlers.SIG_IGN}
+
+
+def _is_preempted() -> bool:
+    """Whether SLURM takes this job's machine for another one, and has not been asked to cancel it."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return False
+    try:
+        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    found = re.search(r"\bPreemptTime=(\S+)", shown)
+    return found is not None and found[1] not in ("None", "N/A", "Unknown")
 
 
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:

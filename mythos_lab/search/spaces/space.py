@@ -40,6 +40,9 @@ ARM = "arm"
 STORAGE_VARIABLE = "MYTHOS_STORAGE"
 """The variable that names Optuna's storage where neither the caller nor the file does."""
 
+ARTIFACTS_VARIABLE = "MYTHOS_ARTIFACTS"
+"""The variable that names where a study keeps its runs, where its machines share no folder; no file chooses that."""
+
 _MAX_POINTS = 100_000  # of a grid, which are listed
 _TRIALS = 20  # where a space has no end of its own
 
@@ -56,6 +59,8 @@ class Space:
         constraints: Conditions that a candidate has to meet.
         folder: Where the study keeps its journal and its trials.
         storage: Optuna's storage URL, which may hold a password; ``None`` is the journal in the folder.
+        artifacts: Where runs are kept for other machines, a path or a URL that fsspec takes; ``None`` where these share
+            the folder.
     """
 
     source: Path
@@ -65,6 +70,7 @@ class Space:
     constraints: tuple[Constraint, ...] = ()
     folder: Path = field(default_factory=lambda: Path("studies"))
     storage: str | None = field(default=None, repr=False)
+    artifacts: str | None = field(default=None, repr=False)
 
     def candidate(self, trial: Any) -> dict[str, Any]:
         """The composed recipe of a trial, with a value suggested for every field that varies."""
@@ -178,13 +184,16 @@ class Space:
         return {**arms, **self.domains}
 
 
-def load_space(name: str, folder: Path | None = None, storage: str | None = None) -> Space:
+def load_space(
+    name: str, folder: Path | None = None, storage: str | None = None, artifacts: str | None = None
+) -> Space:
     """Load a search space by name or path.
 
     Args:
         name: One of ours, or a YAML file.
         folder: Where the study keeps its files; ``studies/<name>`` below the working directory without one.
         storage: Optuna's storage URL; the file's without one, or that of ``MYTHOS_STORAGE``.
+        artifacts: Where runs are kept for other machines; what ``MYTHOS_ARTIFACTS`` names without one.
 
     Raises:
         RecipeError: Anything that is wrong with it or with its recipe, one line a mistake. Whether its sampler can do
@@ -225,6 +234,7 @@ def load_space(name: str, folder: Path | None = None, storage: str | None = None
         check_chosen(file.storage, [named], [own, folder], f"{source}: storage", remedy)
     storage = storage or file.storage or named
     storage = completed(storage, STORAGE_VARIABLE) if storage else None
-    space = Space(source, file, base, domains, constraints, folder, storage)
+    artifacts = artifacts or os.environ.get(ARTIFACTS_VARIABLE) or None
+    space = Space(source, file, base, domains, constraints, folder, storage, artifacts)
     _ = space.holds
     return space

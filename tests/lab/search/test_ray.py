@@ -95,10 +95,19 @@ def test_a_trial_reserves_what_its_recipe_declares(session, tmp_path):
     assert Ray(job_of(write(tmp_path, **wide)), gpus_per_trial=0.5).gpus == 0.5
 
 
-def test_the_end_takes_back_what_waits_for_a_place(session, tmp_path):
-    engine = Ray(job_of(write(tmp_path, **fields("queue", 12))), cpus_per_trial=8)  # more than there will ever be
+def test_what_no_machine_has_is_said_once_and_the_end_takes_back_what_waits(session, tmp_path, capsys, monkeypatch):
+    engine = Ray(job_of(write(tmp_path, **fields("queue", 12))), cpus_per_trial=8, gpus_per_trial=1)
     engine.tend()
     assert len(engine.tasks) == 2 and not engine.is_idle()
+    engine.tend()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "needs 8 CPU (the most that one has is 2), 1 GPU (the most that one has is 0), and no machine" in said
+    monkeypatch.setattr("mythos_lab.search.engines.ray._PENDING_SECONDS", 0)
+    monkeypatch.setattr(engine, "_missing", lambda: "")  # a machine has joined, and others have it
+    engine.tend()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("ray: trials wait for a place in the cluster; free of what one needs: ")
+    assert said.endswith("of 8 CPU, 0 of 1 GPU")
     engine.finish()
     drive(engine, engine.is_idle) if engine.tasks else None
     assert not begun(engine.job)

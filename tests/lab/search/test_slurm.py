@@ -1,8 +1,11 @@
 """SLURM through submitit: what is asked of sbatch, and workers that a preemption does not rob of their trial."""
 
 import os
+import re
 import signal
 import stat
+import subprocess
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -18,6 +21,7 @@ from tests.lab.search.tiny import work_off, write
 
 pytest.importorskip("submitit")
 from mythos_lab.search.engines import slurm  # noqa: E402
+from mythos_lab.search.engines.early_warning import keeping  # noqa: E402
 from mythos_lab.search.engines.slurm import Slurm, read_settings  # noqa: E402
 
 SECRET = "hunter2"
@@ -102,6 +106,7 @@ def test_sbatch_is_asked_for_an_array_and_told_the_storage_by_the_environment_al
         "gpus-per-node=1",
         "cpus-per-task=1",
         "job-name=mythos-array",
+        "requeue\n",
     ):
         assert f"#SBATCH --{flag}" in asked, "three workers in one array, submitted once"
     assert f"MYTHOS_STORAGE={url}" in told.read_text().splitlines()
@@ -118,6 +123,58 @@ def test_what_sbatch_says_is_passed_on_in_one_line(commands, tmp_path):
     engine = Slurm(job_of(write(tmp_path, **fields("array", 12))), slurm=["partition=gpu"])
     with pytest.raises(RecipeError, match="^--engine slurm: sbatch: error: invalid partition specified: gpu$"):
         engine.tend()
+
+
+@pytest.mark.parametrize(
+    "shown, requeue, queued, said",
+    [
+        ("PreemptTime=2026-11-30T12:00:00", "exit 0", True, None),
+        ("PreemptTime=2026-11-30T12:00:00", "exit 1", True, "does not queue this element again: .*exit status 1"),
+        ("PreemptEligibleTime=2026-11-30T12:00:00 PreemptTime=None", "exit 0", False, "goes on with it"),
+    ],
+    ids=["preempted", "preempted where nothing is queued again", "cancelled"],
+)
+def test_sigterm_lays_the_trial_down_and_a_preempted_element_is_queued_again(
+    shown, requeue, queued, said, commands, tmp_path, monkeypatch, capsys
+):
+    """Whoever submitted it may be gone: what is not queued again ends as failed, and says how to go on."""
+    commands("scontrol", f'[ "$1" = show ] && echo "JobId=17 {shown}" && exit 0; echo "$@" > $0.args; {requeue}')
+    monkeypatch.setenv("SLURM_JOB_ID", "17")
+    job = job_of(write(tmp_path, **fields("alone", 12)))
+    monkeypatch.setattr(slurm, "work", lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM))
+    job.space.folder.mkdir(parents=True, exist_ok=True)
+    element = slurm.Element(slurm.Assignment.of(job), 0, tmp_path / "outcome.json")
+
+    def submitits(number, frame):
+        subprocess.check_call(["scontrol", "requeue", "17_0"])
+        raise SystemExit(255)
+
+    before = signal.signal(signal.SIGUSR2, submitits)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            element()
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert ended.value.code == (255 if said is None else 143)
+    assert (tmp_path / "bin" / "scontrol.args").exists() == queued
+    assert (tmp_path / "outcome.json").exists() == (said is not None)
+    shown_there = capsys.readouterr().err
+    assert re.search(said, shown_there) and "mythos worker" in shown_there if said else not shown_there
+
+
+def test_a_warning_that_comes_before_its_handler_waits_for_it(tmp_path):
+    (tmp_path / "early.py").write_text(
+        "import os, signal, sys\n"
+        "os.kill(os.getpid(), signal.SIGUSR2)\n"
+        "signal.signal(signal.SIGUSR2, lambda *_: print('heard', *sys.argv[1:]))\n"
+        "print('here')\n"
+        "signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGUSR2])\n"
+    )
+    command = f"{keeping(sys.executable, signal.SIGUSR2)} -u -m early 'a folder'"
+    done = subprocess.run(
+        command, shell=True, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(tmp_path)}
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "here\nheard a folder\n", "")
 
 
 @pytest.mark.slow

@@ -10,9 +10,7 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.search import trial as trials
-from mythos_lab.search.attributes import NUM_TRIALS
 from mythos_lab.search.opening import enqueue_grid, open_study
-from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.trial_queue import OUTCOME, settle, take
 from mythos_lab.search.unattended import INDEX_VARIABLES, take_part
 from tests.lab.search.driving import results
@@ -40,21 +38,6 @@ def test_workers_alone_come_to_what_a_study_comes_to_and_the_study_concludes(tmp
     concluded = CliRunner().invoke(app, ["study", "tiny.yaml"])
     assert concluded.exit_code == 0 and "best trials" in concluded.output
     assert len(open_study(alone).get_trials()) == 2
-
-
-def test_a_study_goes_on_where_nothing_of_its_folder_is(tmp_path, monkeypatch):
-    """Another machine has the space's file, the storage and the tracker, and no more."""
-    url = f"sqlite:///{tmp_path}/study.db"
-    begun = write(tmp_path, **TWO)
-    here = open_study(load_space(str(begun.source), begun.folder, url))
-    here.set_user_attr(NUM_TRIALS, 2)
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    monkeypatch.chdir(elsewhere)
-    said = CliRunner().invoke(app, ["worker", "../tiny.yaml", "--storage", url])
-    assert said.exit_code == 0, said.output
-    assert [t.state for t in here.get_trials()] == [TrialState.COMPLETE] * 2
-    assert len(list((elsewhere / "studies/tiny/trials").glob("*/*/result.json"))) == 2
 
 
 @pytest.mark.parametrize("signum, outcome", [(signal.SIGTERM, "killed"), (signal.SIGUSR1, "complete")])

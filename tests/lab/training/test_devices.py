@@ -5,6 +5,8 @@ import os
 import select
 import subprocess
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 
 import psutil
 import pytest
@@ -12,10 +14,13 @@ import torch.distributed as dist
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
+from mythos_lab.comparison.inputs import read_arm, unequal
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.training import loop
+from mythos_lab.training.assembly import assemble
 from mythos_lab.training.beginning import begin_run
+from mythos_lab.training.other_devices import hold_recipe
 from mythos_lab.training.run import Pruned, RankDied, Stopped, run
 from tests.lab.training.runs import assert_same, history
 
@@ -121,15 +126,45 @@ def test_pruning_and_divergence_end_all():
     assert run(recipe(2, overrides=worse)).status == "diverged"
 
 
-def test_a_rank_that_dies_fails_the_run_which_then_goes_on(tmp_path):
+def test_a_run_whose_other_rank_has_died_goes_on_with_the_one_that_is_left_and_as_well_the_other_way(tmp_path):
     def kill(step, scores):
         others()[0].kill()
 
     with pytest.raises(RankDied, match="rank 1 ended with status -9"):
-        run(recipe(2), folder=tmp_path / "broken", on_validation=kill)
-    run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
+        run(recipe(2, overrides=["training.strategy=fsdp2"]), folder=tmp_path / "fewer", on_validation=kill)
+    run_id = json.loads((tmp_path / "fewer" / "run.json").read_text())["run_id"]
     assert MlflowClient().get_run(run_id).info.status == "FAILED"
-    assert run(recipe(2), folder=tmp_path / "broken").status == "finished"
+    asked = iter(range(1, 10))
+    with pytest.raises(Stopped, match="after step 2"):
+        run(recipe(1), folder=tmp_path / "more", should_stop=lambda: next(asked) == 2)
+
+    unbroken = run(recipe(1), folder=tmp_path / "one")
+    results = {1: run(recipe(1), folder=tmp_path / "fewer"), 2: run(recipe(2), folder=tmp_path / "more")}
+    expected = load_file(unbroken.folder / "model.safetensors")
+    for num, result in results.items():
+        weights = load_file(result.folder / "model.safetensors")
+        assert all((weights[name] - expected[name]).abs().max() <= 2 * ROUNDING for name in expected)
+        assert result.metrics["val/loss"] == pytest.approx(unbroken.metrics["val/loss"], rel=1e-5)
+        differing = unequal(read_arm([unbroken.folder]), read_arm([result.folder]))
+        assert {"number of devices", "strategy"} <= set(differing) and "resumed elsewhere" not in differing
+        assert differing["number of devices"] == (1, [3 - num, num])
+    assert differing["strategy"] == (None, [None, "ddp"])
+
+
+@pytest.mark.parametrize(
+    "begun, overrides, said",
+    [
+        (1, ["training.max_steps=8"], "training.max_steps was 6, is 8; "),
+        (2, ["model.core.initial_state=normal"], "num_devices was 2, is 1, and the model draws noise"),
+        (2, ["model.core.layer.feedforward={kind: moe, balance_weight: 0.1}"], "is 1, and a term is each device's own"),
+        (2, ["model.core.layer.feedforward=moe"], None),
+        (2, ["training.num_microbatches=2", "training.precision=bfloat16", "training.ema=0.5"], None),
+    ],
+)
+def test_another_recipe_is_named_by_its_field_and_so_are_devices_where_they_make_another_run(begun, overrides, said):
+    there, here = recipe(begun, overrides=overrides if begun > 1 else []), recipe(1, overrides=overrides)
+    with pytest.raises(Misplaced, match=said) if said else nullcontext():
+        hold_recipe(Path("run"), there, here, *assemble(here))
 
 
 def test_the_others_end_when_rank_0_is_killed(tmp_path, a_store):
