@@ -232,7 +232,7 @@ def test_an_index_is_made_of_records_as_they_were_written_and_takes_no_place_of_
 
 @pytest.mark.parametrize(
     "arguments, said",
-    [([], "one of huginn"), (["--index", "--seeds", "2"], "trains nothing"), (["parcae", "--index"], "without parcae")],
+    [([], "or --index"), (["--index", "--seeds", "2"], "trains nothing"), (["parcae", "--index"], "without parcae")],
 )
 def test_the_index_is_asked_for_alone(arguments, said):
     done = CliRunner().invoke(app, ["reproduce", *arguments])
