@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
+from mythos_lab.comparison.reproduce.index import index_page
 from mythos_lab.recipe import Recipe, load_recipe
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.paths import field_at
@@ -107,6 +108,11 @@ def test_the_catalogue_is_the_present_one():
     result = CliRunner().invoke(app, ["components", "--markdown"])
     assert result.exit_code == 0
     assert Path("docs/components.md").read_text() == result.output, "run make docs"
+
+
+def test_the_table_of_systems_is_made_of_the_records_beside_their_pages():
+    page = Path("docs/systems/README.md").read_text()
+    assert page == index_page(Path("docs/systems")), "run mythos reproduce --index"
 
 
 def test_every_measure_has_its_row():

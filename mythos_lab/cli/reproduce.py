@@ -13,27 +13,43 @@ from mythos_lab.cli.output import Json, telling
 
 @app.command()
 def reproduce(
-    system: Annotated[str, typer.Argument(help="A protocol's name, or the path of a YAML file.")],
+    system: Annotated[str | None, typer.Argument(help="A protocol's name, or the path of a YAML file.")] = None,
     size: Annotated[str, typer.Option(help="tiny, in minutes of a CPU, or small, on a GPU.")] = "tiny",
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Paired seeds instead of the protocol's.")] = None,
     out: Annotated[Path, typer.Option(help="Folder of the page and its figures.")] = Path("docs/systems"),
     name: Annotated[str | None, typer.Option(help="The study's name; without, reproduce-SYSTEM.")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Trials that run at once.")] = 1,
+    index: Annotated[
+        bool, typer.Option("--index", help="Write README.md, the table of all pages in the folder; trains nothing.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a published system's protocol and say which of its claims hold here; writes the system's page.
 
     Exits with 1 where a band does not hold, or the runs cannot tell whether it does. The same command again goes on.
+    With --index and without a system, it makes the table of all pages instead.
 
     Example: `mythos reproduce thinking_deeper --workers 2`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan
+        from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan, write_index
         from mythos_lab.comparison.study_file import write
         from mythos_lab.comparison.table import arms_report
+        from mythos_lab.recipe import RecipeError
+        from mythos_lab.recipe.files import names
         from mythos_lab.recipe.outputs import check_writable
 
+        if system is None:
+            if not index:
+                raise RecipeError(f"expected a system, one of {', '.join(names('protocols'))}; or --index")
+            if size != "tiny" or seeds is not None or name is not None or workers > 1 or dry_run:
+                raise RecipeError("--index: trains nothing; of the other options --out and --json go with it")
+            check_writable(out)
+            tell(write_index(out))
+            return
+        if index:
+            raise RecipeError(f"--index: is of all pages; expected it without {system}")
         protocol = load_protocol(system)
         for folder in (Path("studies"), out):
             check_writable(folder)

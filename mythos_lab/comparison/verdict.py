@@ -144,6 +144,8 @@ def together(verdicts: Sequence[Verdict], matters: float, family: int | None = N
 
 def half_width(values: Sequence[float]) -> float:
     """Half the width of Student's 95 % interval of a mean over at least two seeds."""
+    if len(set(values)) == 1:
+        return 0.0  # their mean may be rounded to another number
     low, high = student.interval(values)
     return (high - low) / 2
 

@@ -22,10 +22,12 @@ class Cell:
     Attributes:
         value: What JSON gets.
         text: What people read.
+        link: Where it leads in Markdown; a terminal shows the text alone.
     """
 
     value: Any
     text: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,8 @@ class Table:
         """The table as Markdown, without its title."""
         rule = ["---:" if column.align == "right" else "---" for column in self.columns]
         heads = [one_line(column.heading) for column in self.columns]
-        return "\n".join([_markdown_row(heads), f"| {' | '.join(rule)} |", *map(_markdown_row, self.texts())])
+        rows = [list(map(_markdown_cell, row, texts)) for row, texts in zip(self.rows, self.texts(), strict=True)]
+        return "\n".join(_markdown_row(cells) for cells in (list(map(in_cell, heads)), rule, *rows))
 
 
 def plain(value: Any) -> Any:
@@ -146,4 +149,8 @@ def _text(column: Column, cell: Any) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(map(in_cell, cells))} |"
+    return f"| {' | '.join(cells)} |"
+
+
+def _markdown_cell(cell: Any, text: str) -> str:
+    return f"[{in_cell(text)}]({cell.link})" if isinstance(cell, Cell) and cell.link else in_cell(text)

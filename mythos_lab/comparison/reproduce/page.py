@@ -15,6 +15,7 @@ from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.reproduce.bands import Finding, judge, summary
 from mythos_lab.comparison.reproduce.figures import curve_figure, grid_figure
 from mythos_lab.comparison.reproduce.protocol import Protocol, Published, Shown
+from mythos_lab.comparison.reproduce.record import stem, write_record
 from mythos_lab.comparison.reproduce.runs import Runs, gather
 from mythos_lab.comparison.table import mean, near, verdict_table
 from mythos_lab.recipe.documents import to_yaml
@@ -34,7 +35,7 @@ def concluding(
     Args:
         protocol: The protocol.
         size: The size that it ran at.
-        folder: Where the page and its figures go.
+        folder: Where the page, its figures and the record of its numbers go.
         tell: Gets the report.
         found: Gets what became of each band.
     """
@@ -45,12 +46,13 @@ def concluding(
         folder.mkdir(parents=True, exist_ok=True)
         runs = gather(space, study)
         found.extend(judge(band, runs) for band in protocol.bands)
-        figures = _figures(protocol, runs, folder, _stem(protocol, size))
-        path = folder / f"{_stem(protocol, size)}.md"
+        figures = _figures(protocol, runs, folder, stem(protocol.name, size))
+        path = folder / f"{stem(protocol.name, size)}.md"
         lost = without_verdict(space, study)
         write_whole(path, page(protocol, size, space, runs, found, compared, lost, figures))
-        tell(_report(protocol, runs, found, [path, *figures.values()]))
-        return Concluded([*cards, path, *figures.values()])
+        written = [path, write_record(folder, protocol, size, runs, found), *figures.values()]
+        tell(_report(protocol, runs, found, written))
+        return Concluded([*cards, *written])
 
     return conclude
 
@@ -161,10 +163,10 @@ def _only(shown: Shown, protocol: Protocol) -> str:
     return (shown.arms or list(protocol.arms))[0]
 
 
-def _figures(protocol: Protocol, runs: Runs, folder: Path, stem: str) -> dict[str, Path]:
+def _figures(protocol: Protocol, runs: Runs, folder: Path, named: str) -> dict[str, Path]:
     found = {}
     for i, shown in enumerate(protocol.tables, 1):
-        path = folder / f"{stem}-{i}.png"
+        path = folder / f"{named}-{i}.png"
         if not shown.figure or shown.columns:
             continue
         if shown.curve:
@@ -190,7 +192,3 @@ def _report(protocol: Protocol, runs: Runs, findings: Sequence[Finding], files: 
     for path in files:
         report.say(f"written: {near(path)}", whole=True)
     return report
-
-
-def _stem(protocol: Protocol, size: str) -> str:
-    return protocol.name if size == "tiny" else f"{protocol.name}-{size}"

@@ -133,6 +133,7 @@ WRITES = {
     "reproduce": (
         ("studies", ["thinking_deeper", "--dry-run"]),
         ("refused", ["thinking_deeper", "--dry-run", "--out", "refused"]),
+        ("refused", ["--index", "--out", "refused"]),
     ),
     "worth": (
         ("studies", ["gated_loop", "--widths", "48,96", "--steps", "60,120", "--dry-run"]),

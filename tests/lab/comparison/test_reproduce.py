@@ -1,6 +1,8 @@
 """Protocols: what is read of runs, when a band holds, and the page that a study comes to."""
 
+import json
 import math
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -11,8 +13,10 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.comparison.reproduce import concluding, load_protocol, plan
 from mythos_lab.comparison.reproduce.bands import judge
+from mythos_lab.comparison.reproduce.index import INDEX
 from mythos_lab.comparison.reproduce.protocol import Band
 from mythos_lab.comparison.reproduce.readings import read_reading
+from mythos_lab.comparison.reproduce.record import read_records, write_record
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.comparison.study_file import write
 from mythos_lab.recipe.files import names
@@ -161,7 +165,7 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
     assert [f.outcome for f in found] == ["holds", "holds"]
     page = (tmp_path / "pages" / "mine.md").read_text()
     assert "2 of 2 bands hold." in page and "## As published" in page and "![Curves](mine-1.png)" in page
-    assert {f.name for f in files} >= {"mine.md", "mine-1.png", "mine-2.png"}
+    assert {f.name for f in files} >= {"mine.md", "mine.json", "mine-1.png", "mine-2.png"}
     assert told[0].facts["outcomes"] == {"holds": 2, "does not hold": 0, "open": 0, "not measured": 0}
 
     def trained(*_, **__):
@@ -172,3 +176,64 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
     done = CliRunner().invoke(app, ["reproduce", str(protocol(tmp_path, bands=[never]))])
     assert done.exit_code == 1 and "0 of 1 bands hold; 1 do not" in done.output, done.output
     assert "DOES NOT HOLD" in (tmp_path / "docs" / "systems" / "mine.md").read_text()
+
+
+def recorded(folder, *, outcomes=("holds",), **arms):
+    """A page and its record in a folder, of arms with ``val/accuracy`` by seed."""
+    read = load_protocol(str(protocol(folder)))
+    found = [judge(read.bands[1], runs(looped=[1.0])) for _ in outcomes]
+    found = [replace(finding, outcome=outcome) for finding, outcome in zip(found, outcomes, strict=True)]
+    of_arms = {arm: dict(enumerate({"status": "finished", "metrics": m, "depth_curve": None} for m in metrics))
+               for arm, metrics in arms.items()}  # fmt: skip
+    (folder / "mine.md").write_text("# A system\n")
+    return write_record(folder, read, "tiny", Runs(of_arms), found)
+
+
+def test_the_index_has_a_row_a_page_made_of_its_record(tmp_path):
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    metrics = [{"val/accuracy": x, "cost/training_flops": 2e6, "loops/used": 3} for x in (0.5, 0.75)]
+    recorded(folder, outcomes=("holds", "does not hold", "open", "not measured"), looped=metrics, once=[{}])
+    (record,) = read_records(folder)
+    assert record.readings["looped"]["val/accuracy"] == {"0": 0.5, "1": 0.75}
+    assert record.readings["once"]["val/accuracy"] == {"0": None}, "a run without the number"
+    done = CliRunner().invoke(app, ["reproduce", "--index", "--out", str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    (row,) = json.loads(done.stdout)["systems"]
+    assert (row["system"], row["holds"], row["does_not_hold"], row["cannot_be_told"]) == ("mine", 1, 1, 2)
+    assert row["arm"] == "looped" and row["quality"]["mean"] == 0.625
+    assert row["training_flops"]["mean"] == 2e6 and row["used"]["mean"] == 3 and row["distinct"] is None
+    assert "| [A system](mine.md) | Does it? | 1 | 1 | 2 | looped | val/accuracy 0.625" in (folder / INDEX).read_text()
+    (folder / "older.md").write_text("# Older\n")
+    assert CliRunner().invoke(app, ["reproduce", "--index", "--out", str(folder)]).exit_code == 0, "its own is replaced"
+    assert "not in the table: [older.md](older.md)." in (folder / INDEX).read_text()
+
+
+@pytest.mark.parametrize(
+    "spoiled, said",
+    [
+        (lambda folder: (folder / INDEX).write_text("# Mine\n"), "another page"),
+        (lambda folder: (folder / "mine.md").unlink(), "its page, mine.md, is not beside it"),
+        (lambda folder: (folder / "mine.json").unlink(), "no record of a page"),
+        (lambda folder: (folder / "mine.json").rename(folder / "other.json"), "checksum is another"),
+        (lambda folder: (folder / "other.json").write_text("{}"), "checksum is missing"),
+    ],
+)
+def test_an_index_is_made_of_records_as_they_were_written_and_takes_no_place_of_others(tmp_path, spoiled, said):
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    recorded(folder, looped=[{}])
+    spoiled(folder)
+    kept = (folder / INDEX).read_text() if (folder / INDEX).is_file() else None
+    done = CliRunner().invoke(app, ["reproduce", "--index", "--out", str(folder)])
+    assert done.exit_code != 0 and said in done.output and len(done.output.splitlines()) == 1, done.output
+    assert kept == ((folder / INDEX).read_text() if (folder / INDEX).is_file() else None)
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [([], "or --index"), (["--index", "--seeds", "2"], "trains nothing"), (["parcae", "--index"], "without parcae")],
+)
+def test_the_index_is_asked_for_alone(arguments, said):
+    done = CliRunner().invoke(app, ["reproduce", *arguments])
+    assert done.exit_code == 2 and said in done.output, done.output

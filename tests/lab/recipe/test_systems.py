@@ -41,6 +41,18 @@ def test_a_system_is_valid_at_every_size_and_has_as_many_parameters_as_published
     assert num / 1e9 == pytest.approx(ABOUT.get((name, size), num / 1e9), rel=0.005)
 
 
+@pytest.mark.parametrize(
+    "name, unlooped, num",
+    [
+        ("mixture_of_recursions", ["model.core.depth=30", "model.core.halting=none"], 361_821_120),  # SmolLM-360M
+        ("relaxed_recursive", ["model.core.depth=18", "model.core.depth_adapter=none"], 2_506_172_416),  # Gemma 2B
+    ],
+)
+def test_the_layers_of_a_looped_size_are_those_of_the_model_that_it_was_made_from(name, unlooped, num):
+    changes = ["size=paper", "model.core.loops={kind: fixed, num_loops: 1}", *unlooped]
+    assert sum(p.numel() for p in build_on_meta(load_recipe(name, changes))[0].parameters()) == num
+
+
 def test_every_system_has_all_sizes_but_those_whose_paper_tells_none():
     without_paper = {"dreamer", "nanbeige"}
     for name in SYSTEMS:

@@ -52,6 +52,12 @@ def test_no_width_loses_a_character_or_parts_a_number(table, width):
     assert all(cell_len(line.text) <= max(width, widest + heads) for line in laid_out(table, width))
 
 
+def test_a_cell_that_leads_somewhere_is_a_link_in_markdown_and_its_text_elsewhere():
+    table = Table((name("system"), number("n")), [(Cell("a", "A [b]", "a.md"), 1), (Cell("c", "C"), 2)])
+    assert table.markdown().splitlines()[2:] == ["| [A \\[b\\]](a.md) | 1 |", "| C | 2 |"]
+    assert table.texts() == [["A [b]", "1"], ["C", "2"]]
+
+
 @settings(max_examples=100, deadline=None)
 @given(tables())
 def test_a_pipe_gets_one_line_a_row_markdown_a_row_of_as_many_cells_and_json_is_strict(table):
