@@ -114,6 +114,8 @@ def _message(error: dict[str, Any]) -> str:
         return "required, and missing"
     if error["type"] in ("unknown_field", "unknown_kind", "component", "value_error"):
         return message.removeprefix("Value error, ")
+    if error["type"] in ("model_type", "dict_type"):
+        message = "expected fields with their values, {field: value}"
     got = error.get("input")
     shown = (
         f" (got {shortened(repr(got))})"
