@@ -38,8 +38,8 @@ def check_shards(recipe: Recipe, model: LoopedTransformer) -> None:
         )
     if (kind := as_spec(recipe.training.optimizer).kind) == "muon":
         raise RecipeError(
-            f"{recipe.name}: training.strategy=fsdp2: training.optimizer={kind} makes whole matrices orthogonal, and "
-            "from the parts that ranks have it did not reach the weights of one process; set training.strategy=ddp"
+            f"{recipe.name}: training.strategy=fsdp2: training.optimizer={kind} makes whole matrices orthogonal, of "
+            "which ranks have parts, and it is not shown to be the same from these; set training.strategy=ddp"
         )
     for name, parameter in model.named_parameters():
         if parameter.dim() == 0:

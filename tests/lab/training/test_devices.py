@@ -50,7 +50,6 @@ SYSTEMS = {
     "parts of each device's batch, an average, rates by slot: fsdp2": pytest.param(
         "gated_loop", "fsdp2", ["task=copy", "mask=causal", "model.core.loops_per=sequence", *KEPT], marks=pytest.mark.slow
     ),
-    "Muon: ddp": ("gated_loop", "ddp", ["training.optimizer={kind: muon, lr: 0.003}"]),
     "other numbers of scored tokens on each, and terms that are means over them": (
         "gated_loop",
         "auto",
