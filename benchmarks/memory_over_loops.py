@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory_over_loops
 
-counts by shapes alone, with the rehearsal behind ``mythos cost``: the same numbers on every machine. The model has width
-64, one layer before, in and after the loop, and 128 tokens; the gradient window is 4.
+counts by shapes alone, with the rehearsal behind ``mythos cost``: the same numbers on every machine. The model has
+width 64, one layer before, in and after the loop, and 128 tokens; the gradient window is 4.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, ModelOutput, at_site, component
 from mythos_lab.measures.base import Measure, Outcome, Value
-from mythos_lab.recipe.rounding import rounded_rows
 from mythos_lab.measures.subject import Subject
 from mythos_lab.measures.untrained import untrained
 from mythos_lab.metrics import Metric
+from mythos_lab.recipe.rounding import rounded_rows
 from mythos_lab.tasks.base import IGNORE
 
 Bits = Annotated[int, Field(ge=2, le=16)]

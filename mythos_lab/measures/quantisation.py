@@ -29,7 +29,7 @@ _LEAST = 1e-6  # of the state's norm: below it an error is rounding of its own
 class Quantisation(Measure):
     """What rounding the matrices of the core's layers costs: of the state after each loop, and of the answers.
 
-    Each row of a matrix is rounded to the nearest of evenly spaced numbers (``int8``, ``int4``) or to e4m3 (``fp8``),
+    Each row of a matrix is rounded to the nearest of evenly spaced numbers (``int8`` to ``int2``) or to e4m3 (``fp8``),
     its largest entry to the format's largest. The tax of a loop is the error that it leaves in the state after the last
     one, relative to that state, where it alone runs rounded. Growth is the factor by which the error of a first loop,
     run rounded, grows in each later one: rho of a linear loop ``h' = A h`` whose A is rho times a rotation.

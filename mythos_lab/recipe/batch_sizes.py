@@ -13,7 +13,7 @@ from mythos_blocks.declaring.types import AtMost, Count
 
 
 class BatchWarmup(Declaration):
-    """A batch that grows linearly at first, so that early steps, whose gradients agree, cost less (arXiv 1711.00489)."""
+    """A batch that grows linearly at first: early gradients agree over samples, and few will do (arXiv 1711.00489)."""
 
     first: Count = Field(description="Sequences in the first step; below batch_size, and divided by num_devices.")
     steps: Annotated[int, Field(ge=1), AtMost(10**6)] | Annotated[float, Field(gt=0, lt=1)] = Field(

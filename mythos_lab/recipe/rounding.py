@@ -14,9 +14,9 @@ from mythos_blocks import Loop
 from mythos_blocks.declaring.spec import Declaration
 from mythos_blocks.tensors.matrices import matrices
 
-Format = Literal["int8", "int4", "fp8"]
+Format = Literal["int8", "int4", "int3", "int2", "fp8"]
 
-_LARGEST = {"int8": 127.0, "int4": 7.0, "fp8": 448.0}
+_LARGEST = {"int8": 127.0, "int4": 7.0, "int3": 3.0, "int2": 1.0, "fp8": 448.0}
 
 
 class Rounding(Declaration):
@@ -27,7 +27,7 @@ class Rounding(Declaration):
         "nearest",
         description="nearest rounds, and gradients pass as if nothing were rounded (straight-through; arXiv "
         "1712.05877); uniform adds noise of at most half the distance between two numbers of the format instead "
-        "(arXiv 2104.09987), which int8 and int4 have evenly spaced.",
+        "(arXiv 2104.09987), which those of whole numbers have evenly spaced.",
     )
     share: Annotated[float, Field(gt=0, le=1)] = Field(
         1.0,
@@ -38,7 +38,7 @@ class Rounding(Declaration):
     @model_validator(mode="after")
     def _numbers_are_evenly_spaced(self) -> Rounding:
         if self.form == "uniform" and self.to == "fp8":
-            raise ValueError("form=uniform needs numbers that are evenly spaced: to=int8 or to=int4, not fp8")
+            raise ValueError("form=uniform needs numbers that are evenly spaced: int8, int4, int3 or int2, not fp8")
         return self
 
 

@@ -50,7 +50,7 @@ class Training(Declaration):
     max_steps: Many = Field(1000, description="Optimiser steps.")
     batch_size: Count = Field(64, description="Sequences in a step, over all devices.")
     batch_warmup: BatchWarmup | None = Field(
-        None, description="Fewer sequences in the first steps; null has batch_size in all. Rates go by steps all the same."
+        None, description="Fewer sequences in the first steps; null has batch_size in all. Rates go by steps still."
     )
     num_microbatches: Count = Field(
         1,
@@ -84,8 +84,8 @@ class Training(Declaration):
     penalties: list[PenaltySlot] = Field([], description="Terms added to the objective.")
     rounding: Rounding | None = Field(
         None,
-        description="Training for weights that are rounded when they are used (quantisation-aware): the matrices of the "
-        "core's layers as a step has them; null leaves them as they are.",
+        description="Training for weights that are rounded when they are used (quantisation-aware): the matrices of "
+        "the core's layers as a step has them; null leaves them as they are.",
     )
     gradient_clip: NonNegative = Field(1.0, description="Largest norm of the gradient; 0 does not clip.")
     ema: Annotated[float, Field(gt=0, lt=1)] | None = Field(

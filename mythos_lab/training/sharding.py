@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mythos_blocks import LoopedTransformer
+from mythos_blocks.declaring.spec import as_spec
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.schema import Recipe
 
@@ -32,8 +33,13 @@ def check_shards(recipe: Recipe, model: LoopedTransformer) -> None:
         )
     if recipe.training.rounding is not None:
         raise RecipeError(
-            f"{recipe.name}: training.strategy=fsdp2: training.rounding rounds whole rows of weights, and no rank has them "
-            "before a step; set training.strategy=ddp"
+            f"{recipe.name}: training.strategy=fsdp2: training.rounding rounds whole rows of weights, and no rank has "
+            "them before a step; set training.strategy=ddp"
+        )
+    if (kind := as_spec(recipe.training.optimizer).kind) == "muon":
+        raise RecipeError(
+            f"{recipe.name}: training.strategy=fsdp2: training.optimizer={kind} makes whole matrices orthogonal, of "
+            "which ranks have parts, and it is not shown to be the same from these; set training.strategy=ddp"
         )
     for name, parameter in model.named_parameters():
         if parameter.dim() == 0:

@@ -21,7 +21,7 @@ from mythos_blocks.tensors.recomputing import is_recomputed, recomputed
 def kept_by_state(
     iterate: Callable[..., Moved], h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step
 ) -> Moved:
-    """What ``iterate`` returns, of which the graph keeps its arguments alone; the backward pass computes the rest again.
+    """What ``iterate`` returns, with a graph that keeps its arguments alone: the backward pass computes the rest again.
 
     What is drawn in it is drawn again. What it leaves in the frame is left once. It prepares nothing for the iteration
     that follows, which would be another state to keep.

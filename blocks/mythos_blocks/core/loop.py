@@ -195,9 +195,7 @@ class Loop(Stepping):
                     state = state.detached(Where.union([part.where for part in parts]))
                 before, state = state, self._run(state, step, parts, compact)
                 if beginning is not None and not any(part.graph for part in parts):
-                    beginning.goes_on(
-                        step.t, functools.partial(self._run, step=step, parts=parts, compact=compact)
-                    )
+                    beginning.goes_on(step.t, functools.partial(self._run, step=step, parts=parts, compact=compact))
                 if state is before or (ends_early and self.has_halted(state)):
                     break
         if self.training and torch.is_grad_enabled() and self.gradient.needs_last_state:
@@ -210,8 +208,8 @@ class Loop(Stepping):
         """Whether the pass is one for :func:`run_straight`."""
         one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
         detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches
-        own = type(self)._iterate is not Stepping._iterate
-        return not (one_after_the_other or detaches or own or self._recomputes_now()) and is_straight(self, plan, state, past)
+        own = type(self)._iterate is not Stepping._iterate or self._recomputes_now()
+        return not (one_after_the_other or detaches or own) and is_straight(self, plan, state, past)
 
     def _recomputes_now(self) -> bool:
         """Whether this pass is one whose iterations are not kept."""

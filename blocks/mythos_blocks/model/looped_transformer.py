@@ -152,8 +152,8 @@ class LoopedTransformer(Module):
             exit: The rule that stops positions, outside training; ``None`` takes the declared one.
             compact: Spend nothing on positions that have stopped.
             record: Put every layer's output and every state on the output's tape; or the ``states`` after iterations
-                alone, which costs a plain pass nothing but their memory; or these from the gradient ``window`` on, where
-                iterations are computed again (:meth:`set_checkpointing`) and those before it can be, too.
+                alone, which costs a plain pass nothing but their memory; or these from the gradient ``window`` on,
+                where iterations are computed again (:meth:`set_checkpointing`) and those before it can be, too.
             logits_at: Booleans ``(batch, positions)``: read these positions only; logits are then
                 ``(chosen, vocab_size)``. The head is most of the work where few tokens of many are scored.
             head: Whether to apply the head. Without it, ``logits`` are what it would read, of the model's width.

@@ -91,8 +91,9 @@ def cross_entropies(model: LoopedTransformer, out: ModelOutput, targets: Tensor)
 def weighed_cross_entropy(model: LoopedTransformer, out: ModelOutput, targets: Tensor, weights: Tensor) -> Tensor:
     """``mean_i sum_t weights[t, i] * CE_i(t)`` over the scored tokens i, with CE as :func:`cross_entropies` has it.
 
-    Each iteration is done with once it is read: its gradient is taken at once (:mod:`mythos_blocks.objective.known`), so
-    that one readout is alive at a time, whatever the loop count. That gradient cannot be differentiated again.
+    Each iteration is done with once it is read: its gradient is taken at once
+    (:mod:`mythos_blocks.objective.known`), so that one readout is alive at a time, whatever the loop count. That
+    gradient cannot be differentiated again.
 
     Args:
         model: The model.
@@ -106,7 +107,8 @@ def weighed_cross_entropy(model: LoopedTransformer, out: ModelOutput, targets: T
     if torch.is_grad_enabled() and is_computed_as_written(weights):
         total = known_sum(read, states, weights, [p for p in model.parameters() if p.requires_grad])
     else:
-        total = sum(((weight * read(h)).sum() for weight, h in zip(weights, states, strict=True)), weights.new_zeros(()))
+        parts = [(weight * read(h)).sum() for weight, h in zip(weights, states, strict=True)]
+        total = torch.stack(parts).sum()
     return total / weights.shape[1]
 
 

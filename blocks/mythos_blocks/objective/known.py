@@ -58,7 +58,7 @@ class _Known(torch.autograd.Function):
         return total.clone()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         known: tuple[Tensor, ...] = ctx.saved_tensors  # type: ignore[attr-defined]
         return None, None, *(gradient * each for each in known), *[None] * len(known)

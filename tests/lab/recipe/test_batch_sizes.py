@@ -62,7 +62,10 @@ def test_costs_are_those_of_its_steps():
     "changes, said",
     [
         (["training.batch_warmup={first: 16}"], "batch_warmup.first=16 must be below batch_size=16"),
-        (["training.batch_warmup={first: 3}", "training.num_devices=2"], "num_devices=2 must divide batch_warmup.first=3"),
+        (
+            ["training.batch_warmup={first: 3}", "training.num_devices=2"],
+            "num_devices=2 must divide batch_warmup.first=3",
+        ),
         (["training.batch_warmup={first: 4, steps: 11}"], "batch_warmup.steps=11 must not exceed max_steps=10"),
     ],
 )

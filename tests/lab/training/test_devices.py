@@ -42,7 +42,9 @@ KEPT = ["training.num_microbatches=2", "training.ema=0.5", "training.groups=[{sl
 
 SYSTEMS = {
     "openmythos, experts' bias and ACT: ddp": ("openmythos", "ddp", ["task.length=16", "model.width=32"]),
-    "openmythos, experts' bias and ACT: fsdp2": ("openmythos", "fsdp2", ["task.length=16", "model.width=32"]),
+    "openmythos, experts' bias and ACT, iterations that are computed again: fsdp2": (
+        "openmythos", "fsdp2", ["task.length=16", "model.width=32", "training.checkpointing=iteration"],
+    ),
     "gated_loop, a loop count for each sequence: ddp": ("gated_loop", "ddp", ["model.core.loops_per=sequence"]),
     "gated_loop, a loop count for each sequence: fsdp2": pytest.param(
         "gated_loop", "fsdp2", ["model.core.loops_per=sequence"], marks=pytest.mark.slow
@@ -215,10 +217,17 @@ def test_a_rank_that_cannot_start_says_why(tmp_path, monkeypatch):
         run(recipe(2, overrides=["imports=[only_here]"]))
 
 
-def test_what_needs_whole_weights_is_not_spread(tmp_path):
-    overrides = ["training.strategy=fsdp2", "model.core.stabilizer=spectral_clip"]
-    with pytest.raises(RecipeError, match="fsdp2: model.core.stabilizer=spectral_clip changes whole matrices"):
-        run(recipe(2, overrides=overrides), folder=tmp_path / "run")
+@pytest.mark.parametrize(
+    "declared, said",
+    [
+        ("model.core.stabilizer=spectral_clip", "model.core.stabilizer=spectral_clip changes whole matrices"),
+        ("training.rounding={to: int4}", "training.rounding rounds whole rows"),
+        ("training.optimizer=muon", "training.optimizer=muon makes whole matrices orthogonal"),
+    ],
+)
+def test_what_needs_whole_weights_is_not_spread(declared, said, tmp_path):
+    with pytest.raises(RecipeError, match=f"fsdp2: {said}"):
+        run(recipe(2, overrides=["training.strategy=fsdp2", declared]), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
