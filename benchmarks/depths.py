@@ -1,7 +1,7 @@
 """What depth of each token's own saves in decoding: lazy depth for one request, continuous depth batching for many.
 
-Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy machine
-slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
+Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy
+machine slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
 
     python -m benchmarks.depths
     python -m benchmarks.depths --widths 512 --core-depth 4 --slots 16
