@@ -1,7 +1,7 @@
 """What depth of each token's own saves in decoding: lazy depth for one request, continuous depth batching for many.
 
-Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy machine
-slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
+Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy
+machine slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
 
     python -m benchmarks.depths
     python -m benchmarks.depths --widths 512 --core-depth 4 --slots 16
@@ -103,7 +103,12 @@ def waiting(
 
 
 def continuously(
-    model: LoopedTransformer, prompts: Sequence[Tensor], counts: Sequence[int], num_new: int, slots: int, leave_every: int
+    model: LoopedTransformer,
+    prompts: Sequence[Tensor],
+    counts: Sequence[int],
+    num_new: int,
+    slots: int,
+    leave_every: int,
 ) -> Callable[[], Measured]:
     """The engine."""
 
@@ -151,7 +156,9 @@ def main() -> None:
     parser.add_argument("--new", type=int, default=20, help="tokens to generate for each request")
     parser.add_argument("--slots", type=int, nargs="+", default=[8, 16], help="requests at a time")
     parser.add_argument("--requests", type=int, default=48, help="requests in all")
-    parser.add_argument("--leave-every", type=int, nargs="+", default=[1, 4], help="iterations between two looks of the engine")
+    parser.add_argument(
+        "--leave-every", type=int, nargs="+", default=[1, 4], help="iterations between two looks of the engine"
+    )
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
     parser.add_argument("--only", choices=("lazy", "engine"), help="one of the two tables")
     args = parser.parse_args()

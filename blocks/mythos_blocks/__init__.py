@@ -42,7 +42,16 @@ from mythos_blocks.feedforward import (
 )
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.mask import AttentionMask
-from mythos_blocks.generation import Decoder, Generation, Sampling, generate, left_padded
+from mythos_blocks.generation import (
+    Decoder,
+    Engine,
+    Generation,
+    LazyDecoder,
+    Sampling,
+    generate,
+    left_padded,
+    read_at_exits,
+)
 from mythos_blocks.generation.cache import Cache
 from mythos_blocks.gradient import GradientPolicy, Implicit, OneStep, Segments, Window
 from mythos_blocks.halting import (
@@ -167,6 +176,7 @@ __all__ = [
     "DepthScaledWeights",
     "DepthSignal",
     "Distillation",
+    "Engine",
     "EntropyExit",
     "Exit",
     "ExitState",
@@ -215,6 +225,7 @@ __all__ = [
     "LatentExit",
     "Layer",
     "LayerNorm",
+    "LazyDecoder",
     "Learned",
     "LearnedPositions",
     "LearnedState",
@@ -313,5 +324,6 @@ __all__ = [
     "knocked_out",
     "left_padded",
     "load_plugins",
+    "read_at_exits",
     "sites",
 ]

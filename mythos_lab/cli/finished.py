@@ -117,6 +117,9 @@ def generate(
     top_k: Annotated[int | None, typer.Option(min=1, help="Draw among the k likeliest tokens.")] = None,
     top_p: Annotated[float | None, typer.Option(help="Draw among the likeliest tokens of this mass.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the random numbers.")] = 0,
+    lazy: Annotated[
+        bool, typer.Option("--lazy", help="Tokens go on after their exit where later ones need it.")
+    ] = False,
     store: Store = None,
     no_imports: NoImports = False,
     as_json: Json = False,
@@ -138,7 +141,7 @@ def generate(
             raise RecipeError(str(error)) from None
         opened = load(run, store=store)
         numbers = prompt_tokens(opened, prompt, None if tokens is None else whole_numbers("tokens", tokens))
-        asked = Asked(max_new_tokens, loops, exit, sampling, seed)
+        asked = Asked(max_new_tokens, loops, exit, sampling, seed, lazy)
         found = []
         with Shown(prompt, loops or opened.model.core.loops.eval_loops) as shown:
             for each in generated(opened, numbers, asked, as_text=prompt is not None):

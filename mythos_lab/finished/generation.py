@@ -39,6 +39,7 @@ class Asked:
         exit: Kind of the rule that stops positions early; ``None`` takes the model's.
         sampling: How tokens are drawn.
         seed: Of the random numbers.
+        lazy: Whether positions go on after their exits where later ones need it, instead of being frozen there.
     """
 
     max_new_tokens: int = 100
@@ -46,6 +47,7 @@ class Asked:
     exit: str | None = None
     sampling: Sampling = Sampling()
     seed: int = 0
+    lazy: bool = False
 
 
 def prompt_tokens(run: Run, prompt: str | None, tokens: Sequence[int] | None) -> list[int]:
@@ -87,6 +89,7 @@ def generated(run: Run, prompt: Sequence[int], asked: Asked, *, as_text: bool) -
             seed=asked.seed,
             eos=None if tokenizer is None else tokenizer.end,
             exit=asked.exit,
+            lazy=asked.lazy,
         ):
             new.append(int(step.tokens[0]))
             if tokenizer is not None:

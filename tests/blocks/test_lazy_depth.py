@@ -114,7 +114,8 @@ def test_generating_lazily_drops_requests_that_have_ended():
     model = decoding_model(LOOPS).double()
     counts = torch.tensor([2, 5])
     eager, lazy = (
-        generate(model, TOKENS, max_new_tokens=6, temperature=0.0, iterations=counts, lazy=lazy) for lazy in (False, True)
+        generate(model, TOKENS, max_new_tokens=6, temperature=0.0, iterations=counts, lazy=lazy)
+        for lazy in (False, True)
     )
     assert torch.equal(eager.tokens, lazy.tokens) and torch.equal(eager.loops, lazy.loops)
     assert lazy.exact and lazy.cache_bytes < eager.cache_bytes  # which has room for all to be as deep as the deepest

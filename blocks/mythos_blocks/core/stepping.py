@@ -267,7 +267,7 @@ class Stepping(Module):
             carry: What the update remembers.
             frame: The frame of the core, with its ``index``, and a page for keys and values.
             step: The iteration.
-            depths: The iteration of each row, where they differ; nothing but the depth signal may then read which it is.
+            depths: The iteration of each row, where they differ; nothing but the depth signal may then read it.
         """
         x = None if depths is None else self._read_at(depths, h, e, frame)
         return self._iterate(h, e, carry, frame, step, x)

@@ -32,7 +32,9 @@ def check_own_exits(model: LoopedTransformer) -> None:
                 "all iterations; use depth_attention: none"
             )
     if core.tying == "sequence" and len(core.layers) > 1:
-        raise ValueError("tying 'sequence' runs all iterations of a layer before the next, and lazy depth has positions "
-                         "stop between iterations; use tying: cycle")
+        raise ValueError(
+            "tying 'sequence' runs all iterations of a layer before the next, and lazy depth has positions "
+            "stop between iterations; use tying: cycle"
+        )
     if not is_plain(core.state_site, StateSite):
         raise ValueError("lazy depth computes states out of order, and somebody replaces states; decode without it")

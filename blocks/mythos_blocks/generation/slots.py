@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
@@ -13,13 +12,14 @@ from mythos_blocks.core.iterations import Plan, Prepared, Step
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.stepping import Stepping
 from mythos_blocks.core.straight import StraightPass, is_straight
-from mythos_blocks.exit.base import Exit, ExitState
+from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Memory, Page
 from mythos_blocks.frame.places import Places
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.generation.decoder import evaluating
 from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
+from mythos_blocks.generation.reading import Reading
 from mythos_blocks.halting.base import HaltingState
 from mythos_blocks.model import LoopedTransformer
 from mythos_blocks.tensors.rotation import Rotation
@@ -30,36 +30,6 @@ Columns = Chunk | Scattered
 _NUM_COPIED = 2048
 """Keys that columns of one sequence may copy to be computed with other sequences'; with more they are computed alone,
 from where the keys lie."""
-
-
-@dataclass
-class Reading:
-    """New columns of a sequence on their way to their exits.
-
-    Attributes:
-        wanted: Loop counts, at which they exit at last.
-        rule: What may have them exit before.
-        first: The first of them.
-        end: The columns from here on have exited, and nobody behind them needs them.
-        t: The next iteration.
-        exits: The iterations after which each exited; 0 while it has not.
-        seen: What the rule has seen of them.
-        readout: Their states at their exits, ``(1, columns, state_width)``.
-    """
-
-    wanted: Sequence[int]
-    rule: Exit | None
-    first: int
-    end: int
-    t: int = 0
-    exits: list[int] = field(default_factory=list)
-    seen: ExitState | None = None
-    readout: Tensor | None = None
-
-    @property
-    def is_over(self) -> bool:
-        """Whether all of them have exited."""
-        return self.end == self.first
 
 
 class _Piece(NamedTuple):
@@ -144,7 +114,7 @@ class Slots:
             self._tokens[slot, begin:end] = tokens
             # Of columns that no coda reads, the last one's logits alone are wanted.
             first = begin if self._reads_coda else end - 1
-            self.readings[slot] = Reading(list(wanted)[first - begin :], rule, first, end, exits=[0] * (end - first))
+            self.readings[slot] = Reading(list(wanted)[first - begin :], rule, first, end)
             pieces.append(_Piece(slot, 0, begin, end))
         with evaluating(self.model):
             for _, where in self._together(pieces):
@@ -200,6 +170,7 @@ class Slots:
                 self._look(piece, where, old, new, begin)
                 begin = end
             self.num_computed += begin
+            self.num_iterations += 1
 
     def _state_of(self, where: Columns) -> Tensor:
         """The states of columns, which what is put in their place leaves as they are."""
@@ -229,7 +200,6 @@ class Slots:
 
     def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
         """The next states of columns, which are put in their place."""
-        self.num_iterations += 1
         if (under_way := self._passing(where, h, depths)) is not None:
             h, carry = under_way.h, under_way.carry
         else:
@@ -287,7 +257,7 @@ class Slots:
         return moved.h, moved.carry
 
     def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int) -> None:
-        """Have columns exit, by their rule or their counts, that have run an iteration.
+        """Have columns exit that have run an iteration.
 
         Args:
             piece: The columns.
@@ -297,46 +267,17 @@ class Slots:
             begin: Where the piece begins among them.
         """
         reading = self.readings[piece.slot]
-        reading.t, t = piece.t + 1, piece.t
-        num, exits, wanted = piece.end - reading.first, reading.exits, reading.wanted
-        if reading.rule is None and not any(wanted[i] == t + 1 for i in range(num)):
+        reading.t = piece.t + 1
+        if not reading.may_exit:
             return
         begin += reading.first - piece.begin
+        chosen = slice(begin, begin + piece.end - reading.first)
         if isinstance(where, Chunk):
-            old, new = old[:, begin : begin + num], new[:, begin : begin + num]
+            old, new = old[:, chosen], new[:, chosen]
         else:
-            old, new = (x[begin : begin + num].transpose(0, 1) for x in (old, new))
-        stops = self._stops(piece, reading, old, new)
-        newly = [not exits[i] and (wanted[i] == t + 1 or (stops is not None and stops[i])) for i in range(num)]
-        if not any(newly):
-            return
-        for i in range(num):
-            exits[i] = exits[i] or newly[i] * (t + 1)
-        if reading.readout is None and all(newly):
-            reading.readout = new if num == 1 else new.clone()
-        else:
-            before = new.new_zeros(1, len(exits), *new.shape[2:]) if reading.readout is None else reading.readout
-            chosen = torch.tensor(newly, device=new.device)
-            before[:, :num][:, chosen] = new[:, chosen]
-            reading.readout = before
-        reading.end = reading.first + max((i + 1 for i in range(num) if not exits[i]), default=0)
-
-    def _stops(self, piece: _Piece, reading: Reading, old: Tensor, new: Tensor) -> list[bool] | None:
-        """Which columns their rule stops; ``None`` without one."""
-        if reading.rule is None:
-            return None
-        where, num = self._chunk_of(piece.slot, reading.first, piece.end), new.shape[1]
-
-        def read(h: Tensor) -> Tensor:
-            return self.model.read(h, self._frame(where))
-
-        seen = reading.rule.start(old) if reading.seen is None else reading.seen
-        if seen.stopped.shape[1] > num:
-            seen = ExitState(seen.stopped[:, :num], {name: x[:, :num] for name, x in seen.kept.items()})
-        t = torch.full((), piece.t, device=self._device)
-        reading.seen = reading.rule(seen, old, new, read, t)
-        stops: list[bool] = reading.seen.stopped[0].tolist()
-        return stops
+            old, new = old[chosen].transpose(0, 1), new[chosen].transpose(0, 1)
+        here = self._chunk_of(piece.slot, reading.first, piece.end)
+        reading.look(old, new, lambda h: self.model.read(h, self._frame(here)))
 
     def _together(self, pieces: Sequence[_Piece]) -> Iterator[tuple[list[_Piece], Columns]]:
         """Pieces that are computed together, and the columns that they are."""

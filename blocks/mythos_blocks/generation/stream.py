@@ -75,10 +75,10 @@ def stream(
     decoder: Decoder | LazyDecoder
     if lazy:
         if isinstance(iterations, Sequence):
-            raise ValueError(f"iterations={list(iterations)} is an order of iterations, and lazy=True runs them in turn")
-        decoder = LazyDecoder(
-            model, len(tokens), capacity=capacity, padding=left, iterations=iterations, exit=exit
-        )
+            raise ValueError(
+                f"iterations={list(iterations)} is an order of iterations, and lazy=True runs them in turn"
+            )
+        decoder = LazyDecoder(model, len(tokens), capacity=capacity, padding=left, iterations=iterations, exit=exit)
     else:
         decoder = Decoder(
             model,

@@ -68,6 +68,8 @@ def test_tokens_come_one_by_one_as_generate_has_them_and_spell_the_text(trained)
     assert [each.token for each in found] == whole.tokens[0].tolist()
     assert "".join(each.text for each in found) == run.tokenizer.decode(whole.tokens[0].tolist())
     assert all(each.num_loops == 2 for each in found)
+    asked = Asked(12, num_loops=2, sampling=Sampling(1.0, 20), seed=3, lazy=True)
+    assert list(generated(run, prompt, asked, as_text=True)) == found
 
 
 def test_a_prompt_is_a_text_or_numbers(trained):
