@@ -28,7 +28,10 @@ def offered(typed):
         (["train", "gated_loop", "training.max_"], {"training.max_steps="}),
         (["check", "gated_loop", "model.core.loops.hi"], {"model.core.loops.high="}),
         (["check", "gated_loop", "model.core.upd"], {"model.core.update.", "model.core.update="}),
-        (["check", "gated_loop", "model.core.injection=lt"], {"model.core.injection=lti", "model.core.injection=lti_input"}),
+        (
+            ["check", "gated_loop", "model.core.injection=lt"],
+            {"model.core.injection=lti", "model.core.injection=lti_input"},
+        ),
         (["check", "gated_loop", "evaluation.ood="], {"evaluation.ood=false", "evaluation.ood=true"}),
         (["check", "gated_loop", "model.core.nonsense.deeper."], set()),
         (["check", "no_such_recipe", "model."], set()),
