@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from mythos_lab.cli import completing
 from mythos_lab.imports import OPTION, imports_as_before, withhold_imports
 
 
@@ -58,7 +59,6 @@ app = typer.Typer(
     cls=Guarded,
     help="Declare a looped transformer, train it, search around it, and measure what its loops are worth.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
@@ -76,8 +76,18 @@ NoImports = Annotated[
 ]
 """Of every verb that only looks; it acts by being given."""
 
-Name = Annotated[str, typer.Argument(help="A recipe's name, or the path of a YAML file.")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="path=value, in Hydra's grammar; task=NAME picks a group.")]
+Name = Annotated[
+    str, typer.Argument(help="A recipe's name, or the path of a YAML file.", autocompletion=completing.recipes)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help="path=value, in Hydra's grammar; task=NAME picks a group.", autocompletion=completing.overrides
+    ),
+]
+SpaceName = Annotated[
+    str, typer.Argument(help="A search space's name, or the path of a YAML file.", autocompletion=completing.spaces)
+]
 
 
 def _tell_versions(value: bool) -> bool:

@@ -27,6 +27,7 @@ def telling(as_json: bool) -> Iterator[Callable[[Report], None]]:
     As JSON they are one document, written at the end if the verb got there; whatever prints meanwhile, progress bars
     and libraries included, writes to standard error.
     """
+    _say_at_once()
     from mythos_lab.recipe.assembled import assembled_once
     from mythos_lab.recipe.screen import say
     from mythos_lab.report.report import Report
@@ -53,3 +54,9 @@ def never_refuse_characters() -> None:
     told = os.environ.get("PYTHONIOENCODING", "")
     if ":" not in told:
         os.environ["PYTHONIOENCODING"] = f"{told}:replace"
+
+
+def _say_at_once() -> None:
+    """Tell whoever sits at a terminal that something happens: torch and what a verb needs take seconds to import."""
+    if sys.stderr.isatty():
+        print("loading ...", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mythos_lab.cli.app import NoImports, app
+from mythos_lab.cli.app import NoImports, SpaceName, app
 from mythos_lab.cli.output import Json, telling
 
 Artifacts = Annotated[
@@ -21,7 +21,7 @@ Artifacts = Annotated[
 
 @app.command()
 def study(
-    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    space: SpaceName,
     trials: Annotated[int | None, typer.Option(min=1, help="Trials in all, those of earlier calls included.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Trials that run at once.")] = None,
     storage: Annotated[
@@ -65,7 +65,7 @@ def study(
 
 @app.command()
 def worker(
-    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    space: SpaceName,
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
     artifacts: Artifacts = None,
     index: Annotated[
@@ -116,7 +116,7 @@ def proxy(
 
 @app.command()
 def holdout(
-    space: Annotated[str, typer.Argument(help="A search space's name, or the path of a YAML file.")],
+    space: SpaceName,
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
     artifacts: Artifacts = None,
     no_imports: NoImports = False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import RecipeError
 
 SPACE_COPY = "space.yaml"
@@ -37,6 +36,8 @@ def find(folder: str, name: str, named_by: Path | None = None) -> Path:
     Raises:
         RecipeError: There is none; names the nearest.
     """
+    from mythos_blocks.declaring.registry import suggest  # which imports torch; names are listed without it
+
     path = Path(name)
     if path.suffix in _SUFFIXES:
         places = [path] if named_by is None else [named_by.parent / path, path]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from typing import Any
 
 import mlflow
 from mlflow import MlflowClient
@@ -66,8 +67,9 @@ def enclosing_run(client: MlflowClient, place: str) -> str | None:
 
 def started_by() -> dict[str, str]:
     """The tags by which MLflow tells who started a run, and with which program; nobody where the user has no name."""
+    context: Any = DefaultRunContext()
     try:
-        return dict(DefaultRunContext().tags())
+        return dict(context.tags())
     except (KeyError, OSError):  # a container's user may be a number that its files do not name
         return {}
 

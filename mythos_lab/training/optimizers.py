@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Annotated, Any
 
@@ -135,4 +136,15 @@ def _adamw(
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+    return _AdamW([g for g in groups if g["params"]], lr=lr, betas=betas, fused=True)
+
+
+class _AdamW(torch.optim.AdamW):
+    """AdamW that is made and emptied without torch's compiler, whose import alone takes a second and a half of CPU.
+
+    torch keeps these methods from being compiled, and imports the compiler for that at their first call. Verbs that
+    only look at a recipe never step an optimiser, and nobody compiles the making of one.
+    """
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)

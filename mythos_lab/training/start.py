@@ -10,7 +10,6 @@ from mythos_blocks.checkpoints import Checkpoint, copy_into, load
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
-from mythos_lab.training.checkpoint import num_steps_of
 from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_values, read_weights
 from mythos_lab.training.sealed import verify
 
@@ -41,6 +40,8 @@ def begin_with_start(model: LoopedTransformer, recipe: Recipe, task: Task) -> No
     except (ValueError, OSError) as error:
         raise RecipeError(f"{where}: {error}") from None
     if recipe.training.start_with == "everything":
+        from mythos_lab.training.checkpoint import num_steps_of  # which imports Lightning
+
         path = checkpoint_of(recipe)
         if (done := num_steps_of(path)) >= (asked := recipe.training.max_steps):
             raise RecipeError(
@@ -77,6 +78,8 @@ def identity_of_start(recipe: Recipe) -> dict[str, str]:
     if recipe.training.start is None:
         return {}
     if recipe.training.start_with == "everything":
+        from mythos_lab.training.checkpoint import num_steps_of  # which imports Lightning
+
         path = checkpoint_of(recipe)
         with path.open("rb") as file:
             return {START: hashlib.file_digest(file, "sha256").hexdigest(), STEPS: str(num_steps_of(path))}

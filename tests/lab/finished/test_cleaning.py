@@ -2,13 +2,16 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from mythos_lab.comparison import spent
 from mythos_lab.comparison.spent import spent_weights
 from mythos_lab.finished import cleaning
 from mythos_lab.finished.cleaning import AT_WORK, cleaning_report, removable, remove
 from mythos_lab.recipe import RecipeError
+from mythos_lab.search.trial_queue import FOLDER
 from mythos_lab.tasks.text import cache
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import CHECKPOINT, LOCK, RESULT, STATE, WEIGHTS
@@ -98,3 +101,25 @@ def test_a_study_that_cannot_be_read_keeps_its_weights(tmp_path):
     (tmp_path / "studies/mine/study.json").write_text("{}")
     found, left = spent_weights([tmp_path / "studies"])
     assert not found and "weights are kept" in left[0]
+
+
+def test_weights_of_trials_that_a_finished_study_did_not_choose_go(tmp_path, monkeypatch):
+    study = tmp_path / "studies/mine"
+    runs = [run(study / f"trials/{number}/seed-0") for number in range(3)]
+    (study / "study.json").write_text("{}")
+    (study / "space.yaml").write_text("")
+    trials = [SimpleNamespace(user_attrs={FOLDER: number}) for number in range(3)]
+    for name, value in {
+        "load_space": lambda *_: None,
+        "find_study": lambda space: SimpleNamespace(get_trials=lambda deepcopy: trials),
+        "check_finished": lambda space, study: None,
+        "chosen": lambda space, study: trials[1:2],
+        "is_settled": lambda trial: True,
+        "folder_of": lambda space, trial: study / f"trials/{trial.user_attrs[FOLDER]}",
+    }.items():
+        monkeypatch.setattr(spent, name, value)
+    found, left = spent_weights([tmp_path / "studies"])
+    assert [each.path for each in found] == [runs[0] / WEIGHTS, runs[2] / WEIGHTS] and not left
+    with claimed(runs[2] / LOCK):
+        assert [remove(each) for each in found] == ["", AT_WORK]
+    assert not (runs[0] / WEIGHTS).exists() and (runs[1] / WEIGHTS).is_file() and (runs[2] / WEIGHTS).is_file()
