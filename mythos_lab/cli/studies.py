@@ -34,6 +34,9 @@ def study(
     ] = None,
     cpus_per_trial: Annotated[float | None, typer.Option(min=0, help="CPUs that Ray reserves for a trial.")] = None,
     gpus_per_trial: Annotated[float | None, typer.Option(min=0, help="GPUs that Ray reserves for a trial.")] = None,
+    resources: Annotated[
+        str | None, typer.Option(help="What else Ray reserves for a trial, as JSON: '{\"a100\": 1}'.")
+    ] = None,
     slurm: Annotated[
         list[str] | None, typer.Option(help="key=value for SLURM, such as partition=gpu or timeout_min=240; repeat.")
     ] = None,
@@ -57,6 +60,7 @@ def study(
             "ray_address": ray_address,
             "cpus_per_trial": cpus_per_trial,
             "gpus_per_trial": gpus_per_trial,
+            "resources": resources,
             "slurm": slurm,
         }
         conclude = concluding(tell)

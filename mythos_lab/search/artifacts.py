@@ -1,4 +1,4 @@
-"""A study's runs in a place that all its machines reach, where they share no folder: one goes on from what one leaves.
+"""A study's runs in a place that its machines reach, where these share no folder: one goes on where another stopped.
 
 A run's files are copied there at every validation, when its checkpoint is whole, and when it ends or is laid down. Who
 goes on with a trial, or reads its runs, brings them into the study's folder first. A listing, which is written last,
@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, TypeVar
 
@@ -117,10 +118,10 @@ class Artifacts:
         old = set() if there is None else set(there.files.values())
         for file, digest in here.files.items():
             if digest not in old:
-                self._patiently(lambda file=file, digest=digest: self._put(folder / file, place / digest))
+                self._patiently(partial(self._put, folder / file, place / digest))
         self._write(place / _LISTING, here.model_dump_json().encode())
         for digest in old - set(here.files.values()):
-            self._patiently(lambda digest=digest: self._remove(place / digest))
+            self._patiently(partial(self._remove, place / digest))
 
     def bring(self, folder: Path, name: str) -> None:
         """Bring a run from there, unless it is as far here.
@@ -147,16 +148,16 @@ class Artifacts:
             self._bring(place / there.files[file], folder / file, there.files[file])
 
     def _bring(self, place: PurePosixPath, path: Path, digest: str) -> None:
-        partial = path.with_name(f"{path.name}.partial")
-        clear(partial)
+        beside = path.with_name(f"{path.name}.partial")
+        clear(beside)
         try:
-            self._patiently(lambda: self._fs.get_file(str(place), str(partial)))
+            self._patiently(lambda: self._fs.get_file(str(place), str(beside)))
         except FileNotFoundError:
             raise Misplaced(f"artifacts {self.shown}: {place}: is missing, and its run's listing names it") from None
-        if _hash(partial) != digest:
-            clear(partial)
+        if _hash(beside) != digest:
+            clear(beside)
             raise Misplaced(f"artifacts {self.shown}: {place}: is not what its run's listing says; take the run away")
-        partial.replace(path)
+        beside.replace(path)
 
     def _listing(self, place: PurePosixPath) -> _Listing | None:
         if (written := self._read(place / _LISTING)) is None:
@@ -173,12 +174,12 @@ class Artifacts:
             return None
 
     def _write(self, place: PurePosixPath, content: bytes) -> None:
-        partial = place.with_name(f"{place.name}.{time.time_ns()}")
+        beside = place.with_name(f"{place.name}.{time.time_ns()}")
 
         def write() -> None:
             self._fs.makedirs(str(place.parent), exist_ok=True)
-            self._fs.pipe_file(str(partial), content)
-            self._fs.mv(str(partial), str(place))
+            self._fs.pipe_file(str(beside), content)
+            self._fs.mv(str(beside), str(place))
 
         self._patiently(write)
 

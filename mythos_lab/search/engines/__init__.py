@@ -15,7 +15,10 @@ from mythos_lab.search.engines.base import Job as Job
 ENGINES = {"local": "Local", "ray": "Ray", "slurm": "Slurm"}
 """Classes by engine; each stands in the module of the engine's name."""
 
-_OPTIONS = {"ray_address": "ray", "cpus_per_trial": "ray", "gpus_per_trial": "ray", "slurm": "slurm"}
+_OPTIONS = {
+    **dict.fromkeys(("ray_address", "cpus_per_trial", "gpus_per_trial", "resources"), "ray"),
+    "slurm": "slurm",
+}
 
 
 def make_engine(kind: str, options: Mapping[str, Any]) -> Callable[[Job], Engine]:

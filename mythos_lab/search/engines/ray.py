@@ -7,18 +7,19 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import optuna
 import ray
 from optuna.trial import TrialState
+from pydantic import Field, TypeAdapter, ValidationError
 
 from mythos_lab.children import environment
-from mythos_lab.recipe.errors import Misplaced, RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError, shortened
 from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
@@ -31,6 +32,7 @@ from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
+_RESOURCES = TypeAdapter(dict[str, Annotated[float, Field(gt=0, lt=1e9)]])
 _PENDING_SECONDS = 30.0  # for which a trial may wait for a place before that is said
 _LOOPBACK = "127.0.0.1"
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
@@ -46,6 +48,7 @@ class Ray(Engine):
             the recipe's threads for each of its devices, or one.
         gpus_per_trial: GPUs that a trial reserves; without, the recipe's devices where it asks for GPUs, or may take
             them and the cluster has some.
+        resources: What else a trial reserves, of what the cluster's machines declare: JSON, amounts by name.
 
     Raises:
         RecipeError: No cluster answers at the address, or this machine has less than a trial needs.
@@ -58,15 +61,17 @@ class Ray(Engine):
         ray_address: str | None = None,
         cpus_per_trial: float | None = None,
         gpus_per_trial: float | None = None,
+        resources: str | None = None,
     ) -> None:
         super().__init__(job)
+        self.resources = read_resources(resources or "{}")
         self._started = _connect(ray_address)
         needs = Needs.of(job.space)
         gpus = 0 if needs.if_any and not ray.cluster_resources().get("GPU", 0) else needs.gpus
         self.cpus = needs.cpus if cpus_per_trial is None else cpus_per_trial
         self.gpus = gpus if gpus_per_trial is None else gpus_per_trial
         if self._started:
-            _check_fits(self.cpus, self.gpus)
+            _check_fits(self._wanted())
         self.assignment = Assignment.of(job)
         self.tasks: dict[ray.ObjectRefGenerator, _Task] = {}
         self._said = ""
@@ -95,7 +100,7 @@ class Ray(Engine):
         self._said = said
 
     def _wanted(self) -> dict[str, float]:
-        wanted = {"CPU": self.cpus, "GPU": self.gpus}
+        wanted = {"CPU": self.cpus, "GPU": self.gpus, **self.resources}
         return {kind: num for kind, num in wanted.items() if num}
 
     def _missing(self) -> str:
@@ -135,7 +140,7 @@ class Ray(Engine):
         passed_on.pop(STORAGE_VARIABLE, None)
         if self.job.space.artifacts is not None:
             passed_on[ARTIFACTS_VARIABLE] = self.job.space.artifacts
-        task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus)
+        task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus, resources=self.resources)
         reference = task.remote(self.assignment, self.job.space.storage, passed_on, slot, max(1, int(self.cpus)))
         self.tasks[reference] = _Task(slot)
 
@@ -264,8 +269,25 @@ def _standing_nowhere() -> Iterator[None]:
         os.chdir(here)
 
 
-def _check_fits(cpus: float, gpus: float) -> None:
-    has = ray.cluster_resources()
-    for option, wanted, kind in (("--cpus-per-trial", cpus, "CPU"), ("--gpus-per-trial", gpus, "GPU")):
-        if wanted > has.get(kind, 0):
-            raise RecipeError(f"{option}: a trial needs {wanted:g}, and this machine has {has.get(kind, 0):g}")
+def _check_fits(wanted: Mapping[str, float]) -> None:
+    has, options = ray.cluster_resources(), {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial"}
+    for kind, num in wanted.items():
+        if num > has.get(kind, 0):
+            option = options.get(kind, f"--resources {kind}")
+            raise RecipeError(f"{option}: a trial needs {num:g}, and this machine has {has.get(kind, 0):g}")
+
+
+def read_resources(text: str) -> dict[str, float]:
+    """Ray's custom resources, from JSON.
+
+    Raises:
+        RecipeError: It is none, or names what has an option of its own.
+    """
+    try:
+        read = _RESOURCES.validate_json(text)
+    except ValidationError:
+        raise RecipeError(f'--resources {shortened(text)}: expected amounts by name, such as {{"a100": 1}}') from None
+    for name, option in (("CPU", "--cpus-per-trial"), ("GPU", "--gpus-per-trial")):
+        if name in read:
+            raise RecipeError(f"--resources {name}: {option} says that")
+    return read

@@ -82,6 +82,12 @@ def test_a_trial_that_fits_nowhere_is_refused_before_it_waits(session, tmp_path,
         Ray(job, cpus_per_trial=3)
     with pytest.raises(RecipeError, match="--gpus-per-trial: a trial needs 1, and this machine has 0"):
         Ray(job, gpus_per_trial=1)
+    with pytest.raises(RecipeError, match="--resources a100: a trial needs 1, and this machine has 0"):
+        Ray(job, resources='{"a100": 1}')
+    for text, said in (("a100", "expected amounts by name"), ('{"a100": -1}', "expected amounts by name"),
+                       ('{"GPU": 1}', "--gpus-per-trial says that")):  # fmt: skip
+        with pytest.raises(RecipeError, match=f"--resources .*{said}"):
+            Ray(job, resources=text)
 
 
 def test_a_trial_reserves_what_its_recipe_declares(session, tmp_path):
@@ -96,18 +102,23 @@ def test_a_trial_reserves_what_its_recipe_declares(session, tmp_path):
 
 
 def test_what_no_machine_has_is_said_once_and_the_end_takes_back_what_waits(session, tmp_path, capsys, monkeypatch):
-    engine = Ray(job_of(write(tmp_path, **fields("queue", 12))), cpus_per_trial=8, gpus_per_trial=1)
+    engine = Ray(
+        job_of(write(tmp_path, **fields("queue", 12))), cpus_per_trial=8, gpus_per_trial=1, resources='{"a100": 0.5}'
+    )
     engine.tend()
     assert len(engine.tasks) == 2 and not engine.is_idle()
     engine.tend()
     (said,) = capsys.readouterr().err.splitlines()
-    assert "needs 8 CPU (the most that one has is 2), 1 GPU (the most that one has is 0), and no machine" in said
+    assert (
+        "1 GPU (the most that one has is 0), 0.5 a100 (the most that one has is 0), and no machine of the cluster has all"
+        in said
+    )
     monkeypatch.setattr("mythos_lab.search.engines.ray._PENDING_SECONDS", 0)
     monkeypatch.setattr(engine, "_missing", lambda: "")  # a machine has joined, and others have it
     engine.tend()
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith("ray: trials wait for a place in the cluster; free of what one needs: ")
-    assert said.endswith("of 8 CPU, 0 of 1 GPU")
+    assert said.endswith("of 8 CPU, 0 of 1 GPU, 0 of 0.5 a100")
     engine.finish()
     drive(engine, engine.is_idle) if engine.tasks else None
     assert not begun(engine.job)
