@@ -144,7 +144,8 @@ def _readings(protocol: Protocol, metric: str, runs: Runs) -> dict[str, dict[str
         reads = dict.fromkeys([metric, FLOPS, USED, DISTINCT])
         for shown in protocol.tables:
             if arm in (shown.arms or protocol.arms):
-                for row in shown.rows or [None]:
+                rows: list[str | None] = [*shown.rows] or [None]
+                for row in rows:
                     reads |= dict.fromkeys(shown.readings(row).values())
         found[arm] = {
             read: {
