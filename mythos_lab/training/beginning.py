@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe.code import SOURCES, archive
-from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.tracking.environment import environment
 from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run

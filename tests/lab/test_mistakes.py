@@ -147,7 +147,10 @@ OVERRIDES = [
 ]
 
 RECIPES = [
-    ("name: x\ndefaults: [/task: text, _self_]\nmodel: {}\ntraining: fast\n", "training: expected fields with their values, {field: value} (got 'fast')"),
+    (
+        "name: x\ndefaults: [/task: text, _self_]\nmodel: {}\ntraining: fast\n",
+        "training: expected fields with their values, {field: value} (got 'fast')",
+    ),
     ("- a\n- b\n", "expected a mapping"),
     ("just text", "expected a mapping"),
     ("", "expected a mapping"),
