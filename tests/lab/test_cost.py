@@ -5,15 +5,18 @@ import torch
 from typer.testing import CliRunner
 
 import mythos_blocks as mb
+from benchmarks.memory_over_loops import MODEL
 from mythos_blocks.declaring.registry import slot_info
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_lab.cli import app
 from mythos_lab.metrics import METRICS
-from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe import cost as cost_module
 from mythos_lab.recipe.cost import COUNTS, cost, cost_metric
 from mythos_lab.recipe.draws import spread_counts
+from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.step import Learner, begin, step
+from mythos_lab.training.data import training_batch
 from tests.lab.counting import (
     TEXT,
     Real,
@@ -42,6 +45,16 @@ def test_flops_are_those_that_torch_counts_on_real_steps(name):
             forward = torch_counts(lambda n=num_loops: real.forward(n))
         per_token = counted.at(executed).inference_flops_per_token
         assert per_token * real.batch.tokens.numel() == pytest.approx(forward, rel=0.01)
+
+
+@pytest.mark.parametrize("checkpointing", ["layer", "iteration"])
+def test_flops_of_what_is_computed_again_are_those_of_a_real_step(checkpointing):
+    changes = [*MODEL, "model.width=32", "training.objective=expected", f"training.checkpointing={checkpointing}"]
+    recipe = load_recipe("fixed_depth", changes)
+    model, task = assemble(recipe)
+    learner, batch = Learner.of(recipe, model.train()), training_batch(task, recipe.training.samples(0), Rank())
+    flops = torch_counts(lambda: step(learner, batch, 6))
+    assert cost(recipe).at(6).training_flops == pytest.approx(flops * recipe.training.max_steps, rel=0.01)
 
 
 @pytest.mark.parametrize("name", DISTINCT)
