@@ -25,7 +25,6 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
-from mythos_blocks.tensors.once import once
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
 from mythos_blocks.tensors.unread import unread_index
@@ -115,17 +114,10 @@ class StraightPass:
         self.rule = None if is_plain(core.halting, NoHalting) else core.halting
         past = state.memory.past
         self.ready = None if past is None else past.ready(*state.h.shape[:2])
-        self.plan = plan
-
-    @once
-    def counted(self) -> Tensor:
-        """The positions that count, ``(batch, positions)``."""
-        return self.frame.counting(self.plan.everywhere.mask)
-
-    @once
-    def flags(self) -> dict[bool, Tensor]:
-        """``(batch, positions)`` booleans, all false and all true."""
-        return {False: torch.zeros_like(self.counted), True: torch.ones_like(self.counted)}
+        self.everywhere = everywhere = plan.everywhere
+        if self.rule is not None:
+            self.counted = frame.counting(everywhere.mask)
+            self.flags = {False: torch.zeros_like(self.counted), True: torch.ones_like(self.counted)}
 
     def go_on(self, begin: int, end: int) -> None:
         """Run the iterations from ``begin`` to ``end``."""
@@ -179,7 +171,8 @@ class StraightPass:
         """The loop after the last iteration that has run."""
         num_run, h, halting = self.num_run, self.h, self.halting
         if self.rule is None:
-            none, whole = self.flags[False].to(exact_dtype_of(h)), self.flags[True].to(exact_dtype_of(h))
+            whole = torch.ones_like(self.everywhere.mask, dtype=exact_dtype_of(h))
+            none = torch.zeros_like(whole)
             halting = HaltingState(readout=h, real=halting.real, weights=[none] * (num_run - 1) + [whole])
         return changed(
             self.begun,
