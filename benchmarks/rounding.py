@@ -79,7 +79,7 @@ def main() -> None:
             model, task, recipe = trained(TRAINED[name].format(to=asked.to), seed, asked.steps)
             counts = range(1, LOOPS + 1)
             losses = [loss_of(model, task, recipe, num_loops) for num_loops in counts]
-            with rounded(model.core.layers, asked.to):
+            with rounded(model.core, asked.to):
                 taxes = [loss_of(model, task, recipe, n) - loss for n, loss in zip(counts, losses, strict=True)]
             print(f"{name:22}{seed}  {losses[-1]:.4f}  {'  '.join(f'{tax:+.4f}' for tax in taxes)}", flush=True)
     print(f"{time.process_time() - began:.0f} s of CPU", file=sys.stderr)

@@ -6,11 +6,10 @@ from collections.abc import Collection
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mythos_blocks import component
+from mythos_blocks import Loop, component
 from mythos_blocks.declaring.types import Count
-from mythos_blocks.tensors.matrices import matrices
 from mythos_lab.measures.base import Measure, Outcome, Value
 from mythos_lab.measures.driving import Driver
 from mythos_lab.measures.flips import upper_bound
@@ -19,7 +18,7 @@ from mythos_lab.measures.samples import rows_of
 from mythos_lab.measures.student import interval
 from mythos_lab.measures.subject import Subject
 from mythos_lab.metrics import Metric
-from mythos_lab.recipe.rounding import Format, replaced, round_rows
+from mythos_lab.recipe.rounding import Format, matrices_of, replaced, round_rows
 from mythos_lab.tasks.base import Batch
 
 _LEAST = 1e-6  # of the state's norm: below it an error is rounding of its own
@@ -58,7 +57,7 @@ class Quantisation(Measure):
         self.num_sequences = num_sequences
 
     def refuses(self, subject: Subject) -> str | None:
-        if not any(True for _ in matrices(subject.model.core.layers)):
+        if not matrices_of(subject.model.core):
             return "the core's layers have no matrices"
         return refuses_jacobian(subject)
 
@@ -66,7 +65,7 @@ class Quantisation(Measure):
     def measure(self, subject: Subject) -> Outcome:
         batch = subject.samples.batches[0]
         batch = rows_of(batch, torch.arange(min(self.num_sequences, len(batch.tokens))))
-        layers, num_loops = subject.model.core.layers, subject.num_loops
+        core, num_loops = subject.model.core, subject.num_loops
         plain, answers = _path(subject, batch), _answers(subject)
         own = subject.tally(answers)
         values, said = [], []
@@ -79,7 +78,7 @@ class Quantisation(Measure):
             growth = _growth(_path(subject, batch, name, {0}) - plain, plain)
             if growth is not None:
                 values.append(_mean("quantisation/growth", growth, None, name))
-            with rounded(layers, name):
+            with rounded(core, name):
                 changed = _answers(subject)
             flipped, tally = (changed != answers).cpu(), subject.tally(changed)
             flips, bound = float(flipped.float().mean()), upper_bound(flipped, subject.samples.units())
@@ -92,10 +91,9 @@ class Quantisation(Measure):
         return self.outcome("; ".join(said), *values)
 
 
-def rounded(module: nn.Module, to: Format) -> AbstractContextManager[None]:
-    """Within it, the matrices of a module are rounded, row by row; then they are what they were, to the bit."""
-    weights = list(dict.fromkeys(weight for _, _, weight in matrices(module)))
-    return replaced(weights, lambda weight: round_rows(weight, to))
+def rounded(core: Loop, to: Format) -> AbstractContextManager[None]:
+    """Within it, the matrices of a core's layers are rounded, row by row; then they are what they were, to the bit."""
+    return replaced(matrices_of(core), lambda weight: round_rows(weight, to))
 
 
 def _path(subject: Subject, batch: Batch, to: Format | None = None, loops: Collection[int] = ()) -> Tensor:
@@ -104,7 +102,7 @@ def _path(subject: Subject, batch: Batch, to: Format | None = None, loops: Colle
     found, coming = [], states(subject, batch, subject.num_loops)
     for place in range(subject.num_loops + 1):  # what is asked for at a place is the state that place - 1 makes
         if to is not None and place - 1 in loops:
-            with rounded(subject.model.core.layers, to):
+            with rounded(subject.model.core, to):
                 state = next(coming)
         else:
             state = next(coming)

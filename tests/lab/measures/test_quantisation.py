@@ -85,12 +85,17 @@ def test_rows_are_rounded_to_nearest_each_by_its_largest_entry(name, most):
     assert levels <= 7 and math.isfinite(float(near.sum()))
 
 
-def test_weights_are_what_they_were_to_the_bit_even_after_an_error():
-    model, _ = randomised(recipe({"layer": {"feedforward": "moe"}}))
+@pytest.mark.parametrize(
+    "core, nets",
+    [({"layer": {"feedforward": "moe"}}, {"layers"}), ({"kind": "hierarchical"}, {"layers", "high_layers"})],
+    ids=["experts", "two nets"],
+)
+def test_weights_of_all_layers_are_rounded_and_are_what_they_were_to_the_bit_even_after_an_error(core, nets):
+    model, _ = randomised(recipe(core))
     before = {name: x.clone() for name, x in model.state_dict().items()}
-    with pytest.raises(ZeroDivisionError), rounded(model.core.layers, "int4"):
+    with pytest.raises(ZeroDivisionError), rounded(model.core, "int4"):
         changed = [n for n, x in model.state_dict().items() if not torch.equal(x, before[n])]
-        assert changed and all(name.startswith("core.layers") for name in changed)
+        assert {name.split(".")[1] for name in changed} == nets
         raise ZeroDivisionError
     assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
 
