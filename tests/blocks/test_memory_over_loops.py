@@ -8,6 +8,7 @@ import torch
 import mythos_blocks as mb
 from benchmarks.memory_over_loops import counts
 from mythos_blocks.objective import base
+from mythos_blocks.objective.known import known_sum
 from tests.blocks.parts import VOCAB, WIDTH, kinds, randomise, tokens
 
 OBJECTIVES = [mb.Expected(), mb.Blended(), mb.PowerWeighted()]
@@ -60,6 +61,15 @@ def test_gradients_that_are_taken_early_are_those_of_readouts_that_are_kept(obje
         monkeypatch.setattr(base, "is_computed_as_written", lambda x: False)
     for ours, wanted in zip(*found, strict=True):
         torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype, early", [(torch.bfloat16, True), (torch.float16, False)])
+def test_a_loss_that_will_be_scaled_has_no_gradients_taken_before(dtype, early, monkeypatch):
+    taken = []
+    monkeypatch.setattr(base, "known_sum", lambda *given: taken.append(given) or known_sum(*given))
+    with torch.autocast("cpu", dtype):
+        loss_of(made(4), mb.Blended()).backward()
+    assert bool(taken) == early
 
 
 @pytest.mark.parametrize("layer", [kind for _, kind in kinds("layer")])

@@ -12,6 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slot_info
+from mythos_blocks.objective import Blended
 from tests.blocks import covering
 
 CORE = {
@@ -61,6 +62,32 @@ def trained(model, batch):
     return model
 
 
+def gradients_of_all_readouts(model, tokens):
+    out = model(tokens[:, :-1], record="states")
+    Blended().loss(model, out, tokens[:, 1:]).backward()
+    return {name: None if p.grad is None else gathered(p.grad) for name, p in model.named_parameters()}
+
+
+def check_readouts(tokens):
+    """Objectives read states after the forward pass, when layers that are spread by themselves have let weights go."""
+    core = {"injection": "lti", "loops": {"kind": "fixed", "num_loops": 3}}
+    whole, at_once, by_layer = (
+        mb.LoopedTransformer(VOCAB, width=32, prelude={"depth": 1}, core=core, coda={"depth": 2}).double()
+        for _ in range(3)
+    )
+    fully_shard(at_once, reshard_after_forward=False)
+    for layer in by_layer.coda.layers:
+        fully_shard(layer)
+    fully_shard(by_layer)
+    for model in (whole, at_once, by_layer):
+        model.initialize(3)
+    wanted = gradients_of_all_readouts(whole, tokens)
+    for model in (at_once, by_layer):
+        found = gradients_of_all_readouts(model, tokens)
+        for name, gradient in wanted.items():
+            torch.testing.assert_close(found[name], gradient, msg=lambda m, name=name: f"{name}: {m}")
+
+
 def check(rank, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
@@ -92,6 +119,7 @@ def check(rank, folder):
             empty,
         ):
             assert_same(trained(model, share), alone, rtol=1e-6, atol=1e-6)
+        check_readouts(tokens)
     finally:
         dist.destroy_process_group()
 

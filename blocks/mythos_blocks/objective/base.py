@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import torch
@@ -14,6 +14,7 @@ from mythos_blocks.declaring.component import Component
 from mythos_blocks.declaring.contract import contract
 from mythos_blocks.objective.known import known_sum
 from mythos_blocks.tensors.precision import at_least_float32
+from mythos_blocks.tensors.spread import is_spread
 from mythos_blocks.tensors.tracing import is_computed_as_written, is_empty
 
 if TYPE_CHECKING:
@@ -104,12 +105,24 @@ def weighed_cross_entropy(model: LoopedTransformer, out: ModelOutput, targets: T
     read, states = _losses(model, out, targets), iter(out.states)
     if out.beginning is not None:
         states = itertools.chain(out.beginning.states(), states)
-    if torch.is_grad_enabled() and is_computed_as_written(weights):
-        total = known_sum(read, states, weights, [p for p in model.parameters() if p.requires_grad])
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if torch.is_grad_enabled() and is_computed_as_written(weights) and _are_plain(learning, out.logits):
+        total = known_sum(read, states, weights, learning)
     else:
         parts = [(weight * read(h)).sum() for weight, h in zip(weights, states, strict=True)]
         total = torch.stack(parts).sum()
     return total / weights.shape[1]
+
+
+def _are_plain(parameters: Iterable[Tensor], logits: Tensor) -> bool:
+    """Whether gradients taken before the backward pass are those that it would take.
+
+    A layer that is spread by itself computes with other tensors than its parameters; and who trains in float16 scales
+    the loss, without which small gradients vanish.
+    """
+    device = logits.device.type
+    computed = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else logits.dtype
+    return computed != torch.float16 and not any(map(is_spread, parameters))
 
 
 def _losses(model: LoopedTransformer, out: ModelOutput, targets: Tensor) -> Callable[[Tensor], Tensor]:
