@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch._dynamo.config
+import torch._inductor.config
 
 import mythos_lab
 from mythos_blocks.layer.base import Layer
@@ -29,7 +31,7 @@ OTHERS = {
         "training.ema=0.5",
     ],
     "layers that are computed again, bfloat16": ["training.checkpointing=layer", "training.precision=bfloat16"],
-    "a loop count for each sequence": ["model.core.loops_per=sequence"],
+    "a loop count for each sequence": ["model.core.loops_per=sequence", "model.core.loops={kind: uniform, low: 1, high: 2}"],
     "every iteration scored, padding": [
         "task=copy", "mask=causal", "model.core.halting=gate_cdf", "training.objective=expected",
     ],
@@ -59,6 +61,10 @@ def learner_of(*overrides, compiles=True):
     return learner, task, layers
 
 
+def said_of(result):
+    return " ".join(getattr(part, "text", "") for part in run_report(result).parts)
+
+
 def batch_of(learner, task, index):
     return training_batch(task, learner.recipe.training.samples(index), Rank())
 
@@ -79,21 +85,22 @@ def test_a_compiled_step_is_the_step(overrides):
     *plain, _ = trained(*learner_of(*overrides, compiles=False))
     learner, task, layers = learner_of(*overrides)
     *ours, graphs = trained(learner, task, layers)
-    rtol, atol = (2e-2, 5e-3) if learner.recipe.training.precision == "bfloat16" else (1e-4, 1e-5)
+    rtol, atol = (2e-2, 1e-2) if learner.recipe.training.precision == "bfloat16" else (1e-4, 1e-5)
     torch.testing.assert_close(ours, plain, rtol=rtol, atol=atol)
     assert graphs[0] >= 1 and layers.num_given_up == 0
 
 
-def test_one_graph_serves_all_loop_counts():
-    learner, task, layers = learner_of("model.core.loops={kind: uniform, min: 1, max: 8}")
+def test_one_graph_of_each_layer_serves_all_loop_counts():
+    drawn = "model.core.loops={kind: uniform, low: 1, high: 8}"
+    learner, task, layers = learner_of(drawn, "model.prelude={depth: 1}", "model.coda={depth: 1}")
     for num_loops in range(1, 9):
         differentiate(learner, batch_of(learner, task, 0), num_loops)
-        assert layers.num_graphs == 1
+        assert layers.num_graphs == sum(isinstance(module, Layer) for module in learner.model.modules()) == 3
 
 
-def test_a_search_over_widths_in_one_process_stays_compiled(monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "accumulated_recompile_limit", 2)  # 256 of one function in a process
-    for width in (8, 16, 24, 32):
+@torch._dynamo.config.patch(accumulated_recompile_limit=1)  # of one function in a process, which is 256
+def test_a_search_over_widths_in_one_process_stays_compiled():
+    for width in (8, 16):
         learner, task, layers = learner_of(f"model.width={width}")
         differentiate(learner, batch_of(learner, task, 0), 2)
         assert (layers.num_graphs, layers.num_given_up) == (1, 0)
@@ -122,11 +129,12 @@ def failing(loss):
 
 
 def test_a_run_says_what_was_compiled_goes_on_to_the_same_bits_and_has_the_names_of_a_plain_one():
-    recipe, plain = declared("training.compile=true"), run(declared(), folder=Path("plain"))
+    short = ["training.max_steps=4", "training.validate_every=2"]
+    recipe, plain = declared("training.compile=true", *short), run(declared(*short), folder=Path("plain"))
     unbroken = run(recipe, folder=Path("unbroken"))
     assert unbroken.metrics["speed/num_graphs"] == 1 and unbroken.metrics["speed/num_given_up"] == 0
     assert "speed/num_graphs" not in plain.metrics
-    assert "compiled in part" not in str(run_report(unbroken).text())
+    assert "compiled in part" not in said_of(unbroken)
     with pytest.raises(Stopped):
         run(recipe, folder=Path("broken"), should_stop=after(3))
     assert_same(run(recipe, folder=Path("broken")), unbroken)
@@ -134,11 +142,12 @@ def test_a_run_says_what_was_compiled_goes_on_to_the_same_bits_and_has_the_names
     torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
-def test_a_run_that_ends_up_uncompiled_says_so(monkeypatch):
-    monkeypatch.setattr(torch._dynamo.config, "accumulated_recompile_limit", 1)
-    result = run(declared("training.compile=true", "training.batch_warmup={first: 2, steps: 2}"))
+@torch._dynamo.config.patch(accumulated_recompile_limit=1)
+def test_a_run_that_ends_up_uncompiled_says_so():
+    grows = ["training.max_steps=4", "training.batch_warmup={first: 2, steps: 2}"]
+    result = run(declared("training.compile=true", *grows))
     assert result.metrics["speed/num_given_up"] >= 1
-    assert "compiled in part: torch stopped compiling layers" in str(run_report(result).text())
+    assert "compiled in part: torch stopped compiling layers" in said_of(result)
 
 
 @pytest.mark.parametrize(
@@ -154,15 +163,14 @@ def test_gradients_that_compiled_layers_do_not_have_are_refused(overrides, said)
         declared(*overrides, "training.compile=true")
 
 
-def test_a_machine_without_a_compiler_is_refused(monkeypatch):
-    from torch._inductor import config
-
-    monkeypatch.setattr(config.cpp, "cxx", ("no-such-compiler",))
+@torch._inductor.config.patch("cpp.cxx", ("no-such-compiler",))
+def test_a_machine_without_a_compiler_is_refused():
     with pytest.raises(Misplaced, match="training.compile: torch compiles for CPUs by a C.. compiler, and finds none"):
         run(declared("training.compile=true"), folder=Path("run"))
     assert not Path("run").exists()
 
 
+@pytest.mark.slow
 def test_what_inductor_makes_is_the_step(monkeypatch):
     if shutil.which("g++") is None:
         pytest.skip("torch's Inductor compiles for CPUs by g++, which is not here")
@@ -171,9 +179,3 @@ def test_what_inductor_makes_is_the_step(monkeypatch):
     *ours, graphs = trained(*learner_of("training.checkpointing=iteration"))
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-5)
     assert graphs == [1, 1, 1]
-
-
-def test_every_layer_of_a_model_is_compiled_prelude_and_coda_too():
-    learner, task, layers = learner_of("model.prelude={depth: 1}", "model.coda={depth: 1}")
-    differentiate(learner, batch_of(learner, task, 0), 3)
-    assert layers.num_graphs == sum(isinstance(module, Layer) for module in learner.model.modules()) == 3
