@@ -197,8 +197,8 @@ def _check_compiled(model: Any, losses: Losses) -> None:
     """Refuse gradients that compiled layers do not have, with ``ValueError``."""
     if (gradient := model.core.gradient).needs_last_state:
         raise ValueError(
-            f"training.compile: core.gradient {gradient.kind!r} goes back through one graph several times, and a compiled "
-            "one writes over what it has read; set training.compile=false"
+            f"training.compile: core.gradient {gradient.kind!r} goes back through one graph several times, and a "
+            "compiled one writes over what it has read; set training.compile=false"
         )
     for penalty in losses.penalties:
         if penalty.differentiates_again:

@@ -96,8 +96,8 @@ def run_report(result: RunResult) -> Report:
             report.say(said)
     if num := result.metrics.get("speed/num_given_up"):
         report.say(
-            f"compiled in part: torch stopped compiling layers {num:.0f} times, at its limit of graphs, and ran uncompiled "
-            f"what it had none for; it has {result.metrics['speed/num_graphs']:.0f}"
+            f"compiled in part: {num:.0f} times torch stopped compiling a layer, at its limit of graphs, and ran it "
+            f"uncompiled where none fits; there are {result.metrics['speed/num_graphs']:.0f}"
         )
     if result.intervals:
         report.say("intervals: over the samples of the split; other seeds are not in them")

@@ -22,9 +22,9 @@ class CompiledLayers:
     Validation, measures and copies of the model run the layers as they are: they read sizes, hooks and derivatives
     that training does not, each of which would be compiled anew.
 
-    What torch has compiled in this process before is forgotten first. Its limits are those of a process, and beyond them it
-    compiles nothing and goes on: later models of a search would train uncompiled. It also takes sizes that differed in
-    earlier models for sizes that vary, so that numbers would depend on what was trained before.
+    What torch has compiled in this process before is forgotten first. Its limits are those of a process, and beyond
+    them it compiles nothing and goes on: later models of a search would train uncompiled. It also takes sizes that
+    differed in earlier models for sizes that vary, so that numbers would depend on what was trained before.
 
     Args:
         model: The model, where its parameters stay.

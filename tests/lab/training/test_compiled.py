@@ -147,7 +147,7 @@ def test_a_run_that_ends_up_uncompiled_says_so():
     grows = ["training.max_steps=4", "training.batch_warmup={first: 2, steps: 2}"]
     result = run(declared("training.compile=true", *grows))
     assert result.metrics["speed/num_given_up"] >= 1
-    assert "compiled in part: torch stopped compiling layers" in said_of(result)
+    assert "compiled in part: " in said_of(result)
 
 
 @pytest.mark.parametrize(
