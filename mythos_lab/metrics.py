@@ -144,6 +144,12 @@ METRICS: dict[str, Metric] = {
     "speed/tokens_per_second": Metric(
         "tokens/s", "Training tokens, padding left out, over wall-clock time since the last logging step.", "higher"
     ),
+    "speed/num_graphs": Metric(
+        "graphs", "Graphs of layers that torch has compiled since this process began to train (training.compile)."
+    ),
+    "speed/num_given_up": Metric(
+        "times", "How often torch stopped compiling a layer at its limit of graphs, beyond which it runs uncompiled."
+    ),
 }
 """Every metric by name. ``depth/<quality>`` carries the depth curve, with the loop count as its step;
 ``live/<quantity>`` what a measure came to while the model trained, with the steps done."""

@@ -182,6 +182,8 @@ def _shapes(recipe: Recipe) -> Any:
     _check_prefix(model, task)
     losses = Losses.of(recipe)
     losses.check(model)
+    if recipe.training.compile:
+        _check_compiled(model, losses)
     _check_sequences(recipe, model, task)
     for other in losses.models():
         try:
@@ -189,6 +191,21 @@ def _shapes(recipe: Recipe) -> Any:
         except BuildError as error:
             raise ValueError(f"training.penalties: the other model that they read with: {error}") from None
     return model
+
+
+def _check_compiled(model: Any, losses: Losses) -> None:
+    """Refuse gradients that compiled layers do not have, with ``ValueError``."""
+    if (gradient := model.core.gradient).needs_last_state:
+        raise ValueError(
+            f"training.compile: core.gradient {gradient.kind!r} goes back through one graph several times, and a "
+            "compiled one writes over what it has read; set training.compile=false"
+        )
+    for penalty in losses.penalties:
+        if penalty.differentiates_again:
+            raise ValueError(
+                f"training.compile: penalty {penalty.kind!r} differentiates a gradient, and compiled layers have no "
+                "second derivative; set training.compile=false"
+            )
 
 
 def _check_prefix(model: Any, task: Task) -> None:

@@ -104,6 +104,11 @@ class Training(Declaration):
     )
     validate_every: Many = Field(100, description="Steps between validations; also between checkpoints.")
     log_every: Many = Field(10, description="Steps between logged training metrics.")
+    compile: bool = Field(
+        False,
+        description="Compile the layers of the model that trains (torch.compile), each once for all iterations and "
+        "loop counts: the same step to rounding. The checks, the cost, validation and measures run them as they are.",
+    )
     num_threads: Annotated[Count, AtMost(4096)] | None = Field(
         None, description="CPU threads of each process; null leaves torch's choice, or an equal share for each device."
     )

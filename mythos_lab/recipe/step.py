@@ -92,6 +92,7 @@ class Learner:
         average: The moving average of its weights, where the recipe declares one.
         rank: This process's place.
         unsynced: The span of a forward and backward pass after which gradients are not yet exchanged.
+        running: The span of a step's passes, in which somebody may run the layers otherwise.
     """
 
     recipe: Recipe
@@ -102,6 +103,7 @@ class Learner:
     average: Average | None
     rank: Rank
     unsynced: Callable[[], AbstractContextManager[object]] = nullcontext
+    running: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @classmethod
     def of(cls, recipe: Recipe, model: LoopedTransformer) -> Learner:
@@ -179,7 +181,7 @@ def differentiate(
     """The first half of a step: forward, losses, backward. The gradients of the step before live until the second."""
     given = microbatches(batch, iterations, learner.recipe.training.num_microbatches, learner.rank, shows=shows)
     shown: Numbers = {}
-    with rounding(learner.recipe.training.rounding, learner.model.core):
+    with rounding(learner.recipe.training.rounding, learner.model.core), learner.running():
         for index, part in enumerate(given):
             with learner.unsynced() if index < len(given) - 1 else nullcontext():
                 loss, numbers = learner.loss(part)

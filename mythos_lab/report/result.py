@@ -94,6 +94,11 @@ def run_report(result: RunResult) -> Report:
     if result.status == "finished":
         for said in _missing(result):
             report.say(said)
+    if num := result.metrics.get("speed/num_given_up"):
+        report.say(
+            f"compiled in part: {num:.0f} times torch stopped compiling a layer, at its limit of graphs, and ran it "
+            f"uncompiled where none fits; there are {result.metrics['speed/num_graphs']:.0f}"
+        )
     if result.intervals:
         report.say("intervals: over the samples of the split; other seeds are not in them")
     report.say(

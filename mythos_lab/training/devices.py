@@ -122,9 +122,12 @@ def check_devices(recipe: Recipe) -> None:
     """Refuse devices that this machine does not have.
 
     Raises:
-        Misplaced: There is no GPU, or fewer than declared, or the accelerator knows only one device.
+        Misplaced: There is no GPU, or fewer than declared, or the accelerator knows only one device; or layers are to
+            be compiled for CPUs, and there is no compiler.
     """
     num, where = recipe.training.num_devices, device_type(recipe)
+    if recipe.training.compile and where == "cpu":
+        _check_compiler(recipe)
     if recipe.training.accelerator not in ("auto", "cpu") and where == "cpu":
         asked = recipe.training.accelerator
         raise Misplaced(f"{recipe.name}: training.accelerator={asked}, and torch finds none here; auto takes what is")
@@ -136,3 +139,16 @@ def check_devices(recipe: Recipe) -> None:
         raise Misplaced(
             f"{recipe.name}: training.num_devices={num}, and this machine has {torch.cuda.device_count()} GPUs"
         )
+
+
+def _check_compiler(recipe: Recipe) -> None:
+    from torch._inductor.cpp_builder import get_cpp_compiler  # which takes seconds, and is needed then
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler:
+        raise Misplaced(
+            f"{recipe.name}: training.compile: torch compiles for CPUs by a C++ compiler, and finds none here (g++, or "
+            "what CXX names); set training.compile=false"
+        ) from None

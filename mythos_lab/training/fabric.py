@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Learner, Loss, average_of, optimizer_of
+from mythos_lab.training.compiled import CompiledLayers
 from mythos_lab.training.devices import Place
 from mythos_lab.training.fabric_alone import DDPStrategy, Fabric, ModelParallelStrategy
 from mythos_lab.training.sharding import shard
@@ -44,6 +45,9 @@ def learner_of(fabric: Fabric, training: Training) -> Learner:
     learner = Learner(recipe, model, loss, optimizer, schedule, average_of(recipe, model), rank)
     if rank.num > 1:
         learner.unsynced = lambda: fabric.no_backward_sync(loss)
+    if recipe.training.compile:
+        training.compiled = CompiledLayers(model)
+        learner.running = training.compiled.running
     return learner
 
 

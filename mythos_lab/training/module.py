@@ -15,6 +15,7 @@ from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Learner, Loss, average_of, begin, optimizer_of, step
 from mythos_lab.tasks.base import Batch
 from mythos_lab.training.assembly import assemble
+from mythos_lab.training.compiled import CompiledLayers
 from mythos_lab.training.data import TrainingBatches
 
 _AVERAGE = "average"
@@ -52,6 +53,7 @@ class LoopedModule(L.LightningModule):
         model, self.task = assemble(recipe)
         self.loss, self.rank = Loss(recipe, model), Rank()
         self.average: Average | None = None
+        self._compiled: CompiledLayers | None = None
         self._averaged: dict[str, Any] | None = None  # of a checkpoint, until the parameters are where they stay
 
     @property
@@ -61,6 +63,7 @@ class LoopedModule(L.LightningModule):
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LRScheduler]]:
         optimizer, schedule = optimizer_of(self.recipe, self.model)
         self.average = average_of(self.recipe, self.model)
+        self._compiled = CompiledLayers(self.model) if self.recipe.training.compile else None
         if self.average is not None and self._averaged is not None:
             self.average.load_state_dict(self._averaged)
         return [optimizer], [schedule]
@@ -74,10 +77,13 @@ class LoopedModule(L.LightningModule):
         optimizer: Any = self.optimizers()
         schedule: Any = self.lr_schedulers()
         learner = Learner(self.recipe, self.model, self.loss, optimizer, schedule, self.average, self.rank)
+        if self._compiled is not None:
+            learner.running = self._compiled.running
         index = self.global_step  # which Lightning raises within the step
         shows = index % self.recipe.training.log_every == 0
         iterations = begin(learner, index, batch)
-        self.log_dict(step(learner, batch, iterations, shows=shows, backward=self.manual_backward))
+        numbers = step(learner, batch, iterations, shows=shows, backward=self.manual_backward)
+        self.log_dict(numbers if self._compiled is None or not shows else {**numbers, **self._compiled.metrics()})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self.average is not None:

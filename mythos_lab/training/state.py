@@ -18,6 +18,7 @@ from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.recipe.step import Numbers
 from mythos_lab.tasks.base import Batch, Task
+from mythos_lab.training.compiled import CompiledLayers
 from mythos_lab.training.sharding import copy_whole, gathered
 from mythos_lab.training.stop_reasons import Diverged
 
@@ -32,6 +33,7 @@ class Training:
             or averages its weights, what :meth:`gather` has last made of it.
         model: The model that learns.
         rank: This process's place among those that train it together.
+        compiled: The compiled layers of the model that learns, where the recipe declares that.
         num_steps: Steps done.
         is_solved: Whether the last validation came to what the recipe takes for a solved task.
         scores: The last validation's; ``None`` before.
@@ -43,6 +45,7 @@ class Training:
     def __init__(self, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
         self.recipe, self.task, self.rank = recipe, task, Rank()
         self.whole = self.model = model
+        self.compiled: CompiledLayers | None = None
         self.num_steps = 0
         self.is_solved = False
         self.scores: Scores | None = None
@@ -106,6 +109,8 @@ class Training:
                 if (value := monitor(self.model)) is not None:
                     metrics[name] = float(value)
         metrics["speed/tokens_per_second"] = float(self._tokens) / (time.perf_counter() - self._since)
+        if self.compiled is not None:
+            metrics |= self.compiled.metrics()
         self._restart_clock()
         self.metrics = metrics
         self.unsent.append((index, time.time(), metrics))

@@ -156,5 +156,5 @@ def test_what_needs_numbers_says_in_one_line_what_to_choose_in_a_graph(argument)
 def test_an_implicit_gradient_says_what_to_compile_instead():
     torch._dynamo.reset()
     model = build({"gradient": "implicit", "injection": "lti"}).train()
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="gradient 'implicit' .*compile_layers.*one_step"):
+    with pytest.raises(torch._dynamo.exc.Unsupported, match="gradient 'implicit' .*uncompiled.*one_step"):
         torch.compile(model, fullgraph=True, backend="eager")(tokens())

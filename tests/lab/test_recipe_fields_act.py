@@ -82,6 +82,7 @@ ELSEWHERE = {
     "version": "has one value",
     "description": "is what people read; `mythos recipes` shows it: tests/lab/cli/test_output.py",
     "training.start_with": "goes on where another run ended: tests/lab/training/test_start.py",
+    "training.compile": "comes to the same but for rounding: tests/lab/training/test_compiled.py",
     "training.num_devices": "starts processes: tests/lab/training/test_devices.py",
     "training.strategy": "is how they share the model: tests/lab/training/test_devices.py",
 }

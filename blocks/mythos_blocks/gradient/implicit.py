@@ -44,8 +44,8 @@ class Implicit(GradientPolicy):
     def attach(self, h: Tensor, step: Callable[[Tensor], Tensor]) -> Tensor:
         if torch.compiler.is_compiling():
             outside_of_graphs(
-                f"gradient {self.kind!r} solves for its gradient in the backward pass; compile layers, by "
-                "model.compile_layers(), or declare gradient: one_step"
+                f"gradient {self.kind!r} solves for its gradient in the backward pass, through one graph several "
+                "times; leave the model uncompiled, or declare gradient: one_step"
             )
         start = h.detach().requires_grad_()
         with torch.enable_grad():

@@ -252,7 +252,8 @@ class LoopedTransformer(Module):
         The loop over them stays in Python: a layer of the core is compiled once, whatever the loop counts; with counts
         for each sequence, some dozen times at first. Where torch can do that (from 2.13 on), each layer has a limit of
         graphs by itself, of 64. Otherwise all layers of all models of a process share one of 8, beyond which they run
-        uncompiled.
+        uncompiled. One code object has 256 in a process all the same, of all models together, until
+        ``torch.compiler.reset()``.
         """
         for name, value in {"isolate_recompiles": True, "recompile_limit": 64}.items():
             if name in inspect.signature(torch.compile).parameters:

@@ -24,12 +24,15 @@ class Penalty(Component):
         over_scored: Whether it is a mean over scored tokens.
         over_real: Whether it is a mean over positions that are no padding; where it is neither, over sequences, or of
             the weights.
+        differentiates_again: Whether its loss has a gradient in it, so that layers are differentiated twice, which
+            compiled ones cannot be.
     """
 
     metric: str
     every_step: bool = False
     over_scored: bool = False
     over_real: bool = False
+    differentiates_again: bool = False
 
     def check(self, model: LoopedTransformer) -> None:
         """Refuse a model that the penalty would have no effect on, or cannot read, with ``ValueError``."""

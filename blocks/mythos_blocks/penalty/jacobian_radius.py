@@ -32,6 +32,7 @@ class JacobianRadius(Penalty):
     """
 
     metric = "stability/rho_J"
+    differentiates_again = True
 
     def __init__(self, *, weight: Positive = 0.1, limit: Positive = 1.0, num_iterations: Loops = 3) -> None:
         self.weight, self.limit, self.num_iterations = weight, limit, num_iterations

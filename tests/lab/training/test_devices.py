@@ -52,6 +52,8 @@ SYSTEMS = {
     "parts of each device's batch, an average, rates by slot: ddp": (
         "gated_loop", "ddp", ["task=copy", "mask=causal", "model.core.loops_per=sequence", *KEPT],
     ),
+    "compiled layers: ddp": pytest.param("gated_loop", "ddp", ["training.compile=true"], marks=pytest.mark.slow),
+    "compiled layers: fsdp2": pytest.param("gated_loop", "fsdp2", ["training.compile=true"], marks=pytest.mark.slow),
     "parts of each device's batch, an average, rates by slot: fsdp2": pytest.param(
         "gated_loop", "fsdp2", ["task=copy", "mask=causal", "model.core.loops_per=sequence", *KEPT], marks=pytest.mark.slow
     ),

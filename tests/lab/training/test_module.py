@@ -9,6 +9,7 @@ from mythos_blocks import LoopedTransformer
 from mythos_blocks.declaring.registry import slots
 from mythos_lab.measures.evaluate import evaluate
 from mythos_lab.recipe import load_recipe
+from mythos_lab.training import compiled
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.lead import Lead
 from mythos_lab.training.loop import fit
@@ -46,8 +47,13 @@ def by_fit(recipe, folder, num_steps):
     return training, tracker.sent
 
 
-@pytest.mark.parametrize("name, more", [("openmythos", []), ("gated_loop", ALL), ("parcae", [])])
-def test_a_plain_trainer_reaches_the_same_weights_and_validations_also_from_its_own_checkpoint(name, more, tmp_path):
+@pytest.mark.parametrize(
+    "name, more", [("openmythos", []), ("gated_loop", ALL), ("parcae", []), ("gated_loop", ["training.compile=true"])]
+)
+def test_a_plain_trainer_reaches_the_same_weights_and_validations_also_from_its_own_checkpoint(
+    name, more, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compiled, "BACKEND", "aot_eager")
     recipe = load_recipe(name, [*FEW, *SIZES.get(name, []), *more])
     ours, sent = by_fit(recipe, tmp_path, 4)
     validate = Validate(2)
@@ -64,6 +70,7 @@ def test_a_plain_trainer_reaches_the_same_weights_and_validations_also_from_its_
         return
     assert validate.losses == {step: sent[step]["val/loss"] for step in (2, 4)}
     assert float(trainer.callback_metrics["train/loss"]) == sent[3]["train/loss"]
+    assert trainer.callback_metrics.get("speed/num_graphs") == sent[3].get("speed/num_graphs")
 
 
 def test_a_recipe_of_several_devices_is_refused_in_one_line():
