@@ -39,6 +39,10 @@ class Source(Protocol):
         """What stands at each place, in the order of the corpus: a document, or why there is none."""
         ...
 
+    def num_bytes(self) -> int | None:
+        """Bytes of its files on this disk; ``None`` where nobody knows before reading."""
+        ...
+
     def hint(self) -> str:
         """Why there may be no document, for a message; empty where nothing is known."""
         ...

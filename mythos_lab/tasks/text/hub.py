@@ -17,6 +17,7 @@ from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.declaring.types import Many
 from mythos_lab.tasks.text.files import locate
 from mythos_lab.tasks.text.formats import named
+from mythos_lab.tasks.text.saved import is_saved, splits_of
 from mythos_lab.tasks.text.skips import Item, text_or_reason
 
 declare_slot("dataset", "A data set whose rows are the documents of a text.", default="hub")
@@ -69,6 +70,8 @@ class HubDataset(Component):
         self.streaming, self.max_documents, self.revision = streaming, max_documents, revision
         found = Path(name).expanduser()
         self.path = locate(name, "name") if found.exists() or name[0] in "./~" else None
+        if self.path is not None and (is_saved(self.path) or splits_of(self.path, "name")):
+            raise ValueError(f"name: {name!r} was written by save_to_disk; task.path reads it, in place of a dataset")
         if self.path is not None and revision is not None:
             raise ValueError(f"revision: {name!r} is on this disk, and only a data set on the hub has revisions")
 
@@ -89,6 +92,9 @@ class HubDataset(Component):
                 return
             number += 1
             yield text_or_reason(f"row {number}", row.get(self.text_field))
+
+    def num_bytes(self) -> None:
+        return None
 
     def hint(self) -> str:
         return f"its split {self.split!r} has no row"

@@ -26,10 +26,10 @@ from mythos_lab.tasks.text.files import Files
 from mythos_lab.tasks.text.hub import HubDataset as HubDataset
 from mythos_lab.tasks.text.packing import Packed, Packing, Stream, num_apart, spread
 from mythos_lab.tasks.text.skips import Skips
+from mythos_lab.tasks.text.sources import SUFFIXES, at_path
 from mythos_lab.tasks.text.tokenizer import TOKENIZER, Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, as_bytes
 
-_SUFFIXES = [".txt", ".md", ".rst", ".py"]
 # Fields whose effect the hashes of the text hold.
 _ELSEWHERE = {"path", "dataset", "tokenizer", "padded_vocab_size", "text_field", "format", "max_skipped"}
 _BYTES_A_TOKEN = 4  # of most text in a learned vocabulary; decides how long the stretches of one text are
@@ -45,8 +45,8 @@ class Text(Task):
     differs between Python versions, so numbers compare only where the fingerprint is the same.
 
     Documents are text files, or rows of JSON Lines, JSON, CSV, TSV, Parquet and data sets, all but Parquet also
-    compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``). Endings say which, in whatever case. What is not what its ending
-    says is refused; single documents that cannot be read are left out and counted (``describe``), up to a share.
+    compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``). Endings say which, in whatever case. A folder that ``datasets``
+    wrote by ``save_to_disk`` is read as rows, without that library. What is not what its ending says is refused; single documents that cannot be read are left out and counted (``describe``), up to a share.
 
     A document's content decides its split, so that copies of one (but for case and white space) are in one split, and
     a held-out split has each once. Fewer than three different documents are cut into stretches, of which each
@@ -68,8 +68,8 @@ class Text(Task):
     cost is borne by the text. A tokenizer that maps text to an unknown token loses what the number cannot show.
 
     Args:
-        path: A file of text or rows, or a folder that is read recursively. ``null`` takes the standard library's
-            source.
+        path: A file of text or rows, a folder that is read recursively, or one that ``save_to_disk`` wrote. ``null``
+            takes the standard library's source.
         suffixes: Files of a folder that count as text; not for the standard library, of which ``.py`` is read.
         text_field: The field or column of the rows at the path that holds the text.
         format: What the files at the path hold; ``auto`` goes by their endings, and takes what has none of JSON Lines
@@ -104,7 +104,7 @@ class Text(Task):
         self,
         *,
         path: Annotated[str, Field(min_length=1)] | None = None,
-        suffixes: Annotated[list[str], Field(min_length=1)] = _SUFFIXES,
+        suffixes: Annotated[list[str], Field(min_length=1)] = SUFFIXES,
         text_field: Annotated[str, Field(min_length=1)] = "text",
         format: Literal["auto", "text", "jsonl", "json", "csv", "tsv", "parquet"] = "auto",
         dataset: Annotated[SpecLike, Slot("dataset")] | None = None,
@@ -123,7 +123,7 @@ class Text(Task):
     ) -> None:
         if path is not None and dataset is not None:
             raise ValueError("dataset: there is a path too; the text comes from one of them")
-        if path is None and suffixes != _SUFFIXES:
+        if path is None and suffixes != SUFFIXES:
             raise ValueError("suffixes are those of the files at path, and there is no path; the default text is .py")
         for field, value, usual in (("text_field", text_field, "text"), ("format", format, "auto")):
             if value != usual and path is None:
@@ -138,8 +138,7 @@ class Text(Task):
         a_token = 1 if as_spec(tokenizer).kind == "bytes" else _BYTES_A_TOKEN
         self.division = Division(held_out, seed, max_bytes, split_by, length * a_token)
         self._sizes = {"validation": validation_size, "test": test_size, "ood": 0}
-        found = (".py",) if path is None else tuple(suffixes)
-        self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
+        self.source: Source = at_path(path, suffixes, text_field, format) if dataset is None else build(dataset)
         self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
         self.vocab_size = padded_vocab_size or self.tokenizer.vocab_size
         if self.vocab_size < (num := self.tokenizer.vocab_size):
@@ -158,7 +157,7 @@ class Text(Task):
     @cached_property
     def prepared(self) -> Prepared:
         """The tokens; made, or found in the cache, when first needed."""
-        if self._is_plain and isinstance(self.source, Files) and self.source.num_bytes() <= _IN_MEMORY:
+        if self._is_plain and (size := self.source.num_bytes()) is not None and size <= _IN_MEMORY:
             return as_bytes(self.corpus)
         return prepare(self.source, self.tokenizer, self.division, self.max_skipped)
 
