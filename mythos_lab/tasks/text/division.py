@@ -120,10 +120,11 @@ def divide(view: memoryview, ends: Sequence[int], division: Division, splits: Se
             f"which this one has {len(set(kinds))} different; splits that share none need {fewest}"
         )
     held = [i for i, split in enumerate(splits) if split != "train"]
+    left: list[Split] = ["train"] * len(pieces)
     cuts = _by_content(
         pieces + [whole[i] for i in held],
         kinds + [contents[i] for i in held],
-        ["train"] * len(pieces) + [splits[i] for i in held],
+        left + [splits[i] for i in held],
         division,
     )
     cuts["train"] = _joined(cuts["train"])

@@ -87,7 +87,7 @@ class Saved:
                 f"{self.field}: {self.place!r} was saved by a version of datasets from before 2.0; save it again"
             )
         files = said.get("_data_files")
-        rows = files if isinstance(files, list) else [None]
+        rows: list[Any] = files if isinstance(files, list) else [None]
         if not all(isinstance(file, dict) and isinstance(file.get("filename"), str) for file in rows):
             raise ValueError(f"{self.field}: {str(folder / STATE)!r} does not name the files of its rows")
         for name in (names := [file["filename"] for file in rows]):

@@ -24,7 +24,7 @@ from mythos_lab.tasks.text.corpus import Corpus, Source, gather
 from mythos_lab.tasks.text.division import SPLITS, Division
 from mythos_lab.tasks.text.files import Files
 from mythos_lab.tasks.text.hub import HubDataset as HubDataset
-from mythos_lab.tasks.text.own_splits import check_own
+from mythos_lab.tasks.text.own_splits import OnDisk, check_own
 from mythos_lab.tasks.text.packing import Packed, Packing, Stream, num_apart, spread
 from mythos_lab.tasks.text.skips import Skips
 from mythos_lab.tasks.text.sources import SUFFIXES, at_paths
@@ -162,8 +162,12 @@ class Text(Task):
         self.division = Division(held_out, seed, max_bytes, split_by, length * a_token)
         self._sizes = {"validation": validation_size, "test": test_size, "ood": 0}
         paths: dict[Split, str | None] = {"train": path, "validation": validation_path, "test": test_path}
-        self._files = at_paths(paths, suffixes, text_field, format) if dataset is None else None
-        self.source: Source = build(dataset) if self._files is None else self._files
+        self._files: OnDisk | None = None
+        self.source: Source
+        if dataset is None:
+            self.source = self._files = at_paths(paths, suffixes, text_field, format)
+        else:
+            self.source = build(dataset)
         self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
         self.vocab_size = padded_vocab_size or self.tokenizer.vocab_size
         if self.vocab_size < (num := self.tokenizer.vocab_size):
