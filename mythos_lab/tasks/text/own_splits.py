@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from mythos_lab.tasks.base import Split
@@ -31,12 +31,13 @@ class OwnSplits:
 
     Args:
         sources: A source for training, and others by split.
+        place: What to call all of them; ``None`` is the place of training's.
         others: Splits that the data set has beside these, which are not read.
     """
 
-    def __init__(self, sources: Mapping[Split, OnDisk], others: list[str] | None = None) -> None:
-        self.sources, self.others = sources, others or []
-        self.place, self.field = sources["train"].place, sources["train"].field
+    def __init__(self, sources: Mapping[Split, OnDisk], place: str | None = None, others: Sequence[str] = ()) -> None:
+        self.sources, self.others = sources, others
+        self.place, self.field = place or sources["train"].place, sources["train"].field
         self.num_files: int | None = None
 
     def key(self) -> str:

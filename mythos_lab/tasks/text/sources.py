@@ -41,7 +41,7 @@ def at_paths(
         found |= inside
         others = [name for name in splits if name not in inside]
     sources = {split: at_path(at, suffixes, text_field, format, fields[split]) for split, at in found.items()}
-    return OwnSplits(sources, others) if others or len(sources) > 1 else sources["train"]
+    return OwnSplits(sources, path, others) if others or len(sources) > 1 else sources["train"]
 
 
 def at_path(

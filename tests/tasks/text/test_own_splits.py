@@ -138,7 +138,7 @@ def test_mistakes_are_one_line(tmp_path):
         with pytest.raises(ValueError, match=f"^{said}") as caught:
             make(fields)
         assert "\n" not in str(caught.value)
-    assert make({"path": sets}).remarks() == [f"{sets + '/train'!r}: splits of other names are not read (unsupervised)"]
+    assert make({"path": sets}).remarks() == [f"{sets!r}: splits of other names are not read (unsupervised)"]
     (tmp_path / "sets" / "dataset_dict.json").write_text('{"splits": ["train", "../sets/test"]}')
     with pytest.raises(ValueError, match="^path: .* names a split '../sets/test', which is no folder that was saved"):
         make({"path": sets})
