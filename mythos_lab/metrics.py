@@ -99,6 +99,16 @@ METRICS: dict[str, Metric] = {
     "loops/noise_flips": Metric(
         "share", "Answers that another seed of the noise that components draw flips, on held-out samples.", "lower"
     ),
+    "breadth/single": Metric(
+        "share",
+        "Scored tokens predicted right on the validation split from one of evaluation.breadth starts, their mean.",
+        "higher",
+    ),
+    "breadth/vote": Metric("share", "The same of the token that most of the starts predict.", "higher"),
+    "breadth/confident": Metric(
+        "share", "The same of the start whose readout is surest of a sample's scored tokens.", "higher"
+    ),
+    "breadth/gain": Metric("quality", "breadth/vote less breadth/single, in accuracy.", "higher"),
     "experts/load_cv": Metric("1", "Standard deviation of the experts' load over its mean, averaged over MoE layers."),
     "knockout/injection": Metric("quality", "Quality lost when the trained injection is replaced by its off kind."),
     "knockout/depth_signal": Metric(
@@ -121,6 +131,7 @@ METRICS: dict[str, Metric] = {
     "cost/inference_flops_per_token": Metric(
         "FLOPs/token", "Scoring a batch, over its positions, at the evaluated loop count.", "lower"
     ),
+    "cost/breadth_flops_per_token": Metric("FLOPs/token", "The same of all evaluation.breadth starts.", "lower"),
     "cost/prefill_flops": Metric(
         "FLOPs/sequence", "Reading a sequence of the task's length, with logits everywhere.", "lower"
     ),

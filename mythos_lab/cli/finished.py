@@ -86,12 +86,12 @@ def evaluate(
     """
     with telling(as_json) as tell:
         from mythos_blocks.declaring.registry import suggest
-        from mythos_lab.finished.evaluation import SPLITS
+        from mythos_lab.finished.evaluation import SPLITS, breadth
         from mythos_lab.finished.evaluation import evaluate as evaluated
         from mythos_lab.finished.run import load
         from mythos_lab.recipe.errors import RecipeError
         from mythos_lab.report.report import Report
-        from mythos_lab.report.result import curve_table
+        from mythos_lab.report.result import breadth_table, curve_table
 
         if split not in SPLITS:
             raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
@@ -99,6 +99,8 @@ def evaluate(
         curve = evaluated(opened, overrides or [], whole_numbers("loops", loops), split)
         report = Report()
         report.show("evaluation", curve_table(curve, f"{curve.task.kind}, {split}"))
+        if starts := breadth(opened, overrides or [], whole_numbers("loops", loops), split):
+            report.show("breadth", breadth_table(starts))
         report.know({"run": opened.folder, "split": split, "overrides": overrides or []})
         if overrides and any(each.startswith("task") for each in overrides):
             report.say("other data than the run was trained on")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.finished.run import Run
+from mythos_lab.measures.breadth import Breadth, breadths
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.evaluate import evaluate_counts, sampler
 from mythos_lab.recipe.assembled import task_of
@@ -43,19 +44,37 @@ def evaluate(
         RecipeError: An override changes something else, the model cannot read the task's samples or has not its
             tokens, the task has no such split, or the model cannot run so many loops.
     """
+    recipe, task, counts = _asked(run, overrides, num_loops, split)
+    return DepthCurve(task, sampler(run.model).eval_loops, evaluate_counts(run.model, task, recipe, counts, split))
+
+
+def breadth(
+    run: Run, overrides: Sequence[str] = (), num_loops: Sequence[int] = (), split: HeldOut = "validation"
+) -> dict[int, Breadth]:
+    """What several starts of a run's model come to together, by loop count; nothing where ``evaluation.breadth`` is 1.
+
+    Args and errors are those of :func:`evaluate`.
+    """
+    recipe, task, counts = _asked(run, overrides, num_loops, split)
+    return breadths(run.model, task, recipe, counts, split) if recipe.evaluation.breadth > 1 else {}
+
+
+def _asked(
+    run: Run, overrides: Sequence[str], num_loops: Sequence[int], split: HeldOut
+) -> tuple[Recipe, Task, list[int]]:
+    """The recipe with what is to be evaluated, its task, and the loop counts."""
     if split == "test" and (study := _study_of(run)) is not None:
         raise RecipeError(f"{run.folder}: is of the study {study}, whose test split `mythos holdout` opens, once")
     recipe, task = _changed(run, overrides)
     if not task.size(split):
         raise RecipeError(f"the task {task.kind!r} has no samples in {split}")
-    eval_loops = sampler(run.model).eval_loops
-    counts = sorted(set(num_loops)) or [eval_loops]
+    counts = sorted(set(num_loops)) or [sampler(run.model).eval_loops]
     if not 1 <= counts[0] <= counts[-1] <= 4 * MAX_LOOPS:
         raise RecipeError(f"loops: {counts[0]} to {counts[-1]}; expected numbers from 1 to {4 * MAX_LOOPS:,}")
     last = run.model.core.last_index
     if last is not None and counts[-1] > last + 1:
         raise RecipeError(f"loops: {counts[-1]}, and a table of the core ends at {last + 1}")
-    return DepthCurve(task, eval_loops, evaluate_counts(run.model, task, recipe, counts, split))
+    return recipe, task, counts
 
 
 def _study_of(run: Run) -> Path | None:

@@ -14,7 +14,16 @@ from mythos_lab.recipe.places import is_name
 from mythos_lab.recipe.stores import TRACKING_VARIABLE, check_chosen
 from mythos_lab.recipe.urls import without_password
 
-_PLACES = ("path", "file", "folder", "data_dir", "start", "teacher")  # fields whose text is a place on this machine
+_PLACES = (
+    "path",
+    "file",
+    "folder",
+    "validation_path",
+    "test_path",
+    "data_dir",
+    "start",
+    "teacher",
+)  # fields whose text is a place on this machine
 _SPACE = {"space", "arms", "objectives"}  # fields that only a study's file has
 _TOLD = ("storage", "sampler", "pruner", "tracking", "imports", "description")
 _RECIPE = {"model", "task", "training", "defaults"}

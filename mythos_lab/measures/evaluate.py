@@ -108,8 +108,8 @@ def evaluate(
         count = sampler(model).eval_loops if iterations is None else iterations
         return evaluate_counts(model, task, recipe, [count], split)[count]
     scoring = _Scoring(task)
-    with _evaluating(model):
-        for batch in _batches(model, task, recipe, split):
+    with evaluating(model):
+        for batch in batches(model, task, recipe, split):
             with autocast_for(recipe, batch.tokens.device):
                 logits_at = batch.targets != IGNORE
                 out = model(batch.tokens, iterations=iterations, logits_at=logits_at, **surroundings(recipe, batch))
@@ -122,8 +122,8 @@ def evaluate_counts(
 ) -> dict[int, Scores]:
     """Score a model on a whole split at several loop counts, in the precision that the recipe declares."""
     scorings = {count: _Scoring(task) for count in sorted(set(counts))}
-    with _evaluating(model):
-        for batch in _batches(model, task, recipe, split):
+    with evaluating(model):
+        for batch in batches(model, task, recipe, split):
             for scoring, read in zip(scorings.values(), passes(model, batch, recipe, list(scorings)), strict=True):
                 scoring.add(batch, *read)
     return {count: scoring.scores(split) for count, scoring in scorings.items()}
@@ -137,7 +137,8 @@ def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Score
 
 
 @contextmanager
-def _evaluating(model: LoopedTransformer) -> Iterator[None]:
+def evaluating(model: LoopedTransformer) -> Iterator[None]:
+    """The span in which a model is in evaluation mode."""
     training = model.training
     model.eval()
     try:
@@ -146,7 +147,8 @@ def _evaluating(model: LoopedTransformer) -> Iterator[None]:
         model.train(training)
 
 
-def _batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:
+def batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:
+    """A whole split in batches of ``evaluation.batch_size``, on the model's device."""
     device, size, step = next(model.parameters()).device, task.size(split), recipe.evaluation.batch_size
     for start in range(0, size, step):
         yield task.batch(split, range(start, min(size, start + step))).to(device)

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_blocks.declaring.types import MAX_LOOPS
+from mythos_blocks.initial_state import drawn_states
 from mythos_lab.imports import OPTION, are_withheld, say_imported
 from mythos_lab.recipe.assembled import shapes_of, task_of
 from mythos_lab.recipe.code import hold_recorded, imported_code
@@ -179,6 +180,7 @@ def _shapes(recipe: Recipe) -> Any:
     model.set_checkpointing(recipe.training.checkpointing)
     check_rounding(recipe.training.rounding, model.core)
     _check_loops(recipe, model)
+    _check_breadth(recipe, model)
     _check_prefix(model, task)
     losses = Losses.of(recipe)
     losses.check(model)
@@ -241,6 +243,15 @@ def _check_loops(recipe: Recipe, model: Any) -> None:
             f"evaluation.depth_factor={factor} runs {loops * factor} loops, and a table of the core has {rows} rows "
             f"and beyond: 'error'; use another beyond{most}"
         )
+
+
+def _check_breadth(recipe: Recipe, model: Any) -> None:
+    """Refuse several starts of a model that has one only, with ``ValueError``."""
+    if recipe.evaluation.breadth > 1:
+        try:
+            drawn_states(model)
+        except ValueError as error:
+            raise ValueError(f"evaluation.breadth={recipe.evaluation.breadth}: {error}") from None
 
 
 def _check_sequences(recipe: Recipe, model: Any, task: Task) -> None:

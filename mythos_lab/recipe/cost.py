@@ -27,6 +27,7 @@ COUNTS = (
     "training_tokens",
     "training_flops",
     "inference_flops_per_token",
+    "breadth_flops_per_token",
     "prefill_flops",
     "decode_flops_per_token",
     "cache_bytes",
@@ -188,6 +189,11 @@ class Cost:
         """A forward pass as evaluation runs it, over its positions."""
         return self._forward.flops / self._subject.rehearsal.batch.tokens.numel()
 
+    @property
+    def breadth_flops_per_token(self) -> float:
+        """The same of all starts of ``evaluation.breadth``, each of which is a pass of its own."""
+        return self.recipe.evaluation.breadth * self.inference_flops_per_token
+
     @cached_property
     def prefill_flops(self) -> int:
         """Reading one sequence of the task's length into a cache."""
@@ -234,8 +240,12 @@ class Cost:
         return self.recipe.mask == "causal"
 
     def metrics(self) -> dict[str, float]:
-        """All counts under their metric names; without those of decoding where nothing is decoded."""
-        names = [name for name in COUNTS if self.decodes or name not in DECODING]
+        """All counts under their metric names; without those of decoding where nothing is decoded, and of breadth
+        where there is none."""
+        left_out = set() if self.decodes else {*DECODING}
+        if self.recipe.evaluation.breadth == 1:
+            left_out.add("breadth_flops_per_token")
+        names = [name for name in COUNTS if name not in left_out]
         return {f"cost/{name}": float(getattr(self, name)) for name in names}
 
     @cached_property

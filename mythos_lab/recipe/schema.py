@@ -176,6 +176,11 @@ class Evaluation(Declaration):
 
     batch_size: Count = Field(256, description="Sequences in an evaluation batch.")
     depth_factor: Count = Field(4, description="The depth curve ends at so many times the evaluated loop count.")
+    breadth: Annotated[int, Field(ge=1, le=1024)] = Field(
+        1,
+        description="Starts of an initial state that is drawn, whose answers are put together by a vote and by the "
+        "readout's confidence (metrics breadth/*); 1 measures none of it.",
+    )
     ood: bool = Field(
         True, description="Measure the depth curve on samples out of distribution too, for tasks that have such."
     )

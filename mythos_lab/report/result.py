@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from mythos_lab.checks import Finding
 from mythos_lab.measures.base import Outcome, Value
+from mythos_lab.measures.breadth import Breadth
 from mythos_lab.measures.depth_curve import DepthCurve
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.cost import Cost
@@ -22,6 +23,10 @@ _SHOWN = (
     "val/loss",
     "val/bits_per_byte",
     "ood/accuracy",
+    "breadth/single",
+    "breadth/vote",
+    "breadth/confident",
+    "breadth/gain",
     "halting/depth_read",
     "loops/executed",
     "loops/gain",
@@ -154,6 +159,18 @@ def _values_table(values: Sequence[Value]) -> Table:
 def ui_command(store: str | None) -> str:
     """The command that shows the runs of a store; ``None`` is the default one."""
     return "mythos ui" if store is None else f"mythos ui --store {without_password(store)}"
+
+
+def breadth_table(found: Mapping[int, Breadth], title: str = "several starts") -> Table:
+    """What several starts come to together, a row for each loop count."""
+    names = ("single", "vote", "confident", "gain")
+    columns = [name("loops"), *(number(each, form=".3f") for each in names), number("interval", "95 % of gain")]
+    rows = []
+    for count, at in found.items():
+        values, gain = at.metrics(), at.intervals()["breadth/gain"]
+        span = nothing() if gain is None else interval(*gain, ".3f")
+        rows.append([count, *(values[f"breadth/{each}"] for each in names), span])
+    return Table(columns, rows, title)
 
 
 def curve_table(curve: DepthCurve, title: str = "depth curve") -> Table:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mythos_lab.measures.base import Outcome, Value
+from mythos_lab.measures.breadth import breadths
 from mythos_lab.measures.depth_curve import DepthCurve, depth_curve
 from mythos_lab.measures.evaluate import Scores, quality, quality_gain
 from mythos_lab.measures.knockout import knockouts
@@ -26,7 +27,7 @@ from mythos_lab.training.assembly import Admitted
 from mythos_lab.training.result import CHECKPOINT, RECIPE, STATE, RunResult, read_result, read_state, write_measures
 from mythos_lab.training.state import Training
 
-_AT_THE_END = ("loops/", "ood/", "knockout/")
+_AT_THE_END = ("loops/", "ood/", "knockout/", "breadth/")
 
 
 def measure(
@@ -92,6 +93,10 @@ def _look_at_depths(found: _Found, training: Training, scores: Scores) -> None:
     for slot, without in knockouts(model, task, recipe).items() if recipe.evaluation.knockouts else ():
         found.metrics[f"knockout/{slot}"] = quality(scores, task) - quality(without, task)
         found.intervals[f"knockout/{slot}"] = quality_gain(scores, without, task)
+    if recipe.evaluation.breadth > 1:
+        (starts,) = breadths(model, task, recipe, [found.curve.eval_loops]).values()
+        found.metrics |= starts.metrics()
+        found.intervals |= starts.intervals()
     if not recipe.evaluation.ood or not task.size("ood"):
         return
     found.ood = depth_curve(model, task, recipe, "ood")

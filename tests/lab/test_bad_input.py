@@ -42,6 +42,8 @@ CASES = [
     override("model.core.loops.high=1000000000", said="model.core.loops.high: input should be at most 4096"),
     override("model.core.loops={kind: poisson, mean: 4000}", said="cut at 16000, beyond 4096 loops; set maximum"),
     override("model.core.loops.high=4096", "model.core.depth=64", said="apply more than the 65,536 layers"),
+    override("evaluation.breadth=0", said="evaluation.breadth: input should be greater than or equal to 1"),
+    override("evaluation.breadth=4", said="evaluation.breadth=4: no initial state of the model is drawn (input)"),
     override("evaluation.depth_factor=10000", said="evaluation.depth_factor=10000 runs"),
     override("model.core.depth=10000000", said="model.core.depth: input should be at most 4096"),
     override("task.train_size=10000000000000", said="task.train_size: input should be at most 2147483647"),

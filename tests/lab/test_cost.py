@@ -268,8 +268,17 @@ def test_counting_draws_nothing_from_the_global_generator():
 def test_every_count_is_a_metric_with_a_meaning_and_can_be_asked_for_alone():
     recipe = recipe_of("looped")
     metrics = cost(recipe).metrics()
-    assert list(metrics) == [f"cost/{name}" for name in COUNTS] and set(metrics) <= set(METRICS)
+    assert list(metrics) == [f"cost/{name}" for name in COUNTS if "breadth" not in name] and set(metrics) <= set(
+        METRICS
+    )
     assert {name: cost_metric(recipe, name) for name in metrics} == metrics
+
+
+def test_every_start_of_evaluation_is_a_pass_of_its_own():
+    one, many = (cost(recipe_of("parcae", f"evaluation.breadth={n}")) for n in (1, 5))
+    per_token = one.inference_flops_per_token
+    assert many.metrics() == one.metrics() | {"cost/breadth_flops_per_token": 5 * per_token}
+    assert cost_metric(many.recipe, "cost/breadth_flops_per_token") == 5 * per_token
 
 
 def test_what_cannot_be_counted_is_named():

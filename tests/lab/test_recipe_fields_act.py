@@ -61,6 +61,7 @@ CHANGES = {
     "training.schedule.warmup_steps": ("3",),
     "training.schedule.final": ("0.9", "training.schedule=cosine"),
     "evaluation.batch_size": ("8",),
+    "evaluation.breadth": ("2", "model.core.initial_state=normal"),
     "evaluation.depth_factor": ("2",),
     "evaluation.ood": ("false", "task.ood_range=1"),
     "evaluation.knockouts": ("true", *LTI),

@@ -1,6 +1,6 @@
 """The state before the first iteration."""
 
-from mythos_blocks.initial_state.base import InitialState, NoiseState
+from mythos_blocks.initial_state.base import InitialState, NoiseState, drawn_states, restarted
 from mythos_blocks.initial_state.fixed import FixedState
 from mythos_blocks.initial_state.input import InputState
 from mythos_blocks.initial_state.learned import LearnedState
@@ -19,4 +19,6 @@ __all__ = [
     "TruncatedNormalState",
     "UnitState",
     "ZeroState",
+    "drawn_states",
+    "restarted",
 ]

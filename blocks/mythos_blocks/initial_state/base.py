@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Module
 from mythos_blocks.declaring.contract import contract
@@ -36,11 +38,15 @@ class NoiseState(InitialState):
 
     In training it comes from torch's global generator. At evaluation it is ``fixed`` for each position of a sequence,
     whatever the batch, the padding or the chunk, or ``fresh``.
+
+    Attributes:
+        start: Which of the fixed draws; see :func:`restarted`.
     """
 
     def __init__(self, width: int, at_evaluation: Literal["fixed", "fresh"], seed: int) -> None:
         super().__init__()
         self.width, self.at_evaluation, self.seed = width, at_evaluation, seed
+        self.start = 0
         self._blocks: dict[tuple[int, torch.device], Tensor] = {}
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
@@ -75,7 +81,43 @@ class NoiseState(InitialState):
         if (block, device) not in self._blocks:
             # A program that is exported holds these numbers; under its tracer it would draw others at every call.
             with real_tensors():
-                generator = keyed_generator(self.seed, "initial state", block)
+                key = ("start", self.start) if self.start else ()
+                generator = keyed_generator(self.seed, "initial state", block, *key)
                 noise = self.sample((_BLOCK, self.width), generator, torch.device("cpu")).to(device)
             self._blocks[block, device] = noise
         return self._blocks[block, device]
+
+
+def drawn_states(model: nn.Module) -> list[NoiseState]:
+    """The initial states of a model that are drawn.
+
+    Raises:
+        ValueError: It has none.
+    """
+    found = [module for module in model.modules() if isinstance(module, NoiseState)]
+    if not found:
+        kinds = sorted({module.kind for module in model.modules() if isinstance(module, InitialState)})
+        raise ValueError(f"no initial state of the model is drawn ({', '.join(kinds)}), so that all its starts are one")
+    return found
+
+
+@contextmanager
+def restarted(model: nn.Module, start: int) -> Iterator[None]:
+    """The span in which a model in evaluation starts from another draw of its initial states, fixed by their seed.
+
+    Args:
+        model: The model.
+        start: Which draw; 0 is the one that ``at_evaluation: fixed`` takes.
+
+    Raises:
+        ValueError: No initial state of the model is drawn.
+    """
+    states = drawn_states(model)
+    before = [(state.at_evaluation, state.start, state._blocks) for state in states]
+    for state in states:
+        state.at_evaluation, state.start, state._blocks = "fixed", start, {}
+    try:
+        yield
+    finally:
+        for state, (at_evaluation, own, blocks) in zip(states, before, strict=True):
+            state.at_evaluation, state.start, state._blocks = at_evaluation, own, blocks

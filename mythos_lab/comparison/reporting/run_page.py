@@ -25,7 +25,7 @@ from mythos_lab.training.result import RECIPE
 
 def run_page(run: Recorded) -> Page:
     """What a run was asked, what it came to, and how to do it again."""
-    scores = metrics_table(run, ("val/", "ood/", "test/", "loops/"))
+    scores = metrics_table(run, ("val/", "ood/", "test/", "breadth/", "loops/"))
     return Page(
         title=run.recipe.name,
         kind=f"Run {run.folder.absolute().name}, seed {run.recipe.seed}",

@@ -163,6 +163,8 @@ def _never_measured(name: str, file: StudyFile, recipe: Recipe, task: Task) -> s
         return f"{name} is what mythos holdout measures, once, at the end; expected one of val/"
     if name.startswith("knockout/") and not evaluation.knockouts and "evaluation.knockouts" not in varied:
         return f"{name} is not measured, as evaluation.knockouts is false"
+    if name.startswith("breadth/") and evaluation.breadth == 1 and "evaluation.breadth" not in varied:
+        return f"{name} is not measured, as evaluation.breadth is 1"
     if name.startswith("ood/") and not any(path.startswith(("evaluation", "task")) for path in varied):
         if not evaluation.ood:
             return f"{name} is not measured, as evaluation.ood is false"

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mythos_lab.tasks.base import Split
+from mythos_lab.tasks.base import HeldOut, Split
 from mythos_lab.tasks.text.division import Cut, Division, divide
 from mythos_lab.tasks.text.skips import Item, Skips
 
@@ -68,6 +68,9 @@ class Census:
         stretch: Bytes of one of them.
         num_files: Files that gave at least one document; ``None`` where rows have no files.
         unread: What looks as if it was meant to be read, and was not.
+        num_own: Different documents of each held-out split that the data has itself; the others are divided.
+        num_shared: How many of these stand in another split too, of which the later one has them (training, validation,
+            test).
     """
 
     num_documents: int
@@ -77,6 +80,8 @@ class Census:
     stretch: int
     num_files: int | None
     unread: str
+    num_own: dict[HeldOut, int] = field(default_factory=dict)
+    num_shared: dict[HeldOut, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -120,13 +125,14 @@ def gather(source: Source, division: Division, max_skipped: float, spool: Path |
     Raises:
         ValueError: The source has no usable document, or too many that are not.
     """
-    names, lengths, skips = [], [], Skips()
+    names, lengths, splits, skips = [], [], [], Skips()
     with io.BytesIO() if spool is None else spool.open("wb") as file:
         for item in source.documents():
             if item.reason:
                 skips.add(item)
                 continue
             names.append(item.place)
+            splits.append(item.split)
             lengths.append(file.write(item.data))
         whole: Any = file.getvalue() if isinstance(file, io.BytesIO) else b""
     if spool is not None and names:
@@ -136,13 +142,14 @@ def gather(source: Source, division: Division, max_skipped: float, spool: Path |
         raise ValueError(f"{source.field}: no usable text in {source.place!r}: {why}")
     skips.check(len(names), source.place, max_skipped)
     view = memoryview(whole)
-    divided = divide(view, list(accumulate(lengths)), division)
+    divided = divide(view, list(accumulate(lengths)), division, splits)
     parts = {
         split: [Part(_named(names[cut.document], cut, divided.stretches), view[cut.begin : cut.end]) for cut in cuts]
         for split, cuts in divided.cuts.items()
     }
     found = (divided.num_copies, divided.num_dropped, divided.stretches, divided.stretch)
-    return Corpus(parts, Census(len(names), *found, source.num_files, source.unread()), skips)
+    own = (divided.num_own, divided.num_shared)
+    return Corpus(parts, Census(len(names), *found, source.num_files, source.unread(), *own), skips)
 
 
 def _named(name: str, cut: Cut, stretches: int) -> str:

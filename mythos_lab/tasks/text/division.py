@@ -6,12 +6,13 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from mythos_lab.tasks.base import Split
+from mythos_lab.tasks.base import HeldOut, Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+HELD_OUT: tuple[HeldOut, ...] = ("validation", "test")
 FEWEST_TO_SPLIT = 3  # documents; fewer would leave a split without any
 
 _NUM_STRETCHES = 16  # of a text in each held-out split: enough to tell how they scatter, and few places where it breaks
@@ -55,6 +56,8 @@ class Divided:
         num_dropped: Of them, those in no split: held-out splits have a content once.
         stretches: Stretches that a text of fewer than three documents was cut into; 0 where documents are whole.
         stretch: Bytes of one of them.
+        num_own: Different documents of each held-out split that was given.
+        num_shared: Of them, those that were given for another split too.
     """
 
     cuts: dict[Split, list[Cut]]
@@ -62,9 +65,11 @@ class Divided:
     num_dropped: int
     stretches: int = 0
     stretch: int = 0
+    num_own: dict[HeldOut, int] = field(default_factory=dict)
+    num_shared: dict[HeldOut, int] = field(default_factory=dict)
 
 
-def divide(view: memoryview, ends: Sequence[int], division: Division) -> Divided:
+def divide(view: memoryview, ends: Sequence[int], division: Division, splits: Sequence[Split] = ()) -> Divided:
     """Give each document to one split, and what repeats it to the same one.
 
     Two documents are the same where nothing but case and white space tells them apart. Fewer than three different
@@ -75,35 +80,55 @@ def divide(view: memoryview, ends: Sequence[int], division: Division) -> Divided
         view: The bytes of all documents, one after the other.
         ends: Where each document ends.
         division: How they go to splits.
+        splits: Which split has each document already, so that only what is missing is divided from those of training.
+            What stands in two of them is left out of the earlier one: training, validation, test. Empty: all training.
 
     Raises:
-        ValueError: A text of fewer than three documents has fewer than three different stretches.
+        ValueError: A text of fewer than three documents has fewer than three different stretches, or the end of one is
+            to be held out that has a split already.
     """
+    splits = splits or ["train"] * len(ends)
     whole = [Cut(i, begin, end) for i, (begin, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True))]
     contents = [_content(view[cut.begin : cut.end]) for cut in whole]
+    given = {split: {c for c, at in zip(contents, splits, strict=True) if at == split} for split in SPLITS}
+    own = [split for split in HELD_OUT if given[split]]
+    if own and division.by == "position":
+        raise ValueError(f"split_by: position holds out the end of a whole text, and this one has a {own[0]} split")
+    num_own = {split: len(given[split]) for split in own}
+    num_shared = {s: len(given[s] & set().union(*(given[t] for t in SPLITS if t != s))) for s in own}
     first = {content: i for i, content in reversed(list(enumerate(contents)))}
-    different = [whole[i] for i in sorted(first.values())]
-    num_copies = len(whole) - len(different)
-    if len(different) >= FEWEST_TO_SPLIT:
+    free = given["train"] - given["validation"] - given["test"]
+    different = [whole[i] for i in sorted(first[content] for content in free)]
+    num_copies = len(whole) - len(first)
+    fewest = FEWEST_TO_SPLIT - len(own)
+    if len(different) >= fewest or len(own) == len(HELD_OUT):
         if division.by == "position":
             cuts = _in_order(different, division)
         else:
-            cuts = _by_content(whole, contents, division)
+            cuts = _by_content(whole, contents, splits, division)
         dropped = len(whole) - sum(map(len, cuts.values()))
-        return Divided(_capped(view, cuts, division), num_copies, dropped)
+        capped = _capped(view, cuts, division)
+        return Divided(capped, num_copies, dropped, num_own=num_own, num_shared=num_shared)
     if division.by == "position":
         cuts = _last_bytes(view, different, division)
         return Divided(_capped(view, cuts, division), num_copies, num_copies)
     pieces, size = _stretches(view, different, division)
     kinds = [_content(view[cut.begin : cut.end]) for cut in pieces]
-    if len(set(kinds)) < FEWEST_TO_SPLIT:
+    if len(set(kinds)) < fewest:
         raise ValueError(
-            f"held_out: a text of fewer than {FEWEST_TO_SPLIT} documents is split by stretches of {size} bytes, of "
-            f"which this one has {len(set(kinds))} different; splits that share none need {FEWEST_TO_SPLIT}"
+            f"held_out: a text of fewer than {fewest} documents is split by stretches of {size} bytes, of "
+            f"which this one has {len(set(kinds))} different; splits that share none need {fewest}"
         )
-    cuts = _by_content(pieces, kinds, division)
+    held = [i for i, split in enumerate(splits) if split != "train"]
+    left: list[Split] = ["train"] * len(pieces)
+    cuts = _by_content(
+        pieces + [whole[i] for i in held],
+        kinds + [contents[i] for i in held],
+        left + [splits[i] for i in held],
+        division,
+    )
     cuts["train"] = _joined(cuts["train"])
-    return Divided(_capped(view, cuts, division), num_copies, num_copies, len(pieces), size)
+    return Divided(_capped(view, cuts, division), num_copies, num_copies, len(pieces), size, num_own, num_shared)
 
 
 def _content(data: memoryview) -> bytes:
@@ -130,27 +155,32 @@ _LOWER = bytes(range(256)).lower()
 _SPACE = bytes(c for c in range(128) if chr(c).isspace())
 
 
-def _by_content(cuts: list[Cut], contents: list[bytes], division: Division) -> dict[Split, list[Cut]]:
-    """Each content to one split; each held-out split gets its share of their number, at least one, each once."""
-    rank = {content: hashlib.sha256(f"{division.seed}/".encode() + content).digest() for content in contents}
-    order = sorted(rank, key=rank.__getitem__)
-    num_held = _num_held(len(order), division)
-    held: dict[bytes, Split] = dict.fromkeys(order[:num_held], "validation")
-    held |= dict.fromkeys(order[num_held : 2 * num_held], "test")
+def _by_content(
+    cuts: list[Cut], contents: list[bytes], splits: Sequence[Split], division: Division
+) -> dict[Split, list[Cut]]:
+    """Each content to one split; each held-out split that is not given gets its share of their number, at least one,
+    and each held-out split has a content once."""
+    own = {content: at for split in HELD_OUT for content, at in zip(contents, splits, strict=True) if at == split}
+    free = {content for content in contents if content not in own}
+    order = sorted(free, key=lambda content: hashlib.sha256(f"{division.seed}/".encode() + content).digest())
+    missing = [split for split in HELD_OUT if split not in splits]
+    num_held = _num_held(len(order), division, len(missing)) if missing else 0
+    held: dict[bytes, Split] = {**own}
+    held |= {content: missing[i // num_held] for i, content in enumerate(order[: len(missing) * num_held])}
     parts: dict[Split, list[Cut]] = {split: [] for split in SPLITS}
     seen: set[bytes] = set()
-    for cut, content in zip(cuts, contents, strict=True):
+    for cut, content, at in zip(cuts, contents, splits, strict=True):
         if content not in held:
             parts["train"].append(cut)
-        elif content not in seen:
+        elif content not in seen and own.get(content, at) == at:
             seen.add(content)
             parts[held[content]].append(cut)
     return parts
 
 
-def _num_held(num: int, division: Division) -> int:
-    """How many of at least three are in each held-out split."""
-    return min(max(1, round(division.held_out * num)), (num - 1) // 2)
+def _num_held(num: int, division: Division, num_splits: int = 2) -> int:
+    """How many of at least ``num_splits + 1`` are in each of the splits that are held out."""
+    return min(max(1, round(division.held_out * num)), (num - 1) // num_splits)
 
 
 def _in_order(cuts: list[Cut], division: Division) -> dict[Split, list[Cut]]:

@@ -36,18 +36,23 @@ class Files:
         suffixes: What counts as text in a folder, in whatever case, and compressed or not.
         text_field: The field of JSON rows, or the column of a table, that holds the text.
         format: What the files hold; ``auto`` goes by their endings.
+        field: The recipe's field that names the path.
 
     Raises:
         ValueError: There is nothing at the path; from ``documents``, a file is not what it is said to be, or no row
             of it has the field.
     """
 
-    field = "path"
-
     def __init__(
-        self, path: str | None, suffixes: tuple[str, ...], text_field: str, format: Format | Literal["auto"] = "auto"
+        self,
+        path: str | None,
+        suffixes: tuple[str, ...],
+        text_field: str,
+        format: Format | Literal["auto"] = "auto",
+        field: str = "path",
     ) -> None:
-        self.root = Path(sysconfig.get_paths()["stdlib"]) if path is None else locate(path)
+        self.root = Path(sysconfig.get_paths()["stdlib"]) if path is None else locate(path, field)
+        self.field = field
         self.place = str(self.root)
         # Folders that are no source of the library may be a user's own text.
         self.leave_out = NOT_LIBRARY if path is None else frozenset[str]()
@@ -141,14 +146,16 @@ class Files:
                         raise Broken(f"its rows come to more than {most:,} bytes, of a file of {path.stat().st_size:,}")
                     yield item
         except Broken as error:
-            raise ValueError(f"path: {str(path)!r} cannot be read as {format}: {error}") from None
+            raise ValueError(f"{self.field}: {str(path)!r} cannot be read as {format}: {error}") from None
         except BROKEN as error:
             if format == "text" and not packing:
                 yield Item(name, b"", "unreadable", getattr(error, "strerror", None) or str(error))
                 return
             said = getattr(error, "strerror", None) or str(error)
             after = f" after {place}" if place != name else ""
-            raise ValueError(f"path: {str(path)!r} cannot be read as {packing}{format}{after}: {said}") from None
+            raise ValueError(
+                f"{self.field}: {str(path)!r} cannot be read as {packing}{format}{after}: {said}"
+            ) from None
 
     def _text(self, name: str, data: bytes) -> Item:
         if not data:

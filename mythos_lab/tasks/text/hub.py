@@ -15,13 +15,17 @@ from pydantic import Field
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.declaring.types import Many
+from mythos_lab.tasks.base import Split
 from mythos_lab.tasks.text.files import locate
 from mythos_lab.tasks.text.formats import named
+from mythos_lab.tasks.text.own_splits import in_split
+from mythos_lab.tasks.text.saved import is_saved, splits_of
 from mythos_lab.tasks.text.skips import Item, text_or_reason
 
 declare_slot("dataset", "A data set whose rows are the documents of a text.", default="hub")
 
 _READERS = {".jsonl": "json", ".ndjson": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
+_FIELDS: dict[Split, str] = {"train": "split", "validation": "validation_split", "test": "test_split"}
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _Name = Annotated[str, Field(min_length=1)]
 
@@ -40,11 +44,13 @@ class HubDataset(Component):
         name: Name on the hub, or a file or folder here, which comes first. Paths that begin with ``.``, ``/`` or
             ``~`` are never looked for on the hub.
         config: Configuration (subset) of the data set; ``null`` is its default.
-        split: Its split of which the rows are taken; the task divides them into its own three.
+        split: Its split of which the rows are taken; the task divides from them what no other field names.
+        validation_split: Its split that is the validation split, whole; ``null`` divides.
+        test_split: The same of the test split.
         text_field: The column that holds the text.
         streaming: Read rows as they arrive, so that nothing is downloaded beyond what is used; otherwise download
             the split and keep it in the cache of ``datasets``.
-        max_documents: Rows that are read, the first ones; ``null`` reads all.
+        max_documents: Rows of ``split`` that are read, the first ones; ``null`` reads all.
         revision: Branch, tag or commit on the hub; ``null`` is the newest commit.
 
     Raises:
@@ -60,25 +66,38 @@ class HubDataset(Component):
         name: _Name,
         config: _Name | None = None,
         split: _Name = "train",
+        validation_split: _Name | None = None,
+        test_split: _Name | None = None,
         text_field: _Name = "text",
         streaming: bool = True,
         max_documents: Many | None = None,
         revision: _Name | None = None,
     ) -> None:
-        self.place, self.config, self.split, self.text_field = name, config, split, text_field
+        self.place, self.config, self.text_field = name, config, text_field
+        names: dict[Split, str | None] = {"train": split, "validation": validation_split, "test": test_split}
+        self.splits = {ours: theirs for ours, theirs in names.items() if theirs is not None}
+        if len(set(self.splits.values())) < len(self.splits):
+            raise ValueError(f"split: {', '.join(self.splits.values())} are not different ones")
         self.streaming, self.max_documents, self.revision = streaming, max_documents, revision
         found = Path(name).expanduser()
         self.path = locate(name, "name") if found.exists() or name[0] in "./~" else None
+        if self.path is not None and (is_saved(self.path) or splits_of(self.path, "name")):
+            raise ValueError(f"name: {name!r} was written by save_to_disk; task.path reads it, in place of a dataset")
         if self.path is not None and revision is not None:
             raise ValueError(f"revision: {name!r} is on this disk, and only a data set on the hub has revisions")
 
     def key(self) -> str:
-        said: list[Any] = ["dataset", self.config, self.split, self.text_field, self.max_documents]
+        said: list[Any] = ["dataset", self.config, self.splits["train"], self.text_field, self.max_documents]
+        said += [own] if (own := {split: name for split, name in self.splits.items() if split != "train"}) else []
         said += [self.place, self._commit()] if self.path is None else [_contents(self.path)]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
     def documents(self) -> Iterator[Item]:
-        rows = self._rows()
+        for split in self.splits:
+            yield from in_split(split, self._documents(split), self)
+
+    def _documents(self, split: Split) -> Iterator[Item]:
+        rows = self._rows(split)
         number = 0
         while True:
             try:
@@ -91,14 +110,14 @@ class HubDataset(Component):
             yield text_or_reason(f"row {number}", row.get(self.text_field))
 
     def hint(self) -> str:
-        return f"its split {self.split!r} has no row"
+        return f"its split {self.splits['train']!r} has no row" if len(self.splits) == 1 else ""
 
     def unread(self) -> str:
         return ""
 
-    def _rows(self) -> Iterator[Any]:
+    def _rows(self, split: Split) -> Iterator[Any]:
         """Rows with the one column, from the data set opened now."""
-        opened = self._open()
+        opened = self._open(split)
         names = opened.column_names or self._first_names(opened)
         if names and self.text_field not in names:
             near = suggest(self.text_field, names)
@@ -108,7 +127,7 @@ class HubDataset(Component):
             kind = getattr(feature, "dtype", feature)
             raise ValueError(f"dataset.text_field: column {self.text_field!r} of {self.place!r} holds {kind}, not text")
         chosen = opened.select_columns([self.text_field]) if names else opened
-        return islice(iter(chosen), self.max_documents)
+        return islice(iter(chosen), self.max_documents if split == "train" else None)
 
     def _first_names(self, opened: Any) -> list[str]:
         """The columns of the first row, of a stream whose columns nothing declares."""
@@ -117,9 +136,9 @@ class HubDataset(Component):
         except Exception as error:  # as in documents
             raise ValueError(f"{self._said('name')} cannot be read at row 1: {_line(error)}") from error
 
-    def _open(self) -> Any:
+    def _open(self, split: Split) -> Any:
         datasets = _library()
-        where: dict[str, Any] = {"split": self.split, "streaming": self.streaming}
+        where: dict[str, Any] = {"split": self.splits[split], "streaming": self.streaming}
         if self.path is None:
             where |= {"path": self.place, "name": self.config, "revision": self._commit()}
         elif self.path.is_dir():
@@ -133,7 +152,7 @@ class HubDataset(Component):
             return datasets.load_dataset(**where)
         except Exception as error:  # the hub, the network, the disk and every format raise their own
             said = _line(error)
-            field = "split" if "split" in said.lower() else "config" if "config" in said.lower() else "name"
+            field = _FIELDS[split] if "split" in said.lower() else "config" if "config" in said.lower() else "name"
             raise ValueError(f"{self._said(field)}: cannot be opened: {said}") from error
 
     def _commit(self) -> str:
@@ -153,8 +172,9 @@ class HubDataset(Component):
         return self.revision
 
     def _said(self, field: str) -> str:
-        value = {"name": self.place, "split": self.split, "config": self.config}[field]
-        return f"dataset.{field}: {value!r}"
+        value = {"name": self.place, "config": self.config}
+        value |= {_FIELDS[split]: name for split, name in self.splits.items()}
+        return f"dataset.{field}: {value[field]!r}"
 
 
 def _library() -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from mythos_lab.tasks.base import Split
+
 BLANK, VOID = "blank line", "empty file"
 NO_LOSS = frozenset({BLANK, VOID})
 """Reasons for which nothing is lost: there was nothing."""
@@ -20,12 +22,14 @@ class Item(NamedTuple):
         data: UTF-8 text; empty where there is a reason.
         reason: Why it cannot be used, in words that others share; empty where it can.
         detail: What else is known of the reason.
+        split: The split in which its data set has it; ``train`` is divided into those that the data set has not.
     """
 
     place: str
     data: bytes
     reason: str = ""
     detail: str = ""
+    split: Split = "train"
 
 
 @dataclass

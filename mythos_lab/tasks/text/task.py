@@ -24,14 +24,17 @@ from mythos_lab.tasks.text.corpus import Corpus, Source, gather
 from mythos_lab.tasks.text.division import SPLITS, Division
 from mythos_lab.tasks.text.files import Files
 from mythos_lab.tasks.text.hub import HubDataset as HubDataset
+from mythos_lab.tasks.text.own_splits import OnDisk, check_own
 from mythos_lab.tasks.text.packing import Packed, Packing, Stream, num_apart, spread
 from mythos_lab.tasks.text.skips import Skips
+from mythos_lab.tasks.text.sources import SUFFIXES, at_paths
 from mythos_lab.tasks.text.tokenizer import TOKENIZER, Tokenizer
 from mythos_lab.tasks.text.tokens import Prepared, Tokens, as_bytes
 
-_SUFFIXES = [".txt", ".md", ".rst", ".py"]
 # Fields whose effect the hashes of the text hold.
 _ELSEWHERE = {"path", "dataset", "tokenizer", "padded_vocab_size", "text_field", "format", "max_skipped"}
+_ELSEWHERE |= {"validation_path", "test_path", "max_shared"}
+_HELD_OUT = 0.05  # of what is divided, unless told otherwise
 _BYTES_A_TOKEN = 4  # of most text in a learned vocabulary; decides how long the stretches of one text are
 _IN_MEMORY = 2**25  # bytes of files, which are kept as they are; more are mapped into memory, once for all processes
 _SHOWN = 160  # characters of a rendered sample
@@ -45,13 +48,19 @@ class Text(Task):
     differs between Python versions, so numbers compare only where the fingerprint is the same.
 
     Documents are text files, or rows of JSON Lines, JSON, CSV, TSV, Parquet and data sets, all but Parquet also
-    compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``). Endings say which, in whatever case. What is not what its ending
-    says is refused; single documents that cannot be read are left out and counted (``describe``), up to a share.
+    compressed (``.gz``, ``.bz2``, ``.xz``, ``.zst``). Endings say which, in whatever case. A folder that ``datasets``
+    wrote by ``save_to_disk`` is read as rows, without that library. What is not what its ending says is refused;
+    single documents that cannot be read are left out and counted (``describe``), up to a share.
 
     A document's content decides its split, so that copies of one (but for case and white space) are in one split, and
     a held-out split has each once. Fewer than three different documents are cut into stretches, of which each
     goes to one split likewise; a held-out split has some sixteen of them, from all over the text. ``split_by:
     position`` holds out the end instead, as the published splits of enwik8 and text8 do.
+
+    A data set's own validation and test splits are used where there are such: those of a dictionary of data sets that
+    was saved, ``validation_path`` and ``test_path``, or ``validation_split`` and ``test_split`` of a data set of the
+    hub. What is missing is divided from the training split. Whole documents that stand in two splits are counted, said,
+    and left out of training, and of validation where test has them; above a share the data are refused.
 
     Documents of a split stand one after the other in the order of their paths and rows, and a window may run from one
     into the next, unless ``document_mask`` keeps attention and targets within a document. Windows that are evaluated
@@ -68,8 +77,11 @@ class Text(Task):
     cost is borne by the text. A tokenizer that maps text to an unknown token loses what the number cannot show.
 
     Args:
-        path: A file of text or rows, or a folder that is read recursively. ``null`` takes the standard library's
-            source.
+        path: A file of text or rows, a folder that is read recursively, or one that ``save_to_disk`` wrote. ``null``
+            takes the standard library's source.
+        validation_path: A file or folder of the same kind that is the validation split; ``null`` takes that of the data
+            set at the path, or divides.
+        test_path: The same of the test split.
         suffixes: Files of a folder that count as text; not for the standard library, of which ``.py`` is read.
         text_field: The field or column of the rows at the path that holds the text.
         format: What the files at the path hold; ``auto`` goes by their endings, and takes what has none of JSON Lines
@@ -77,6 +89,8 @@ class Text(Task):
         dataset: A data set to read in place of a path.
         max_skipped: Largest share of the documents that may be unreadable; above it the text is refused. Blank lines
             and empty files are none.
+        max_shared: Largest share of the different documents of a held-out split of the data's own that may stand in
+            another split too; above it the data are refused. ``null`` is 0.05.
         tokenizer: How text becomes tokens.
         padded_vocab_size: Tokens that a model of the text has, where those are more than the tokenizer's: a published
             vocabulary, or the next multiple of 64. No text has the ones beyond. ``null`` takes the tokenizer's.
@@ -86,7 +100,7 @@ class Text(Task):
             another document is not scored. Documents then have an end token.
         length: Positions of a sample.
         held_out: Share of the different documents (or stretches) in the validation split, and as many again in the
-            test split.
+            test split; of training's where one of the two is the data's own.
         split_by: ``content``: a hash of the content decides. ``position``: the last documents are held out, of fewer
             than three the last bytes; copies are left out.
         max_bytes: Most bytes of the training split that are used, the first ones; ``null`` takes all.
@@ -104,17 +118,20 @@ class Text(Task):
         self,
         *,
         path: Annotated[str, Field(min_length=1)] | None = None,
-        suffixes: Annotated[list[str], Field(min_length=1)] = _SUFFIXES,
+        validation_path: Annotated[str, Field(min_length=1)] | None = None,
+        test_path: Annotated[str, Field(min_length=1)] | None = None,
+        suffixes: Annotated[list[str], Field(min_length=1)] = SUFFIXES,
         text_field: Annotated[str, Field(min_length=1)] = "text",
         format: Literal["auto", "text", "jsonl", "json", "csv", "tsv", "parquet"] = "auto",
         dataset: Annotated[SpecLike, Slot("dataset")] | None = None,
         max_skipped: Annotated[float, Field(ge=0, le=1)] = 0.05,
+        max_shared: Annotated[float, Field(ge=0, le=1)] | None = None,
         tokenizer: Annotated[SpecLike, Slot("tokenizer")] = "bytes",
         padded_vocab_size: Count | None = None,
         packing: Literal["stream", "packed"] = "stream",
         document_mask: bool = False,
         length: Count = 128,
-        held_out: Annotated[float, Field(gt=0, lt=0.5)] = 0.05,
+        held_out: Annotated[float, Field(gt=0, lt=0.5)] = _HELD_OUT,
         split_by: Literal["content", "position"] = "content",
         max_bytes: Annotated[int, Field(ge=1)] | None = None,
         validation_size: Many = 256,
@@ -123,7 +140,13 @@ class Text(Task):
     ) -> None:
         if path is not None and dataset is not None:
             raise ValueError("dataset: there is a path too; the text comes from one of them")
-        if path is None and suffixes != _SUFFIXES:
+        held_out_paths = {"validation_path": validation_path, "test_path": test_path}
+        if path is None and any(held_out_paths.values()):
+            field = next(field for field, value in held_out_paths.items() if value)
+            raise ValueError(f"{field}: there is no path beside it; a dataset names its splits itself")
+        if max_shared is not None and path is None and dataset is None:
+            raise ValueError("max_shared is of splits that the data has itself, and the standard library has none")
+        if path is None and suffixes != SUFFIXES:
             raise ValueError("suffixes are those of the files at path, and there is no path; the default text is .py")
         for field, value, usual in (("text_field", text_field, "text"), ("format", format, "auto")):
             if value != usual and path is None:
@@ -138,8 +161,13 @@ class Text(Task):
         a_token = 1 if as_spec(tokenizer).kind == "bytes" else _BYTES_A_TOKEN
         self.division = Division(held_out, seed, max_bytes, split_by, length * a_token)
         self._sizes = {"validation": validation_size, "test": test_size, "ood": 0}
-        found = (".py",) if path is None else tuple(suffixes)
-        self.source: Source = Files(path, found, text_field, format) if dataset is None else build(dataset)
+        paths: dict[Split, str | None] = {"train": path, "validation": validation_path, "test": test_path}
+        self._files: OnDisk | None = None
+        self.source: Source
+        if dataset is None:
+            self.source = self._files = at_paths(paths, suffixes, text_field, format)
+        else:
+            self.source = build(dataset)
         self.tokenizer: Tokenizer = build(tokenizer, has_ends(packing, document_mask))
         self.vocab_size = padded_vocab_size or self.tokenizer.vocab_size
         if self.vocab_size < (num := self.tokenizer.vocab_size):
@@ -149,6 +177,8 @@ class Text(Task):
             # The standard library is always there; a user's text may be too little.
             for split in SPLITS:
                 self._enough(split)
+            said = held_out if held_out != _HELD_OUT else None
+            check_own(self.prepared.census, self.source.place, max_shared, said)
 
     @cached_property
     def corpus(self) -> Corpus:
@@ -158,7 +188,7 @@ class Text(Task):
     @cached_property
     def prepared(self) -> Prepared:
         """The tokens; made, or found in the cache, when first needed."""
-        if self._is_plain and isinstance(self.source, Files) and self.source.num_bytes() <= _IN_MEMORY:
+        if self._is_plain and self._files is not None and self._files.num_bytes() <= _IN_MEMORY:
             return as_bytes(self.corpus)
         return prepare(self.source, self.tokenizer, self.division, self.max_skipped)
 
@@ -199,6 +229,9 @@ class Text(Task):
             "text_copies": str(census.num_copies),
             "text_skipped": f"{self.skips.num}{f': {self.skips.reasons()}' if self.skips.num else ''}",
         }
+        if census.num_own:
+            own = (f"{split}: {census.num_shared[split]} of {num} shared" for split, num in census.num_own.items())
+            found["text_own_splits"] = ", ".join(own)
         return found if census.num_files is None else {**found, "text_files": str(census.num_files)}
 
     def describe(self) -> str:

@@ -4,15 +4,20 @@ import json
 
 import pytest
 import torch
+from typer.testing import CliRunner
 
 import mythos_lab
 from mythos_blocks.generation import Sampling
 from mythos_blocks.generation import generate as generate_tokens
-from mythos_lab.finished.evaluation import evaluate
+from mythos_lab.cli import app
+from mythos_lab.finished.evaluation import breadth, evaluate
 from mythos_lab.finished.export import export
 from mythos_lab.finished.generation import Asked, generated, prompt_tokens
 from mythos_lab.finished.listing import listed, listing
-from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.training.run import run
+from tests.lab.search.conftest import quiet
+from tests.lab.search.tiny import OVERRIDES
 
 GREEDY = Sampling(temperature=0)
 
@@ -39,6 +44,7 @@ def test_another_text_is_read_by_the_runs_own_tokenizer(moved, tmp_path):
         (["training.max_steps=3"], [], "validation", "belongs to the training"),
         (["task.lenght=3"], [], "validation", "did you mean 'length'"),
         (["task=reachability", "mask=task"], [], "validation", "gives other tokens"),
+        (["evaluation.breadth=2"], [], "validation", "evaluation.breadth=2: no initial state of the model is drawn"),
         ([], [0], "validation", "expected numbers from 1"),
         ([], [], "ood", "has no samples in ood"),
     ],
@@ -46,6 +52,23 @@ def test_another_text_is_read_by_the_runs_own_tokenizer(moved, tmp_path):
 def test_what_cannot_be_evaluated_is_refused(trained, overrides, loops, split, said):
     with pytest.raises(RecipeError, match=said):
         evaluate(mythos_lab.load(trained), overrides, loops, split)
+
+
+def test_a_run_that_starts_anywhere_is_scored_from_several_starts(tmp_path, monkeypatch):
+    quiet(tmp_path, monkeypatch)
+    result = run(load_recipe("gated_loop", [*OVERRIDES, "model.core.initial_state=normal", "evaluation.breadth=3"]))
+    ours = {name: value for name, value in result.metrics.items() if name.startswith("breadth/")}
+    assert ours.keys() == {"breadth/single", "breadth/vote", "breadth/confident", "breadth/gain"}
+    assert all(result.intervals[name][0] <= value <= result.intervals[name][1] for name, value in ours.items())
+    opened = mythos_lab.load(result.folder)
+    (again,) = breadth(opened).values()
+    assert again.metrics() == ours
+    assert (
+        list(breadth(opened, ["evaluation.breadth=2"], [1, 2])) == [1, 2]
+        and breadth(opened, ["evaluation.breadth=1"]) == {}
+    )
+    answer = CliRunner().invoke(app, ["evaluate", str(result.folder), "evaluation.breadth=2", "--loops", "1,2"])
+    assert answer.exit_code == 0 and "several starts" in answer.output
 
 
 def test_a_studys_test_split_is_left_to_holdout(moved):

@@ -116,11 +116,22 @@ def _hub(kind):
     return write
 
 
+def saved(folder, texts):
+    """A folder as ``save_to_disk`` of the library itself writes it, of two files."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    rows = datasets.Dataset.from_dict({"id": [1] * len(texts), "text": list(texts)})
+    rows.save_to_disk(folder / "saved", num_shards=2)
+    return {"path": str(folder / "saved")}
+
+
 CORPORA = {
     **{kind: _one_file(kind) for kind in FILES},
     "a folder": _folder(".txt"),
     "a folder in capitals": _folder(".TXT"),
     "a folder, compressed": _folder(".txt.gz", lambda text: gzip.compress(text.encode())),
+    "saved by datasets": saved,
     "hub, JSON Lines": _hub("rows.jsonl"),
     "hub, Parquet": _hub("rows.parquet"),
     "hub, compressed": _hub("rows.jsonl.gz"),
