@@ -183,6 +183,7 @@ def test_every_space_in_the_tree_has_candidates_that_may_train(name):
         ({"declared": ["model.core.dept"], "arms": {"a": {}}}, "is no input of a run"),
         ({"objectives": {"test/accuracy": "maximize"}}, "is what mythos holdout measures, once, at the end"),
         ({"objectives": {"knockout/injection": "maximize"}, "overrides": ["evaluation.knockouts=false"]}, "evaluation.knockouts is false"),
+        ({"objectives": {"breadth/vote": "maximize"}}, "breadth/vote is not measured, as evaluation.breadth is 1"),
         ({"constraints": ["ood/loss < 1"], "overrides": ["evaluation.ood=false"]}, "evaluation.ood is false"),
         ({"constraints": ["ood/loss < 1"], "overrides": ["task.ood_range=0"]}, "no samples out of distribution"),
         ({"constraints": ["rho(A) < 1"]}, "the metric is stability/rho_A"),
