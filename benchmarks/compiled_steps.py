@@ -48,7 +48,7 @@ def compared(recipe: Recipe) -> str:
         ratios.append(taken(plain, first, _STEPS) / taken(ours, first, _STEPS))
     low, median, high = statistics.quantiles(ratios, n=4)
     return (
-        f"{recipe.name}, width {model.embedding.weight.shape[1]}: plain over compiled {median:.2f} ({low:.2f} to {high:.2f}); "
+        f"{recipe.name}: plain over compiled {median:.2f} ({low:.2f} to {high:.2f}); "
         f"{layers.num_graphs} graphs, {compiling:.0f} s for the first step"
     )
 
