@@ -25,7 +25,7 @@ from mythos_lab.training.result import DATA, read_values, recorded_code
 
 SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
 _DEEPEST = 3  # studies/NAME/trials/NUMBER/seed-N
-_MAY_CHANGE = ("task", "evaluation", "mask")
+_MAY_CHANGE = ("task", "mask", "evaluation.batch_size", "evaluation.breadth")
 
 
 def evaluate(
@@ -35,8 +35,8 @@ def evaluate(
 
     Args:
         run: The run.
-        overrides: ``path=value`` of the task, the mask and the evaluation; without any of the task, the data are the
-            run's own.
+        overrides: ``path=value`` of the task and the mask, and the evaluation's ``batch_size`` and ``breadth``; without
+            any of the task, the data are the run's own.
         num_loops: Loop counts; none is the one at which the model is evaluated by default.
         split: The split.
 
@@ -89,8 +89,9 @@ def _changed(run: Run, overrides: Sequence[str]) -> tuple[Recipe, Task]:
     config: dict[str, Any] = escaped(as_recorded(run.recipe))
     values = read_overrides(overrides)[1]
     for path, value in values:
-        if (top := path.partition(".")[0]) not in _MAY_CHANGE:
-            raise RecipeError(f"override {path!r}: {top} belongs to the training; expected {', '.join(_MAY_CHANGE)}")
+        if path not in _MAY_CHANGE and (top := path.partition(".")[0]) not in _MAY_CHANGE:
+            why = "changes nothing here" if top == "evaluation" else f"{top} belongs to the training"
+            raise RecipeError(f"override {path!r}: {why}; expected {', '.join(_MAY_CHANGE)}")
         set_path(Recipe, config, path, value, source="override")
     of_task = any(path.partition(".")[0] == "task" for path, _ in values)
     if of_task:

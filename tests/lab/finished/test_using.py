@@ -15,11 +15,13 @@ from mythos_lab.finished.export import export
 from mythos_lab.finished.generation import Asked, generated, prompt_tokens
 from mythos_lab.finished.listing import listed, listing
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.schema import Evaluation
 from mythos_lab.training.run import run
 from tests.lab.search.conftest import quiet
 from tests.lab.search.tiny import OVERRIDES
 
 GREEDY = Sampling(temperature=0)
+ACTS = ("batch_size", "breadth")
 
 
 def test_evaluated_without_overrides_it_scores_what_its_result_says(words, trained):
@@ -52,6 +54,13 @@ def test_another_text_is_read_by_the_runs_own_tokenizer(moved, tmp_path):
 def test_what_cannot_be_evaluated_is_refused(trained, overrides, loops, split, said):
     with pytest.raises(RecipeError, match=said):
         evaluate(mythos_lab.load(trained), overrides, loops, split)
+
+
+@pytest.mark.parametrize("field", [*(name for name in Evaluation.model_fields if name not in ACTS), None])
+def test_fields_of_the_evaluation_that_act_at_a_runs_end_alone_are_refused(trained, field):
+    said = "evaluation={depth_factor: 2}" if field is None else f"evaluation.{field}=1"
+    with pytest.raises(RecipeError, match="changes nothing here; expected task, mask, evaluation.batch_size"):
+        evaluate(mythos_lab.load(trained), [said])
 
 
 def test_a_run_that_starts_anywhere_is_scored_from_several_starts(tmp_path, monkeypatch):
