@@ -32,7 +32,7 @@ RIGHT_OF_STUDIES = {
     "uid": "0f", "num_trials": 4, "meaning": json.dumps(MEANING), "origin": json.dumps({"data": "", "code": {}}),
     "goes_on_as": "tiny~2", "mlflow_run": "a", "holdout_opened": {"at": "2026-11-30 10:00", "trials": [0]},
     "holdout_results": {"0": {"0": {"metrics": {"test/loss": 0.5}, "intervals": {"test/loss": [0.4, 0.6]}}}},
-    "sampler": {"kind": "tpe"}, "pruner": {"kind": "none"},
+    "sampler": {"kind": "tpe"}, "pruner": {"kind": "none"}, "artifacts": "s3://bucket/study",
 }  # fmt: skip
 RIGHT_OF_OPTUNA = {
     "fixed_params": {"x": 0.5}, "constraints": [0.0], "constraints:a < b": 0.5, "completed_rung_0": 0.5,

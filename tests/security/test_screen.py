@@ -85,7 +85,8 @@ def test_everything_is_printed_by_one_function():
                 "sys.stderr.write",
             ):
                 calls.append(str(path))
-    assert sorted(calls) == ["mythos_lab/imports.py", "mythos_lab/recipe/screen.py"]  # the first says one line of names
+    # Which first say a line of their own: that something happens, and which modules are imported.
+    assert sorted(calls) == ["mythos_lab/cli/output.py", "mythos_lab/imports.py", "mythos_lab/recipe/screen.py"]
 
 
 ACTIVE = [

@@ -160,7 +160,7 @@ def test_a_run_and_its_study_record_it_nowhere(here, monkeypatch, capfd):
     from mythos_lab.search.parent_run import parent_run
 
     parent_run(space, study).finish("FINISHED")
-    list(conclude(space, study, 1.0))
+    conclude(space, study, 1.0)
     hand_back(study, study.ask(), f"MlflowException: API request to {URL} failed")
     said = capfd.readouterr()
     assert PLANTED not in said.out + said.err

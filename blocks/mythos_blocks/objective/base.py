@@ -111,7 +111,7 @@ def weighed_cross_entropy(model: LoopedTransformer, out: ModelOutput, targets: T
     else:
         parts = [(weight * read(h)).sum() for weight, h in zip(weights, states, strict=True)]
         total = torch.stack(parts).sum()
-    return total / weights.shape[1]
+    return total / max(1, weights.shape[1])  # a part of a batch may have nothing that is scored
 
 
 def _are_plain(parameters: Iterable[Tensor], logits: Tensor) -> bool:

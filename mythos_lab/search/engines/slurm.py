@@ -254,7 +254,8 @@ def _is_preempted() -> bool:
     if job is None:
         return False
     try:
-        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, timeout=60).stdout
+        asked = ["scontrol", "show", "job", job]
+        shown = subprocess.run(asked, env=environment(), capture_output=True, text=True, timeout=60).stdout
     except (OSError, subprocess.SubprocessError):
         return False
     found = re.search(r"\bPreemptTime=(\S+)", shown)

@@ -161,7 +161,7 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
     space = write(plan(read))
     study = tiny.work_off(space)
     found, told = [], []
-    files = concluding(read, "tiny", tmp_path / "pages", told.append, found)(space, study, 1.0)
+    files = concluding(read, "tiny", tmp_path / "pages", told.append, found)(space, study, 1.0).files
     assert [f.outcome for f in found] == ["holds", "holds"]
     page = (tmp_path / "pages" / "mine.md").read_text()
     assert "2 of 2 bands hold." in page and "## As published" in page and "![Curves](mine-1.png)" in page

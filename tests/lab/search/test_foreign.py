@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import TrialState, create_trial
 
 from mythos_lab.comparison.card import card
-from mythos_lab.comparison.holdout import _chosen
+from mythos_lab.comparison.holdout import chosen
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.recipe.files import names
 from mythos_lab.report.terminal import show
@@ -136,7 +136,7 @@ def test_what_was_told_is_named_never_chosen_and_said_to_be_better_where_it_is(h
     partial.suggest_float(LR, 1e-3, 1e-2, log=True)
     study.tell(partial, 3.0)
     study.tell(study.ask(own.distributions), 0.0)
-    assert [t.number for t in best_first(space, study)] == [t.number for t in _chosen(space, study)] == [0]
+    assert [t.number for t in best_first(space, study)] == [t.number for t in chosen(space, study)] == [0]
     show(study_report(space, study, {}, 1.0))
     said = " ".join(capsys.readouterr().out.split())
     for text in (said, card(space, study, {})):
@@ -158,7 +158,7 @@ def test_the_front_of_a_study_is_of_its_own_trials(here, monkeypatch):
     go_on(space, study)
     study.add_trial(create_trial(values=[1.0, 1.0], params={}, distributions={}))
     assert [t.number for t in study.best_trials] == [2]
-    assert [t.number for t in _chosen(space, study)] == [0, 1]
+    assert [t.number for t in chosen(space, study)] == [0, 1]
     assert study.metric_names == list(objectives)
 
 
