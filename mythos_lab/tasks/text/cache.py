@@ -150,12 +150,14 @@ def _opened(entry: Path, tokenizer: Tokenizer) -> Prepared | None:
         if hashlib.sha256(state).hexdigest() != body["tokenizer"]:
             return None
         splits = {split: _mapped(entry, split, body["splits"][split], _dtype(tokenizer)) for split in SPLITS}
+        # Another version of ours may have written down more than this one knows.
+        met = Census(**body["census"]), Skips(**body["skips"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
     with suppress(OSError):  # somebody else's cache may be readable only
         os.utime(entry / META)
     tokenizer.restore(state.decode("utf-8"))
-    return Prepared(splits, body["fingerprint"], Census(**body["census"]), Skips(**body["skips"]))
+    return Prepared(splits, body["fingerprint"], *met)
 
 
 def _mapped(entry: Path, split: Split, said: dict[str, Any], dtype: str) -> Tokens:

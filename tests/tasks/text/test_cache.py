@@ -120,6 +120,12 @@ def _lie(entry):
     (entry / "meta.json").write_text(json.dumps(meta))
 
 
+def _of_another_version(entry):
+    body = json.loads((entry / "meta.json").read_text())["body"]
+    body["census"]["num_told_by_another_version"] = 1
+    (entry / "meta.json").write_text(json.dumps({"sha256": module._digest(body), "body": body}))
+
+
 BROKEN = {
     "tokens cut short": _cut,
     "a bit of the tokens flipped": _flip,
@@ -130,6 +136,7 @@ BROKEN = {
     "meta cut short": lambda entry: (entry / "meta.json").write_text('{"sha256": "'),
     "meta of another kind": lambda entry: (entry / "meta.json").write_text("[]"),
     "meta changed": _lie,
+    "meta of another version": _of_another_version,
     "tokenizer changed": lambda entry: (entry / "tokenizer.json").write_text("{}"),
 }
 
