@@ -145,24 +145,7 @@ class Scattered:
         return lambda i: ScatteredPage(cache, rows + i, self.columns, self.end)
 
 
-class _OfOneDepth(Page):
-    """A page that keeps everything in a :class:`DepthCache`, and nothing of other iterations."""
-
-    def over_depth(
-        self,
-        path: Path,
-        at: Tensor | None,
-        written: Tensors,
-        selection: Selection | None,
-        running: Where | None,
-        all_positions: bool,
-    ) -> Tensors:
-        assert at is None, "layers that read over depth are refused in the loop"
-        whole = self.exchange(path, written, selection, running) if all_positions else written
-        return tuple(x.unsqueeze(0) for x in whole)
-
-
-class ChunkPage(_OfOneDepth):
+class ChunkPage(Page):
     """What a :class:`Chunk` writes, and what it reads: views of the buffers."""
 
     def __init__(self, cache: DepthCache, row: int, begin: int, end: int) -> None:
@@ -177,7 +160,7 @@ class ChunkPage(_OfOneDepth):
         return tuple([row.narrow(-2, 0, self._end) for row in rows])
 
 
-class ScatteredPage(_OfOneDepth):
+class ScatteredPage(Page):
     """What :class:`Scattered` columns write, and what each reads: copies, ``(columns, ..., keys, d)``."""
 
     def __init__(self, cache: DepthCache, rows: Tensor, columns: Tensor, end: int) -> None:
