@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_blocks.core.state import LoopState
+from mythos_blocks.generation.decoder import evaluating
 from mythos_lab.measures.passes import passes
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings
@@ -134,17 +134,6 @@ def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Score
     scores = evaluate_counts(model, task, recipe, {1, sampler(model).eval_loops})
     last = scores[max(scores)]
     return replace(last, gain=quality(last, task) - quality(scores[1], task))
-
-
-@contextmanager
-def evaluating(model: LoopedTransformer) -> Iterator[None]:
-    """The span in which a model is in evaluation mode."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:

@@ -188,3 +188,10 @@ def test_a_model_is_evaluated_and_left_in_the_mode_that_it_was_in(training, iter
     with pytest.raises(KeyError):
         evaluate(model, Everything(), recipe, iterations=iterations, split="nowhere")
     assert model.training is training, "whoever catches goes on with the model as it was"
+
+
+def test_a_part_that_is_kept_in_evaluation_mode_is_so_afterwards():
+    recipe, model = started()
+    model.train().core.eval()
+    evaluate(model, Everything(), recipe)
+    assert model.training and not any(module.training for module in model.core.modules())
