@@ -1,5 +1,6 @@
 """What every test leaves behind it: the registry as it was."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,12 @@ LONGEST = (
 def pytest_collection_modifyitems(items):
     place = {Path(__file__).parent / name: index for index, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: looking through it for garbage, again and again, is in vain."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter, config):

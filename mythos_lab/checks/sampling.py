@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.recipe.microbatches import Given
 from mythos_lab.recipe.step import Learner, begin
@@ -64,7 +65,7 @@ def seeds_act(assembly: Assembly) -> list[Finding]:
 
 def _loss(learner: Learner, batch: Batch, seed: int) -> float:
     """The loss of one pass at a loop count, whose noise a seed draws."""
-    torch.manual_seed(seed)
+    reseed(seed, batch.tokens.device)
     with torch.no_grad():
         return float(learner.loss(Given(batch, 1, shows=False))[0])
 

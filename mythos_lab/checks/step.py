@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mythos_blocks import build
 from mythos_blocks.declaring.spec import as_spec
+from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.recipe.microbatches import Given
 from mythos_lab.recipe.step import Learner, differentiate, step, update
@@ -61,7 +62,7 @@ def terms_are_minimised(assembly: Assembly) -> list[Finding]:
     learner = assembly.rehearsed()
     terms = _terms(assembly, learner)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        reseed(0, assembly.batch.tokens.device)
         total = float(learner.loss(Given(assembly.batch, _num_loops(learner), shows=False))[0].detach())
     declared = sum(float(term.detach()) for term in terms.values())
     findings = []
@@ -83,7 +84,7 @@ def _terms(assembly: Assembly, learner: Learner) -> dict[str, Tensor]:
     penalties = [build(penalty) for penalty in recipe.training.penalties]
     record = objective.every_step or any(penalty.every_step for penalty in penalties)
     with torch.random.fork_rng(devices=[]), assembly.precision():
-        torch.manual_seed(0)
+        reseed(0, assembly.batch.tokens.device)
         out = assembly.forward(_num_loops(learner), model=model, record=record, logits_at=targets != IGNORE)
         terms = {f"objective {objective.kind}": objective.loss(model, out, targets)}
         terms |= {f"the loss of {name}": term for name, term in out.losses.items()}

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from mythos_lab.cli import completing
 from mythos_lab.imports import OPTION, imports_as_before, withhold_imports
+from mythos_lab.loading import begin_loading
 
 
 class Guarded(TyperGroup):
@@ -20,6 +21,7 @@ class Guarded(TyperGroup):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from mythos_lab.cli.arguments import hide_logins
 
+        begin_loading()
         hide_logins()
         return super().__call__(*args, **kwargs)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mythos_blocks import Frame, LoopedTransformer, LoopState
 from mythos_blocks.core.prefixes import Beginning
-from mythos_lab.measures.subject import Subject, draw_at
+from mythos_lab.measures.subject import Subject
 from mythos_lab.recipe.mask import surroundings_of
 from mythos_lab.tasks.base import IGNORE, Batch
 
@@ -58,7 +58,7 @@ class Driver:
         if self._beginnings[0].ends_as_it_goes_on:
             return self._beginning(word).state
         before = self._beginning(word[:-1])
-        self._draw(len(word))
+        self._subject.draw_at(len(word), self._noise)
         self.num_iterations += not before.is_over
         return before.last(word[-1])
 
@@ -69,20 +69,17 @@ class Driver:
         self._path, self._beginnings = self._path[:shared], self._beginnings[: shared + 1]
         for t in word[shared:]:
             before = self._beginnings[-1]
-            self._draw(len(self._beginnings))
+            self._subject.draw_at(len(self._beginnings), self._noise)
             self.num_iterations += not before.is_over
             self._beginnings.append(before.followed(t))
             self._path.append(t)
         return self._beginnings[-1]
 
     def _first(self) -> Beginning:
-        self._draw(0)
+        self._subject.draw_at(0, self._noise)
         frame = Frame(tokens=self._batch.tokens, **surroundings_of(self._subject.samples.mask, self._batch))
         model = self._subject.model
         return Beginning.of(model.core, model.encode(self._batch.tokens, frame), frame, read=model.read)
-
-    def _draw(self, place: int) -> None:
-        draw_at(place, self._noise)
 
 
 def shares_beginnings(model: LoopedTransformer) -> bool:

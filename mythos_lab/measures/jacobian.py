@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mythos_blocks import Frame, LoopState
+from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.measures.krylov import Product
 from mythos_lab.measures.subject import Subject
 from mythos_lab.recipe.mask import surroundings_of
@@ -88,7 +89,7 @@ def states(subject: Subject, batch: Batch, num_loops: int) -> Iterator[LoopState
     """The loop before each of so many iterations, in float32, without what would stop positions."""
     core = subject.model.core
     frame = Frame(tokens=batch.tokens, **surroundings_of(subject.samples.mask, batch))
-    torch.manual_seed(0)
+    reseed(0, subject.device)
     with torch.no_grad():
         state = core.start(subject.model.encode(batch.tokens, frame), frame)
         for t in range(num_loops):

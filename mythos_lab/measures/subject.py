@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mythos_blocks import Frame, Iterations, LoopedTransformer, ModelOutput
 from mythos_blocks.core.prefixes import prefixes
+from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.measures.evaluate import predicted, sampler
 from mythos_lab.measures.samples import Samples
 from mythos_lab.measures.tally import Tally
@@ -59,16 +60,6 @@ class Counted:
     tally: Tally
 
 
-def draw_at(place: int, noise: int = 0) -> None:
-    """Have components draw what belongs to a place of a pass: 0 before the first iteration, t in the t-th.
-
-    Args:
-        place: Where they are about to draw.
-        noise: Seed of the pass.
-    """
-    torch.manual_seed(noise + 7919 * place)
-
-
 class Subject:
     """A model and the samples that it is measured on.
 
@@ -103,6 +94,15 @@ class Subject:
             for module, mode in modes:
                 module.training = mode
 
+    def draw_at(self, place: int, noise: int = 0) -> None:
+        """Have components draw what belongs to a place of a pass: 0 before the first iteration, t in the t-th.
+
+        Args:
+            place: Where they are about to draw.
+            noise: Seed of the pass.
+        """
+        reseed(noise + 7919 * place, self.device)
+
     def precision(self) -> torch.autocast:
         """The span in which the model computes in the precision of its samples."""
         return autocast_of(self.samples.precision, self.device)
@@ -126,7 +126,7 @@ class Subject:
             options: Further arguments of the model.
         """
         ran = self.num_loops if iterations is None else iterations
-        torch.manual_seed(noise)
+        reseed(noise, self.device)
         with self.precision():
             out: ModelOutput = (model or self.model)(
                 batch.tokens, iterations=ran, **self._surroundings(batch), **options
@@ -157,10 +157,10 @@ class Subject:
         parts: dict[int, list[tuple[Tensor, ...]]] = {count: [] for count in missing}
         for batch in self.samples.batches if missing else ():
             scored, frame = batch.targets != IGNORE, Frame(tokens=batch.tokens, **self._surroundings(batch))
-            draw_at(0)  # a prelude may draw too
+            self.draw_at(0)  # a prelude may draw too
             with self.precision():
                 e = self.model.encode(batch.tokens, frame)
-            states = prefixes(self.model.core, e, frame, missing, read=self.model.read, before=draw_at)
+            states = prefixes(self.model.core, e, frame, missing, read=self.model.read, before=self.draw_at)
             for count in missing:
                 with self.precision():
                     state = next(states)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from mythos_blocks import Final, Iterations, LoopedTransformer, ModelOutput, build
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.feedforward.loads import share_loads
-from mythos_blocks.tensors.randomness import keyed_generator
+from mythos_blocks.tensors.randomness import keyed_generator, reseed
 from mythos_blocks.tensors.spread import whole_of
 from mythos_lab.recipe.average import Average
 from mythos_lab.recipe.loads import load_cv
@@ -137,7 +137,7 @@ def begin(learner: Learner, index: int, batch: Batch) -> int | Tensor:
     recipe, rank, core = learner.recipe, learner.rank, learner.model.core
     # For components that draw from the global generator: other noise on every rank.
     own = [rank.index] if rank.index else []
-    torch.manual_seed(keyed_generator(recipe.seed, "step", index, *own).initial_seed())
+    reseed(keyed_generator(recipe.seed, "step", index, *own).initial_seed(), batch.tokens.device)
     core.loops.progress = index / recipe.training.max_steps
     generator, samples = keyed_generator(recipe.seed, "loops", index), range(len(recipe.training.samples(index)))
     if core.loops_per == "token":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+from statistics import NormalDist
 
 import numpy as np
-from scipy.special import ndtri
 
 from mythos_lab.tasks.base import Array
 
@@ -33,7 +33,7 @@ def lower_end(accuracy: float, num_samples: int) -> float:
     Every process that trains audits its task, and ``scipy.stats`` takes two seconds to import: this is its
     ``binomtest(...).proportion_ci(confidence_level=0.998, method="wilson").low``.
     """
-    share, z = round(accuracy * num_samples) / num_samples, float(ndtri(0.999))
+    share, z = round(accuracy * num_samples) / num_samples, NormalDist().inv_cdf(0.999)
     centre = share + z**2 / (2 * num_samples)
     half = z * math.sqrt((share * (1 - share) + z**2 / (4 * num_samples)) / num_samples)
     return max(0.0, (centre - half) / (1 + z**2 / num_samples))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+from mythos_lab.loading import end_loading
 from mythos_lab.recipe.step import begin, step
 from mythos_lab.training.bar import Bar
 from mythos_lab.training.checkpoint import go_on_from, load_checkpoint, save_checkpoint
@@ -56,6 +57,7 @@ def fit(
         training.gather(learner.average)
     if not resumed and lead is not None and training.is_watched():
         training.watch()
+    end_loading()
 
     with Bar(training) if progress else nullcontext() as bar:
         for index in range(training.num_steps, recipe.training.max_steps):

@@ -22,6 +22,17 @@ def keyed_generator(*key: int | str, device: torch.device | str = "cpu") -> torc
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:4], "big"))
 
 
+def reseed(seed: int, device: torch.device) -> None:
+    """Seed torch's global generators that parts on a device draw from: the CPU's, and the device's own.
+
+    They are then as after ``torch.manual_seed``, which also seeds those of accelerators that nobody has begun to
+    use, and for each of them writes down the stack of the call: .7 ms where this takes .004.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type not in ("cpu", "meta"):
+        torch.get_device_module(device).manual_seed(seed)
+
+
 @dataclass(frozen=True)
 class GlobalNumbers:
     """Where torch's global generators stand, of the CPU and of one device.

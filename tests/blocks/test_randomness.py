@@ -1,0 +1,25 @@
+"""Global generators are seeded as torch seeds them, without what torch writes down for accelerators that are idle."""
+
+import torch
+
+from mythos_blocks.tensors.randomness import reseed
+
+
+def test_numbers_are_those_of_torchs_own_seeding():
+    for seed in (0, 3, 2**40 + 3):
+        torch.manual_seed(seed)
+        expected = torch.rand(3)
+        reseed(seed, torch.device("cpu"))
+        assert torch.equal(torch.rand(3), expected) and torch.initial_seed() == seed
+
+
+def test_a_devices_own_generator_is_seeded_too(monkeypatch):
+    seeded = []
+
+    class Accelerator:
+        manual_seed = staticmethod(seeded.append)
+
+    monkeypatch.setattr(torch, "get_device_module", lambda device: {"cuda": Accelerator}[device.type])
+    reseed(5, torch.device("cuda", 0))
+    reseed(6, torch.device("meta"))
+    assert seeded == [5] and torch.initial_seed() == 6
