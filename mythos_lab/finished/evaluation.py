@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mythos_blocks import build
+from mythos_blocks.declaring.spec import as_spec
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.finished.run import Run
 from mythos_lab.measures.breadth import Breadth, breadths
@@ -20,11 +24,13 @@ from mythos_lab.recipe.overrides import split as read_overrides
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
+from mythos_lab.tasks.text.task import Text
 from mythos_lab.tasks.text.tokenizer import TOKENIZER
 from mythos_lab.training.result import DATA, read_values, recorded_code
 
 SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
 _DEEPEST = 3  # studies/NAME/trials/NUMBER/seed-N
+_OF_THE_TEXT = ("path", "validation_path", "test_path", "suffixes", "text_field", "format", "dataset", "tokenizer")
 _MAY_CHANGE = ("task", "mask", "evaluation.batch_size", "evaluation.breadth")
 
 
@@ -66,6 +72,7 @@ def _asked(
     if split == "test" and (study := _study_of(run)) is not None:
         raise RecipeError(f"{run.folder}: is of the study {study}, whose test split `mythos holdout` opens, once")
     recipe, task = _changed(run, overrides)
+    _check_division(run, task, split)
     if not task.size(split):
         raise RecipeError(f"the task {task.kind!r} has no samples in {split}")
     counts = sorted(set(num_loops)) or [sampler(run.model).eval_loops]
@@ -113,6 +120,25 @@ def _keep_tokenizer(run: Run, config: dict[str, Any], paths: Sequence[str]) -> N
     if "path" in task["tokenizer"]:
         run.tokenizer.identity()  # which holds the file against what was recorded
         task["tokenizer"] = {**task["tokenizer"], "path": str(kept)}
+
+
+def _check_division(run: Run, task: Task, split: HeldOut) -> None:
+    """Refuse a split of the text that the run was trained on which is divided so that it may hold what it has seen."""
+    was = read_values(run.folder, DATA).get("text_sha256")
+    if was is None or not isinstance(task, Text) or task.prepared.fingerprint == was:
+        return
+    as_trained: Any = as_spec(run.recipe.task)
+    try:
+        own: Text = build(as_trained.model_copy(update={name: getattr(task.spec, name) for name in _OF_THE_TEXT}))
+    except ValueError:  # which the run's fields do not fit, so that it is another text
+        return
+    ours, theirs = own.prepared.splits[split].ids, task.prepared.splits[split].ids
+    if own.prepared.fingerprint == was and not np.array_equal(ours, theirs):
+        raise RecipeError(
+            f"task: divides the run's own text otherwise than for its training, so that {split} may hold what the "
+            "model was trained on; leave seed, held_out, split_by and, of a text that is cut into stretches, length as "
+            "they were"
+        )
 
 
 def _check_tokens(run: Run, task: Task) -> None:

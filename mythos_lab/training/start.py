@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mythos_blocks import LoopedTransformer
 from mythos_blocks.checkpoints import Checkpoint, copy_into, load
-from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
 from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_values, read_weights
@@ -88,6 +88,20 @@ def identity_of_start(recipe: Recipe) -> dict[str, str]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
         digest.update(tensor.contiguous().flatten().view(-1).numpy(force=True).tobytes())
     return {START: digest.hexdigest()}
+
+
+def hold_start(folder: Path, recipe: Recipe) -> None:
+    """Refuse to begin again with other weights than those that a run's folder names.
+
+    Raises:
+        Misplaced: There are others now where the run started.
+    """
+    was = read_values(folder, DATA)
+    if any(was.get(name) != value for name, value in identity_of_start(recipe).items()):
+        raise Misplaced(
+            f"{folder}: what training.start={recipe.training.start} holds has changed since the run was begun, which "
+            "has no checkpoint yet; put it back, or begin another run"
+        )
 
 
 def _weights(place: Path) -> Checkpoint:

@@ -1,0 +1,111 @@
+"""Fields that meet: none leaves another without effect unsaid, or makes something else of what is recorded."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from mythos_blocks import load_plugins
+from mythos_blocks.declaring.registry import slot_info
+from mythos_lab.checks import Assembly
+from mythos_lab.checks.step import schedule_is_held
+from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.parameters import Parameters
+from mythos_lab.recipe.schema import Training
+from mythos_lab.recipe.step import optimizer_of
+from mythos_lab.training.assembly import assemble
+from mythos_lab.training.other_devices import _other_samples
+from mythos_lab.training.run import Stopped
+from tests.lab.training.test_start import TINY, trained
+from tests.lab.training.test_stop import after
+
+load_plugins()
+
+BOTH = ["model.prelude={depth: 1, layer: pre_norm}", "model.coda={depth: 1, layer: pre_norm}"]
+
+
+@pytest.mark.parametrize("optimizer", sorted(slot_info("optimizer").kinds))
+def test_rates_of_any_group_are_held_to_the_schedule_and_a_decay_that_changes_none_is_refused(optimizer):
+    plain = load_recipe("gated_loop", [*TINY, *BOTH, f"training.optimizer={optimizer}"])
+    model, task = assemble(plain)
+    batch = task.batch("train", range(2))
+    refused = []
+    for slot in sorted(Parameters(model).slots()):
+        groups = [{"slot": slot, "lr": 2.0}]
+        assert schedule_is_held(Assembly(_with(plain, groups), model, task, batch)) == [], slot
+        try:
+            optimizer_of(_with(plain, [{"slot": slot, "weight_decay": 0.0}]), model)
+        except ValueError as error:
+            assert "decays no parameter" in str(error)
+            refused.append(slot)
+            continue
+        usual, other = (
+            _decays(optimizer_of(each, model)[0])
+            for each in (plain, _with(plain, [{"slot": slot, "weight_decay": 0.0}]))
+        )
+        assert usual != other, slot
+    assert "norm" in refused and "core" not in refused
+
+
+def _with(recipe, groups):
+    training = Training.model_validate({**recipe.training.model_dump(), "groups": groups})
+    return recipe.model_copy(update={"training": training})
+
+
+def _decays(optimizer):
+    return {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["training.groups=[{slot: norm}]"], "needs lr or weight_decay"),
+        (["training.solved_at=0.5", "training.validate_every=8"], "solved_at=0.5 ends training after a validation"),
+        (["monitor.every=3"], "every says how measures are taken"),
+        (["monitor.num_samples=5"], "num_samples says how measures are taken"),
+    ],
+)
+def test_a_field_that_another_leaves_without_effect_is_refused(overrides, said):
+    with pytest.raises(RecipeError, match=said) as error:
+        load_recipe("gated_loop", [*TINY, *overrides])
+    assert len(error.value.lines) == 1
+
+
+def test_an_optimiser_does_not_go_on_with_what_it_kept_for_other_parameters():
+    """Prelude and coda are alike, so that their groups are as long, and torch tells parameters by their place."""
+    trained("first", *BOTH, "training.groups=[{slot: prelude, lr: 2}]")
+    more = [*BOTH, "training.start=first", "training.start_with=everything", "training.max_steps=9"]
+    with pytest.raises(Misplaced, match="divide the parameters otherwise"):
+        trained("coda", *more, "training.groups=[{slot: coda, lr: 2}]")
+    trained("prelude", *more, "training.groups=[{slot: prelude, lr: 3}]")
+
+
+def test_a_run_does_not_begin_again_with_weights_that_have_changed():
+    for name, seed in (("first", 0), ("other", 1)):
+        trained(name, f"seed={seed}", "training.max_steps=1")
+    with pytest.raises(Stopped):
+        trained("second", "training.start=first", should_stop=after(1))
+    Path("second/last.ckpt").unlink()  # as where it was killed before the first one
+    shutil.rmtree("first")
+    Path("other").rename("first")
+    with pytest.raises(Misplaced, match="training.start=first holds has changed since the run was begun"):
+        trained("second", "training.start=first")
+
+
+def test_a_run_goes_on_with_other_devices_only_where_its_steps_read_the_same_samples():
+    plain, draw, outcomes = load_recipe("gated_loop", TINY), random.Random(0), set()
+    for _ in range(60):
+        first = 4 * draw.randint(1, 3)
+        said = {"max_steps": 9, "batch_size": first + 4 * draw.randint(1, 3)}
+        if draw.random() < 0.8:
+            said["batch_warmup"] = {"first": first, "steps": draw.choice([1, 2, 3, 0.5, 9])}
+        one, other = (
+            plain.model_copy(update={"training": Training.model_validate({**said, "num_devices": num})})
+            for num in draw.sample([1, 2, 4], 2)
+        )
+        steps = [[each.training.samples(index) for index in range(9)] for each in (one, other)]
+        assert (_other_samples(one, other) is None) == (steps[0] == steps[1])
+        outcomes.add(steps[0] == steps[1])
+    assert outcomes == {True, False}
