@@ -10,7 +10,7 @@ from mythos_blocks.checkpoints import Checkpoint, copy_into, load
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import Task
-from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_values, read_weights
+from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_recipe, read_values, read_weights
 from mythos_lab.training.sealed import verify
 
 START, STEPS = "start", "start_steps"
@@ -47,6 +47,13 @@ def begin_with_start(model: LoopedTransformer, recipe: Recipe, task: Task) -> No
             raise RecipeError(
                 f"{recipe.name}: training.max_steps={asked}: {said} has {done:,} steps behind it, which count; "
                 f"expected more"
+            )
+        read, reads = (each.training.samples(done).start for each in (read_recipe(folder, assembled=False), recipe))
+        if read != reads:
+            raise RecipeError(
+                f"{where}: {said} has read {read:,} samples in its {done:,} steps, and this recipe reads {reads:,} in "
+                "as many, so that it would go on elsewhere in the data; declare the same batch_size and batch_warmup, "
+                "or start_with=weights"
             )
 
 

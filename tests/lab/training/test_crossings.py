@@ -5,19 +5,25 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from mythos_blocks import load_plugins
 from mythos_blocks.declaring.registry import slot_info
 from mythos_lab.checks import Assembly
 from mythos_lab.checks.step import schedule_is_held
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.parameters import Parameters
-from mythos_lab.recipe.schema import Training
-from mythos_lab.recipe.step import optimizer_of
+from mythos_lab.recipe.schema import Training as Declared
+from mythos_lab.recipe.step import begin, optimizer_of, step
 from mythos_lab.training.assembly import assemble
+from mythos_lab.training.data import training_batch
+from mythos_lab.training.fabric import fabric_of, learner_of
 from mythos_lab.training.other_devices import _other_samples
 from mythos_lab.training.run import Stopped
+from mythos_lab.training.state import Training
+from tests.lab.counting import bytes_of
 from tests.lab.training.test_start import TINY, trained
 from tests.lab.training.test_stop import after
 
@@ -50,7 +56,7 @@ def test_rates_of_any_group_are_held_to_the_schedule_and_a_decay_that_changes_no
 
 
 def _with(recipe, groups):
-    training = Training.model_validate({**recipe.training.model_dump(), "groups": groups})
+    training = Declared.model_validate({**recipe.training.model_dump(), "groups": groups})
     return recipe.model_copy(update={"training": training})
 
 
@@ -82,6 +88,13 @@ def test_an_optimiser_does_not_go_on_with_what_it_kept_for_other_parameters():
     trained("prelude", *more, "training.groups=[{slot: prelude, lr: 3}]")
 
 
+@pytest.mark.parametrize("batches", [["training.batch_size=8"], ["training.batch_warmup={first: 2, steps: 3}"]])
+def test_a_training_does_not_go_on_elsewhere_in_the_data(batches):
+    trained("first", "training.max_steps=2")
+    with pytest.raises(RecipeError, match="first has read 8 samples in its 2 steps, and this recipe reads (16|4) in"):
+        trained("second", "training.start=first", "training.start_with=everything", *batches)
+
+
 def test_a_run_does_not_begin_again_with_weights_that_have_changed():
     for name, seed in (("first", 0), ("other", 1)):
         trained(name, f"seed={seed}", "training.max_steps=1")
@@ -102,10 +115,28 @@ def test_a_run_goes_on_with_other_devices_only_where_its_steps_read_the_same_sam
         if draw.random() < 0.8:
             said["batch_warmup"] = {"first": first, "steps": draw.choice([1, 2, 3, 0.5, 9])}
         one, other = (
-            plain.model_copy(update={"training": Training.model_validate({**said, "num_devices": num})})
+            plain.model_copy(update={"training": Declared.model_validate({**said, "num_devices": num})})
             for num in draw.sample([1, 2, 4], 2)
         )
         steps = [[each.training.samples(index) for index in range(9)] for each in (one, other)]
         assert (_other_samples(one, other) is None) == (steps[0] == steps[1])
         outcomes.add(steps[0] == steps[1])
     assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("overrides", [[], ["training.ema=0.5"], ["training.ema=0.5", "training.optimizer=muon"]])
+def test_the_cost_knows_all_that_a_training_keeps_between_steps(overrides):
+    recipe = load_recipe("gated_loop", [*TINY, *overrides])
+    model, task = assemble(recipe)
+    training = Training(recipe, model, task)
+    learner = learner_of(fabric_of(recipe, training.rank), training)
+    batch = training_batch(task, recipe.training.samples(0), training.rank)
+    step(learner, batch, begin(learner, 0, batch))
+    models = {id(each): each for each in (training.whole, training.model)}.values()
+    kept = [tensor for each in models for tensor in (*each.parameters(), *each.buffers())]
+    kept += [p.grad for p in training.model.parameters() if p.grad is not None]
+    kept += [x for state in learner.optimizer.state.values() for x in state.values() if isinstance(x, torch.Tensor)]
+    kept += [] if learner.average is None else learner.average.weights.values()
+    batch.map(lambda tensor: kept.append(tensor) or tensor)
+    counted = cost(recipe)
+    assert counted.peak_memory_bytes - counted.activation_bytes == pytest.approx(bytes_of(kept), rel=0.01)
