@@ -33,7 +33,7 @@ class _Seen(BaseModel):
 
 
 _SEEN = tuple(_Seen.model_fields)
-_AVERAGE, _GROUPS = "average", "groups"
+_AVERAGE = "average"
 
 
 def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Learner) -> None:
@@ -43,7 +43,7 @@ def save_checkpoint(fabric: Fabric, path: Path, training: Training, learner: Lea
         clear(partial)  # a link would be followed
     average = {} if learner.average is None else {_AVERAGE: learner.average.state_dict()}
     seen = {name: getattr(training, name) for name in _SEEN}
-    fabric.save(partial, {"format": _FORMAT, _GROUPS: _parameters_of(learner), **_parts(learner), **average, **seen})
+    fabric.save(partial, {"format": _FORMAT, **_parts(learner), **average, **seen})
     if training.rank.index == 0:
         seal_checkpoint(partial, path)
 
@@ -67,14 +67,8 @@ def go_on_from(fabric: Fabric, path: Path, training: Training, learner: Learner)
     """Go on where another training ended, with the rates that this one's recipe declares; all ranks call it.
 
     Raises:
-        Misplaced: It is no checkpoint of this version, or of another model or optimiser, or of one whose groups have
-            other parameters: torch tells what is kept for a parameter by its place in them.
+        Misplaced: It is no checkpoint of this version, or of another model or optimiser.
     """
-    if _read(path, mmap=True).get(_GROUPS) != _parameters_of(learner):
-        raise Misplaced(
-            f"{path}: training.groups and training.optimizer divide the parameters otherwise than in that run, so that "
-            "its optimiser cannot go on; declare what it declared, or start_with=weights"
-        )
     schedule: Any = learner.schedule
     declared = [{name: value for name, value in group.items() if name != "params"} for group in _groups(learner)]
     peaks = list(schedule.base_lrs)
@@ -179,12 +173,6 @@ def _note(training: Training, seen: _Seen) -> None:
 
 def _groups(learner: Learner) -> list[dict[str, Any]]:
     return learner.optimizer.param_groups
-
-
-def _parameters_of(learner: Learner) -> list[list[str]]:
-    """The names of the parameters of each of the optimiser's groups, in the order in which they stand there."""
-    names = {id(parameter): name for name, parameter in learner.model.named_parameters()}
-    return [[names[id(parameter)] for parameter in group["params"]] for group in _groups(learner)]
 
 
 def _parts(learner: Learner) -> dict[str, Any]:

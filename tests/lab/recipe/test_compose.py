@@ -141,6 +141,7 @@ def test_elements_of_a_list_are_named_by_their_number(tmp_path):
     assert [(p.kind, p.weight) for p in recipe.training.penalties] == [("z_loss", 0.25), ("weight_cosine", 0.25)]
     for wrong, said in [
         ("training.penalties.2.weight=1", "is a list, and '2' no element of it; expected a number from 0 to 1"),
+        ("training.penalties.00.weight=1", "'00' no element of it"),
         ("training.penalties.first=z_loss", "'first' no element of it"),
         ("training.penalties.0.wieght=1", "did you mean 'weight'"),
         ("training.groups.0.lr=2", "it is empty; set the whole list"),

@@ -17,7 +17,7 @@ from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.parameters import Parameters
 from mythos_lab.recipe.schema import Training as Declared
 from mythos_lab.recipe.step import begin, optimizer_of, step
-from mythos_lab.training.assembly import assemble
+from mythos_lab.training.assembly import assemble, effects
 from mythos_lab.training.data import training_batch
 from mythos_lab.training.fabric import fabric_of, learner_of
 from mythos_lab.training.other_devices import _other_samples
@@ -71,11 +71,18 @@ def _decays(optimizer):
         (["training.solved_at=0.5", "training.validate_every=8"], "solved_at=0.5 ends training after a validation"),
         (["monitor.every=3"], "every says how measures are taken"),
         (["monitor.num_samples=5"], "num_samples says how measures are taken"),
+        (
+            ["training.penalties=[z_loss, {kind: z_loss, weight: 1.0}]"],
+            "training.penalties.1: z_loss stands there twice",
+        ),
+        (["measures=[two_scale, saturation, two_scale]"], "measures.2: two_scale stands there twice"),
+        (["monitor.measures=[two_scale, two_scale]"], "monitor.measures.1: two_scale stands there twice"),
     ],
 )
 def test_a_field_that_another_leaves_without_effect_is_refused(overrides, said):
     with pytest.raises(RecipeError, match=said) as error:
-        load_recipe("gated_loop", [*TINY, *overrides])
+        recipe = load_recipe("gated_loop", [*TINY, *overrides])
+        effects(recipe, *assemble(recipe))
     assert len(error.value.lines) == 1
 
 
@@ -83,15 +90,18 @@ def test_an_optimiser_does_not_go_on_with_what_it_kept_for_other_parameters():
     """Prelude and coda are alike, so that their groups are as long, and torch tells parameters by their place."""
     trained("first", *BOTH, "training.groups=[{slot: prelude, lr: 2}]")
     more = [*BOTH, "training.start=first", "training.start_with=everything", "training.max_steps=9"]
-    with pytest.raises(Misplaced, match="divide the parameters otherwise"):
-        trained("coda", *more, "training.groups=[{slot: coda, lr: 2}]")
-    trained("prelude", *more, "training.groups=[{slot: prelude, lr: 3}]")
+    for other, said in (("training.groups=[{slot: coda, lr: 2}]", "training.groups: divide the parameters otherwise"),
+                        ("training.ema=0.5", "training.ema: first has no average")):  # fmt: skip
+        with pytest.raises(RecipeError, match=said):
+            trained("other", *more, "training.groups=[{slot: prelude, lr: 2}]", other)
+    assert not Path("other").exists()
+    trained("second", *more, "training.groups=[{slot: prelude, lr: 3}]")
 
 
 @pytest.mark.parametrize("batches", [["training.batch_size=8"], ["training.batch_warmup={first: 2, steps: 3}"]])
 def test_a_training_does_not_go_on_elsewhere_in_the_data(batches):
     trained("first", "training.max_steps=2")
-    with pytest.raises(RecipeError, match="first has read 8 samples in its 2 steps, and this recipe reads (16|4) in"):
+    with pytest.raises(RecipeError, match="first has read 8 samples in its 2 steps, and this recipe reads (16|4) "):
         trained("second", "training.start=first", "training.start_with=everything", *batches)
 
 
