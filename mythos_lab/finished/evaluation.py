@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mythos_blocks import build
+from mythos_blocks import Spec, build
 from mythos_blocks.declaring.spec import as_spec
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.finished.run import Run
@@ -26,11 +26,12 @@ from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
 from mythos_lab.tasks.text.task import Text
 from mythos_lab.tasks.text.tokenizer import TOKENIZER
+from mythos_lab.tasks.text.tokens import Tokens
 from mythos_lab.training.result import DATA, read_values, recorded_code
 
 SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
 _DEEPEST = 3  # studies/NAME/trials/NUMBER/seed-N
-_OF_THE_TEXT = ("path", "validation_path", "test_path", "suffixes", "text_field", "format", "dataset", "tokenizer")
+_OF_THE_TEXT = ("path", "validation_path", "test_path", "dataset", "suffixes", "text_field", "format", "tokenizer")
 _MAY_CHANGE = ("task", "mask", "evaluation.batch_size", "evaluation.breadth")
 
 
@@ -128,17 +129,47 @@ def _check_division(run: Run, task: Task, split: HeldOut) -> None:
     if was is None or not isinstance(task, Text) or task.prepared.fingerprint == was:
         return
     as_trained: Any = as_spec(run.recipe.task)
-    try:
-        own: Text = build(as_trained.model_copy(update={name: getattr(task.spec, name) for name in _OF_THE_TEXT}))
-    except ValueError:  # which the run's fields do not fit, so that it is another text
+    found = task.prepared.splits[split]
+    if (
+        own := _trained_on(was, as_trained.model_copy(update={n: getattr(task.spec, n) for n in _OF_THE_TEXT}))
+    ) is not None:
+        is_seen = not np.array_equal(own.prepared.splits[split].ids, found.ids)
+    elif _places(as_trained) & _places(task.spec) and (own := _trained_on(was, as_trained)) is not None:
+        is_seen = _stands_in(found, own.prepared.splits["train"], whole=not task.prepared.census.stretches)
+    else:
         return
-    ours, theirs = own.prepared.splits[split].ids, task.prepared.splits[split].ids
-    if own.prepared.fingerprint == was and not np.array_equal(ours, theirs):
+    if is_seen:
         raise RecipeError(
             f"task: divides the run's own text otherwise than for its training, so that {split} may hold what the "
-            "model was trained on; leave seed, held_out, split_by and, of a text that is cut into stretches, length as "
-            "they were"
+            "model was trained on; leave its paths, seed, held_out, split_by and, of a text that is cut into "
+            "stretches, length as they were"
         )
+
+
+def _trained_on(fingerprint: str, declared: Spec) -> Text | None:
+    """A text, if it is the one with this fingerprint."""
+    try:
+        text: Text = build(declared)
+        return text if text.prepared.fingerprint == fingerprint else None
+    except ValueError:  # it is not here, or the run's fields do not fit it
+        return None
+
+
+def _places(declared: Any) -> set[str]:
+    return {str(place) for name in _OF_THE_TEXT[:4] if (place := getattr(declared, name)) is not None}
+
+
+def _stands_in(found: Tokens, seen: Tokens, *, whole: bool) -> bool:
+    """Whether a document of some tokens is one of others; or, if not ``whole``, stands anywhere in them."""
+    if whole:
+        return not _documents(found).isdisjoint(_documents(seen))
+    everything = seen.ids.tobytes()
+    return any(document in everything for document in _documents(found))
+
+
+def _documents(tokens: Tokens) -> set[bytes]:
+    begins = [0, *tokens.ends[:-1]]
+    return {tokens.ids[begin:end].tobytes() for begin, end in zip(begins, tokens.ends, strict=True)}
 
 
 def _check_tokens(run: Run, task: Task) -> None:
