@@ -69,13 +69,15 @@ def _decays(optimizer):
     [
         (["training.groups=[{slot: norm}]"], "needs lr or weight_decay"),
         (["training.solved_at=0.5", "training.validate_every=8"], "solved_at=0.5 ends training after a validation"),
+        (["training.schedule={kind: wsd, decay_steps: 0, final: 0.1}"], "final is of the decay, and decay_steps=0"),
+        (["training.schedule={kind: wsd, decay_steps: 0, shape: linear}"], "shape is of the decay, and decay_steps=0"),
         (["monitor.every=3"], "every says how measures are taken"),
         (["monitor.num_samples=5"], "num_samples says how measures are taken"),
         (
             ["training.penalties=[z_loss, {kind: z_loss, weight: 1.0}]"],
             "training.penalties.1: z_loss stands there twice",
         ),
-        (["measures=[two_scale, saturation, two_scale]"], "measures.2: two_scale stands there twice"),
+        (["measures=[two_scale, lyapunov, two_scale]"], "measures.2: two_scale stands there twice"),
         (["monitor.measures=[two_scale, two_scale]"], "monitor.measures.1: two_scale stands there twice"),
     ],
 )
