@@ -73,9 +73,9 @@ def _asked(
     if split == "test" and (study := _study_of(run)) is not None:
         raise RecipeError(f"{run.folder}: is of the study {study}, whose test split `mythos holdout` opens, once")
     recipe, task = _changed(run, overrides)
-    _check_division(run, task, split)
     if not task.size(split):
         raise RecipeError(f"the task {task.kind!r} has no samples in {split}")
+    _check_division(run, task, split)
     counts = sorted(set(num_loops)) or [sampler(run.model).eval_loops]
     if not 1 <= counts[0] <= counts[-1] <= 4 * MAX_LOOPS:
         raise RecipeError(f"loops: {counts[0]} to {counts[-1]}; expected numbers from 1 to {4 * MAX_LOOPS:,}")
@@ -129,10 +129,9 @@ def _check_division(run: Run, task: Task, split: HeldOut) -> None:
     if was is None or not isinstance(task, Text) or task.prepared.fingerprint == was:
         return
     as_trained: Any = as_spec(run.recipe.task)
+    as_it_lies = as_trained.model_copy(update={name: getattr(task.spec, name) for name in _OF_THE_TEXT})
     found = task.prepared.splits[split]
-    if (
-        own := _trained_on(was, as_trained.model_copy(update={n: getattr(task.spec, n) for n in _OF_THE_TEXT}))
-    ) is not None:
+    if (own := _trained_on(was, as_it_lies)) is not None:
         is_seen = not np.array_equal(own.prepared.splits[split].ids, found.ids)
     elif _places(as_trained) & _places(task.spec) and (own := _trained_on(was, as_trained)) is not None:
         is_seen = _stands_in(found, own.prepared.splits["train"], whole=not task.prepared.census.stretches)
