@@ -85,7 +85,10 @@ def _check_goes_on(model: LoopedTransformer, recipe: Recipe, folder: Path) -> No
 def _divided(recipe: Recipe, model: LoopedTransformer) -> list[list[str]]:
     """The names of the parameters of each of an optimiser's groups, in their order there."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
-    groups = optimizer_of(recipe, model)[0].param_groups
+    try:
+        groups = optimizer_of(recipe, model)[0].param_groups
+    except ValueError as error:  # a group without effect, which the effect check has not seen yet
+        raise RecipeError(f"{recipe.name}: {error}") from None
     return [[names[id(parameter)] for parameter in group["params"]] for group in groups]
 
 
