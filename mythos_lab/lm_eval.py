@@ -42,8 +42,8 @@ class Mythos(TemplateLM):
         run: Folder of a finished run; or its id in MLflow.
         num_loops: Loop count; without, the model's own.
         exit: Kind of the rule that stops positions early; without, the model's own.
-        max_length: Positions that the model reads at most; without, the length that it was trained on. Of longer
-            texts the end is read.
+        max_length: Positions of a text or a prompt that the model reads at most; without, the length that it was
+            trained on. Of longer ones the end is read. What is generated comes after a prompt, and is not counted.
         batch_size: Sequences that are scored together at most.
         device: Where the model computes.
         store: MLflow's tracking URI, where the run is named by its id.
@@ -152,7 +152,8 @@ class Mythos(TemplateLM):
             sampling=Sampling(temperature, options.get("top_k"), options.get("top_p")),
         )
         text = ""
-        for step in generated(self._run, self.tok_encode(prompt) or [self.eot_token_id], asked, as_text=True):
+        tokens = self.tok_encode(prompt)[-self._max_length :] or [self.eot_token_id]
+        for step in generated(self._run, tokens, asked, as_text=True):
             text += step.text
             if places := [text.index(stop) for stop in stops if stop and stop in text]:
                 return text[: min(places)]

@@ -13,7 +13,7 @@ from mythos_blocks.declaring.spec import as_spec
 from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.recipe.microbatches import Given
-from mythos_lab.recipe.step import Learner, differentiate, step, update
+from mythos_lab.recipe.step import Learner, differentiate, learning_rate, step, update
 from mythos_lab.tasks.base import IGNORE
 
 _MAX_LOOPS = 4  # of a step here: what is looked at is the same at any count
@@ -32,7 +32,7 @@ def schedule_is_held(assembly: Assembly) -> list[Finding]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates asking a schedule for a step
         learner.schedule.step(recipe.training.max_steps)
-    held.append(learner.optimizer.param_groups[0]["lr"])
+    held.append(learning_rate(learner.optimizer))
     wanted = [peak * schedule.share(index) for index in steps]
     if all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(held, wanted, strict=True)):
         return []

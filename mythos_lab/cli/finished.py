@@ -103,7 +103,7 @@ def evaluate(
             report.show("breadth", breadth_table(starts))
         report.know({"run": opened.folder, "split": split, "overrides": overrides or []})
         if overrides and any(each.startswith("task") for each in overrides):
-            report.say("other data than the run was trained on")
+            report.say("other samples than the run's own")
         tell(report)
 
 

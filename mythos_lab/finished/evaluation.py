@@ -6,6 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mythos_blocks import Spec, build
+from mythos_blocks.declaring.spec import as_spec
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_lab.finished.run import Run
 from mythos_lab.measures.breadth import Breadth, breadths
@@ -20,11 +24,14 @@ from mythos_lab.recipe.overrides import split as read_overrides
 from mythos_lab.recipe.paths import set_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.tasks.base import HeldOut, Task
+from mythos_lab.tasks.text.task import Text
 from mythos_lab.tasks.text.tokenizer import TOKENIZER
+from mythos_lab.tasks.text.tokens import Tokens
 from mythos_lab.training.result import DATA, read_values, recorded_code
 
 SPLITS: tuple[HeldOut, ...] = ("validation", "test", "ood")
 _DEEPEST = 3  # studies/NAME/trials/NUMBER/seed-N
+_OF_THE_TEXT = ("path", "validation_path", "test_path", "dataset", "suffixes", "text_field", "format", "tokenizer")
 _MAY_CHANGE = ("task", "mask", "evaluation.batch_size", "evaluation.breadth")
 
 
@@ -68,6 +75,7 @@ def _asked(
     recipe, task = _changed(run, overrides)
     if not task.size(split):
         raise RecipeError(f"the task {task.kind!r} has no samples in {split}")
+    _check_division(run, task, split)
     counts = sorted(set(num_loops)) or [sampler(run.model).eval_loops]
     if not 1 <= counts[0] <= counts[-1] <= 4 * MAX_LOOPS:
         raise RecipeError(f"loops: {counts[0]} to {counts[-1]}; expected numbers from 1 to {4 * MAX_LOOPS:,}")
@@ -113,6 +121,54 @@ def _keep_tokenizer(run: Run, config: dict[str, Any], paths: Sequence[str]) -> N
     if "path" in task["tokenizer"]:
         run.tokenizer.identity()  # which holds the file against what was recorded
         task["tokenizer"] = {**task["tokenizer"], "path": str(kept)}
+
+
+def _check_division(run: Run, task: Task, split: HeldOut) -> None:
+    """Refuse a split of the text that the run was trained on which is divided so that it may hold what it has seen."""
+    was = read_values(run.folder, DATA).get("text_sha256")
+    if was is None or not isinstance(task, Text) or task.prepared.fingerprint == was:
+        return
+    as_trained: Any = as_spec(run.recipe.task)
+    as_it_lies = as_trained.model_copy(update={name: getattr(task.spec, name) for name in _OF_THE_TEXT})
+    found = task.prepared.splits[split]
+    if (own := _trained_on(was, as_it_lies)) is not None:
+        is_seen = not np.array_equal(own.prepared.splits[split].ids, found.ids)
+    elif _places(as_trained) & _places(task.spec) and (own := _trained_on(was, as_trained)) is not None:
+        is_seen = _stands_in(found, own.prepared.splits["train"], whole=not task.prepared.census.stretches)
+    else:
+        return
+    if is_seen:
+        raise RecipeError(
+            f"task: divides the run's own text otherwise than for its training, so that {split} may hold what the "
+            "model was trained on; leave its paths, seed, held_out, split_by and, of a text that is cut into "
+            "stretches, length as they were"
+        )
+
+
+def _trained_on(fingerprint: str, declared: Spec) -> Text | None:
+    """A text, if it is the one with this fingerprint."""
+    try:
+        text: Text = build(declared)
+        return text if text.prepared.fingerprint == fingerprint else None
+    except ValueError:  # it is not here, or the run's fields do not fit it
+        return None
+
+
+def _places(declared: Any) -> set[str]:
+    return {str(place) for name in _OF_THE_TEXT[:4] if (place := getattr(declared, name)) is not None}
+
+
+def _stands_in(found: Tokens, seen: Tokens, *, whole: bool) -> bool:
+    """Whether a document of some tokens is one of others; or, if not ``whole``, stands anywhere in them."""
+    if whole:
+        return not _documents(found).isdisjoint(_documents(seen))
+    everything = seen.ids.tobytes()
+    return any(document in everything for document in _documents(found))
+
+
+def _documents(tokens: Tokens) -> set[bytes]:
+    begins = [0, *tokens.ends[:-1]]
+    return {tokens.ids[begin:end].tobytes() for begin, end in zip(begins, tokens.ends, strict=True)}
 
 
 def _check_tokens(run: Run, task: Task) -> None:

@@ -82,7 +82,7 @@ def generated(run: Run, prompt: Sequence[int], asked: Asked, *, as_text: bool) -
     try:
         for step in stream(
             run.model,
-            torch.tensor([list(prompt)]),
+            torch.tensor([list(prompt)], device=run.model.embedding.weight.device),
             max_new_tokens=asked.max_new_tokens,
             iterations=asked.num_loops,
             sampling=asked.sampling,

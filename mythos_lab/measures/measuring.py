@@ -78,9 +78,13 @@ def refuse(measures: list[Measure], subject: Subject, where: str) -> list[Measur
     """The measures, where all of them can be taken of a subject.
 
     Raises:
-        RecipeError: One cannot; ``where`` is the list's path.
+        RecipeError: One cannot, or is of the kind of an earlier one; ``where`` is the list's path.
     """
     for place, each in enumerate(measures):
+        if any(each.kind == earlier.kind for earlier in measures[:place]):
+            raise RecipeError(
+                f"{where}.{place}: {each.kind} stands there twice, and what is recorded by its name would be of one"
+            )
         if (why := each.refuses(subject)) is not None:
             raise RecipeError(f"{where}.{place}: {each.kind}: {why}")
     return measures

@@ -64,7 +64,13 @@ class Losses:
         return "window" if by_weight and not any(penalty.every_step for penalty in self.penalties) else "states"
 
     def check(self, model: LoopedTransformer) -> None:
-        """Refuse a model on which a term would have no effect, with ``ValueError``."""
+        """Refuse a model on which a term would have no effect, and a term that hides another, with ``ValueError``."""
+        for place, penalty in enumerate(self.penalties):
+            if any(penalty.metric == earlier.metric for earlier in self.penalties[:place]):
+                raise ValueError(
+                    f"training.penalties.{place}: {penalty.kind} stands there twice, and {penalty.metric} would tell "
+                    "of one alone"
+                )
         self.objective.check(model)
         for penalty in self.penalties:
             penalty.check(model)

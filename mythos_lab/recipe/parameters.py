@@ -77,6 +77,21 @@ def apportion(optimizer: torch.optim.Optimizer, factors: dict[int, tuple[float, 
     optimizer.param_groups[:] = divided
 
 
+def check_decays(optimizer: torch.optim.Optimizer, parameters: Parameters, groups: list[Group]) -> None:
+    """Refuse factors on the decay of parameters that an optimiser does not decay.
+
+    Raises:
+        ValueError: None of a group's parameters is decayed.
+    """
+    decayed = {id(p) for group in optimizer.param_groups if group["weight_decay"] for p in group["params"]}
+    for index, group in enumerate(groups):
+        if group.weight_decay != 1 and not any(group.slot in parameters.places[key] for key in decayed):
+            raise ValueError(
+                f"training.groups.{index}.weight_decay: the optimiser decays no parameter of {group.slot!r} in the "
+                "first place; leave it out"
+            )
+
+
 def _placed(module: nn.Module, above: set[str]) -> Iterator[tuple[set[str], nn.Module]]:
     """Every module with the slots, and names of the model's parts, that it lies in."""
     here = above | ({module.slot} if isinstance(module, Module) else set())

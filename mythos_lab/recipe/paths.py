@@ -91,7 +91,7 @@ def _walk(root: type[BaseModel], config: Mapping[str, Any], path: str, source: s
 
 
 def _element(part: str, value: list[Any], where: str) -> int:
-    if not (part.isascii() and part.isdecimal() and int(part) < len(value)):
+    if part not in map(str, range(len(value))):  # and no second name, as 00 would be
         there = f"expected a number from 0 to {len(value) - 1}" if value else "it is empty; set the whole list"
         raise RecipeError(f"{where} is a list, and {part!r} no element of it; {there}")
     return int(part)

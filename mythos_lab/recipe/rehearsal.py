@@ -33,7 +33,8 @@ class TrainingStep:
 
     Attributes:
         flops: Products and sums: forward, backward, and those of the optimiser.
-        bytes_before: Weights, buffers, gradients, the optimiser's state, the weights' average and the batch.
+        bytes_before: Weights, buffers, gradients, the optimiser's state, the batch, and, where weights are averaged,
+            their average and the model that is evaluated with it.
         bytes_at_most: The most bytes alive at a time within the step.
     """
 
@@ -103,6 +104,13 @@ class Rehearsal:
         learner.optimizer.step()
         return learner
 
+    @cached_property
+    def _evaluated(self) -> list[Tensor]:
+        """The state of the model that is evaluated, where that is another than the one that learns."""
+        if self.recipe.training.ema is None:
+            return []
+        return [torch.empty_like(x) for x in (*self.model.parameters(), *self.model.buffers())]
+
     def training_step(self, iterations: Iterations) -> TrainingStep:
         """One optimiser step at these loop counts."""
         counts = tuple(iterations.flatten().tolist()) if isinstance(iterations, Tensor) else iterations
@@ -145,6 +153,7 @@ class Rehearsal:
             self.model.train()
             learner, live = self._learner, LiveBytes()
             live.follow(_alive_between_steps(learner, self.batch))
+            live.follow(self._evaluated)
             before = live.now
             with live, FlopCount() as counter:
                 step(learner, self.batch, iterations)

@@ -43,6 +43,12 @@ class Group(Declaration):
     lr: NonNegative = Field(1.0, description="Times the optimiser's learning rate.")
     weight_decay: NonNegative = Field(1.0, description="Times the weight decay that the optimiser gives them.")
 
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"lr", "weight_decay"}:
+            raise ValueError("a group needs lr or weight_decay, else its parameters are treated as the rest")
+        return self
+
 
 class Training(Declaration):
     """How the model is trained."""
@@ -166,6 +172,11 @@ class Training(Declaration):
             raise ValueError(f"strategy={self.strategy} needs num_devices above 1")
         if (each := self.batch_size // self.num_devices) % self.num_microbatches:
             raise ValueError(f"num_microbatches={self.num_microbatches} must divide the {each} sequences of a device")
+        if self.solved_at is not None and self.validate_every >= self.max_steps:
+            raise ValueError(
+                f"solved_at={self.solved_at:g} ends training after a validation, and validate_every="
+                f"{self.validate_every} has none before the last of max_steps={self.max_steps}"
+            )
         if self.start_with != "weights" and self.start is None:
             raise ValueError(f"start_with={self.start_with} needs start, the folder of a run")
         return self
@@ -209,6 +220,15 @@ class Monitor(Declaration):
     num_samples: Count = Field(
         2, description="Samples of the validation split on which it is measured, the same at every step."
     )
+
+    @model_validator(mode="after")
+    def _something_is_measured(self) -> Self:
+        if self.measures == []:
+            usual = type(self).model_fields["num_samples"].default
+            if self.every is not None or self.num_samples != usual:
+                field = "num_samples" if self.every is None else "every"
+                raise ValueError(f"{field} says how measures are taken, and measures=[] takes none")
+        return self
 
 
 class Stability(Declaration):

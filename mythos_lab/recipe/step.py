@@ -20,7 +20,7 @@ from mythos_lab.recipe.loads import load_cv
 from mythos_lab.recipe.losses import Losses, weighed
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.microbatches import Given, microbatches
-from mythos_lab.recipe.parameters import LR_FACTOR, Parameters, apportion
+from mythos_lab.recipe.parameters import LR_FACTOR, Parameters, apportion, check_decays
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.rank import Rank
 from mythos_lab.recipe.rounding import rounding
@@ -118,6 +118,7 @@ def optimizer_of(
     parameters = Parameters(model)
     optimizer: torch.optim.Optimizer = build(recipe.training.optimizer, parameters).torch
     if recipe.training.groups:
+        check_decays(optimizer, parameters, recipe.training.groups)
         apportion(optimizer, parameters.factors(recipe.training.groups))
     schedule = build(recipe.training.schedule, recipe.training.max_steps)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
@@ -215,14 +216,14 @@ def updates_of(out: ModelOutput | LoopState) -> Tensor:
 def _watched(model: LoopedTransformer, optimizer: torch.optim.Optimizer, norm: Tensor) -> Numbers:
     numbers = {
         "train/gradient_norm": whole_of(norm),
-        "train/learning_rate": torch.tensor(_learning_rate(optimizer), dtype=torch.float64),
+        "train/learning_rate": torch.tensor(learning_rate(optimizer), dtype=torch.float64),
     }
     if (cv := load_cv(model)) is not None:
         numbers["experts/load_cv"] = cv
     return numbers
 
 
-def _learning_rate(optimizer: torch.optim.Optimizer) -> float:
+def learning_rate(optimizer: torch.optim.Optimizer) -> float:
     """The rate of parameters that no group of the recipe has; told by the others, where there are none."""
     by_factor = {group.get(LR_FACTOR, 1.0): float(group["lr"]) for group in optimizer.param_groups}
     factor = max(by_factor)  # as it may be 0

@@ -18,6 +18,7 @@ from mythos_lab.training.devices import device_of
 from mythos_lab.training.held import data_of, hold
 from mythos_lab.training.other_devices import DEVICES, devices_of, hold_recipe
 from mythos_lab.training.result import (
+    CHECKPOINT,
     DATA,
     ENVIRONMENT,
     RECIPE,
@@ -31,7 +32,7 @@ from mythos_lab.training.result import (
     write_state,
     write_values,
 )
-from mythos_lab.training.start import identity_of_start
+from mythos_lab.training.start import hold_start, identity_of_start
 
 
 def begin_run(
@@ -60,6 +61,8 @@ def begin_run(
     where = recipe.tracking.uri, recipe.tracking.experiment
     if "run_id" in state:
         hold(folder, recipe, task, key_of(folder))
+        if not (folder / CHECKPOINT).is_file():
+            hold_start(folder, recipe)
         tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
         machine, devices = environment(device_of(recipe, 0), recipe.imports), devices_of(recipe)
         begun = devices_of(read_recipe(folder, assembled=False))

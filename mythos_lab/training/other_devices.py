@@ -32,8 +32,9 @@ _ROUNDING = 1e-3  # of a parameter's gradient in float32; another noise moves it
 def hold_recipe(folder: Path, stored: Recipe, recipe: Recipe, model: LoopedTransformer, task: Task) -> None:
     """Refuse to go on with a run by another recipe than its own; other devices are the same recipe where that holds.
 
-    It holds where a batch's gradient does not depend on how the batch is parted, which is measured: noise that each
-    device draws, and terms that are no means over tokens or sequences (experts' balance loss), make it another run.
+    It holds where every step reads the samples that it would have read, and a batch's gradient does not depend on how
+    the batch is parted, which is measured: noise that each device draws, and terms that are no means over tokens or
+    sequences (experts' balance loss), make it another run.
 
     Args:
         folder: The run's.
@@ -54,7 +55,7 @@ def hold_recipe(folder: Path, stored: Recipe, recipe: Recipe, model: LoopedTrans
             "or choose another folder"
         )
     was, now = stored.training.num_devices, recipe.training.num_devices
-    if was != now and (why := _parted(recipe, model, task)) is not None:
+    if was != now and (why := _other_samples(stored, recipe) or _parted(recipe, model, task)) is not None:
         raise Misplaced(
             f"{folder}: holds a run of another recipe: training.num_devices was {was}, is {now}, and {why}; resume it "
             "with as many, or begin another run where it ended: --from, training.start_with=everything"
@@ -69,6 +70,15 @@ def with_fields(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
 def devices_of(recipe: Recipe) -> dict[str, Any]:
     """The values of :data:`FIELDS`."""
     return {name: getattr(recipe.training, name) for name in FIELDS}
+
+
+def _other_samples(stored: Recipe, recipe: Recipe) -> str | None:
+    """Why steps read other samples than they would have on the devices that were there; ``None`` where they do not."""
+    warmup = recipe.training.batch_warmup
+    steps = range(warmup.num_steps(recipe.training.max_steps) if warmup is not None else 1)
+    if all(stored.training.samples(index) == recipe.training.samples(index) for index in steps):
+        return None
+    return "a batch that grows (batch_warmup) has other sequences where other devices share it"
 
 
 def _parted(recipe: Recipe, model: LoopedTransformer, task: Task) -> str | None:

@@ -86,6 +86,8 @@ class WarmupStableDecay(Schedule):
         final: Share = 0.0,
     ) -> None:
         self.warmup_steps = _within(warmup_steps, max_steps)
+        if not decay_steps and (shape != "root" or final):
+            raise ValueError(f"{'final' if final else 'shape'} is of the decay, and decay_steps=0 leaves none")
         if isinstance(decay_steps, float):
             decay_steps = min(round(decay_steps * max_steps), max_steps - self.warmup_steps)
         if self.warmup_steps + decay_steps > max_steps:

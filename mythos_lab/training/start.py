@@ -7,10 +7,12 @@ from pathlib import Path
 
 from mythos_blocks import LoopedTransformer
 from mythos_blocks.checkpoints import Checkpoint, copy_into, load
-from mythos_lab.recipe.errors import RecipeError
+from mythos_blocks.declaring.spec import as_spec
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.schema import Recipe
+from mythos_lab.recipe.step import optimizer_of
 from mythos_lab.tasks.base import Task
-from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_values, read_weights
+from mythos_lab.training.result import CHECKPOINT, DATA, STATE, key_of, read_recipe, read_values, read_weights
 from mythos_lab.training.sealed import verify
 
 START, STEPS = "start", "start_steps"
@@ -40,14 +42,54 @@ def begin_with_start(model: LoopedTransformer, recipe: Recipe, task: Task) -> No
     except (ValueError, OSError) as error:
         raise RecipeError(f"{where}: {error}") from None
     if recipe.training.start_with == "everything":
-        from mythos_lab.training.checkpoint import num_steps_of  # which imports Lightning
+        _check_goes_on(model, recipe, folder)
 
-        path = checkpoint_of(recipe)
-        if (done := num_steps_of(path)) >= (asked := recipe.training.max_steps):
-            raise RecipeError(
-                f"{recipe.name}: training.max_steps={asked}: {said} has {done:,} steps behind it, which count; "
-                f"expected more"
-            )
+
+def _check_goes_on(model: LoopedTransformer, recipe: Recipe, folder: Path) -> None:
+    """Refuse what another run's training does not go on to.
+
+    Raises:
+        RecipeError: It has no step left, another optimiser, no average to go on with, or would go on elsewhere in the
+            data.
+    """
+    from mythos_lab.training.checkpoint import num_steps_of  # which imports Lightning
+
+    done, asked = num_steps_of(checkpoint_of(recipe)), recipe.training.max_steps
+    where, or_weights = f"{recipe.name}: training", "or start_with=weights"
+    if done >= asked:
+        raise RecipeError(
+            f"{where}.max_steps={asked}: {folder} has {done:,} steps behind it, which count; expected more"
+        )
+    was = read_recipe(folder, assembled=False)
+    kinds = [as_spec(each.training.optimizer).kind for each in (was, recipe)]
+    if kinds[0] != kinds[1]:
+        raise RecipeError(
+            f"{where}.optimizer={kinds[1]}: {folder} was trained by {kinds[0]}; declare that, {or_weights}"
+        )
+    if _divided(was, model) != _divided(recipe, model):
+        raise RecipeError(
+            f"{where}.groups: divide the parameters otherwise than those of {folder}, and what an optimiser keeps is "
+            f"told by places in them; declare groups of the same slots with factors that differ, {or_weights}"
+        )
+    if recipe.training.ema is not None and was.training.ema is None:
+        raise RecipeError(f"{where}.ema: {folder} has no average to go on with; leave it out, {or_weights}")
+    read, reads = (each.training.samples(done).start for each in (was, recipe))
+    if read != reads:
+        raise RecipeError(
+            f"{where}.batch_size: {folder} has read {read:,} samples in its {done:,} steps, and this recipe reads "
+            f"{reads:,} in as many, so that it would go on elsewhere in the data; declare the same batch_size and "
+            f"batch_warmup, {or_weights}"
+        )
+
+
+def _divided(recipe: Recipe, model: LoopedTransformer) -> list[list[str]]:
+    """The names of the parameters of each of an optimiser's groups, in their order there."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    try:
+        groups = optimizer_of(recipe, model)[0].param_groups
+    except ValueError as error:  # a group without effect, which the effect check has not seen yet
+        raise RecipeError(f"{recipe.name}: {error}") from None
+    return [[names[id(parameter)] for parameter in group["params"]] for group in groups]
 
 
 def goes_on_from(recipe: Recipe, *, resumed: bool) -> Path | None:
@@ -88,6 +130,20 @@ def identity_of_start(recipe: Recipe) -> dict[str, str]:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\0".encode())
         digest.update(tensor.contiguous().flatten().view(-1).numpy(force=True).tobytes())
     return {START: digest.hexdigest()}
+
+
+def hold_start(folder: Path, recipe: Recipe) -> None:
+    """Refuse to begin again with other weights than those that a run's folder names.
+
+    Raises:
+        Misplaced: There are others now where the run started.
+    """
+    was = read_values(folder, DATA)
+    if any(was.get(name) != value for name, value in identity_of_start(recipe).items()):
+        raise Misplaced(
+            f"{folder}: what training.start={recipe.training.start} holds has changed since the run was begun, which "
+            "has no checkpoint yet; put it back, or begin another run"
+        )
 
 
 def _weights(place: Path) -> Checkpoint:

@@ -79,6 +79,17 @@ def test_exit_and_loops_are_arguments_and_generation_heeds_them(scorer):
     )
 
 
+def test_of_a_prompt_as_many_positions_are_read_as_of_a_text(scorer, monkeypatch):
+    from lm_eval.api.instance import Instance
+
+    seen, prompt = [], "12 loops over 144 words"
+    monkeypatch.setattr(
+        "mythos_lab.lm_eval.generated", lambda run, tokens, *rest, **options: seen.append(tokens) or iter(())
+    )
+    scorer(max_length=3).generate_until([Instance("generate_until", {}, (prompt, {}), 0)])
+    assert seen == [scorer().tok_encode(prompt)[-3:]]
+
+
 def test_what_cannot_be_done_is_refused(scorer, tmp_path):
     for arguments, said in (
         ({"num_loops": 0}, "at least 1"), ({"batch_size": "auto"}, "give a number"), ({"exit": "nonsense"}, "nonsense"),

@@ -40,6 +40,10 @@ def at_paths(
             raise ValueError(f"{fields[twice[0]]}: {path!r} has a {twice[0]} split; path={inside['train']} is without")
         found |= inside
         others = [name for name in splits if name not in inside]
+    if suffixes != SUFFIXES and not any(locate(at, fields[split]).is_dir() for split, at in found.items()):
+        raise ValueError(
+            f"suffixes: {path!r} is a file, which is read whatever its ending; they choose among a folder's"
+        )
     sources = {split: at_path(at, suffixes, text_field, format, fields[split]) for split, at in found.items()}
     return OwnSplits(sources, path, others) if others or len(sources) > 1 else sources["train"]
 

@@ -10,12 +10,16 @@ import mythos_lab
 from mythos_blocks.generation import Sampling
 from mythos_blocks.generation import generate as generate_tokens
 from mythos_lab.cli import app
-from mythos_lab.finished.evaluation import breadth, evaluate
+from mythos_lab.finished.evaluation import _check_division, breadth, evaluate
 from mythos_lab.finished.export import export
 from mythos_lab.finished.generation import Asked, generated, prompt_tokens
 from mythos_lab.finished.listing import listed, listing
+from mythos_lab.finished.run import Run
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.assembled import task_of
 from mythos_lab.recipe.schema import Evaluation
+from mythos_lab.training.held import data_of
+from mythos_lab.training.result import DATA, write_state, write_values
 from mythos_lab.training.run import run
 from tests.lab.search.conftest import quiet
 from tests.lab.search.tiny import OVERRIDES
@@ -61,6 +65,47 @@ def test_fields_of_the_evaluation_that_act_at_a_runs_end_alone_are_refused(train
     said = "evaluation={depth_factor: 2}" if field is None else f"evaluation.{field}=1"
     with pytest.raises(RecipeError, match="changes nothing here; expected task, mask, evaluation.batch_size"):
         evaluate(mythos_lab.load(trained), [said])
+
+
+TEXTS = {
+    "documents": "path: many", "stretches": "path: one.txt", "its end": "path: one.txt, split_by: position",
+    "documents and a split of its own": "path: many, validation_path: other.txt",
+    "stretches and a split of its own": "path: one.txt, validation_path: other.txt",
+}  # fmt: skip
+CUT_OTHERWISE = (
+    "seed: 3", "held_out: .3", "length: 40", "split_by: position", "split_by: content", "max_bytes: 900",
+    "validation_path: null, seed: 3", "validation_path: other.txt", "path: other.txt",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_no_override_has_a_model_scored_on_what_it_was_trained_on(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "many").mkdir()
+    numbers = [" ".join(str(i * j * j) for j in range(20, 60)) for i in range(7, 47)]
+    for i, line in enumerate(numbers):
+        (tmp_path / "many" / f"{i}.txt").write_text(line)
+    (tmp_path / "one.txt").write_text(" ".join(numbers))
+    (tmp_path / "other.txt").write_text(" ".join(str(i * i * i) for i in range(400, 700)))
+    declared = f"kind: text, length: 16, validation_size: 40, {text}"
+    recipe = load_recipe("looped", [f"task={{{declared}}}", "mask=causal"])
+    task = task_of(recipe)
+    write_state(tmp_path, {"key": "ours"})
+    write_values(tmp_path, DATA, data_of(recipe, task))
+    trained, outcomes = task.prepared.splits["train"].ids.tobytes(), set()
+    for otherwise in CUT_OTHERWISE:
+        pairs = (each.partition(": ") for each in f"{declared}, {otherwise}".split(", "))
+        said = {name: value for name, _, value in pairs}
+        try:
+            other = load_recipe("looped", [f"task={json.dumps(said).replace(chr(34), '')}", "mask=causal"])
+            _check_division(Run(tmp_path, recipe, {}), task_of(other), "validation")
+        except RecipeError as error:
+            outcomes.add("refused" if "divides the run's own text otherwise" in str(error) else "no such text")
+            continue
+        split = task_of(other).batch("validation", range(task_of(other).size("validation")))
+        assert not any(bytes(window.tolist()) in trained for window in split.tokens), otherwise
+        outcomes.add("scored")
+    assert outcomes >= {"refused", "scored"}
 
 
 def test_a_run_that_starts_anywhere_is_scored_from_several_starts(tmp_path, monkeypatch):

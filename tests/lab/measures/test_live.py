@@ -74,7 +74,7 @@ def trained(recipe, folder, *, resumed=False, stops=lambda: False, tracker=None)
 def test_training_does_not_notice(case, tmp_path):
     name, overrides = CASES[case]
     looked, weights = trained(recipe_of(name, *overrides), tmp_path / "looked")
-    blind, same = trained(recipe_of(name, *overrides, "monitor.measures=[]"), tmp_path / "blind")
+    blind, same = trained(recipe_of(name, *overrides, "monitor={measures: []}"), tmp_path / "blind")
     assert weights.keys() == same.keys() and all(torch.equal(x, same[key]) for key, x in weights.items())
     live = looked.live()
     assert live and all(math.isfinite(value) for value in live.values()) and not blind.live()

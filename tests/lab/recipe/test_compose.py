@@ -5,6 +5,8 @@ import sys
 import pytest
 
 from mythos_lab.recipe import RecipeError, load_recipe
+from mythos_lab.recipe.paths import field_at
+from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.spaces.space import load_space
 
 MINE = "name: mine\ndefaults: [/task: {task}, /training: quick, _self_]\nmodel: {{width: 16}}\n"
@@ -148,3 +150,5 @@ def test_elements_of_a_list_are_named_by_their_number(tmp_path):
         with pytest.raises(RecipeError, match=said) as caught:
             load_recipe("gated_loop", [*sizes, wrong])
         assert len(caught.value.lines) == 1
+    with pytest.raises(RecipeError, match="'00' no element of it"):  # else a search space had two names for a field
+        field_at(Recipe, {"training": {"penalties": ["z_loss"]}}, "training.penalties.00.weight", "space")

@@ -24,7 +24,7 @@ SHORT = [
 
 ALL = [
     "training.ema=0.8", "training.num_microbatches=2", "training.optimizer={kind: muon, lr: 0.003}",
-    "training.groups=[{slot: norm, lr: 2, weight_decay: 0}]", "training.schedule={kind: wsd, warmup_steps: 2}",
+    "training.groups=[{slot: norm, lr: 2}, {slot: core, weight_decay: 0}]", "training.schedule={kind: wsd, warmup_steps: 2}",
 ]  # fmt: skip
 """All that keeps something from step to step."""
 

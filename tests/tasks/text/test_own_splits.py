@@ -142,3 +142,10 @@ def test_mistakes_are_one_line(tmp_path):
     (tmp_path / "sets" / "dataset_dict.json").write_text('{"splits": ["train", "../sets/test"]}')
     with pytest.raises(ValueError, match="^path: .* names a split '../sets/test', which is no folder that was saved"):
         make({"path": sets})
+
+
+def test_suffixes_choose_among_the_files_of_a_folder_and_nowhere_else(tmp_path):
+    fields = paths(tmp_path, {"train": SETS["train"]})
+    with pytest.raises(ValueError, match="suffixes: .*train.jsonl' is a file, which is read whatever its ending"):
+        make(fields, suffixes=[".jsonl"])
+    assert make({"path": str(tmp_path)}, suffixes=[".jsonl"]).size("validation")
