@@ -122,7 +122,8 @@ def _missing(result: RunResult) -> list[str]:
         is_off = not result.cost.recipe.evaluation.knockouts
         said.append(f"no knock-outs: {'evaluation.knockouts is off' if is_off else 'the loop has no part to take out'}")
     if sum(share > 0 for share in result.histogram) == 1:
-        said.append(f"nothing halts: every position runs {len(result.histogram)} iterations")
+        rule = "no position halted" if "halting/mean_loops" in result.metrics else "nothing halts"
+        said.append(f"{rule}: every position runs {len(result.histogram)} iterations")
     return said
 
 

@@ -18,10 +18,12 @@ from mythos_lab.comparison.reporting.study_page import study_answer
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.report.markdown import in_text
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
+from mythos_lab.search.feasibility import afterwards
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
 from mythos_lab.search.study import run_study
@@ -87,6 +89,13 @@ def test_a_constraint_on_the_trained_model_is_judged_afterwards_and_keeps_a_tria
     monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"loops/gain": next(gains)}))
     found = work_off(write(here, space={"model.core.depth": {"int": [1, 2]}}, constraints=["loops/gain > 0.1"]))
     assert len(found.get_trials()) == 2 and len(complete(found)) == 1
+
+
+def test_where_nothing_halts_a_constraint_on_halting_is_one_on_the_iterations_run(here):
+    space = write(here, space={"model.core.depth": {"int": [1, 2]}}, constraints=["halting/mean_loops <= 4"])
+    recipe = validate(dict(space.base), "here")
+    found = [afterwards(space, recipe, {"loops/executed": executed}) for executed in (4.0, 6.0)]
+    assert [each["halting/mean_loops <= 4"] > 0 for each in found] == [False, True]
 
 
 def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
@@ -369,6 +378,8 @@ UNMEASURED = {
     "penalty/z_loss": "no penalty measures it; expected z_loss",
     "auxiliary/halting": "no component adds such a loss",
     "cost/decode_flops_per_token": "with this mask nothing is decoded",
+    "halting/mean_loops": "nothing halts in the model; loops/executed is what it runs",
+    "train/depth_read": "the model has no halting rule",
 }
 
 
@@ -379,6 +390,12 @@ def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(he
     with pytest.raises(RecipeError, match=f"objectives: a run has no {metric}: {why}"):
         run_study(space)
     assert not (here / "studies").exists()
+
+
+def test_a_guard_over_what_no_candidate_has_is_refused_as_it_would_stop_nothing(here):
+    fields = {"guard": {"metric": "halting/mean_loops", "direction": "minimize"}, "pruner": "median"}
+    with pytest.raises(RecipeError, match="guard.metric: a run has no halting/mean_loops: nothing halts"):
+        run_study(write(here, space={"model.core.depth": {"int": [1, 2]}}, **fields))
 
 
 def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):
