@@ -23,7 +23,7 @@ from mythos_lab.training.assembly import assemble
 _IN_TRAINING = (
     "train/mean_loops",
     "train/depth_read",
-)  # what a halting rule comes to there, where an exit does nothing
+)  # of a halting rule: an exit does nothing there
 
 
 def lacking(recipe: Recipe, metrics: Iterable[str]) -> str | None:
@@ -70,9 +70,8 @@ def _lacks(recipe: Recipe, metric: str) -> str | None:
     if metric in STABILITY:
         return "the model has nothing of it" if STABILITY[metric](assemble(recipe)[0]) is None else None
     if room == "halting":
-        return (
-            None if can_halt(build_on_meta(recipe)[0]) else "nothing halts in the model; loops/executed is what it runs"
-        )
+        halts = can_halt(build_on_meta(recipe)[0])
+        return None if halts else "nothing halts in the model; loops/executed is what it runs"
     if metric in _IN_TRAINING:
         return None if build_on_meta(recipe)[0].core.halting.kind != "none" else "the model has no halting rule"
     if room == "auxiliary":
