@@ -25,7 +25,7 @@ from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, refuse_after_opening
 from mythos_lab.search.parent_run import description, elsewhere, parent_run
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.standing import best_first, on_front
+from mythos_lab.search.standing import best_first, complete, on_front
 from mythos_lab.search.trial_queue import clear_doubles, is_settled, num_settled
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.stopping import heeding
@@ -136,6 +136,10 @@ def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
         tracker.tag("mythos.best_trial", str(best[0].number))
         tracker.tag("mythos.best_params", json.dumps(best[0].params))
     tracker.metrics(numbers, len(settled))
+    for trial in complete(study):  # the history: each trial's values, with its number as the step
+        values = dict(zip(space.file.objectives, trial.values, strict=True))
+        at = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else None
+        tracker.metrics({f"study/trial/{name}": value for name, value in values.items()}, trial.number, at)
 
 
 def _work_off(engine: Engine, watch: Watch) -> None:

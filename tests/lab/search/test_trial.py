@@ -275,9 +275,10 @@ def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monk
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["trial", "val/accuracy", "cost/params", "depth"] in rows
     assert [row[0] for row in rows if len(row) == 4 and row[0].rstrip("*").isdigit()] == ["1*", "2", "0*"]
-    write_card(space, found, {})
-    page = (space.folder / "card.md").read_text()
+    card, front = write_card(space, found, {})
+    page = card.read_text()
     assert "| trial | val/accuracy | cost/params | depth |" in page and "* is on the front" in page
+    assert "(front.svg)" in page and front.read_text().lstrip().startswith("<?xml") and front.name == "front.svg"
     assert r"| 1\* | 0.6 | 950 | 2 |" in page and "| 2 | 0.55 |" in page
 
 
