@@ -148,7 +148,8 @@ def _ways_on(
     if not done:
         report.say("no trial was trained to its end and meets its constraints")
     elif seed := next(iter(sorted(folder_of(space, done[0]).glob("seed-*"))), None):
-        tied = len(space.file.objectives) == 1 and sum(trial.values == done[0].values for trial in done) > 1
+        alone = [trial for trial in done if REPEATS not in trial.user_attrs]
+        tied = len(space.file.objectives) == 1 and sum(trial.values == done[0].values for trial in alone) > 1
         report.say(f"{'first of a tie' if tied else 'best'}:   mythos depth {near(seed)}", {"best": seed}, whole=True)
     drawn = f", with {', '.join(path.name for path in figures)}" if figures else ""
     report.say(f"card:   {near(space.folder / 'card.md')}{drawn}", {"figures": list(figures)}, whole=True)
@@ -162,7 +163,11 @@ def _importances(report: Report, study: optuna.Study, done: Sequence[FrozenTrial
     fields = importances(study)
     title = "parameter importances (PED-ANOVA; p against shuffled values)"
     columns = (name("field"), number("importance", form=".2f"), number("p", form=".2f"))
-    report.show("importances", Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title))
+    table = Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title)
+    if table.rows:
+        report.show("importances", table)
+    else:
+        report.know({"importances": []})
     values = {trial.values[0] for trial in done}
     different = f"{len(values)} different values" if len(values) > 1 else "one value, so that nothing is told"
     report.say(f"importances rest on {len(done)} trials with {different} of the objective")

@@ -363,6 +363,23 @@ def test_a_candidate_that_is_drawn_again_is_answered_from_the_first_and_said_so(
         assert "drew what trial" in said and "took its result" in said
 
 
+def test_the_answer_of_a_search_counts_a_candidate_once_and_says_what_each_kind_came_to(here, monkeypatch):
+    values = iter([0.9, 0.6])
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"val/accuracy": next(values)}))
+    space = write(here, space={"model.core.update": {"replace": {}, "highway": {}}}, sampler="random", trials=6)
+    found = work_off(space)
+    assert len(complete(found)) == 6 and sum("repeats" in t.user_attrs for t in found.get_trials()) == 4
+    first, second = (t for t in found.get_trials() if "repeats" not in t.user_attrs)
+    one, other = (t.params["model.core.update"] for t in (first, second))
+    assert study_answer(space, found) == (
+        f"Trial {first.number} (update {one}) is first of 2 with val/accuracy 0.9, before trial {second.number} with 0.6; of "
+        f"one seed each, so that the order may be the seeds'. The best by kind, of so many trials: update {one} 0.9 (1), "
+        f"{other} 0.6 (1)."
+    )
+    report = study_report(space, found, {}, 1.0)
+    assert report.facts["importances"] == [] and not any("first of a tie" in str(part) for part in report.parts)
+
+
 def test_a_repeat_of_what_did_not_fit_is_vetoed_untrained(here, monkeypatch):
     tried = []
     monkeypatch.setattr(trials, "run", lambda *a, **k: tried.append(1) or (_ for _ in ()).throw(MemoryError()))
