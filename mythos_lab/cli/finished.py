@@ -105,7 +105,8 @@ def evaluate(
         other = any(each.startswith("task") for each in overrides or [])
         where = "; other data than the run was trained on" if other else ""
         answer = f"{curve_sentence(curve, split)}{where}"
-        report.say(answer, {"answer": answer})
+        facts = {"num_samples": curve.task.size(split), "chance": curve.task.chance}
+        report.say(answer, {"answer": answer, **facts})
         tell(report)
 
 

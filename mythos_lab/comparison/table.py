@@ -84,7 +84,7 @@ def _sides(a: Any, b: Any) -> list[str]:
     """Two values as people read them: of a hash its beginning, of a curve its ends and where the two first part."""
     if all(_is_curve(value) for value in (a, b)):
         at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)) - 1)
-        return [f"{v[0]:.4g} ... {v[at]:.4g} (at {at}) ... {v[-1]:.4g}, {len(v)} values" for v in (a, b)]
+        return [" ... ".join(f"{each:.4g}" for each in (v[0], v[at], v[-1])) for v in (a, b)]
     if all(isinstance(value, str) and _HASH.fullmatch(value) for value in (a, b)) and a[:12] != b[:12]:
         return [a[:12], b[:12]]
     return [f"{value:,.4g}" if isinstance(value, float) else str(value) for value in (a, b)]

@@ -82,8 +82,7 @@ def listing(
     if by is not None:
         runs = sorted(runs, key=lambda run: -_sortable((run.metrics or {}).get(by)))
     columns = [name("folder"), Column("recipe", importance=3), Column("seed", importance=3), Column("status")]
-    columns += [Column("begun", importance=2), *map(number, shown)]
-    columns += [prose("problem")] if any(run.problem for run in runs[:most]) else []
+    columns += [Column("begun", importance=2), *map(number, shown), prose("problem")]
     rows = [
         [
             str(run.folder),
@@ -92,16 +91,20 @@ def listing(
             run.status,
             run.began.strftime("%Y-%m-%d %H:%M"),
             *((run.metrics or {}).get(each, nothing()) for each in shown),
-            *([run.problem] if len(columns) > 5 + len(shown) else []),
+            run.problem,
         ]
         for run in runs[:most]
     ]
     report = Report()
     if rows:
-        report.show("runs", Table(columns, rows))
-        ended = ", ".join(f"{num} {status}" for status, num in Counter(run.status for run in runs).items())
-        most_said = f", of which {len(rows)} are listed" if len(runs) > len(rows) else ""
-        report.say(f"{len(runs)} runs: {ended}{most_said}; mythos report FOLDER says what one came to")
+        table, are_whole = Table(columns, rows), not any(run.problem for run in runs[:most])
+        report.show("runs", Table(columns[:-1], [row[:-1] for row in rows]) if are_whole else table)
+        report.know({"runs": table.records()})
+        ended = Counter(run.status for run in runs)
+        said = ", ".join(f"{num} {status}" for status, num in ended.items())
+        part = f", of which {len(rows)} are listed" if len(runs) > len(rows) else ""
+        facts = {"num_runs": len(runs), "num_listed": len(rows), "outcomes": ended}
+        report.say(f"{len(runs)} runs: {said}{part}; mythos report FOLDER says what one came to", facts)
     else:
         report.say("no runs", {"runs": []})
     return report

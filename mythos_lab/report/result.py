@@ -188,7 +188,8 @@ def curve_sentence(curve: DepthCurve, split: HeldOut) -> str:
     said += f", on {curve.task.size(split):,} samples ({split}) of {curve.task.kind}"
     if chance is None or between is None:
         return said
-    return f"{said}, which is chance" if between[0] <= chance <= between[1] else f"{said}; chance is {chance:.3g}"
+    is_chance = between[0] <= chance <= between[1]
+    return f"{said}, which is chance ({chance:.3g})" if is_chance else f"{said}; chance is {chance:.3g}"
 
 
 def curve_table(curve: DepthCurve, title: str = "depth curve") -> Table:
