@@ -50,8 +50,8 @@ def write_card(space: Space, study: optuna.Study, found: Mapping[str, Comparison
     metric = next(iter(found.values())).metric
     intervals = {name: (c.verdict.difference, c.verdict.low, c.verdict.high) for name, c in found.items()}
     against = next(iter(space.file.arms))
-    figure = verdict_figure(intervals, space.file.matters, metric, against, space.folder / FIGURE)
-    return [space.folder / CARD, figure, *drawn]
+    of_verdicts = verdict_figure(intervals, space.file.matters, metric, against, space.folder / FIGURE)
+    return [space.folder / CARD, of_verdicts, *drawn]
 
 
 def _figures(space: Space, study: optuna.Study) -> list[Figure]:

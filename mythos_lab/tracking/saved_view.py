@@ -115,20 +115,20 @@ def _state(levels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
             {"uuid": key, "name": title, "display": True, "isReordered": True} for title, key in sections.items()
         ],
         "compareRunCharts": [
-            _chart(metric, kind, sections[title])
-            for title, charts in _CHARTS.items()
-            for metric, kind in charts.items()
-        ]
-        + [
-            {
-                **_chart(f"depth/{name}", "LINE", sections[first]),
-                "metricKey": keys[0],
-                "selectedMetricKeys": list(keys),
-                "displayName": f"depth, accuracy by {name}; step = loops",
-            }
-            for name, keys in levels.items()
+            *(_of_levels(name, keys, sections[first]) for name, keys in levels.items()),
+            *(
+                _chart(metric, kind, sections[title])
+                for title, charts in _CHARTS.items()
+                for metric, kind in charts.items()
+            ),
         ],
     }
+
+
+def _of_levels(name: str, keys: Sequence[str], section: str) -> dict[str, Any]:
+    """Depth curves of each level of a difficulty, over each other; the step is the loop count."""
+    chart = {**_chart(f"depth/{name}", "LINE", section), "metricKey": keys[0]}
+    return {**chart, "selectedMetricKeys": list(keys), "displayName": f"depth, accuracy by {name}"}
 
 
 def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
