@@ -128,7 +128,7 @@ def _state(levels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
 def _of_levels(name: str, keys: Sequence[str], section: str) -> dict[str, Any]:
     """Depth curves of each level of a difficulty, over each other; the step is the loop count."""
     chart = {**_chart(f"depth/{name}", "LINE", section), "metricKey": keys[0]}
-    return {**chart, "selectedMetricKeys": list(keys), "displayName": f"depth, accuracy by {name}"}
+    return {**chart, "selectedMetricKeys": list(keys)}
 
 
 def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:
