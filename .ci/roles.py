@@ -1,10 +1,15 @@
-"""Sphinx's roles in docstrings, as the site shows them: a name in code, without the path where it begins with ``~``."""
+"""Docstrings as the site shows them.
+
+Sphinx's roles are names in code, without the path where it begins with ``~``; a session with ``>>>``, which Markdown
+takes for quotations, is code.
+"""
 
 import re
 
 import griffe
 
 _ROLE = re.compile(r":(?:class|func|meth|mod|attr|data|exc):`(~?)([^`]+)`")
+_SESSION = re.compile(r"^>>> .*(?:\n(?!\s*\n).+)*", re.MULTILINE)
 
 
 class Roles(griffe.Extension):
@@ -12,7 +17,8 @@ class Roles(griffe.Extension):
 
     def on_object(self, *, obj: griffe.Object, **_: object) -> None:
         if obj.docstring is not None:
-            obj.docstring.value = _ROLE.sub(_shown, obj.docstring.value).replace("``", "`")
+            shown = _ROLE.sub(_shown, obj.docstring.value).replace("``", "`")
+            obj.docstring.value = _SESSION.sub(r"```pycon\n\g<0>\n```", shown)
 
 
 def _shown(match: re.Match[str]) -> str:

@@ -37,8 +37,13 @@ METRICS: dict[str, Metric] = {
     "train/num_loops": Metric(
         "loops", "Iterations of the training step, as sampled, the mean over positions that are no padding."
     ),
-    "train/mean_loops": Metric("loops", "As halting/mean_loops, of the training step at its sampled loop counts."),
-    "train/depth_read": Metric("loops", "As halting/depth_read, of the training step at its sampled loop counts."),
+    "train/mean_loops": Metric(
+        "loops",
+        "Iterations run before halting in the training step at its sampled loop counts; of halting rules alone.",
+    ),
+    "train/depth_read": Metric(
+        "loops", "Iteration that the readout weighs in the training step, the mean; of halting rules alone."
+    ),
     "train/num_steps": Metric(
         "steps", "Optimiser steps done when training ended; fewer than max_steps where solved_at ended it.", "lower"
     ),
@@ -78,11 +83,12 @@ METRICS: dict[str, Metric] = {
     "halting/mean_loops": Metric(
         "loops",
         "Iterations run before halting on the validation split, at the evaluated loop count, the mean over positions "
-        "that are no padding.",
+        "that are no padding; of models with a halting rule or an exit.",
     ),
     "halting/depth_read": Metric(
         "loops",
-        "Iteration that the readout weighs on the validation split, the mean over positions that are no padding.",
+        "Iteration that the readout weighs on the validation split, the mean over positions that are no padding; of "
+        "models with a halting rule or an exit.",
     ),
     "loops/executed": Metric("loops", "Iterations that evaluation executed, those of the longest position of a batch."),
     "loops/gain": Metric("quality", "Quality at the evaluated loop count less quality at one loop.", "higher"),

@@ -82,7 +82,7 @@ def evaluate(
 ) -> None:
     """Score a finished run's model: on its own data, or on another task, range, split or text, at chosen loop counts.
 
-    Example: `mythos evaluate runs/gated_loop-20260101-120000-ab12 task.max_hops=6 --loops 4,6,8`
+    Example: `mythos evaluate runs/gated_loop-20260101-120000-ab12 task.max_hops=5 --loops 4,6,8`
     """
     with telling(as_json) as tell:
         from mythos_blocks.declaring.registry import suggest
@@ -91,7 +91,7 @@ def evaluate(
         from mythos_lab.finished.run import load
         from mythos_lab.recipe.errors import RecipeError
         from mythos_lab.report.report import Report
-        from mythos_lab.report.result import breadth_table, curve_table
+        from mythos_lab.report.result import breadth_table, curve_sentence, curve_table
 
         if split not in SPLITS:
             raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
@@ -102,8 +102,11 @@ def evaluate(
         if starts := breadth(opened, overrides or [], whole_numbers("loops", loops), split):
             report.show("breadth", breadth_table(starts))
         report.know({"run": opened.folder, "split": split, "overrides": overrides or []})
-        if overrides and any(each.startswith("task") for each in overrides):
-            report.say("other samples than the run's own")
+        other = any(each.startswith("task") for each in overrides or [])
+        where = "; other samples than the run's own" if other else ""
+        answer = f"{curve_sentence(curve, split)}{where}"
+        facts = {"num_samples": curve.task.size(split), "chance": curve.task.chance}
+        report.say(answer, {"answer": answer, **facts})
         tell(report)
 
 

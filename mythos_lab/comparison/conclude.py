@@ -23,7 +23,7 @@ def concluding(tell: Callable[[Report], None]) -> Conclude:
         found = verdicts(space, study)
         answer = study_answer(space, study, found)
         files = write_card(space, study, found, answer)  # first: whatever becomes of the output, it is kept
-        report = study_report(space, study, found, seconds)
+        report = study_report(space, study, found, seconds, files[1:])
         report.say(answer, {"answer": answer})
         tell(report)
         return Concluded(files, answer)

@@ -49,7 +49,7 @@ def _of_study(folder: Path, storage: str | None) -> list[Removable]:
     runs = [
         run for trial in sorted({folder_of(space, each) for each in settled} - kept) for run in trial.glob("seed-*")
     ]
-    found = [
-        weights_of(run, "weights of a trial that the study did not choose") for run in runs if not run.is_symlink()
-    ]
+    here = Path.cwd()  # as which the other folders are named
+    near = [run.relative_to(here) if run.is_relative_to(here) else run for run in runs if not run.is_symlink()]
+    found = [weights_of(run, "weights (trial not chosen)") for run in near]
     return [each for each in found if each is not None]

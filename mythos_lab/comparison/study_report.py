@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -36,8 +37,14 @@ from mythos_lab.search.trial_queue import (
 _NUM_SHOWN, _NUM_MORE = 8, 10
 
 
-def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparison], seconds: float) -> Report:
-    """Best trials or arms, importances, failures and vetoes, and the commands that show more."""
+def study_report(
+    space: Space,
+    study: optuna.Study,
+    found: Mapping[str, Comparison],
+    seconds: float,
+    figures: Sequence[Path] = (),
+) -> Report:
+    """Best trials or arms, importances, failures and vetoes, the card with its figures, and commands that show more."""
     report, file = Report(), space.file
     trials = [t for t in study.get_trials(deepcopy=False) if is_settled(t)]
     done = best_first(space, study)
@@ -70,7 +77,7 @@ def study_report(space: Space, study: optuna.Study, found: Mapping[str, Comparis
         report.say(line, indent=2)
     if file.space and file.arms:
         report.say("no verdicts: arms beside a space are one more field that varies")
-    _ways_on(report, space, trials, done)
+    _ways_on(report, space, trials, done, figures)
     return report
 
 
@@ -135,13 +142,17 @@ def _queued(study: optuna.Study) -> Iterator[str]:
         yield f"trial{'s' * (len(waiting) > 1)} {numbers} enqueued, and not run yet: more --trials run it"
 
 
-def _ways_on(report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial]) -> None:
+def _ways_on(
+    report: Report, space: Space, trials: Sequence[FrozenTrial], done: Sequence[FrozenTrial], figures: Sequence[Path]
+) -> None:
     if not done:
         report.say("no trial was trained to its end and meets its constraints")
     elif seed := next(iter(sorted(folder_of(space, done[0]).glob("seed-*"))), None):
-        tied = len(space.file.objectives) == 1 and sum(trial.values == done[0].values for trial in done) > 1
+        alone = [trial for trial in done if REPEATS not in trial.user_attrs]
+        tied = len(space.file.objectives) == 1 and sum(trial.values == done[0].values for trial in alone) > 1
         report.say(f"{'first of a tie' if tied else 'best'}:   mythos depth {near(seed)}", {"best": seed}, whole=True)
-    report.say(f"card:   {near(space.folder / 'card.md')}", whole=True)
+    drawn = f", with {', '.join(path.name for path in figures)}" if figures else ""
+    report.say(f"card:   {near(space.folder / 'card.md')}{drawn}", {"figures": list(figures)}, whole=True)
     report.say(f"more:   {ui_command((space.base.get('tracking') or {}).get('uri'))}", whole=True)
     if _takes_more(space, len(trials)):
         report.say(f"again:  mythos study {called(space.source)} --trials {len(trials) + _NUM_MORE}", whole=True)
@@ -152,7 +163,11 @@ def _importances(report: Report, study: optuna.Study, done: Sequence[FrozenTrial
     fields = importances(study)
     title = "parameter importances (PED-ANOVA; p against shuffled values)"
     columns = (name("field"), number("importance", form=".2f"), number("p", form=".2f"))
-    report.show("importances", Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title))
+    table = Table(columns, [(f.field, f.share, f.p) for f in fields if f.is_told], title)
+    if table.rows:
+        report.show("importances", table)
+    else:
+        report.know({"importances": []})
     values = {trial.values[0] for trial in done}
     different = f"{len(values)} different values" if len(values) > 1 else "one value, so that nothing is told"
     report.say(f"importances rest on {len(done)} trials with {different} of the objective")

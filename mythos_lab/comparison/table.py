@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
@@ -25,6 +26,8 @@ from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import on_front
 from mythos_lab.search.trial import values_by_seed
 
+_MOST_NUMBERS = 8  # of a curve that is shown whole
+_HASH = re.compile(r"[0-9a-f]{32,}")
 _LONGEST = 40  # characters of a value that differs, before only the difference is shown
 
 
@@ -69,12 +72,27 @@ def comparison_report(found: Comparison) -> Report:
 
 
 def _unequal(path: str, a: Any, b: Any, declared: bool) -> tuple[Any, ...]:
-    texts = [f"{value:,.4g}" if isinstance(value, float) else str(value) for value in (a, b)]
+    texts = _sides(a, b)
     if texts[0] == texts[1] and not isinstance(a, str):
         texts = [repr(a), repr(b)]
     shown = apart(texts[0], texts[1], _LONGEST)
     cells = [Cell(value, text) for value, text in zip((a, b), shown, strict=True)]
     return path, *cells, Cell(declared, "declared" if declared else "undeclared")
+
+
+def _sides(a: Any, b: Any) -> list[str]:
+    """Two values as people read them: of a hash its beginning, of a curve its ends and where the two first part."""
+    if all(_is_curve(value) for value in (a, b)):
+        at = next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)) - 1)
+        return [" ... ".join(f"{each:.4g}" for each in (v[0], v[at], v[-1])) for v in (a, b)]
+    if all(isinstance(value, str) and _HASH.fullmatch(value) for value in (a, b)) and a[:12] != b[:12]:
+        return [a[:12], b[:12]]
+    return [f"{value:,.4g}" if isinstance(value, float) else str(value) for value in (a, b)]
+
+
+def _is_curve(value: Any) -> bool:
+    are_numbers = isinstance(value, list) and all(isinstance(each, int | float) for each in value)
+    return are_numbers and len(value) > _MOST_NUMBERS
 
 
 def arms_report(space: Space) -> Report:

@@ -101,9 +101,9 @@ def cleaning_report(found: Sequence[Removable], left: Sequence[str], *, removed:
         removed: Whether it was to be removed.
     """
     report = Report()
-    columns = (name("path"), number("mebibytes", "MiB", ",.1f"), prose("what", importance=0))
+    columns = (number("mebibytes", "MiB", ",.1f"), prose("what", importance=0), name("path"))
     rows = [
-        [str(each.path), each.size / 2**20, f"left: {why}" if why else each.why]
+        [each.size / 2**20, f"left: {why}" if why else each.why, str(each.path)]
         for each, why in zip(found, left, strict=True)
     ]
     report.show("removable", Table(columns, rows))
@@ -114,6 +114,8 @@ def cleaning_report(found: Sequence[Removable], left: Sequence[str], *, removed:
         said = f"{sum(not why for why in left)} of {len(left)} removed, {gone:,.1f} MiB"
     else:
         said = f"{gone:,.1f} MiB; nothing has been removed: --yes does it"
+    if not removed and any(each.path.name == CHECKPOINT for each in found):
+        report.say("a run without its checkpoint is whole, but no other run can go on where it ended")
     report.say(said, {"removed": removed, "mebibytes": gone})
     return report
 
@@ -128,7 +130,7 @@ def _of_run(folder: Path) -> Iterator[Removable]:
             status = read_result(folder)["status"]
         except RecipeError:
             return  # whoever looks after it may need all that is there
-        why = f"checkpoint of a run that is {status}; without it no other run goes on where this one ended"
+        why = f"checkpoint ({status})"
         yield Removable(checkpoint, checkpoint.stat().st_size, why, folder, lock)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +14,7 @@ from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
-from mythos_lab.report.table import Table, name, nothing, number, prose
+from mythos_lab.report.table import Column, Table, name, nothing, number, prose
 from mythos_lab.training.result import RECIPE, RESULT, STATE, key_of, read_result
 from mythos_lab.training.sealed import read_yaml
 
@@ -80,8 +81,8 @@ def listing(
             raise RecipeError(f"metric {each!r}: no run has it; {suggest(each, known)}")
     if by is not None:
         runs = sorted(runs, key=lambda run: -_sortable((run.metrics or {}).get(by)))
-    columns = [name("folder"), name("recipe"), name("seed"), name("status"), name("begun")]
-    columns += [number(each) for each in shown] + [prose("problem")]
+    columns = [name("folder"), Column("recipe", importance=3), Column("seed", importance=3), Column("status")]
+    columns += [Column("begun", importance=2), *map(number, shown), prose("problem")]
     rows = [
         [
             str(run.folder),
@@ -96,9 +97,14 @@ def listing(
     ]
     report = Report()
     if rows:
-        report.show("runs", Table(columns, rows))
-        if len(runs) > len(rows):
-            report.say(f"{len(rows)} of {len(runs)} runs")
+        table, are_whole = Table(columns, rows), not any(run.problem for run in runs[:most])
+        report.show("runs", Table(columns[:-1], [row[:-1] for row in rows]) if are_whole else table)
+        report.know({"runs": table.records()})
+        ended = Counter(run.status for run in runs)
+        said = ", ".join(f"{num} {status}" for status, num in ended.items())
+        part = f", of which {len(rows)} are listed" if len(runs) > len(rows) else ""
+        facts = {"num_runs": len(runs), "num_listed": len(rows), "outcomes": ended}
+        report.say(f"{len(runs)} runs: {said}{part}; mythos report FOLDER says what one came to", facts)
     else:
         report.say("no runs", {"runs": []})
     return report

@@ -82,7 +82,7 @@ class Run:
         declared: Any = as_spec(self.recipe.task)
         if not issubclass(declared.component, Text):
             raise RecipeError(
-                f"{self.folder}: the tokens of the task {declared.kind!r} are no text; give token numbers"
+                f"{self.folder}: the tokens of the task {declared.kind!r} are no text; give numbers: --tokens 1,2,3"
             )
         kept, spec = self.folder / TOKENIZER, as_spec(declared.tokenizer)
         if "path" in type(spec).model_fields:

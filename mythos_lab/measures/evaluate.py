@@ -17,7 +17,7 @@ from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings
 from mythos_lab.recipe.precision import autocast_for
 from mythos_lab.recipe.schema import Recipe
-from mythos_lab.recipe.step import updates_of
+from mythos_lab.recipe.step import can_halt, updates_of
 from mythos_lab.tasks.base import IGNORE, Batch, HeldOut, Task
 
 _DIFFICULTY = "difficulty"
@@ -35,6 +35,8 @@ class Scores:
         mean_loops: Mean over positions that are no padding, as are those below, of the iterations run before halting.
         depth_read: Mean iteration that the readout weighs.
         histogram: Share of positions that ran 1, 2, ... iterations before halting.
+        can_halt: Whether the model has a rule by which a position may stop before others; without one all that is
+            said of halting is the number of loops again, and is no metric.
         bits_per_nat: Bits per byte for each nat per token, for text.
         gain: Quality less that at one loop, where it was measured.
     """
@@ -46,6 +48,7 @@ class Scores:
     mean_loops: float
     depth_read: float
     histogram: list[float]
+    can_halt: bool
     bits_per_nat: float | None = None
     gain: float | None = None
 
@@ -75,9 +78,9 @@ class Scores:
             "val/loss": self.loss,
             "val/accuracy": self.accuracy,
             "loops/executed": self.num_loops,
-            "halting/mean_loops": self.mean_loops,
-            "halting/depth_read": self.depth_read,
         }
+        if self.can_halt:
+            named |= {"halting/mean_loops": self.mean_loops, "halting/depth_read": self.depth_read}
         optional = {"val/bits_per_byte": self.bits_per_byte, "loops/gain": self.gain}
         return named | {name: value for name, value in optional.items() if value is not None}
 
@@ -107,7 +110,7 @@ def evaluate(
     if iterations is None or isinstance(iterations, int):
         count = sampler(model).eval_loops if iterations is None else iterations
         return evaluate_counts(model, task, recipe, [count], split)[count]
-    scoring = _Scoring(task)
+    scoring = _Scoring(task, can_halt(model))
     with evaluating(model):
         for batch in batches(model, task, recipe, split):
             with autocast_for(recipe, batch.tokens.device):
@@ -121,7 +124,7 @@ def evaluate_counts(
     model: LoopedTransformer, task: Task, recipe: Recipe, counts: Iterable[int], split: HeldOut = "validation"
 ) -> dict[int, Scores]:
     """Score a model on a whole split at several loop counts, in the precision that the recipe declares."""
-    scorings = {count: _Scoring(task) for count in sorted(set(counts))}
+    scorings = {count: _Scoring(task, can_halt(model)) for count in sorted(set(counts))}
     with evaluating(model):
         for batch in batches(model, task, recipe, split):
             for scoring, read in zip(scorings.values(), passes(model, batch, recipe, list(scorings)), strict=True):
@@ -146,8 +149,9 @@ def batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut
 class _Scoring:
     """What batches come to at one loop count, until all of a split are scored."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, can_halt: bool) -> None:
         self.task = task
+        self.can_halt = can_halt
         self.tallies: list[Tally] = []
         self.buckets: dict[str, dict[int, list[Tally]]] = {}
         self.loops: list[int] = []
@@ -192,6 +196,7 @@ class _Scoring:
             mean_loops=self.running / self.positions,
             depth_read=self.read / self.positions,
             histogram=(self.counts[1:] / self.positions).tolist(),
+            can_halt=self.can_halt,
             bits_per_nat=self.task.bits_per_byte(split),
         )
 

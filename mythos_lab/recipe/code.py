@@ -18,14 +18,19 @@ from weakref import WeakKeyDictionary
 
 from mythos_blocks.declaring.registry import PLUGIN_GROUP, make_findable
 from mythos_lab.imports import ALLOWED, OPTION, is_allowed
+from mythos_lab.recipe.places import leads_into
 
 _IMPORTED = (*SOURCE_SUFFIXES, *EXTENSION_SUFFIXES)  # ends of names of what is executed
 _OURS = ("mythos_lab", "mythos_blocks", "mythos_kernels")  # whose source has a hash of its own
 _MAX_SOURCE = 2**20  # bytes of a file
+_MAX_ARCHIVE = 2**23  # bytes of all files together
 _NO_TIME = (1980, 1, 1, 0, 0, 0)  # a zip knows none before it
 
 SOURCES = "code.zip"
 """The file of a run, and of a study, with the source of what it imported: to be read, and imported from nowhere."""
+
+LEFT_OUT = "left_out.txt"
+"""In that file, where there is one: the sources that are not in it, and why."""
 
 _digests: WeakKeyDictionary[ModuleType, str] = WeakKeyDictionary()
 
@@ -40,40 +45,72 @@ def imported_code(imports: Iterable[str]) -> dict[str, str]:
     Args:
         imports: Names of modules that have been imported.
     """
-    plugins = {entry.module for entry in entry_points(group=PLUGIN_GROUP) if _top(entry.module) not in _OURS}
-    names = sorted({*imports, *plugins})
-    return {name: _digest(sys.modules[name]) for name in names if name in sys.modules and _top(name) not in _OURS}
+    return {name: _digest(sys.modules[name]) for name in sorted({*_loaded(imports), *_loaded(_plugins())})}
 
 
 def archive(imports: Iterable[str]) -> bytes | None:
-    """A zip of the Python source behind the modules that a recipe imports; ``None`` where there is none to keep.
+    """A zip of the Python source behind what :func:`imported_code` has hashes of; ``None`` where there is none to keep.
 
-    Equal sources give equal bytes. Of what is installed there is none: it has a version. What is too large to be
-    somebody's source is left out.
+    Equal sources give equal bytes. Of what is installed there are the packages of plug-ins alone: all else has a
+    version. Nothing is kept but files ``*.py`` within their package, none of them hidden or in a hidden folder; those
+    that are too large to be somebody's source, and all beyond 8 MiB, are named in :data:`LEFT_OUT`.
     """
+    plugins = {_top(name) for name in _plugins()}
     found: dict[str, Path] = {}
-    for name in imports:
-        if name in sys.modules and _top(name) not in _OURS:
-            found |= dict(_sources(name))
-    kept = {
-        said: path
-        for said, path in sorted(found.items())
-        if path.suffix == ".py" and not _is_installed(path) and path.stat().st_size <= _MAX_SOURCE
-    }
+    for name in (*_loaded(imports), *_loaded(_plugins())):
+        found |= dict(_sources(name))
+    kept, left, total = dict[str, bytes](), list[str](), 0
+    for said, path in sorted(found.items()):
+        if not _may_be_kept(said, path) or (_is_installed(path) and _top(said.replace("/", ".")) not in plugins):
+            continue
+        size = path.stat().st_size
+        if size > _MAX_SOURCE or total + size > _MAX_ARCHIVE:
+            left.append(f"{said}: {size:,} bytes, {'too large' if size > _MAX_SOURCE else 'beyond 8 MiB in all'}\n")
+            continue
+        kept[said] = path.read_bytes()
+        total += size
+    if left:
+        kept[LEFT_OUT] = "".join(left).encode()
     if not kept:
         return None
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
-        for said, path in kept.items():
-            file.writestr(zipfile.ZipInfo(said, _NO_TIME), path.read_bytes(), zipfile.ZIP_DEFLATED)
+        for said, content in kept.items():
+            file.writestr(zipfile.ZipInfo(said, _NO_TIME), content, zipfile.ZIP_DEFLATED)
     return made.getvalue()
 
 
-def changes(was: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Which imported modules have other source than they had, a line each."""
+def kept_source(folder: Path, module: str) -> str | None:
+    """Where a run's folder, or that of its study, has the source that a module had; ``None`` where neither has it."""
+    for place in (folder, *list(folder.absolute().parents)[2:3]):  # a study has it for studies/NAME/trials/0000/seed-0
+        try:
+            with zipfile.ZipFile(place / SOURCES) as file:
+                tops = {name.partition("/")[0].removesuffix(".py") for name in file.namelist()}
+        except (OSError, zipfile.BadZipFile):
+            continue
+        if _top(module) in tops:
+            return str(place / SOURCES)
+    return None
+
+
+def said_of_kept(folder: Path, written: Mapping[str, str]) -> str:
+    """Where the folder of a run has the source of modules that are not here, or are others; empty where nowhere.
+
+    Args:
+        folder: The run's.
+        written: The hashes that it has recorded.
+    """
+    others = [name for name, was in written.items() if name not in sys.modules or _digest(sys.modules[name]) != was]
+    kept = [f"the source of {name!r} as it was is in {path}" for name in others if (path := kept_source(folder, name))]
+    return "; ".join(kept)
+
+
+def changes(was: Mapping[str, str], now: Mapping[str, str], folder: Path | None = None) -> list[str]:
+    """Which imported modules have other source than they had, a line each; and where the ``folder`` has the old one."""
     return [
         f"imports: the source of {name!r} has changed since: was {was.get(name, 'not there')}, "
         f"is {now.get(name, 'not there')}"
+        + (f" (as it was: {kept})" if folder is not None and (kept := kept_source(folder, name)) else "")
         for name in sorted({*was, *now})
         if was.get(name) != now.get(name)
     ]
@@ -118,6 +155,22 @@ def hold_recorded(modules: Iterable[str], written: Mapping[str, str], folders: S
             f"{written.get(name, 'not recorded')}, is {now or 'not there'}; it has not been imported: put the old one "
             f"back, look with {OPTION}, or set {ALLOWED}={name} to have it run"
         )
+
+
+def _plugins() -> set[str]:
+    """Modules that installed packages declare, but for our own."""
+    return {entry.module for entry in entry_points(group=PLUGIN_GROUP) if _top(entry.module) not in _OURS}
+
+
+def _loaded(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name in sys.modules and _top(name) not in _OURS]
+
+
+def _may_be_kept(said: str, path: Path) -> bool:
+    """Whether a file is plain source of a package: its name within the package, and where it lies."""
+    *folders, name = said.split("/")
+    is_plain = path.suffix == ".py" and not any(part.startswith(".") for part in (*folders, name))
+    return is_plain and (not folders or leads_into(path, path.parents[len(folders) - 1]))
 
 
 def _digest(module: ModuleType) -> str:

@@ -70,11 +70,9 @@ class Loss(nn.Module):
         else:
             loss = weighed(Final().loss(self.model, out, batch.targets), weights.scored)
         drawn = torch.as_tensor(given.iterations, device=batch.tokens.device).float()
-        counts = {
-            "train/num_loops": (drawn[:, None] if drawn.dim() == 1 else drawn).expand_as(batch.tokens),
-            "train/mean_loops": updates_of(out),
-            "train/depth_read": out.halting.depth_read(),
-        }
+        counts = {"train/num_loops": (drawn[:, None] if drawn.dim() == 1 else drawn).expand_as(batch.tokens)}
+        if self.model.core.halting.kind != "none":  # an exit stops nothing in training
+            counts |= {"train/mean_loops": updates_of(out), "train/depth_read": out.halting.depth_read()}
         means = {name: weighed(batch.real_values(x).mean(), weights.real) for name, x in counts.items()}
         return {"train/loss": loss, **means}
 
@@ -206,6 +204,11 @@ def update(learner: Learner, *, shows: bool = False) -> Numbers:
         learner.average.update()
     learner.schedule.step()
     return numbers
+
+
+def can_halt(model: LoopedTransformer) -> bool:
+    """Whether a model has a rule, halting or exit, by which a position may stop before others in evaluation."""
+    return model.core.halting.kind != "none" or model.core.exit.kind != "none"
 
 
 def updates_of(out: ModelOutput | LoopState) -> Tensor:

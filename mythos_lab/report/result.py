@@ -17,6 +17,7 @@ from mythos_lab.recipe.urls import without_password
 from mythos_lab.report.loops import loops_table
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Table, interval, name, nothing, number, prose
+from mythos_lab.tasks.base import HeldOut
 
 _SHOWN = (
     "val/accuracy",
@@ -111,7 +112,8 @@ def run_report(result: RunResult) -> Report:
         {"status": result.status, "reason": result.reason},
     )
     report.say(f"folder: {result.folder}", {"folder": result.folder, "mlflow_run": result.run_id}, whole=True)
-    report.say(f"more:   mythos depth {result.folder}   {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
+    report.say(f"more:   mythos report {result.folder}", whole=True)
+    report.say(f"        {ui_command(result.cost.recipe.tracking.uri)}", whole=True)
     return report
 
 
@@ -122,7 +124,8 @@ def _missing(result: RunResult) -> list[str]:
         is_off = not result.cost.recipe.evaluation.knockouts
         said.append(f"no knock-outs: {'evaluation.knockouts is off' if is_off else 'the loop has no part to take out'}")
     if sum(share > 0 for share in result.histogram) == 1:
-        said.append(f"nothing halts: every position runs {len(result.histogram)} iterations")
+        rule = "no position halted" if "halting/mean_loops" in result.metrics else "nothing halts"
+        said.append(f"{rule}: every position runs {len(result.histogram)} iterations")
     return said
 
 
@@ -171,6 +174,22 @@ def breadth_table(found: Mapping[int, Breadth], title: str = "several starts") -
         span = nothing() if gain is None else interval(*gain, ".3f")
         rows.append([count, *(values[f"breadth/{each}"] for each in names), span])
     return Table(columns, rows, title)
+
+
+def curve_sentence(curve: DepthCurve, split: HeldOut) -> str:
+    """What an evaluation came to at the loop count that is best, and what chance would come to."""
+    best = max(curve.scores, key=lambda n: (curve.quality(n), -n))
+    scores, between, chance = curve.scores[best], curve.interval(best), curve.task.chance
+    value = scores.loss if chance is None else scores.accuracy
+    unit = "" if chance is not None else " nats a token"
+    ends = "" if between is None else f" [{between[0]:.3g}, {between[1]:.3g}]"
+    among = ", the best of these counts" if len(curve.scores) > 1 else ""
+    said = f"{curve.quality_name} {value:.3g}{ends}{unit} at {best} loop{'s' * (best > 1)}{among}"
+    said += f", on {curve.task.size(split):,} samples ({split}) of {curve.task.kind}"
+    if chance is None or between is None:
+        return said
+    is_chance = between[0] <= chance <= between[1]
+    return f"{said}, which is chance ({chance:.3g})" if is_chance else f"{said}; chance is {chance:.3g}"
 
 
 def curve_table(curve: DepthCurve, title: str = "depth curve") -> Table:

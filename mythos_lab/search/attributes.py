@@ -58,7 +58,8 @@ ORIGIN = "origin"
 SUCCESSOR = "goes_on_as"
 """Study attribute: the name, in Optuna, of the study that has its trials and the space's distributions."""
 
-MLFLOW_RUN = "mlflow_run"
+MLFLOW_RUN, MLFLOW_STORE, MLFLOW_BEFORE = "mlflow_run", "mlflow_store", "mlflow_before"
+"""Study attributes: its MLflow run, the store that has it, as it is shown, and those that it had in other stores."""
 
 ARTIFACTS = "artifacts"
 """Study attribute: where its runs are kept, as it is shown; absent where its machines share its folder."""
@@ -88,6 +89,11 @@ class _Kind(_Plain):
 class _Opened(_Plain):
     at: str
     trials: list[_Whole]
+
+
+class _Tracked(_Plain):
+    store: str
+    run: str
 
 
 class _Measured(_Plain):
@@ -188,6 +194,8 @@ OF_STUDIES: Mapping[str, TypeAdapter[Any]] = {
         ORIGIN: _json_of(_Origin),
         SUCCESSOR: _Text,
         MLFLOW_RUN: _Text,
+        MLFLOW_STORE: _Text,
+        MLFLOW_BEFORE: list[_Tracked],
         ARTIFACTS: _Text,
         OPENED: _Opened,
         RESULTS: dict[_Step, dict[_Step, _Measured]],

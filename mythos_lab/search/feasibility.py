@@ -21,6 +21,7 @@ VALID = "valid recipe"
 
 _RHO = "stability/rho_A"
 _NOTHING_CARRIED = 0.0  # the rho of a loop without an injection that carries the state on: nothing to grow
+_HALTING = ("halting/mean_loops", "halting/depth_read")
 
 
 class Infeasible(Exception):
@@ -73,10 +74,12 @@ def admit(space: Space, config: dict[str, Any], source: str, arm: str | None = N
 def afterwards(space: Space, recipe: Recipe, metrics: Mapping[str, float]) -> dict[str, float]:
     """What the constraints on trained models came to.
 
-    A metric that the run does not have, or that is no number, violates its constraint.
+    A metric that the run does not have, or that is no number, violates its constraint. Where nothing halts, every
+    position runs and reads what is executed.
     """
     found = {}
-    metrics = {_RHO: _NOTHING_CARRIED, **metrics}
+    everywhere = {name: metrics["loops/executed"] for name in _HALTING if "loops/executed" in metrics}
+    metrics = {_RHO: _NOTHING_CARRIED, **everywhere, **metrics}
     for constraint in space.constraints:
         if all(_known_before(metric) for metric in constraint.metrics) and _RHO not in constraint.metrics:
             continue

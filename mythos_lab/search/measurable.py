@@ -15,9 +15,15 @@ from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.compose import build_on_meta, validate
 from mythos_lab.recipe.cost import cost
 from mythos_lab.recipe.mask import surroundings
+from mythos_lab.recipe.step import can_halt
 from mythos_lab.search.spaces.domains import Choice, Kinds
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.training.assembly import assemble
+
+_IN_TRAINING = (
+    "train/mean_loops",
+    "train/depth_read",
+)  # of a halting rule: an exit does nothing there
 
 
 def lacking(recipe: Recipe, metrics: Iterable[str]) -> str | None:
@@ -29,7 +35,7 @@ def lacking(recipe: Recipe, metrics: Iterable[str]) -> str | None:
 
 
 def refuse_unmeasurable(space: Space) -> None:
-    """Refuse objectives that no candidate could have.
+    """Refuse objectives, and a guard's metric, that no candidate could have.
 
     Where components vary, some candidates may have them; each of the others is vetoed untrained.
 
@@ -39,8 +45,11 @@ def refuse_unmeasurable(space: Space) -> None:
     varies = any(isinstance(d, Kinds) or (isinstance(d, Choice) and not d.plain) for d in space.domains.values())
     if varies or space.file.arms:
         return
-    if reason := lacking(validate(dict(space.base), space.source), space.file.objectives):
+    recipe = validate(dict(space.base), space.source)
+    if reason := lacking(recipe, space.file.objectives):
         raise RecipeError(f"{space.source}: objectives: {reason}")
+    if space.file.guard is not None and (reason := lacking(recipe, [space.file.guard.metric])):
+        raise RecipeError(f"{space.source}: guard.metric: {reason}, and the guard would stop nothing")
 
 
 def _lacks(recipe: Recipe, metric: str) -> str | None:
@@ -60,6 +69,11 @@ def _lacks(recipe: Recipe, metric: str) -> str | None:
         return "the injection carries nothing on" if rho_A(assemble(recipe)[0]) is None else None
     if metric in STABILITY:
         return "the model has nothing of it" if STABILITY[metric](assemble(recipe)[0]) is None else None
+    if room == "halting":
+        halts = can_halt(build_on_meta(recipe)[0])
+        return None if halts else "nothing halts in the model; loops/executed is what it runs"
+    if metric in _IN_TRAINING:
+        return None if build_on_meta(recipe)[0].core.halting.kind != "none" else "the model has no halting rule"
     if room == "auxiliary":
         return None if metric.partition("/")[2] in _auxiliary(recipe) else "no component adds such a loss"
     if room == "cost":

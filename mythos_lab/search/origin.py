@@ -28,7 +28,7 @@ def check_origin(study: optuna.Study, space: Space) -> None:
         study.set_user_attr(ORIGIN, json.dumps(now))
         return
     was: dict[str, Any] = json.loads(kept)
-    lines = changes(was["code"], now["code"])
+    lines = changes(was["code"], now["code"], space.folder)
     if was["data"] != now["data"]:
         lines.insert(0, f"task: the data has changed since: was {was['data'][:12]}, is {now['data'][:12]}")
     if lines:

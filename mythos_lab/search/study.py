@@ -23,9 +23,9 @@ from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, refuse_after_opening
-from mythos_lab.search.parent_run import description, parent_run
+from mythos_lab.search.parent_run import description, elsewhere, parent_run
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.standing import best_first, on_front
+from mythos_lab.search.standing import best_first, complete, on_front
 from mythos_lab.search.trial_queue import clear_doubles, is_settled, num_settled
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.stopping import heeding
@@ -89,9 +89,12 @@ def run_study(
         num_trials += repeats
     study.set_user_attr(NUM_TRIALS, num_trials)
     enqueue_grid(study, space, num_trials, num_workers)
+    watch = Watch(space.file.heartbeat)
+    if retried := watch.reap(study):
+        say(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     placed = make(Job(space, study, num_trials, num_workers))
     try:
-        tracker = parent_run(space, study)
+        tracker = parent_run(space, study, may_move=num_settled(study) < num_trials)
     except (RecipeError, MlflowException) as error:
         if num_settled(study) < num_trials:
             placed.close()
@@ -101,9 +104,6 @@ def run_study(
     except BaseException:
         placed.close()
         raise
-    watch = Watch(space.file.heartbeat)
-    if retried := watch.reap(study):
-        say(f"{retried} trial{'s' * (retried > 1)} of killed workers queued again")
     started = time.monotonic()
     try:
         _work_off(placed, watch)
@@ -112,7 +112,7 @@ def run_study(
         if tracker is not None:
             for file in found.files:
                 tracker.artifact(file)
-            tracker.describe(description(space, found.answer))
+            tracker.describe(description(space, elsewhere(study), found.answer))
             _log(tracker, space, study)
     except BaseException as error:
         if tracker is not None:
@@ -136,6 +136,10 @@ def _log(tracker: Tracker, space: Space, study: optuna.Study) -> None:
         tracker.tag("mythos.best_trial", str(best[0].number))
         tracker.tag("mythos.best_params", json.dumps(best[0].params))
     tracker.metrics(numbers, len(settled))
+    for trial in complete(study):  # the history: each trial's values, with its number as the step
+        values = dict(zip(space.file.objectives, trial.values, strict=True))
+        at = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else None
+        tracker.metrics({f"study/trial/{name}": value for name, value in values.items()}, trial.number, at)
 
 
 def _work_off(engine: Engine, watch: Watch) -> None:

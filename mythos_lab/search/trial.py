@@ -207,7 +207,9 @@ def _tags(space: Space, trial: optuna.Trial) -> dict[str, str]:
 
 def _ended(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """The result of a run that an earlier attempt at the trial brought to its end, a bad one included."""
-    if not (folder / RESULT).is_file() or read_recipe(folder) != recipe:
+    if not (folder / RESULT).is_file():
+        return None
+    if read_recipe(folder).model_copy(update={"tracking": recipe.tracking}) != recipe:  # it may be another store's
         return None
     return read_result(folder)
 

@@ -167,6 +167,18 @@ def find_run(uri: str | None, experiment: str | None, key: str) -> str | None:
     return str(found[0].info.run_id) if found else None
 
 
+def has_run(uri: str | None, experiment: str | None, run_id: str, key: str) -> bool:
+    """Whether a store has a run of an id, and it is the one that was made with a key: ids are read from records."""
+    client, _ = prepare(uri, experiment)
+    try:
+        found = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+        return False
+    return bool(found.data.tags.get(_KEY) == key)
+
+
 def attach(uri: str | None, run_id: str, key: str, path: Path) -> str | None:
     """Log a file to a run that has ended, and change nothing else of it; no store and no run is made.
 

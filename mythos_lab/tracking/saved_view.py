@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +22,8 @@ TAG = f"mlflow.sharedViewState.{VIEW}"
 _NAME = "What the loops do"
 _TRIED = ("3.17",)  # of MLflow, whose page reads what is written here
 _HEAD = "deflate;"
+_LEVEL = re.compile(r"depth/(\w+)_(\d+)")
+_MOST_LEVELS = 8  # lines of a run in one chart
 
 _COLUMNS = (
     "params.`model.core.loops.kind`",
@@ -56,16 +59,18 @@ def is_known() -> bool:
     return ".".join(version("mlflow").split(".")[:2]) in _TRIED
 
 
-def view_tags(tags: Mapping[str, str]) -> dict[str, str]:
+def view_tags(tags: Mapping[str, str], metrics: Iterable[str] = ()) -> dict[str, str]:
     """What an experiment's tags lack of the view: nothing where it is there, or where MLflow's page may not read it.
 
     Args:
         tags: The experiment's.
+        metrics: What its runs have logged. Depth curves by difficulty, which each task names otherwise, are one chart.
     """
-    if not is_known() or state_of(tags.get(TAG, "")) == _state():
+    state = _state(_by_difficulty(metrics))
+    if not is_known() or state_of(tags.get(TAG, "")) == state:
         return {}
     milliseconds = int(time.time() * 1000)
-    packed = _HEAD + base64.b64encode(zlib.compress(json.dumps(_state()).encode())).decode()
+    packed = _HEAD + base64.b64encode(zlib.compress(json.dumps(state).encode())).decode()
     return {
         TAG: json.dumps({"name": _NAME, "createdAt": milliseconds, "updatedAt": milliseconds, "state": packed}),
     }
@@ -80,8 +85,18 @@ def state_of(tag: str) -> Any:
         return None
 
 
-def _state() -> dict[str, Any]:
+def _by_difficulty(metrics: Iterable[str]) -> dict[str, list[str]]:
+    """Metrics of depth curves by what their difficulty counts, such as ``hops``, each from the easiest on."""
+    found: dict[str, dict[int, str]] = {}
+    for metric in metrics:
+        if of := _LEVEL.fullmatch(metric):
+            found.setdefault(of[1], {})[int(of[2])] = metric
+    return {name: [levels[n] for n in sorted(levels)][:_MOST_LEVELS] for name, levels in sorted(found.items())}
+
+
+def _state(levels: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The page's search, its columns and its charts."""
+    first = next(iter(_CHARTS))
     sections = {title: f"mythos-{number}" for number, title in enumerate(_CHARTS)}
     return {
         "searchFilter": "",
@@ -100,11 +115,20 @@ def _state() -> dict[str, Any]:
             {"uuid": key, "name": title, "display": True, "isReordered": True} for title, key in sections.items()
         ],
         "compareRunCharts": [
-            _chart(metric, kind, sections[title])
-            for title, charts in _CHARTS.items()
-            for metric, kind in charts.items()
+            *(_of_levels(name, keys, sections[first]) for name, keys in levels.items()),
+            *(
+                _chart(metric, kind, sections[title])
+                for title, charts in _CHARTS.items()
+                for metric, kind in charts.items()
+            ),
         ],
     }
+
+
+def _of_levels(name: str, keys: Sequence[str], section: str) -> dict[str, Any]:
+    """Depth curves of each level of a difficulty, over each other; the step is the loop count."""
+    chart = {**_chart(f"depth/{name}", "LINE", section), "metricKey": keys[0]}
+    return {**chart, "selectedMetricKeys": list(keys)}
 
 
 def _chart(metric: str, kind: str, section: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ _DOORS = {
     "MLFLOW_SERVER_X_FRAME_OPTIONS",
 }
 
-_LATEST = 50  # runs of the working directory that are asked for their store
+_LATEST = 50  # runs of the working directory that are asked for their store, and of the store for their metrics
 
 
 def server(store: str | None, port: int) -> tuple[list[str], dict[str, str]]:
@@ -85,7 +85,8 @@ def runs_page(store: str | None, port: int) -> str:
     found = client.get_experiment_by_name(os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT)
     if found is None:
         return address
-    for key, value in view_tags(found.tags).items():
+    latest = client.search_runs([found.experiment_id], max_results=_LATEST)
+    for key, value in view_tags(found.tags, {name for run in latest for name in run.data.metrics}).items():
         client.set_experiment_tag(found.experiment_id, key, value)
     shown = f"&viewStateShareKey={VIEW}" if is_known() else ""
     return f"{address}/#/experiments/{found.experiment_id}/runs?workflowType=machine_learning{shown}"

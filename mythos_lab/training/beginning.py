@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mythos_lab.recipe.code import SOURCES, archive
 from mythos_lab.recipe.outputs import write_whole
+from mythos_lab.recipe.screen import say
 from mythos_lab.tracking.environment import environment
-from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run
+from mythos_lab.tracking.mlflow import FOLDER, Tracker, find_run, has_run
 from mythos_lab.training.assembly import Admitted
 from mythos_lab.training.described import describe_run
 from mythos_lab.training.devices import device_of
 from mythos_lab.training.held import data_of, hold
+from mythos_lab.training.history import HISTORY, STEP, TIME, History
 from mythos_lab.training.other_devices import DEVICES, devices_of, hold_recipe
 from mythos_lab.training.result import (
     CHECKPOINT,
@@ -46,7 +49,8 @@ def begin_run(
     """The MLflow run of a folder: a new one, or the one that was begun there; with everything needed to repeat it.
 
     The key of a run is written down before MLflow makes it, and its id after all of it is recorded: a process that is
-    killed between the two leaves a run that the next one finds.
+    killed between the two leaves a run that the next one finds. A run that goes on in another store is made there with
+    its history so far.
 
     Args:
         admitted: What is to train.
@@ -63,12 +67,14 @@ def begin_run(
         hold(folder, recipe, task, key_of(folder))
         if not (folder / CHECKPOINT).is_file():
             hold_start(folder, recipe)
-        tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
+        if has_run(*where, state["run_id"], state["key"]):
+            tracker = Tracker(*where, recipe.name, run_id=state["run_id"])
+        else:
+            tracker = _moved(admitted, folder, parent, tags, varied)
         machine, devices = environment(device_of(recipe, 0), recipe.imports), devices_of(recipe)
         begun = devices_of(read_recipe(folder, assembled=False))
         _note_machine(folder, machine if devices == begun else {**machine, DEVICES: devices}, tracker)
         return tracker
-    run_id = find_run(*where, state["key"]) if state else None
     if not state:
         state = {"key": uuid.uuid4().hex}
         write_recipe(recipe, folder, state["key"])
@@ -82,6 +88,45 @@ def begin_run(
         kept[SOURCES] = sources
     for name, content in kept.items():
         write_whole(folder / name, content)
+    tracker = _recorded(admitted, folder, parent, tags, varied, kept)
+    write_state(folder, {**state, "run_id": tracker.run_id})
+    return tracker
+
+
+def _moved(
+    admitted: Admitted, folder: Path, parent: str | None, tags: Mapping[str, str], varied: Mapping[str, Any]
+) -> Tracker:
+    """The run of a folder that was logged in another store: with what is known of it, and with its history so far."""
+    state, stored, tracking = read_state(folder), read_recipe(folder, assembled=False), admitted.recipe.tracking
+    if stored.tracking != tracking:  # what is measured later is told to the store that the folder names
+        write_recipe(stored.model_copy(update={"tracking": tracking}), folder, state["key"])
+    kept = [name for name in (*admitted.task.files(), SOURCES) if (folder / name).is_file()]
+    tracker = _recorded(admitted, folder, parent, tags, varied, kept)
+    history = History(folder / HISTORY)  # which cuts what a kill left of a line
+    for entry in history.read():
+        numbers = {name: value for name, value in entry.items() if name not in (STEP, TIME)}
+        tracker.metrics(numbers, int(entry[STEP]), entry[TIME])
+    tracker.flush()
+    write_state(folder, {**state, "run_id": tracker.run_id})
+    say(
+        f"MLflow: {folder} goes on in another store, with its history; it was run {state['run_id']} before",
+        file=sys.stderr,
+    )
+    return tracker
+
+
+def _recorded(
+    admitted: Admitted,
+    folder: Path,
+    parent: str | None,
+    tags: Mapping[str, str],
+    varied: Mapping[str, Any],
+    kept: Iterable[str],
+) -> Tracker:
+    """A run of MLflow with all that the folder's files say of it; one that was made and not written down is found."""
+    recipe, key = admitted.recipe, read_state(folder)["key"]
+    where = recipe.tracking.uri, recipe.tracking.experiment
+    machine, data = read_values(folder, ENVIRONMENT), read_values(folder, DATA)
     tags = {
         **tags,
         **{f"mythos.data_{name}": value for name, value in data.items()},
@@ -89,13 +134,12 @@ def begin_run(
     }
     if machine["git_commit"] is not None:
         tags["mlflow.source.git.commit"] = machine["git_commit"]
-    tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=state["key"])
-    describe_run(tracker, recipe, task, varied)
+    tracker = Tracker(*where, recipe.name, run_id=find_run(*where, key), parent=parent, tags=tags, key=key)
+    describe_run(tracker, recipe, admitted.task, varied)
     tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()
     for name in (RECIPE, ENVIRONMENT, DATA, *kept):
         tracker.artifact(folder / name)
-    write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker
 
 

@@ -66,7 +66,7 @@ def changed_since(folder: Path, recipe: Recipe, task: Task, owner: str | None = 
     now_imported = imported_code(recipe.imports)
     if are_withheld():  # what was not imported is not run either
         written = {name: value for name, value in written.items() if name in now_imported}
-    lines = changes(written, now_imported)
+    lines = changes(written, now_imported, folder)
     return ("code", lines[0]) if lines else None
 
 

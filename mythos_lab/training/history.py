@@ -19,8 +19,10 @@ HISTORY = "history.jsonl"
 Entry = tuple[int, float, Mapping[str, float]]
 """A step, seconds since the epoch, and metrics."""
 
+STEP, TIME = "step", "time"
+"""What an entry has beside metrics."""
+
 _MAX_BYTES = 1 << 30
-_STEP, _TIME = "step", "time"
 
 
 class History:
@@ -42,6 +44,10 @@ class History:
                 with open_log(path) as file:
                     file.truncate(len(whole))
             self._written = {_place(_entry(path, line)) for line in whole.splitlines()}
+
+    def read(self) -> list[dict[str, float]]:
+        """What stands there, as :func:`read_history` has it; nothing where nothing was logged."""
+        return read_history(self._path) if self._path.is_file() else []
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Write what is not there yet; a number that is none is ``null``, as JSON has no other."""
@@ -73,20 +79,20 @@ def digest_of(path: Path) -> str | None:
 
 def _line(step: int, at: float, metrics: Mapping[str, float]) -> str:
     values = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-    return json.dumps({_STEP: step, _TIME: at, **values}, allow_nan=False) + "\n"
+    return json.dumps({STEP: step, TIME: at, **values}, allow_nan=False) + "\n"
 
 
 def _entry(path: Path, line: bytes) -> dict[str, float]:
     try:
         found: Any = json.loads(line)
         values = {str(name): math.nan if value is None else _number(value) for name, value in found.items()}
-        return {**values, _STEP: int(values[_STEP]), _TIME: values[_TIME]}
+        return {**values, STEP: int(values[STEP]), TIME: values[TIME]}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise Misplaced(f"{path}: a line is no entry of a history: {line[:80].decode(errors='replace')!r}") from None
 
 
 def _place(entry: Mapping[str, float]) -> tuple[int, float]:
-    return int(entry[_STEP]), entry[_TIME]
+    return int(entry[STEP]), entry[TIME]
 
 
 def _number(value: Any) -> float:

@@ -36,6 +36,8 @@ def hold_recipe(folder: Path, stored: Recipe, recipe: Recipe, model: LoopedTrans
     the batch is parted, which is measured: noise that each device draws, and terms that are no means over tokens or
     sequences (experts' balance loss), make it another run.
 
+    Where it logs is no part of what is trained, so that it may go on in another store.
+
     Args:
         folder: The run's.
         stored: The recipe that is recorded there.
@@ -46,8 +48,9 @@ def hold_recipe(folder: Path, stored: Recipe, recipe: Recipe, model: LoopedTrans
     Raises:
         Misplaced: Names the field that is another.
     """
+    free = {"tracking.uri", "tracking.experiment", *(f"training.{name}" for name in FIELDS)}
     found = differences(as_recorded(stored), as_recorded(recipe))
-    if others := [each for each in found if each[0] not in {f"training.{name}" for name in FIELDS}]:
+    if others := [each for each in found if each[0] not in free]:
         path, was, now = others[0]
         more = f", and {len(others) - 1} more" if len(others) > 1 else ""
         raise Misplaced(

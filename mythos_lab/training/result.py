@@ -12,11 +12,13 @@ import torch
 
 from mythos_blocks import LoopedTransformer, load_plugins
 from mythos_blocks.checkpoints import Checkpoint, copy_into, load, load_into, save
+from mythos_lab.imports import are_withheld
 from mythos_lab.measures.base import Outcome
 from mythos_lab.measures.tidy import rows
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import Recipe, RecipeError
 from mythos_lab.recipe.assembled import task_of
+from mythos_lab.recipe.code import said_of_kept
 from mythos_lab.recipe.compose import build_on_meta, declare_recorded, validate, written
 from mythos_lab.recipe.documents import parse_yaml
 from mythos_lab.recipe.outputs import sync_folder, write_whole
@@ -122,7 +124,13 @@ def read_recipe(folder: Path, *, assembled: bool = True) -> Recipe:
     if not isinstance(content, dict):
         raise Damaged(f"{path}: holds no recipe")
     read = validate if assembled else declare_recorded
-    return read(content, path, recorded_code=recorded_code(folder))
+    code = recorded_code(folder)
+    try:
+        return read(content, path, recorded_code=code)
+    except RecipeError as error:  # perhaps as a component of somebody's is not here
+        if are_withheld() or not (kept := said_of_kept(folder, code)):
+            raise
+        raise type(error)(*error.lines[:-1], f"{error.lines[-1]}; {kept}") from None
 
 
 def recorded_code(folder: Path) -> dict[str, str]:

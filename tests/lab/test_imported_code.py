@@ -1,13 +1,15 @@
 """What a recipe imports has a hash that follows its source, and that of whatever it imports beside it."""
 
 import importlib
+import io
 import sys
+import zipfile
 from types import SimpleNamespace
 
 import pytest
 
 from mythos_lab.recipe import code
-from mythos_lab.recipe.code import changes, imported_code
+from mythos_lab.recipe.code import LEFT_OUT, archive, changes, imported_code
 from mythos_lab.recipe.compose import load_recipe
 
 FILES = {
@@ -76,6 +78,44 @@ def test_installed_plugins_are_hashed_and_our_own_packages_are_not(monkeypatch):
     entries = [SimpleNamespace(module="mine_alone"), SimpleNamespace(module="mythos_lab.components")]
     monkeypatch.setattr(code, "entry_points", lambda group: entries)
     assert set(imported_code(["mythos_lab.tasks"])) == {"mine_alone"}
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """``mine_beside`` as an installed plug-in, which needs ``mine_alone``."""
+    importlib.import_module("mine_beside.deep")
+    monkeypatch.setattr(code, "entry_points", lambda group: [SimpleNamespace(module="mine_beside.deep")])
+    monkeypatch.setattr(code, "_is_installed", lambda path: True)
+
+
+def kept(imports=()):
+    content = archive(imports)
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        return {name: file.read(name).decode() for name in file.namelist()}
+
+
+def test_the_source_of_a_plugin_is_kept_and_of_all_else_that_is_installed_none(plugin, tmp_path):
+    importlib.import_module("mine_alone")
+    assert kept(["mine_alone"]) == {name: FILES[name] for name in BEHIND["mine_beside.deep"] if "beside" in name}
+
+
+def test_nothing_but_plain_source_within_the_package_is_kept_and_what_is_too_large_is_named(
+    plugin, tmp_path, monkeypatch
+):
+    (tmp_path / "secrets.py").write_text("TOKEN = 1\n")
+    package = tmp_path / "mine_beside"
+    for name in (".git/hook.py", ".hidden.py", "deep/token.txt", "deep/.env"):
+        (package / name).parent.mkdir(exist_ok=True)
+        (package / name).write_text("TOKEN = 1\n")
+    (package / "link.py").symlink_to(tmp_path / "secrets.py")
+    (package / "large.py").write_text("#" * 600)
+    (package / "z.py").write_text("#" * 300)
+    monkeypatch.setattr(code, "_MAX_SOURCE", 500)
+    monkeypatch.setattr(code, "_MAX_ARCHIVE", 250)
+    found = kept()
+    left = found.pop(LEFT_OUT)
+    assert left == "mine_beside/large.py: 600 bytes, too large\nmine_beside/z.py: 300 bytes, beyond 8 MiB in all\n"
+    assert set(found) == {name for name in FILES if name.startswith("mine_beside")}
 
 
 def test_what_changed_is_said_module_by_module():

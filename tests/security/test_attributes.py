@@ -30,7 +30,8 @@ RIGHT_OF_TRIALS = {
 }  # fmt: skip
 RIGHT_OF_STUDIES = {
     "uid": "0f", "num_trials": 4, "meaning": json.dumps(MEANING), "origin": json.dumps({"data": "", "code": {}}),
-    "goes_on_as": "tiny~2", "mlflow_run": "a", "holdout_opened": {"at": "2026-11-30 10:00", "trials": [0]},
+    "goes_on_as": "tiny~2", "mlflow_run": "a", "mlflow_store": "sqlite:///b", "mlflow_before": [{"store": "", "run": "a"}],
+    "holdout_opened": {"at": "2026-11-30 10:00", "trials": [0]},
     "holdout_results": {"0": {"0": {"metrics": {"test/loss": 0.5}, "intervals": {"test/loss": [0.4, 0.6]}}}},
     "sampler": {"kind": "tpe"}, "pruner": {"kind": "none"}, "artifacts": "s3://bucket/study",
 }  # fmt: skip
@@ -41,7 +42,7 @@ RIGHT_OF_OPTUNA = {
 }  # fmt: skip
 OTHERS = ([], [[]], {}, {"a": []}, "x", 10**400, math.nan, -math.inf, None, True, 0.5, -1)
 WORDS = {"outcome": ["good"], "flops_per_step": [0.0, -1, math.nan, math.inf], "loop_gain": [{"x": 1.0}, {"2": "x"}], "reports": [{"2": [1]}],
-         "values_by_seed": [{"a": ["x"]}, {"a": 1}], "mlflow_runs": [[1]], "NSGAIISampler:parent:0": [["x"]],
+         "values_by_seed": [{"a": ["x"]}, {"a": 1}], "mlflow_runs": [[1]], "mlflow_before": [[1], [{"store": 1, "run": "a"}]], "NSGAIISampler:parent:0": [["x"]],
          "holdout_opened": [{"at": 1, "trials": [0]}, {"at": "", "trials": ["0"]}], "sampler": [{"kind": 1}],
          "holdout_results": [{"0": {"0": {"metrics": [], "intervals": {}}}}, {"x": {}}],
          "meaning": ["{}", "1", "[" * 10**5, json.dumps({**MEANING, "arms": []}),

@@ -91,7 +91,9 @@ def _beyond(run: Recorded) -> list[str]:
         return [f"out of distribution it comes to {value:.3g}"]
     by_chance = run.chance is not None and low <= run.chance <= high
     best = run.metrics.get("ood/best_accuracy", math.nan) if metric == "ood/accuracy" else math.nan
-    elsewhere = f", and to {best:.3g} at the loop count that is best there" if best > high else ""
+    at = run.beyond.counts[run.beyond.values.index(max(run.beyond.values))] if run.beyond is not None else None
+    where = "the loop count that is best there" if at is None else f"{at} loops, the count that is best there"
+    elsewhere = f", and to {best:.3g} at {where}" if best > high else ""
     chance = ", which is chance" if by_chance else ""
     return [f"out of distribution it comes to {value:.3g} [{low:.3g}, {high:.3g}]{chance}{elsewhere}"]
 

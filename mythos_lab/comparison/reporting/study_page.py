@@ -25,7 +25,7 @@ from mythos_lab.comparison.reporting.depth_sections import overlay
 from mythos_lab.comparison.reporting.recorded import Recorded, read_run
 from mythos_lab.comparison.reporting.search_sections import importance_section, search_section
 from mythos_lab.comparison.study_report import endings
-from mythos_lab.comparison.table import called
+from mythos_lab.comparison.table import called, chosen_values, short
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Fact, Page, Section, Tabled
@@ -35,10 +35,13 @@ from mythos_lab.report.table import Cell, Table, name, number, prose
 from mythos_lab.search.artifacts import bring_runs
 from mythos_lab.search.opening import OPENED
 from mythos_lab.search.spaces.definition import ON
+from mythos_lab.search.spaces.domains import Kinds
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, front
+from mythos_lab.search.trial import REPEATS
 from mythos_lab.search.trial_queue import is_settled
 
+_MOST_FIELDS = 6  # of a trial that an answer names
 _MOST_TIED = 12  # trials of a tie of which runs are read
 
 
@@ -129,6 +132,7 @@ def _answer(
             for task in parts
         )
     metric = next(iter(space.file.objectives))
+    done = [trial for trial in done if REPEATS not in trial.user_attrs]  # each candidate once
     if len(space.file.objectives) > 1:
         best = front(study)
         return (
@@ -144,13 +148,41 @@ def _answer(
         return (
             f"No trial is best: {len(tied)} of {len(done)} ({names}) tie at {metric} {value:.4g}"
             f"{', the ceiling' if top else ''}, which cannot tell them apart; {telling(list(several), several)}."
+            f"{_by_kind(space, done)}"
         )
-    said = f"Trial {first.number} is first of {len(done)} with {metric} {value:.4g}"
+    said = f"Trial {first.number}{_chosen(space, first)} is first of {len(done)} with {metric} {value:.4g}"
     if len(done) > 1:
         said += f", before trial {done[1].number} with {done[1].values[0]:.4g}"
     if space.file.seeds == 1:
-        return f"{said}; of one seed each, so that the order may be the seeds'."
-    return f"{said}; means of {space.file.seeds} seeds, chosen among {len(done)}, so that the first is flattered."
+        return f"{said}; of one seed each, so that the order may be the seeds'.{_by_kind(space, done)}"
+    flattered = f"means of {space.file.seeds} seeds, chosen among {len(done)}, so that the first is flattered"
+    return f"{said}; {flattered}.{_by_kind(space, done)}"
+
+
+def _chosen(space: Space, trial: FrozenTrial) -> str:
+    """What a trial has in the fields that vary, where they are few."""
+    if not 0 < len(trial.params) <= _MOST_FIELDS:
+        return ""
+    values = {field: chosen_values(space, [trial], field)[0] for field in sorted(trial.params)}
+    said = [f"{short(f)} {v:.3g}" if isinstance(v, float) else f"{short(f)} {v}" for f, v in values.items()]
+    return f" ({', '.join(said)})"
+
+
+def _by_kind(space: Space, done: Sequence[FrozenTrial]) -> str:
+    """The best that each kind of a component came to, of those of which several were trained; ``done`` best first."""
+    said = []
+    for path, domain in space.domains.items():
+        if not isinstance(domain, Kinds):
+            continue
+        field = domain.label or path
+        trials = [trial for trial in done if field in trial.params]
+        by_kind: dict[str, list[float]] = {}
+        for trial, kind in zip(trials, chosen_values(space, trials, field), strict=True):
+            by_kind.setdefault(str(kind), []).append(trial.values[0])
+        if len(by_kind) > 1:
+            best = [f"{kind} {values[0]:.3g} ({len(values)})" for kind, values in by_kind.items()]
+            said.append(f"{short(field)} {', '.join(best)}")
+    return f" The best by kind, of so many trials: {'; '.join(said)}." if said else ""
 
 
 def _asked(space: Space) -> Section:

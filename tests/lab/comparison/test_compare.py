@@ -12,6 +12,7 @@ from mythos_kernels.dispatch import backend
 from mythos_lab.cli import app
 from mythos_lab.comparison.compare import compare, compare_arms
 from mythos_lab.comparison.inputs import differences, read_arm, unequal
+from mythos_lab.comparison.table import _unequal
 from mythos_lab.input_names import INPUTS
 from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.report.table import plain
@@ -302,3 +303,13 @@ def test_the_command(runs):
         result = CliRunner().invoke(app, ["compare", none, folders[0]])
         assert result.exit_code == 2 and len(result.stderr.strip().splitlines()) == 1
     assert "one of them is empty" in result.stderr, "it is no name of the working directory"
+
+
+def test_a_curve_that_differs_is_shown_by_its_ends_and_where_it_parts_and_a_hash_by_its_beginning():
+    one, other = [0.001 * i for i in range(101)], [0.001 * i for i in range(100)] + [0.5]
+    _, a, b, _ = _unequal("learning rate curve", one, other, False)
+    assert (a.text, b.text) == ("0 ... 0.1 ... 0.1", "0 ... 0.5 ... 0.5")
+    assert (a.value, b.value) == (one, other), "JSON has all of it"
+    _, a, b, _ = _unequal("data", "a" * 64, "b" * 64, False)
+    assert (a.text, b.text) == ("a" * 12, "b" * 12)
+    assert _unequal("data", "a" * 63 + "b", "a" * 63 + "c", False)[1].text != "a" * 12, "hashes that begin alike"

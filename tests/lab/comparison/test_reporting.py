@@ -134,6 +134,11 @@ RUN = Recorded(
             {"metrics": {"val/accuracy": 0.9, "ood/accuracy": 0.6, "ood/best_accuracy": 0.8}, "intervals": {"ood/accuracy": (0.58, 0.62)}},
             "out of distribution it comes to 0.6 [0.58, 0.62], and to 0.8 at the loop count that is best there",
         ),
+        (
+            {"metrics": {"val/accuracy": 0.9, "ood/accuracy": 0.6, "ood/best_accuracy": 0.8}, "intervals": {"ood/accuracy": (0.58, 0.62)},
+             "beyond": Depth([4, 16], "accuracy", [0.6, 0.8], [None, None], [None, None])},
+            "and to 0.8 at 16 loops, the count that is best there",
+        ),
         ({"measures": [Taken("loop_verdict", "4 of 4 loops used, 1 distinct", [])]}, "; 4 of 4 loops used, 1 distinct. This is one seed"),
     ],
 )  # fmt: skip

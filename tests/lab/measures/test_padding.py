@@ -153,8 +153,7 @@ def test_loops_run_are_loops_read_where_nothing_halts(name):
     model, task = assemble(declared)
     learner, batch = Learner.of(declared, model.train()), task.batch("train", range(4))
     shown = step(learner, batch, begin(learner, 0, batch), shows=True)
-    assert float(shown["train/depth_read"]) == pytest.approx(float(shown["train/num_loops"]))
-    assert float(shown["train/mean_loops"]) == pytest.approx(float(shown["train/num_loops"]))
+    assert "train/num_loops" in shown and not {"train/mean_loops", "train/depth_read"} & set(shown)
     scores = evaluate(model, task, declared.model_copy(update={"evaluation": declared.evaluation}), iterations=2)
     assert scores.depth_read == pytest.approx(scores.num_loops) == pytest.approx(scores.mean_loops)
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from contextlib import contextmanager
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -15,12 +16,12 @@ _OPTIONS = (
 
 
 class Tab:
-    """One page at a time; what it asked the network for and what it complained of are kept."""
+    """One page at a time; what it asked the network for, what of it failed, and what it complained of are kept."""
 
     def __init__(self, read, write):
         self._read, self._write, self._id, self._left = read, write, 0, b""
         self._session = None
-        self.requests, self.complaints, self.loaded = [], [], False
+        self.requests, self.failures, self.complaints, self.loaded = [], [], [], False
         target = self("Target.createTarget", url="about:blank")["targetId"]
         self._session = self("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
@@ -39,7 +40,7 @@ class Tab:
 
     def open(self, url, width, dark):
         """Show a page of a width in CSS pixels, in light or dark."""
-        self.requests, self.complaints, self.loaded = [], [], False
+        self.requests, self.failures, self.complaints, self.loaded = [], [], [], False
         self("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=width < 600)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self("Emulation.setEmulatedMedia", features=[scheme])
@@ -52,6 +53,14 @@ class Tab:
         found = self("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in found, found
         return found["result"]["value"]
+
+    def until(self, expression, seconds=20):
+        """What an expression comes to once it comes to something."""
+        until = time.monotonic() + seconds
+        while not (found := self.value(expression)):
+            assert time.monotonic() < until, expression
+            time.sleep(0.1)
+        return found
 
     def picture(self, path):
         """Write a PNG of the whole page."""
@@ -70,6 +79,10 @@ class Tab:
         method, params = heard.get("method"), heard.get("params", {})
         if method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+        elif method == "Network.loadingFailed":
+            self.failures.append(params["errorText"])
+        elif method == "Network.responseReceived" and params["response"]["status"] >= 400:
+            self.failures.append(f"{params['response']['status']} {params['response']['url']}")
         elif method in ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
             self.complaints.append(params)
         elif method == "Page.loadEventFired":

@@ -174,15 +174,6 @@ def test_a_trial_needs_its_threads_for_each_device(tmp_path):
     assert needs("training.accelerator=gpu", "training.num_devices=4") == Needs(4, 4, if_any=False)
 
 
-def test_a_machine_that_logs_elsewhere_takes_no_part(tmp_path, monkeypatch):
-    space = write(tmp_path, **fields("apart", 12))
-    open_study(space).set_user_attr("mlflow_run", "0" * 32)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/another.db")
-    with pytest.raises(RecipeError, match="MLflow run 0{32} is not in sqlite:.*another.db; MLFLOW_TRACKING_URI has to"):
-        run_study(space)
-    assert not [trial for trial in open_study(space).get_trials() if trial.state is not TrialState.WAITING]
-
-
 def test_a_grid_that_was_queued_by_two_at_once_leaves_nothing_waiting(tmp_path):
     space = write(tmp_path, **fields("twice", 12))
     study = work_off(space)

@@ -18,10 +18,12 @@ from mythos_lab.comparison.reporting.study_page import study_answer
 from mythos_lab.comparison.study_report import study_report
 from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
+from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.report.markdown import in_text
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
+from mythos_lab.search.feasibility import afterwards
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
 from mythos_lab.search.study import run_study
@@ -87,6 +89,13 @@ def test_a_constraint_on_the_trained_model_is_judged_afterwards_and_keeps_a_tria
     monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"loops/gain": next(gains)}))
     found = work_off(write(here, space={"model.core.depth": {"int": [1, 2]}}, constraints=["loops/gain > 0.1"]))
     assert len(found.get_trials()) == 2 and len(complete(found)) == 1
+
+
+def test_where_nothing_halts_a_constraint_on_halting_is_one_on_the_iterations_run(here):
+    space = write(here, space={"model.core.depth": {"int": [1, 2]}}, constraints=["halting/mean_loops <= 4"])
+    recipe = validate(dict(space.base), "here")
+    found = [afterwards(space, recipe, {"loops/executed": executed}) for executed in (4.0, 6.0)]
+    assert [each["halting/mean_loops <= 4"] > 0 for each in found] == [False, True]
 
 
 def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
@@ -266,9 +275,10 @@ def test_several_objectives_are_shown_with_their_front_and_none_twice(here, monk
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["trial", "val/accuracy", "cost/params", "depth"] in rows
     assert [row[0] for row in rows if len(row) == 4 and row[0].rstrip("*").isdigit()] == ["1*", "2", "0*"]
-    write_card(space, found, {})
-    page = (space.folder / "card.md").read_text()
+    card, front = write_card(space, found, {})
+    page = card.read_text()
     assert "| trial | val/accuracy | cost/params | depth |" in page and "* is on the front" in page
+    assert "(front.svg)" in page and front.read_text().lstrip().startswith("<?xml") and front.name == "front.svg"
     assert r"| 1\* | 0.6 | 950 | 2 |" in page and "| 2 | 0.55 |" in page
 
 
@@ -353,6 +363,23 @@ def test_a_candidate_that_is_drawn_again_is_answered_from_the_first_and_said_so(
         assert "drew what trial" in said and "took its result" in said
 
 
+def test_the_answer_of_a_search_counts_a_candidate_once_and_says_what_each_kind_came_to(here, monkeypatch):
+    values = iter([0.9, 0.6])
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"val/accuracy": next(values)}))
+    space = write(here, space={"model.core.update": {"replace": {}, "highway": {}}}, sampler="random", trials=6)
+    found = work_off(space)
+    assert len(complete(found)) == 6 and sum("repeats" in t.user_attrs for t in found.get_trials()) == 4
+    first, second = (t for t in found.get_trials() if "repeats" not in t.user_attrs)
+    one, other = (t.params["model.core.update"] for t in (first, second))
+    assert study_answer(space, found) == (
+        f"Trial {first.number} (update {one}) is first of 2 with val/accuracy 0.9, before trial {second.number} with 0.6; of "
+        f"one seed each, so that the order may be the seeds'. The best by kind, of so many trials: update {one} 0.9 (1), "
+        f"{other} 0.6 (1)."
+    )
+    report = study_report(space, found, {}, 1.0)
+    assert report.facts["importances"] == [] and not any("first of a tie" in str(part) for part in report.parts)
+
+
 def test_a_repeat_of_what_did_not_fit_is_vetoed_untrained(here, monkeypatch):
     tried = []
     monkeypatch.setattr(trials, "run", lambda *a, **k: tried.append(1) or (_ for _ in ()).throw(MemoryError()))
@@ -369,6 +396,8 @@ UNMEASURED = {
     "penalty/z_loss": "no penalty measures it; expected z_loss",
     "auxiliary/halting": "no component adds such a loss",
     "cost/decode_flops_per_token": "with this mask nothing is decoded",
+    "halting/mean_loops": "nothing halts in the model; loops/executed is what it runs",
+    "train/depth_read": "the model has no halting rule",
 }
 
 
@@ -379,6 +408,12 @@ def test_an_objective_that_no_candidate_has_is_refused_before_anything_trains(he
     with pytest.raises(RecipeError, match=f"objectives: a run has no {metric}: {why}"):
         run_study(space)
     assert not (here / "studies").exists()
+
+
+def test_a_guard_over_what_no_candidate_has_is_refused_as_it_would_stop_nothing(here):
+    fields = {"guard": {"metric": "halting/mean_loops", "direction": "minimize"}, "pruner": "median"}
+    with pytest.raises(RecipeError, match="guard.metric: a run has no halting/mean_loops: nothing halts"):
+        run_study(write(here, space={"model.core.depth": {"int": [1, 2]}}, **fields))
 
 
 def test_a_candidate_without_the_objective_is_vetoed_untrained_where_others_have_it(here):

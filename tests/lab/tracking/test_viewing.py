@@ -58,6 +58,14 @@ def shown(store):
     return columns, [chart["metricKey"] for chart in state["compareRunCharts"]]
 
 
+def test_depth_curves_by_difficulty_are_one_chart_in_the_order_of_difficulty():
+    metrics = {"depth/accuracy", "depth/accuracy_low", "ood_depth/hops_5", *(f"depth/hops_{n}" for n in range(1, 12))}
+    state = saved_view.state_of(saved_view.view_tags({}, metrics)[saved_view.TAG])
+    (chart,) = (each for each in state["compareRunCharts"] if each["metricKey"] == "depth/hops_1")
+    assert chart["selectedMetricKeys"] == [f"depth/hops_{n}" for n in range(1, 9)]
+    assert chart["metricSectionId"] == state["compareRunSections"][0]["uuid"] and chart["xAxisKey"] == "step"
+
+
 def test_the_views_charts_and_columns_are_of_metrics_that_there_are(tmp_path):
     prepare(f"sqlite:///{tmp_path}/mlflow.db", "mythos")
     columns, charts = shown(f"sqlite:///{tmp_path}/mlflow.db")
@@ -77,7 +85,7 @@ def test_mlflows_own_page_shows_the_columns_and_the_charts_in_their_order(tmp_pa
         tracker.dataset("reachability", "c0ffee", "{}", "{}")
         tracker.params({"model.core.loops.kind": "fixed"})
         for step in (1, 2, 4):
-            tracker.metrics(dict.fromkeys(logged, 0.5), step)
+            tracker.metrics(dict.fromkeys([*logged, "depth/hops_1", "depth/hops_2"], 0.5), step)
         tracker.finish("FINISHED")
     with served(store, monkeypatch, tmp_path) as port:
         page = runs_page(store, port)
@@ -86,8 +94,10 @@ def test_mlflows_own_page_shows_the_columns_and_the_charts_in_their_order(tmp_pa
             read(tab, "looped", *columns)
             tab.open("about:blank", 1600, dark=False)
             tab.open(charts_page(page), 1600, dark=False)
-            text = read(tab, *TITLES, *charts[:6])
+            text = read(tab, *TITLES, *charts[:5])
+            asked = " ".join(tab.requests).replace("%2F", "/")
     assert sorted(TITLES, key=text.rindex) == list(TITLES)
+    assert "metric_key=depth/hops_1&" in asked and "metric_key=depth/hops_2&" in asked, "both in one chart"
 
 
 class served:

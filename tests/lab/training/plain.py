@@ -136,9 +136,10 @@ def train(recipe, num_steps):
                 "train/total_loss": total,
                 "train/num_loops": (each[:, None] if each.dim() == 1 else each).expand(part.tokens.shape)[real].mean()
                 * of_real,
-                "train/mean_loops": ran.float()[real].mean() * of_real,
-                "train/depth_read": out.halting.depth_read()[real].mean() * of_real,
             }
+            if recipe.model.core.halting.kind != "none":
+                here["train/mean_loops"] = ran.float()[real].mean() * of_real
+                here["train/depth_read"] = out.halting.depth_read()[real].mean() * of_real
             found = torch.autograd.grad(total, list(model.parameters()), allow_unused=True)
             gradients = [
                 g if f is None else f if g is None else g.add_(f) for g, f in zip(gradients, found, strict=True)
@@ -196,13 +197,14 @@ def scores(recipe, model, task, iterations=None):
         executed.append(float(out.executed[real].max()))
         ran += float((out.executed if out.halting.num_updates is None else out.halting.num_updates)[real].sum())
         read, num = read + float(out.halting.depth_read()[real].sum()), num + int(real.sum())
-    return {
+    found = {
         "val/loss": float(torch.cat(losses).mean()),
         "val/accuracy": float(torch.cat(right).double().mean()),
         "loops/executed": sum(executed) / len(executed),
-        "halting/mean_loops": ran / num,
-        "halting/depth_read": read / num,
     }
+    if {recipe.model.core.halting.kind, recipe.model.core.exit.kind} != {"none"}:
+        found |= {"halting/mean_loops": ran / num, "halting/depth_read": read / num}
+    return found
 
 
 def quality(task, measured):

@@ -3,19 +3,22 @@
 import json
 import os
 import shutil
+import zipfile
 
 import pytest
+import yaml
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
-from mythos_lab.recipe import load_recipe
+from mythos_lab.finished.run import load
+from mythos_lab.recipe import RecipeError, load_recipe
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.held import DATA, ENVIRONMENT, data_of, hold
 from mythos_lab.training.result import key_of, load_run
 from mythos_lab.training.run import Stopped, run
-from mythos_lab.training.sealed import read_json, write_json
+from mythos_lab.training.sealed import read_json, read_yaml, write_json, write_yaml
 from tests.tasks.text.conftest import sentence
 from tests.tasks.text.corpora import CORPORA
 
@@ -125,6 +128,14 @@ def test_other_code_is_not_what_a_run_was_begun_with(copies):
         write_json(folder / ENVIRONMENT, {**machine, "code": {"mine": "0123456789abcdef"}}, key)
     changed = "imports: the source of 'mine' has changed since: was 0123456789abcdef, is not there"
     assert changed in refused(lambda: load_run(done))
+    with zipfile.ZipFile(done / "code.zip", "w") as kept:
+        kept.writestr("mine/__init__.py", "")
+    assert f"{changed} (as it was: {done / 'code.zip'}); put the old code back" in refused(lambda: load_run(done))
+    declared = yaml.safe_load(read_yaml(done / "recipe.yaml", key))
+    declared["model"]["core"]["update"] = "mine"
+    write_yaml(done / "recipe.yaml", yaml.safe_dump(declared), key)
+    with pytest.raises(RecipeError, match=f"unknown update 'mine'.*; the source of 'mine' as it was is in {done}"):
+        load(done)  # as where the package is not installed
     recipe = load_recipe("fixed_depth", said)
     assert changed in refused(lambda: run(recipe, folder=begun))
 

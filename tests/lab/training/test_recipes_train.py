@@ -77,7 +77,12 @@ def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
     assert artifacts >= {"recipe.yaml", "environment.json", "depth_curve.png", "result.json", "model.safetensors"}
     assert ("halting.png" in artifacts) == (sum(share > 0 for share in result.histogram) > 1)
     assert {f"depth/{k}" for k in ("loss", "accuracy")} <= set(logged.data.metrics)
-    assert {"train/loss", "val/loss", "halting/depth_read", "cost/params"} <= set(logged.data.metrics)
+    assert {"train/loss", "val/loss", "loops/executed", "cost/params"} <= set(logged.data.metrics)
+    core = load_recipe(name).model.core
+    halts = {"halting/mean_loops", "halting/depth_read"} if {core.halting.kind, core.exit.kind} != {"none"} else set()
+    trains = {"train/mean_loops", "train/depth_read"} if core.halting.kind != "none" else set()
+    of_halting = {each for each in logged.data.metrics if each.endswith(("/mean_loops", "/depth_read"))}
+    assert of_halting == halts | trains, "said where nothing halts they are the loop count again"
     if name == "openmythos":
         assert {
             "stability/rho_A",
