@@ -24,7 +24,8 @@ MOST = {
 @pytest.mark.parametrize("num_loops", [1, 3])
 @every_kind
 def test_an_exported_program_takes_any_batch(core, num_loops):
-    """Eight loops are exported in ``tests/interop/test_exporting.py``: they take as long as these two together twice."""
+    """Some 45 s of CPU for all of these. Eight loops take more than twice as long as three, and are exported by
+    ``make interop`` (``tests/interop/test_exporting.py``)."""
     model = made(core, num_loops)
     assert_same(exported(model), model, 2, 5)
 

@@ -16,4 +16,4 @@ def recorded_for_backward(wanted: bool) -> AbstractContextManager[None]:
     Args:
         wanted: Whether gradients are recorded within.
     """
-    return nullcontext() if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)  # type: ignore[no-any-return]
+    return nullcontext() if torch.is_grad_enabled() == wanted else torch.set_grad_enabled(wanted)
