@@ -10,7 +10,7 @@ import torch
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slot_info
-from tests.blocks.parts import randomise
+from mythos_blocks.testing.case import randomise
 
 VOCAB, WIDTH, POSITIONS = 29, 16, 6
 

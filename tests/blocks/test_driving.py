@@ -169,3 +169,14 @@ def test_counts_that_cannot_be_are_refused(counts):
 def test_one_layer_after_the_other_is_a_loop_where_there_is_one_layer():
     cycle, sequence = (built(depth=1, tying=tying)(tokens(), iterations=torch.tensor([4, 2])) for tying in TYINGS)
     torch.testing.assert_close(cycle.logits, sequence.logits)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["own_token", "all_tokens"])
+def test_layers_that_read_over_depth_may_be_driven_past_the_loops_that_were_said(kind):
+    m = built(layer={"kind": "mixture", "depth_attention": kind}, depth_adapter="none")
+    e = m.embedding(tokens())
+    state = m.core.start(e, num_loops=1)
+    for t in range(5):
+        state = m.core.step(state, t, last=t == 4)
+    torch.testing.assert_close(state.h, m.core(e, None, 5).h, rtol=1e-4, atol=1e-4)

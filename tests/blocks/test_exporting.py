@@ -4,14 +4,12 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from tests.blocks.covering import POSITIONS, VOCAB, build, covering, mask_of, tokens
+from tests.blocks.covering import POSITIONS, VOCAB, build, tokens
+from tests.blocks.exporting import BEFORE, Logits, assert_same, begun, every_kind, exported, made
 
-CORES = covering()
-every_kind = pytest.mark.parametrize("core", CORES, ids=lambda core: f"{core['kind']}-{core['loops']['kind']}")
 MOST = {
     "layer": {"attention": {"kind": "gqa", "num_kv_heads": 2}, "feedforward": "moe"},
     "injection": "lti",
@@ -22,45 +20,45 @@ MOST = {
 }
 
 
-class Logits(nn.Module):
-    """What tools trace: from tokens to logits, with as many loops as are declared or said."""
-
-    def __init__(self, model, mask=None, num_loops=None):
-        super().__init__()
-        self.model, self.mask, self.num_loops = model, mask, num_loops
-
-    def forward(self, ids):
-        return self.model(ids, self.mask, self.num_loops).logits
-
-
-def made(core):
-    """Without layers around the loop, which are traced as those in it are."""
-    return Logits(build(core, prelude=0).eval(), mask_of(core) if "attention" in core["layer"] else None)
-
-
-def assert_same(traced, plain, *sizes):
-    for size in sizes:
-        torch.testing.assert_close(traced(tokens(size)), plain(tokens(size)), rtol=1e-4, atol=1e-4)
-
-
-def exported(model, strict=False):
-    dynamic = {"ids": {0: torch.export.Dim("batch", min=2, max=64)}}
-    return torch.export.export(model, (tokens(3),), dynamic_shapes=dynamic, strict=strict).module()
-
-
 @torch.no_grad()
+@pytest.mark.parametrize("num_loops", [1, 3])
 @every_kind
-def test_an_exported_program_takes_any_batch(core):
-    model = made(core)
-    model.num_loops = 1  # a further iteration is traced as the first is
+def test_an_exported_program_takes_any_batch(core, num_loops):
+    """Some 45 s of CPU for all of these. Eight loops take more than twice as long as three, and are exported by
+    ``make interop`` (``tests/interop/test_exporting.py``)."""
+    model = made(core, num_loops)
     assert_same(exported(model), model, 2, 5)
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("num_loops, strict", [(1, False), (3, False), (8, False), (2, True)])
-def test_a_program_is_exported_at_any_loop_count(num_loops, strict):
-    model = Logits(build({"injection": "lti", "halting": "act"}).eval(), num_loops=num_loops)
-    assert_same(exported(model, strict), model, 2, 5)
+@pytest.mark.parametrize("slot, kind", BEFORE)
+def test_what_stands_before_the_layers_is_exported(slot, kind):
+    model = begun(slot, BEFORE[slot, kind])
+    assert_same(exported(model), model, 2, 5)
+
+
+@torch.no_grad()
+def test_a_program_is_exported_by_reading_the_code_too():
+    model = Logits(build({"injection": "lti", "halting": "act"}).eval(), num_loops=2)
+    assert_same(exported(model, strict=True), model, 2, 5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["normal", "truncated_normal", "unit"])
+@pytest.mark.parametrize("training", [False, True])
+def test_an_exported_program_draws_its_noise_anew(kind, training):
+    model = Logits(build({"initial_state": {"kind": kind, "at_evaluation": "fresh"}}, prelude=0), num_loops=1)
+    program = exported(model.train(training))
+    first, again, other = (torch.manual_seed(seed) and program(tokens(5)) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.isclose(first, other).any(-1).all()
+
+
+def test_an_exported_program_holds_no_change_of_gradient_recording_that_changes_nothing():
+    """``torch.export`` takes time that grows with their square."""
+    for recorded in (False, True):
+        with torch.set_grad_enabled(recorded):
+            program = exported(made(MOST))
+        assert not [node for node in program.graph.nodes if "set_grad_enabled" in str(node.target)]
 
 
 @torch.no_grad()
@@ -85,8 +83,7 @@ def test_fake_tensors_go_through_a_model_that_is_made_of_them(core):
 @every_kind
 def test_a_whole_model_is_one_graph(core):
     torch._dynamo.reset()
-    model = made(core)
-    model.num_loops = 1  # a further iteration is traced as the first is
+    model = made(core, num_loops=1)  # a further iteration is traced as the first is
     assert_same(torch.compile(model, fullgraph=True, backend="eager"), model, 3)
 
 
@@ -153,8 +150,11 @@ def test_what_needs_numbers_says_in_one_line_what_to_choose_in_a_graph(argument)
         torch.compile(model, fullgraph=True, backend="eager")(tokens(), **{argument: value})
 
 
-def test_an_implicit_gradient_says_what_to_compile_instead():
+def test_an_implicit_gradient_says_what_to_do_instead():
     torch._dynamo.reset()
     model = build({"gradient": "implicit", "injection": "lti"}).train()
-    with pytest.raises(torch._dynamo.exc.Unsupported, match="gradient 'implicit' .*uncompiled.*one_step"):
+    said = "gradient 'implicit' .*uncompiled.*in evaluation mode.*one_step"
+    with pytest.raises(torch._dynamo.exc.Unsupported, match=said):
         torch.compile(model, fullgraph=True, backend="eager")(tokens())
+    with pytest.raises(ValueError, match=said):
+        exported(Logits(model))

@@ -90,6 +90,11 @@ def test_every_attention(attention, split):
     check(model, split, COUNTS, varied=True)
 
 
+@pytest.mark.parametrize("kind", [kind for _, kind in kinds("kv_policy") if kind != "last"])  # which is a cache's alone
+def test_what_is_no_key_and_no_value_is_each_iterations_own_whatever_they_share(kind):
+    check(decoding_model(layer={"feedforward": "separable_convolution"}, kv_policy=kind), SPLITS["one by one"])
+
+
 def test_what_is_not_causal_is_refused():
     model = decoding_model(layer={"attention": {"kind": "mixer", "num_positions": LENGTH}})
     assert model(TOKENS, mb.AttentionMask(causal=False)).logits.isfinite().all()

@@ -18,8 +18,8 @@ CASES = {"forward": passes(8), "training": steps(8), "decoding": decoding(1, 4, 
 # ``B * e`` is made once, and queries are split into heads as they are turned.
 MORE_OPERATIONS = {"forward": -2, "training": -4, "decoding": 0}
 MORE_CALLS = {"forward": -59, "training": -59, "decoding": -52}
-# In a pass, whatever its loops: what is asked once.
-MORE_ONCE = 550
+# In a pass, whatever its loops: what is asked once. A dtype is asked for by a call of Python, and not by one of torch.
+MORE_ONCE = 560
 
 
 @pytest.mark.parametrize("case", CASES)

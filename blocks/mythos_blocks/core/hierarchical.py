@@ -27,6 +27,8 @@ from mythos_blocks.declaring.slots import (
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Layers, Loops, NoneOrMore
 from mythos_blocks.frame.frame import Frame
+from mythos_blocks.tensors.gradients import recorded_for_backward
+from mythos_blocks.tensors.precision import in_dtype
 
 
 @component("core", "hierarchical")
@@ -164,7 +166,7 @@ class HierarchicalLoop(Loop):
             learns = final or self.cycle_gradient == "full" or self.low_gradient is not None
             graph = recording and (learns or not self.training)
             high = self._net(self.high_layers, self.high_norm, high + low, frame.at("high", cycle), graph)
-        return Moved(high.to(h.dtype), low, e)
+        return Moved(in_dtype(high, h.dtype), low, e)
 
     def _low_learns(self, cycle: int, move: int) -> bool:
         """Whether training differentiates a low move."""
@@ -176,10 +178,10 @@ class HierarchicalLoop(Loop):
 
     def _net(self, layers: nn.ModuleList, norm: nn.Module, x: Tensor, frame: Frame, graph: bool) -> Tensor:
         """One move of a state."""
-        with torch.set_grad_enabled(graph):
+        with recorded_for_backward(graph):
             frame, dtype = replace(frame, graph=graph), x.dtype
             for i, layer in enumerate(layers):
                 x = layer(x, frame.at(i))
                 frame.record(x, "core", frame.t or 0, *frame.path[1:], i)
             x = norm(x, frame.index)
-            return x.to(dtype)
+            return in_dtype(x, dtype)

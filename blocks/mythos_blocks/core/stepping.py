@@ -30,7 +30,9 @@ from mythos_blocks.initial_state.base import InitialState
 from mythos_blocks.injection.base import Injection
 from mythos_blocks.kv_policy.base import KVPolicy
 from mythos_blocks.loops.base import LoopSampler
+from mythos_blocks.tensors.gradients import recorded_for_backward
 from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.precision import in_dtype
 from mythos_blocks.tensors.rows import check_index
 from mythos_blocks.tensors.tracing import constant_in_graphs
 from mythos_blocks.update.base import Update
@@ -193,17 +195,17 @@ class Stepping(Module):
         if part.where.all:
             # What was prepared without a graph would keep gradient from e.
             x = state.x if state.x_for == step.t and not (frame.graph and not h.requires_grad) else None
-            with torch.set_grad_enabled(frame.graph):
+            with recorded_for_backward(frame.graph):
                 return self._advanced(h, e, carry, frame, step, x)
         step = changed(step, next_t=None)
         if not (compact and part.where.is_known):
             frame = changed(frame, running=part.where, real=frame.counting(part.where.mask))
-            with torch.set_grad_enabled(frame.graph):
+            with recorded_for_backward(frame.graph):
                 after = self._advanced(h, e, carry, frame, step)
             return moved.with_part(after, lambda old, new: put_back(old, new, part.where))
         selection = part.where.selection
         frame = frame.select(selection, h.shape[:2])
-        with torch.set_grad_enabled(frame.graph):
+        with recorded_for_backward(frame.graph):
             chosen = None if carry is None else selection.take(carry)
             after = self._advanced(selection.take(h), selection.take(e), chosen, frame, step)
         return moved.with_part(after, selection.put)
@@ -237,24 +239,24 @@ class Stepping(Module):
         prepared = None if step.prepared is None else step.prepared.at_hand()
         if x is None:
             x = injection(self.depth_signal.transform(h, t), e, self._signal(h, t, positions), t)
-            x = x.to(h.dtype)
+            x = in_dtype(x, h.dtype)
         u = x
         for place, i in enumerate(self.order) if step.layer is None else ((step.layer, step.layer),):
             u = self.layers[i](u, frame.at(place))
             frame.record(u, "core", step.t, place)
         y, after = self.update(h, self.depth_adapter(u, t), carry, t)
-        y, after = y.to(h.dtype), after if after is None or carry is None else after.to(carry.dtype)
+        y, after = in_dtype(y, h.dtype), after if after is None or carry is None else in_dtype(after, carry.dtype)
         signals = self.depth_signal
         # Where somebody watches either part by a hook, an iteration does not end with what the next one begins with.
         if step.next_t is None or not (
             signals.additive and is_plain(injection, type(injection)) and is_plain(signals, type(signals))
         ):
-            return Moved(self._inject(h, e, y, t, prepared).to(h.dtype), after, x)
+            return Moved(in_dtype(self._inject(h, e, y, t, prepared), h.dtype), after, x)
         next_t = step.index(step.next_t, h.device)
         with_it = {} if prepared is None else {"prepared": prepared}
         signal = self._signal(h, next_t, positions)
         new, next_x = injection.advance(h, e, y, signal, t, next_t, **with_it)
-        return Moved(new.to(h.dtype), after, x, next_x.to(h.dtype))
+        return Moved(in_dtype(new, h.dtype), after, x, in_dtype(next_x, h.dtype))
 
     def iterate(
         self, h: Tensor, e: Tensor, carry: Tensor | None, frame: Frame, step: Step, depths: Sequence[int] | None = None
@@ -287,7 +289,7 @@ class Stepping(Module):
         ]
         signal = None if added[0] is None else torch.stack(added).unsqueeze(1)  # type: ignore[arg-type]
         x: Tensor = self.injection(h, e, signal, frame.index)
-        return x.to(h.dtype)
+        return in_dtype(x, h.dtype)
 
     def prepared(self) -> Prepared | None:
         """What the injection makes of its weights once, where a pass may read them past its module."""
@@ -326,7 +328,7 @@ class Stepping(Module):
     def _signal(self, h: Tensor, t: Tensor, positions: Tensor) -> Tensor | None:
         """The depth signal in the state's dtype: its angles are exact, and its sum with the state is the state's."""
         signal: Tensor | None = self.depth_signal(t, positions)
-        return None if signal is None else signal.to(h.dtype)
+        return None if signal is None else in_dtype(signal, h.dtype)
 
     def _observe(
         self,
@@ -350,7 +352,7 @@ class Stepping(Module):
             exit_state = held(seen, step.exit(seen, before.h, after.h, read, t), running)
             stopped, memory = exit_state.stopped, page.closed()
             last = stopped | last
-        with torch.set_grad_enabled(torch.is_grad_enabled() and bool(graph)):
+        with recorded_for_backward(torch.is_grad_enabled() and bool(graph)):
             x = before.h if moved.x is None else moved.x
             halting = self.halting(before.halting, after.h, x=x, t=t, running=counted, last=last)
         if 0 < len(graph) < len(parts):

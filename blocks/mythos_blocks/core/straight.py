@@ -25,6 +25,7 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
+from mythos_blocks.tensors.gradients import recorded_for_backward
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
 from mythos_blocks.tensors.unread import unread_index
@@ -65,7 +66,7 @@ def run_straight(core: Stepping, state: LoopState, plan: Plan, num_learning: int
     without = max(0, num_loops - num_learning) if records else 0
     for graph, begin, end in ((False, 0, without), (records, without, num_loops)):
         if begin < end and not under_way.is_over:
-            with torch.set_grad_enabled(graph):
+            with recorded_for_backward(graph):
                 under_way.go_on(begin, end)
     return under_way.state()
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks.frame.selection import Selection, Where
+from mythos_blocks.tensors.gradients import recorded_for_backward
 
 Path = tuple[str | int, ...]
 Tensors = tuple[Tensor, ...]
@@ -121,7 +122,7 @@ class Page:
         if kept is not None:
             whole = kept
         else:
-            with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
+            with recorded_for_backward(self._graph):  # which these positions may be computed without
                 whole = self._whole(self._before.get((path, "latest")), written, selection, running)
             if self._keeps:
                 self._written[path, "latest"] = whole
@@ -144,7 +145,7 @@ class Page:
         if at is None:  # outside the loop there is one depth
             whole = self.exchange(path, written, selection, running) if all_positions else written
             return tuple(x.unsqueeze(0) for x in whole)
-        with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
+        with recorded_for_backward(self._graph):  # which these positions may be computed without
             buffers = self._with_depth(self._before.get((path, "depths")), at, written, selection, running)
         self._written[path, "depths"] = buffers
         if all_positions and self._past is not None:

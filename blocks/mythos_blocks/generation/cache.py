@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Path, Ready, Tensors
+from mythos_blocks.generation.counts import count
 
 Key = tuple[Path, int]
 
@@ -50,10 +51,7 @@ class Cache:
         exact: bool = True,
         graph: bool = False,
     ) -> None:
-        if batch < 1:
-            raise ValueError(f"batch={batch} must be at least 1")
-        if capacity < 0:
-            raise ValueError(f"capacity={capacity} must be at least 0")
+        batch, capacity = count("batch", batch), count("capacity", capacity, least=0)
         self.batch, self.capacity, self.exact, self.graph, self.length = batch, capacity, exact, graph, 0
         self.padding = _counts(padding, batch)
         self._buffers: dict[Key, Tensors] = {}

@@ -12,6 +12,7 @@ from mythos_blocks.core.iterations import Iterations, in_order
 from mythos_blocks.declaring.spec import Slot, SpecLike
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.cache import Cache
+from mythos_blocks.generation.counts import count
 from mythos_blocks.model import LoopedTransformer, ModelOutput
 
 
@@ -109,8 +110,7 @@ class Decoder:
         """
         if tokens.dim() != 2 or tokens.shape[1] < 1:
             raise ValueError(f"tokens must be (batch, positions) with at least one position, not {tuple(tokens.shape)}")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk={chunk} must be at least 1")
+        chunk = None if chunk is None else count("chunk", chunk)
         executed = []
         for part in tokens.split(chunk or tokens.shape[1], dim=1):
             out = self.advance(part)

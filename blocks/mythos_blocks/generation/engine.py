@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
+from mythos_blocks.generation.counts import count
 from mythos_blocks.generation.lazy import rule_of
 from mythos_blocks.generation.refusing import check_own_exits
 from mythos_blocks.generation.sampling import Sampling
@@ -116,10 +117,8 @@ class Engine:
     ) -> None:
         check_own_exits(model)
         max_loops = model.core.loops.eval_loops if max_loops is None else max_loops
-        sizes = {"num_slots": num_slots, "capacity": capacity, "max_loops": max_loops, "leave_every": leave_every}
-        for name, size in sizes.items():
-            if size < 1:
-                raise ValueError(f"{name}={size} must be at least 1")
+        num_slots, capacity = count("num_slots", num_slots), count("capacity", capacity)
+        max_loops, leave_every = count("max_loops", max_loops), count("leave_every", leave_every)
         last = model.core.last_index
         if last is not None and max_loops > last + 1:
             raise ValueError(f"max_loops={max_loops} is beyond the table's {last + 1} rows (beyond: 'error')")
@@ -166,13 +165,12 @@ class Engine:
         check_tokens(tokens[None] if tokens.dim() == 1 else tokens, self.model.embedding.num_embeddings)
         if tokens.dim() != 1:
             raise ValueError(f"prompt must be (positions,), not {tuple(tokens.shape)}")
-        if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
+        max_new_tokens = count("max_new_tokens", max_new_tokens)
         if (size := len(tokens) + max_new_tokens - 1) > self.capacity:
             raise ValueError(f"capacity={self.capacity} is less than the {size} positions of this request")
-        num_loops = self.max_loops if num_loops is None else num_loops
-        if not 1 <= num_loops <= self.max_loops:
-            raise ValueError(f"num_loops={num_loops} must be between 1 and max_loops={self.max_loops}")
+        num_loops = self.max_loops if num_loops is None else count("num_loops", num_loops)
+        if num_loops > self.max_loops:
+            raise ValueError(f"num_loops={num_loops} must be at most max_loops={self.max_loops}")
         request = _Request(
             number=self._num_submitted,
             unread=tokens.to(self.model.embedding.weight.device),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import SupportsIndex
 
 import torch
 from torch import Tensor
 
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
+from mythos_blocks.generation.counts import count
 from mythos_blocks.generation.decoder import exit_rule
 from mythos_blocks.generation.depth_cache import DepthCache
 from mythos_blocks.generation.padding import padding_counts
@@ -62,14 +64,14 @@ class LazyDecoder:
         max_loops: int | None = None,
     ) -> None:
         check_own_exits(model)
-        if batch < 1:
-            raise ValueError(f"batch={batch} must be at least 1")
+        batch, capacity = count("batch", batch), count("capacity", capacity, least=0)
+        max_loops = 0 if max_loops is None else count("max_loops", max_loops)
         self.model, self.exit = model, rule_of(exit, model)
         self.iterations = model.core.loops.eval_loops if iterations is None else iterations
         self._rows = list(range(batch))
         self._padding = None if padding is None else torch.as_tensor(padding)
         counts = self._counts()
-        self._slots = Slots(model, batch, max(1, capacity), max(max(counts), max_loops or 0))
+        self._slots = Slots(model, batch, max(1, capacity), max(*counts, max_loops))
         self.executed = torch.zeros(batch, 0, dtype=torch.long)
 
     @property
@@ -101,8 +103,7 @@ class LazyDecoder:
             raise ValueError(f"tokens must be (batch, positions) with at least one position, not {tuple(tokens.shape)}")
         if tokens.shape[0] != len(self._rows):
             raise ValueError(f"tokens have {tokens.shape[0]} rows, and the decoder {len(self._rows)}")
-        if chunk is not None and chunk < 1:
-            raise ValueError(f"chunk={chunk} must be at least 1")
+        chunk = None if chunk is None else count("chunk", chunk)
         padding = padding_counts(self._padding, tokens)
         self._padding = None
         counts, width = self._counts(), tokens.shape[1]
@@ -160,8 +161,8 @@ class LazyDecoder:
             if counts.is_floating_point() or counts.dtype == torch.bool or counts.shape not in ((), (len(self._rows),)):
                 raise ValueError(f"iterations={counts} must be a loop count, or one for each of {len(self._rows)} rows")
             given = counts.expand(len(self._rows)).tolist()
-        elif isinstance(counts, int):
-            given = [counts] * len(self._rows)
+        elif isinstance(counts, SupportsIndex) and not hasattr(counts, "__len__"):
+            given = [count("iterations", counts)] * len(self._rows)
         else:
             raise ValueError(f"iterations={counts!r} must be a count: lazy depth runs iterations in order")
         most = self._slots.cache.num_loops if hasattr(self, "_slots") else max(given)
@@ -170,7 +171,7 @@ class LazyDecoder:
         last = self.model.core.last_index
         if last is not None and max(given) > last + 1:
             raise ValueError(f"iteration {max(given) - 1} is beyond the table's {last + 1} rows (beyond: 'error')")
-        return [int(count) for count in given]
+        return [int(number) for number in given]
 
 
 def rule_of(exit: Exit | SpecLike | None, model: LoopedTransformer) -> Exit | None:

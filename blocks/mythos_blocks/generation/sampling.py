@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mythos_blocks.generation.counts import count
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -32,8 +34,8 @@ class Sampling:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ValueError(f"temperature={self.temperature} must be 0 or a positive number")
-        if self.top_k is not None and self.top_k < 1:
-            raise ValueError(f"top_k={self.top_k} must be at least 1")
+        if self.top_k is not None:
+            object.__setattr__(self, "top_k", count("top_k", self.top_k))
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ValueError(f"top_p={self.top_p} must be above 0 and at most 1")
         if self.min_p is not None and not 0 <= self.min_p <= 1:

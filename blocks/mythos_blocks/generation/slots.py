@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,6 +80,11 @@ class Slots:
         self._chunk: Chunk | None = None  # the latest
         self._scattered: Scattered | None = None  # the latest
         self._under_way: tuple[StraightPass, Columns, Sequence[int]] | None = None  # of columns, with what follows
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A pass under way is functions over this model and these buffers. States are put back after every iteration,
+        # and a copy's pass begins with them.
+        return {**self.__dict__, "_chunk": None, "_scattered": None, "_under_way": None}
 
     def num_columns(self, rule: Exit | None) -> int | None:
         """How many columns may be appended at a time; ``None`` for any number.

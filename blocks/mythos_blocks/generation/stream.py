@@ -11,6 +11,7 @@ from torch import Tensor
 from mythos_blocks.core.iterations import Iterations
 from mythos_blocks.declaring.spec import SpecLike
 from mythos_blocks.exit.base import Exit
+from mythos_blocks.generation.counts import count
 from mythos_blocks.generation.decoder import Decoder
 from mythos_blocks.generation.lazy import LazyDecoder
 from mythos_blocks.generation.padding import padding_counts
@@ -61,10 +62,8 @@ def stream(
     holds how they are drawn.
     """
     check_tokens(tokens, model.embedding.num_embeddings)
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens={max_new_tokens} must be at least 1")
-    if prefill_chunk is not None and prefill_chunk < 1:
-        raise ValueError(f"prefill_chunk={prefill_chunk} must be at least 1")
+    max_new_tokens = count("max_new_tokens", max_new_tokens)
+    prefill_chunk = None if prefill_chunk is None else count("prefill_chunk", prefill_chunk)
     if isinstance(iterations, Tensor) and iterations.shape not in ((), (len(tokens),)):
         raise ValueError(f"iterations={iterations} must be a loop count, or one for each of {len(tokens)} requests")
     names = list(range(len(tokens))) if requests is None else list(requests)

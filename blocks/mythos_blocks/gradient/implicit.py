@@ -45,7 +45,7 @@ class Implicit(GradientPolicy):
         if torch.compiler.is_compiling():
             outside_of_graphs(
                 f"gradient {self.kind!r} solves for its gradient in the backward pass, through one graph several "
-                "times; leave the model uncompiled, or declare gradient: one_step"
+                "times; leave the model uncompiled, export it in evaluation mode, or declare gradient: one_step"
             )
         start = h.detach().requires_grad_()
         with torch.enable_grad():

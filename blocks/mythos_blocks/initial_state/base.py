@@ -88,6 +88,11 @@ class NoiseState(InitialState):
         return self._blocks[block, device]
 
 
+def standard_normal(shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """What ``torch.randn`` draws, float32. With a generator among its arguments, that takes no sizes of a graph."""
+    return torch.empty(shape, device=device, dtype=torch.float32).normal_(generator=generator)
+
+
 def drawn_states(model: nn.Module) -> list[NoiseState]:
     """The initial states of a model that are drawn.
 

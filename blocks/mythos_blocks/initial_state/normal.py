@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mythos_blocks.declaring.component import component
 from mythos_blocks.declaring.types import Positive
-from mythos_blocks.initial_state.base import NoiseState
+from mythos_blocks.initial_state.base import NoiseState, standard_normal
 
 
 @component("initial_state", "normal")
@@ -38,4 +38,4 @@ class NormalState(NoiseState):
         self.std = std or (input_width or width) ** -0.5
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-        return self.std * torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
+        return self.std * standard_normal(shape, generator, device)

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initial_state.base import NoiseState
+from mythos_blocks.initial_state.base import NoiseState, standard_normal
 
 
 @component("initial_state", "unit")
@@ -35,6 +35,6 @@ class UnitState(NoiseState):
         super().__init__(width, at_evaluation, seed)
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
-        noise = torch.randn(shape, generator=generator, device=device, dtype=torch.float32)
+        noise = standard_normal(shape, generator, device)
         std, mean = torch.std_mean(noise, dim=-1, keepdim=True)
         return (noise - mean) / (std + 1e-8)

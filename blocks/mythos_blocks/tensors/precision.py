@@ -20,9 +20,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def in_dtype(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """``x`` in a dtype; itself where it has that one, so that exported programs do not say so of every tensor."""
+    return x if x.dtype is dtype else x.to(dtype)
+
+
 def at_least_float32(x: Tensor) -> Tensor:
     """``x`` in float32, or in float64 where it is that already, as in checks of gradients."""
-    return x.to(exact_dtype_of(x))
+    return in_dtype(x, exact_dtype_of(x))
 
 
 def exact_dtype_of(x: Tensor) -> torch.dtype:
@@ -67,15 +72,16 @@ def rms_norm(x: Tensor, width: int, gain: Tensor | None = None, eps: float | Non
     float32 on CUDA where it returns the dtype of ``x`` on the CPU.
     """
     dtype = x.dtype if gain is None else _wider(x.dtype, gain.dtype)
-    gain = None if gain is None else gain.to(dtype)
-    return F.rms_norm(x.to(dtype), (width,), gain, eps).to(x.dtype)
+    gain = None if gain is None else in_dtype(gain, dtype)
+    return in_dtype(F.rms_norm(in_dtype(x, dtype), (width,), gain, eps), x.dtype)
 
 
 def layer_norm(x: Tensor, gain: Tensor, bias: Tensor | None, eps: float) -> Tensor:
     """Zero mean and unit variance over channels, times a gain, plus a bias; dtypes as in :func:`rms_norm`."""
     dtype = _wider(x.dtype, gain.dtype)
-    bias = None if bias is None else bias.to(dtype)
-    return F.layer_norm(x.to(dtype), gain.shape, gain.to(dtype), bias, eps).to(x.dtype)
+    bias = None if bias is None else in_dtype(bias, dtype)
+    out = F.layer_norm(in_dtype(x, dtype), gain.shape, in_dtype(gain, dtype), bias, eps)
+    return in_dtype(out, x.dtype)
 
 
 def _wider(first: torch.dtype, second: torch.dtype) -> torch.dtype:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from mythos_blocks.tensors.precision import exact_dtype_of
+from mythos_blocks.tensors.precision import exact_dtype_of, in_dtype
 from mythos_blocks.tensors.tracing import is_computed_as_written
 
 
@@ -44,19 +44,19 @@ class Rotation:
         Shapes: ``(..., d)``, to which angles are broadcast; or ``(batch, ..., positions, d)`` where the angles are
         ``(batch, positions, d / 2)``.
         """
-        dtype, x = x.dtype, x.to(self.cos.dtype)
+        dtype, x = x.dtype, in_dtype(x, self.cos.dtype)
         if pairing == "interleaved" and _are_pairs_whole(x):
             # One product of complex numbers reads and writes a state once, where the form below does so ten times.
             turns = self._among(self.turns, x)
             pairs = torch.view_as_complex(x.view(*x.shape[:-1], -1, 2))
-            return torch.view_as_real(pairs * turns).flatten(-2).to(dtype)
+            return in_dtype(torch.view_as_real(pairs * turns).flatten(-2), dtype)
         cos, sin = self._among(self.cos, x), self._among(self.sin, x)
         if pairing == "halves":
             first, second = x.chunk(2, dim=-1)
-            return torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1).to(dtype)
+            return in_dtype(torch.cat((first * cos - second * sin, first * sin + second * cos), dim=-1), dtype)
         even, odd = x[..., 0::2], x[..., 1::2]
         pairs = torch.stack((even * cos - odd * sin, even * sin + odd * cos), dim=-1)
-        return pairs.flatten(-2).to(dtype)
+        return in_dtype(pairs.flatten(-2), dtype)
 
     def of_heads(self, num_heads: int, num_channels: int, pairing: str, like: Tensor) -> Callable[[Tensor], Tensor]:
         """What splits a linear's output into heads and turns them, with its form chosen once for a pass.
@@ -108,7 +108,7 @@ def turned(x: Tensor, angles: Tensor, pairing: str = "interleaved") -> Tensor:
 
     Computed in at least float32; see :meth:`Rotation.of`.
     """
-    return Rotation(angles.to(exact_dtype_of(x))).of(x, pairing)
+    return Rotation(in_dtype(angles, exact_dtype_of(x))).of(x, pairing)
 
 
 def rotate(x: Tensor, positions: Tensor, theta: float, pairing: str = "interleaved") -> Tensor:

@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.tensors.exact_linear import ExactLinear
-from mythos_blocks.tensors.precision import exact_linear
+from mythos_blocks.tensors.precision import exact_linear, in_dtype
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_blocks.tensors.rows import Beyond, Index, own_row
 
@@ -119,7 +119,7 @@ class LoopLoRALinears(nn.Module):
         down, up = self.down(key, t, self.beyond), self.up(key, t, self.beyond)
         if exact:
             return self.scale * exact_linear(exact_linear(x, down), up)
-        return self.scale * F.linear(F.linear(x, down.to(x.dtype)), up.to(x.dtype))
+        return self.scale * F.linear(F.linear(x, in_dtype(down, x.dtype)), in_dtype(up, x.dtype))
 
 
 class _Tables(nn.ParameterDict):
