@@ -164,7 +164,8 @@ class Page:
             dim = -3 if all_positions else -1 - written[0].dim()
             stacks = self._memory.stacks_of(path, len(written))
             depths = tuple(
-                stack.stacked(row, self._num_depths, dim).movedim(dim, 0) for stack, row in zip(stacks, rows, strict=True)
+                stack.stacked(row, self._num_depths, dim).movedim(dim, 0)
+                for stack, row in zip(stacks, rows, strict=True)
             )
         if selection is None:
             return depths
