@@ -148,7 +148,7 @@ def cases() -> dict[str, Callable[[], Pair]]:
 
 
 def peak_bytes(step: Callable[[], object]) -> int:
-    """The most bytes that a training step has alive beyond weights, by torch's profiler; its gradients are among them."""
+    """The most bytes that a training step has alive beyond weights, gradients included, by torch's profiler."""
     with torch.profiler.profile(profile_memory=True) as profile:
         step()  # whose gradients the next one frees, which the profiler sees as it has seen them begin
         step()
