@@ -35,7 +35,7 @@ class Depths:
             return torch.stack(tuple(written), dim)  # the plain form
         with torch.no_grad():
             buffer = self._with(written, room, dim)
-        stacked: Tensor = _Read.apply(buffer, len(written), dim, *written)
+        stacked: Tensor = _Read.apply(buffer, len(written), dim, *written)  # type: ignore[no-untyped-call]
         return stacked
 
     def _with(self, written: Sequence[Tensor], room: int, dim: int) -> Tensor:

@@ -147,11 +147,11 @@ class Page:
             return tuple(x.unsqueeze(0) for x in whole)
         if torch.compiler.is_compiling():
             with torch.set_grad_enabled(self._graph):  # which these positions may be computed without
-                depths = self._with_depth(self._buffers(path), at, written, selection, running)
+                depths = self._with_depth(self._buffers_before(path), at, written, selection, running)
             self._written[path, "depths"] = depths
             present = tuple(b.index_select(0, at[None])[0] for b in depths)
         else:
-            rows = self._rows(path, len(written))
+            rows = self._depths_before(path, len(written))
             with torch.set_grad_enabled(self._graph):
                 present = self._present(rows, written, selection, running)
             rows = [[*before[: self._depth], x] for before, x in zip(rows, present, strict=True)]
@@ -173,7 +173,7 @@ class Page:
             return tuple(b[:, selection.rows] for b in depths)
         return tuple(_taken(selection, b) for b in depths)
 
-    def _rows(self, path: Path, num_tensors: int) -> list[list[Tensor]]:
+    def _depths_before(self, path: Path, num_tensors: int) -> list[list[Tensor]]:
         """What each earlier iteration wrote, for each tensor; the present one too, where a part of it has run."""
         flat = self._before.get((path, "rows"))
         if flat is not None:
@@ -197,7 +197,7 @@ class Page:
         latest = tuple(row[self._depth if self._goes_on else self._depth - 1] for row in rows)
         return self._whole(latest, written, selection, running)
 
-    def _buffers(self, path: Path) -> Tensors | None:
+    def _buffers_before(self, path: Path) -> Tensors | None:
         """What each iteration wrote in one tensor, which a compiled layer takes as it is whatever the iteration."""
         rows = self._before.get((path, "rows"))  # of a layer that was not compiled until now
         if rows is None:
