@@ -7,12 +7,14 @@ comes by ``pip install --no-deps open-mythos==0.5.0``.
 
     python -m benchmarks.published
     python -m benchmarks.published --only decoding --rounds 21
+    python -m benchmarks.published --only "64 experts" --memory
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -48,17 +50,21 @@ def models(
     width: int, experts: int, active: int, attention: str, num_loops: int
 ) -> tuple[nn.Module, LoopedTransformer]:
     """The published model and ours, with the same weights and equal logits."""
-    torch.manual_seed(0)
-    package, heads = published(), max(2, width // 32)
+    heads = max(2, width // 32)
     latent = {"kv_lora_rank": width // 4, "q_lora_rank": 3 * width // 8, "qk_rope_head_dim": 16}
     sizes = {"qk_nope_head_dim": 32, "v_head_dim": 32, "expert_dim": width // 2, "lora_rank": 8}
-    theirs = package.OpenMythos(
-        package.MythosConfig(
-            vocab_size=VOCAB, dim=width, n_heads=heads, n_kv_heads=heads // 2, max_seq_len=1024, attn_type=attention,
-            max_loop_iters=num_loops, n_experts=experts, n_shared_experts=1, n_experts_per_tok=active,
-            **latent, **sizes,
-        )
+    return with_config(
+        vocab_size=VOCAB, dim=width, n_heads=heads, n_kv_heads=heads // 2, max_seq_len=1024, attn_type=attention,
+        max_loop_iters=num_loops, n_experts=experts, n_shared_experts=1, n_experts_per_tok=active,
+        **latent, **sizes,
     )  # fmt: skip
+
+
+def with_config(**config: Any) -> tuple[nn.Module, LoopedTransformer]:
+    """The published model of these fields of ``MythosConfig`` and ours, with the same weights and equal logits."""
+    torch.manual_seed(0)
+    package = published()
+    theirs = package.OpenMythos(package.MythosConfig(**config))
     with torch.no_grad():
         theirs.recurrent.act.halt.bias.fill_(-20.0)
     ours = from_open_mythos(theirs.state_dict(), theirs.cfg)
@@ -74,9 +80,12 @@ def some_tokens(batch: int, positions: int) -> Tensor:
 
 def training(batch: int, positions: int, **sizes: Any) -> Pair:
     """Forward and backward of one batch."""
-    theirs, ours = models(**sizes)
+    return steps(*models(**sizes), some_tokens(batch, positions))
+
+
+def steps(theirs: nn.Module, ours: LoopedTransformer, tokens: Tensor) -> Pair:
+    """Forward and backward of these tokens."""
     theirs.train(), ours.train()
-    tokens = some_tokens(batch, positions)
 
     def their_step() -> None:
         theirs.zero_grad()
@@ -138,6 +147,26 @@ def cases() -> dict[str, Callable[[], Pair]]:
     return made
 
 
+def peak_bytes(step: Callable[[], object]) -> int:
+    """The most bytes that a training step has alive beyond weights, gradients included, by torch's profiler."""
+    with torch.profiler.profile(profile_memory=True) as profile:
+        step()  # whose gradients the next one frees, which the profiler sees as it has seen them begin
+        step()
+    assert profile.profiler is not None and profile.profiler.kineto_results is not None
+    events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
+    sizes = [event.nbytes() for event in sorted(events, key=lambda event: event.start_ns())]
+    return max(itertools.accumulate(sizes))
+
+
+def memory(names: Sequence[str]) -> list[str]:
+    """The rows of the table of peak memory, in Markdown."""
+    rows = ["| what | published, MiB | ours, MiB |", "| --- | ---: | ---: |"]
+    for name in names:
+        theirs, ours = (peak_bytes(step) / 2**20 for step in cases()[name]())
+        rows.append(f"| {name} | {theirs:.1f} | {ours:.1f} |")
+    return rows
+
+
 def table(names: Sequence[str], rounds: int) -> list[str]:
     """The rows of the table, in Markdown."""
     rows = ["| what | published, ms | ours, ms | published over ours |", "| --- | ---: | ---: | ---: |"]
@@ -153,9 +182,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="a part of the names of what is measured")
     parser.add_argument("--rounds", type=int, default=9, help="how often both are timed")
+    parser.add_argument("--memory", action="store_true", help="peak memory of training steps instead of their time")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    rows = table([name for name in cases() if args.only in name], args.rounds)
+    names = [name for name in cases() if args.only in name]
+    rows = memory([name for name in names if name.startswith("training")]) if args.memory else table(names, args.rounds)
     print(f"{machine()}\n")
     print("\n".join(rows))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -20,6 +20,13 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("the benchmark needs a CUDA device", file=sys.stderr)
         return 2
+    for line in lines():
+        print(line, flush=True)
+    return 0
+
+
+def lines() -> Iterator[str]:
+    """The table, a line as soon as it is measured."""
     from mythos_kernels import state_update
     from mythos_kernels.state_update import kernel, reference
 
@@ -34,11 +41,10 @@ def main() -> int:
             calls = [call(f, (h, e, u, a, b, weight), backward) for f in variants.values()]
             triton, eager, compile_ = _median_ms(calls)
             rate = kernel.bytes_moved(h, backward=backward) / triton / 1e6
-            print(
+            yield (
                 f"({rows}, {width}) bf16 {name:<19} {rate:7.0f} GB/s ({rate / peak:.0%} of copy)"
                 f"  eager/triton {eager / triton:.2f}  compile/triton {compile_ / triton:.2f}"
             )
-    return 0
 
 
 def call(

@@ -3,6 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import mythos_blocks as mb
 from tests.blocks.parts import WIDTH, declarations, make, model, randn, tokens
@@ -180,6 +181,33 @@ def test_experts_of_any_size_are_the_plain_loop_over_them(width, hidden, dtype):
     tolerance = 1e-5 if dtype is torch.float32 else 0.05
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+class Widest(TorchDispatchMode):
+    """How many numbers the operations make that return so many rows at least, views left out."""
+
+    def __init__(self, num_rows):
+        super().__init__()
+        self.num_rows, self.num = num_rows, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if isinstance(out, torch.Tensor) and not func.is_view and out.dim() == 2 and len(out) >= self.num_rows:
+            self.num += out.numel()
+        return out
+
+
+def test_what_experts_make_of_all_rows_does_not_grow_with_their_number():
+    """Forward and backward: each expert's rows are a part of one split, not a slice with a gradient of all rows."""
+    made = []
+    for num_experts in (4, 16):
+        moe = mb.MixtureOfExperts(WIDTH, num_experts=num_experts, num_active=2, num_shared=0)
+        chosen = torch.stack([torch.arange(64) % num_experts, (torch.arange(64) + 1) % num_experts], dim=1)
+        x, weights = randn(64, WIDTH).requires_grad_(), torch.full((64, 2), 0.5)
+        with Widest(2 * 64) as counter:
+            moe.dispatch(x, chosen, weights).sum().backward()
+        made.append(counter.num)
+    assert made[0] == made[1] > 0
 
 
 @pytest.mark.parametrize("score", ["softmax", "sigmoid"])

@@ -183,11 +183,10 @@ class RoutedExperts(Feedforward):
 
 def _one_by_one(x: Tensor, counts: list[int], experts: Experts) -> Tensor:
     """The rows of each expert, so many of each in their order, through its matrices."""
-    outs, begin = [], 0
-    for count, expert in zip(counts, experts, strict=True):
-        if count:
-            outs.append(_through(x.narrow(0, begin, count), expert))
-            begin += count
+    ran = [(count, expert) for count, expert in zip(counts, experts, strict=True) if count]
+    # One split, whose gradient is put together once; that of a slice would be as large as all rows, for each expert.
+    groups = x.split([count for count, _ in ran])
+    outs = [_through(rows, expert) for rows, (_, expert) in zip(groups, ran, strict=True)]
     return outs[0] if len(outs) == 1 else torch.cat(outs)
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mythos_blocks.frame.depths import Depths
 from mythos_blocks.frame.selection import Selection, Where
 from mythos_blocks.tensors.gradients import recorded_for_backward
 
@@ -145,18 +146,65 @@ class Page:
         if at is None:  # outside the loop there is one depth
             whole = self.exchange(path, written, selection, running) if all_positions else written
             return tuple(x.unsqueeze(0) for x in whole)
-        with recorded_for_backward(self._graph):  # which these positions may be computed without
-            buffers = self._with_depth(self._before.get((path, "depths")), at, written, selection, running)
-        self._written[path, "depths"] = buffers
+        if torch.compiler.is_compiling():
+            with recorded_for_backward(self._graph):  # which these positions may be computed without
+                depths = self._with_depth(self._buffers_before(path), at, written, selection, running)
+            self._written[path, "depths"] = depths
+            present = tuple(b.index_select(0, at[None])[0] for b in depths)
+        else:
+            rows = self._depths_before(path, len(written))
+            with recorded_for_backward(self._graph):
+                present = self._present(rows, written, selection, running)
+            rows = [[*before[: self._depth], x] for before, x in zip(rows, present, strict=True)]
+            self._written[path, "rows"] = tuple(x for row in rows for x in row)
+            depths = ()
         if all_positions and self._past is not None:
-            buffers = self._depths_extended(path, buffers)
-        elif not torch.compiler.is_compiling():
-            buffers = tuple(b[: self._depth + 1] for b in buffers)
+            depths = self._depths_extended(path, present)
+        elif not depths:
+            # Keys and values that all positions read are side by side for each sequence.
+            dim = -3 if all_positions else -1 - written[0].dim()
+            stacks = self._memory.stacks_of(path, len(written))
+            depths = tuple(
+                stack.stacked(row, self._num_depths, dim).movedim(dim, 0)
+                for stack, row in zip(stacks, rows, strict=True)
+            )
         if selection is None:
-            return buffers
+            return depths
         if all_positions:
-            return tuple(b[:, selection.rows] for b in buffers)
-        return tuple(_taken(selection, b) for b in buffers)
+            return tuple(b[:, selection.rows] for b in depths)
+        return tuple(_taken(selection, b) for b in depths)
+
+    def _depths_before(self, path: Path, num_tensors: int) -> list[list[Tensor]]:
+        """What each earlier iteration wrote, for each tensor; the present one too, where a part of it has run."""
+        flat = self._before.get((path, "rows"))
+        if flat is not None:
+            num = len(flat) // num_tensors
+            return [list(flat[i : i + num]) for i in range(0, len(flat), num)]
+        buffers = self._before.get((path, "depths"))  # of a layer that was compiled until now
+        num = self._depth + self._goes_on
+        return [[] for _ in range(num_tensors)] if buffers is None else [list(b.unbind()[:num]) for b in buffers]
+
+    def _present(
+        self, rows: list[list[Tensor]], written: Tensors, selection: Selection | None, running: Where | None
+    ) -> Tensors:
+        """What all positions have in this iteration; ``rows`` get zeros for iterations that did not run this part."""
+        if not rows[0]:
+            whole = self._whole(None, written, selection, running)
+            for row, x in zip(rows, whole, strict=True):
+                row.extend([torch.zeros_like(x)] * self._depth)
+            return whole
+        for row in rows:
+            row.extend([torch.zeros_like(row[0])] * (self._depth - len(row)))
+        latest = tuple(row[self._depth if self._goes_on else self._depth - 1] for row in rows)
+        return self._whole(latest, written, selection, running)
+
+    def _buffers_before(self, path: Path) -> Tensors | None:
+        """What each iteration wrote in one tensor, which a compiled layer takes as it is whatever the iteration."""
+        rows = self._before.get((path, "rows"))  # of a layer that was not compiled until now
+        if rows is None:
+            return self._before.get((path, "depths"))
+        num = self._depth + self._goes_on
+        return tuple(torch.stack(rows[i : i + num]) for i in range(0, len(rows), num))
 
     def _with_depth(
         self,
@@ -186,12 +234,12 @@ class Page:
             path, entry = self._memory.policy.place(path, self._t)
         return self._past.extended(path, entry, whole)
 
-    def _depths_extended(self, path: Path, buffers: Tensors) -> Tensors:
+    def _depths_extended(self, path: Path, present: Tensors) -> Tensors:
         assert self._past is not None
-        num_positions = buffers[0].shape[-2]
+        num_positions = present[0].shape[-2]
         earlier = [self._past.so_far(path, i, num_positions) for i in range(self._depth)]
-        present = self._past.extended(path, self._depth, tuple(b[self._depth] for b in buffers))
-        return tuple(torch.stack(depths) for depths in zip(*earlier, present, strict=True))
+        now = self._past.extended(path, self._depth, present)
+        return tuple(torch.stack(depths) for depths in zip(*earlier, now, strict=True))
 
     def _whole(
         self, before: Tensors | None, written: Tensors, selection: Selection | None, running: Where | None
@@ -257,7 +305,7 @@ class Memory:
 
     Attributes:
         contents: Tensors by place, and by entry; or, under ``latest``, what positions wrote last, and under ``depths``
-            what each iteration wrote.
+            what each iteration wrote, in one tensor; or, under ``rows``, in one for each.
     """
 
     def __init__(
@@ -272,6 +320,7 @@ class Memory:
         self.policy, self.past = policy, past
         self.num_sequences, self.keeps, self.num_depths = num_sequences, keeps, num_depths
         self.contents: dict[Key, Tensors] = {}
+        self._stacks: dict[Path, list[Depths]] = {}
 
     @property
     def needed(self) -> bool:
@@ -297,8 +346,12 @@ class Memory:
             keeps=self.keeps,
             num_depths=num_depths or self.num_depths,
         )
-        other.contents = contents
+        other.contents, other._stacks = contents, self._stacks
         return other
+
+    def stacks_of(self, path: Path, num_tensors: int) -> list[Depths]:
+        """Where what the part at ``path`` writes in each iteration lies side by side: the same in the whole pass."""
+        return self._stacks.setdefault(path, [Depths() for _ in range(num_tensors)])
 
     def detached(self) -> Memory:
         """The memory cut off from the graph that made its contents."""
