@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import optuna
 import ray
 from optuna.trial import TrialState
-from pydantic import Field, TypeAdapter, ValidationError
 
-from mythos_lab.children import environment
-from mythos_lab.recipe.errors import Misplaced, RecipeError, shortened
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.engines.carrying import CARRIED, packed
+from mythos_lab.search.engines.carrying import CARRIED
+from mythos_lab.search.engines.ray_session import check_carried, check_fits, connect, read_resources
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, Unshared, give
 from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE, Space
@@ -33,9 +30,7 @@ from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
-_RESOURCES = TypeAdapter(dict[str, Annotated[float, Field(gt=0, lt=1e9)]])
 _PENDING_SECONDS = 30.0  # for which a trial may wait for a place before that is said
-_LOOPBACK = "127.0.0.1"
 _NODE = "ray.io/node-id"  # the label by which Ray knows a machine
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
 
@@ -74,14 +69,14 @@ class Ray(Engine):
         super().__init__(job)
         self.resources = read_resources(resources or "{}")
         if carry:
-            _check_carried(job.space)
-        self._started = _connect(ray_address, job.space if carry else None)
+            check_carried(job.space)
+        self._started = connect(ray_address, job.space if carry else None)
         needs = Needs.of(job.space)
         gpus = 0 if needs.if_any and not ray.cluster_resources().get("GPU", 0) else needs.gpus
         self.cpus = needs.cpus if cpus_per_trial is None else cpus_per_trial
         self.gpus = gpus if gpus_per_trial is None else gpus_per_trial
         if self._started:
-            _check_fits(self._wanted())
+            check_fits(self._wanted())
         self.assignment = Assignment.of(job, is_carried=carry)
         self.left_out: dict[str, str] = {}
         self.tasks: dict[ray.ObjectRefGenerator, _Task] = {}
@@ -273,83 +268,3 @@ def _study(assignment: Assignment, storage: str | None, slot: int) -> tuple[Spac
     """The study, opened once for all the tasks that a process runs in a slot."""
     space = assignment.enter(storage)
     return space, join_study(space, assignment.num_trials, slot)
-
-
-def _check_carried(space: Space) -> None:
-    if space.artifacts is None:
-        raise RecipeError(
-            "--carry: machines that share no folder keep their runs where all reach them: name --artifacts"
-        )
-    if space.storage is None:
-        raise RecipeError("--carry: machines that share no folder need a --storage that all reach")
-    if ray.is_initialized():
-        raise RecipeError("--carry: this process is connected to Ray already, which then brings nothing")
-
-
-def _connect(address: str | None, carried: Space | None = None) -> bool:
-    """Connect to a cluster, or start one on this machine; whether it was started.
-
-    Args:
-        address: Of the cluster; ``None`` takes that of ``RAY_ADDRESS``, or starts one.
-        carried: The search space whose working directory Ray brings to the cluster's machines.
-    """
-    if ray.is_initialized():
-        return False
-    # Ray tells its makers of every use of a cluster that it starts. A laboratory asks before it does so.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address.startswith("ray://"):
-        raise RecipeError(
-            f"--ray-address {address}: Ray's client cannot hear of trials that begin; expected host:port, "
-            "or auto on one of the cluster's machines"
-        )
-    # A Ray of its own serves this machine alone; without an address of its node it listens on all of them.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": _LOOPBACK} if address == "local" else {}
-    try:
-        with ExitStack() as stack:
-            if carried is not None:
-                own["runtime_env"] = {"working_dir": str(stack.enter_context(packed(carried)))}
-            stack.enter_context(_standing_nowhere())
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise RecipeError(f"--ray-address {address}: {' '.join(str(error).split())[:200]}") from None
-    return address == "local"
-
-
-@contextmanager
-def _standing_nowhere() -> Iterator[None]:
-    """Ray puts the directory in which it connects before what workers import from; within it, that is the root.
-
-    Tasks go to the study's directory themselves, and nothing but a recipe's ``imports`` is looked for there.
-    """
-    here = Path.cwd()
-    os.environ.update(environment())
-    os.chdir(here.root)
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-def _check_fits(wanted: Mapping[str, float]) -> None:
-    has, options = ray.cluster_resources(), {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial"}
-    for kind, num in wanted.items():
-        if num > has.get(kind, 0):
-            option = options.get(kind, f"--resources {kind}")
-            raise RecipeError(f"{option}: a trial needs {num:g}, and this machine has {has.get(kind, 0):g}")
-
-
-def read_resources(text: str) -> dict[str, float]:
-    """Ray's custom resources, from JSON.
-
-    Raises:
-        RecipeError: It is none, or names what has an option of its own.
-    """
-    try:
-        read = _RESOURCES.validate_json(text)
-    except ValidationError:
-        raise RecipeError(f'--resources {shortened(text)}: expected amounts by name, such as {{"a100": 1}}') from None
-    for name, option in (("CPU", "--cpus-per-trial"), ("GPU", "--gpus-per-trial")):
-        if name in read:
-            raise RecipeError(f"--resources {name}: {option} says that")
-    return read

@@ -89,7 +89,7 @@ def test_killed_processes_and_abandoned_trials_come_to_the_same_numbers(session,
 def test_a_trial_that_fits_nowhere_is_refused_before_it_waits(session, tmp_path, monkeypatch):
     from mythos_lab.search.engines import ray as module
 
-    monkeypatch.setattr(module, "_connect", lambda address: True)  # as if this Ray were the engine's own
+    monkeypatch.setattr(module, "connect", lambda address, carried: True)  # as if this Ray were the engine's own
     job = job_of(write(tmp_path, **fields("wide", 12)))
     with pytest.raises(RecipeError, match="--cpus-per-trial: a trial needs 3, and this machine has 2"):
         Ray(job, cpus_per_trial=3)
