@@ -157,7 +157,8 @@ class _Parts:
             yield from some
 
 
-_scan = json.JSONDecoder().scan_once
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
 
 
 def _value_of(text: str) -> Any:
