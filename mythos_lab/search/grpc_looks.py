@@ -6,8 +6,9 @@ as long as it stays the same; a client turns a message into a trial likewise. Wh
 
 from __future__ import annotations
 
+import bisect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
@@ -59,30 +60,54 @@ class LookingService(servicer.OptunaStorageProxyService):
     def __init__(self, storage: BaseStorage) -> None:
         super().__init__(storage)
         self._lock = threading.Lock()
-        self._looks: dict[int, Shared[list[Any]]] = {}
-        self._known: dict[int, tuple[FrozenTrial, Any]] = {}
+        self._seen: dict[int, tuple[_Seen, Shared[None]]] = {}
 
     def GetTrials(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, gRPC's name
         study = request.study_id
         with self._lock:
-            look = self._looks.setdefault(study, Shared(lambda: self._look(study)))
+            if study not in self._seen:
+                seen = _Seen()
+                self._seen[study] = seen, Shared(lambda: seen.update(self._backend.get_all_trials(study, False)))
+            seen, look = self._seen[study]
         try:
-            messages = look()
+            look()
         except KeyError as error:
             context.abort(code=grpc.StatusCode.NOT_FOUND, details=str(error))
-        known, last = set(request.included_trial_ids), request.trial_id_greater_than
-        return _messages.GetTrialsReply(trials=[m for m in messages if m.trial_id > last or m.trial_id in known])
+        wanted = seen.wanted(request.trial_id_greater_than, request.included_trial_ids)
+        return _messages.GetTrialsReply(trials=wanted)
 
-    def _look(self, study_id: int) -> list[Any]:
-        return [self._message(trial) for trial in self._backend.get_all_trials(study_id, deepcopy=False)]
 
-    def _message(self, trial: FrozenTrial) -> Any:
-        known = self._known.get(trial._trial_id)
-        if known is not None and (known[0] is trial or vars(known[0]) == vars(trial)):
-            return known[1]
-        message = servicer._to_proto_trial(trial)
-        self._known[trial._trial_id] = trial, message
-        return message
+class _Seen:
+    """A study's trials as messages, by their ids; finished ones are looked at once."""
+
+    def __init__(self) -> None:
+        self._messages: dict[int, Any] = {}
+        self._ids: list[int] = []  # in order
+        self._num_over = 0  # up to the first one that is not finished
+        self._unfinished: dict[int, FrozenTrial] = {}
+
+    def update(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take note of all of the study's trials, in order of their numbers."""
+        for trial in trials[self._num_over :]:
+            number, before = trial._trial_id, self._unfinished.get(trial._trial_id)
+            if before is None or not (before is trial or vars(before) == vars(trial)):
+                is_new = number not in self._messages
+                if not (is_new or before is not None):
+                    continue  # it had ended when it was seen last
+                self._messages[number] = servicer._to_proto_trial(trial)
+                if is_new:
+                    bisect.insort(self._ids, number)
+            if trial.state.is_finished():
+                self._unfinished.pop(number, None)
+            else:
+                self._unfinished[number] = trial
+        while self._num_over < len(trials) and trials[self._num_over].state.is_finished():
+            self._num_over += 1
+
+    def wanted(self, last: int, before: Iterable[int]) -> list[Any]:
+        """The messages of trials with a larger id than ``last``, and of those ``before`` that are named."""
+        after = self._ids[bisect.bisect_right(self._ids, last) :]
+        return [self._messages[i] for i in (*(i for i in before if i <= last and i in self._messages), *after)]
 
 
 class RememberingCache(GrpcClientCache):
