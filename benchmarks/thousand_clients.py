@@ -104,7 +104,7 @@ class Clients:
         study = optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
         watch = Watch(self.heartbeat)
         while not self._over.is_set() and num_settled(study) < self.num_trials:
-            watch.reap(study)
+            watch.reap(study, most=1)
             if (trial := take(study, self.num_trials)) is None:
                 self._over.wait(self.heartbeat)
                 continue
