@@ -45,10 +45,9 @@ def test_of_many_that_are_gone_a_worker_hands_back_as_many_as_it_can_run(study, 
         trial = take(study, 4)
         trial.suggest_float("x", 0, 1)
         trial.set_user_attr("worker", ELSEWHERE)
-    found = []
-    for now in (0, 51):
-        found += [watch.reap(study, most=1) for watch in watches]
-    assert found == [0, 0, 0, 1, 1, 1] and watches[0].reap(study) == 1
+    for now, num in ((0, 0), (51, 1)):
+        assert [watch.reap(study, most=1) for watch in watches] == [num] * 3, now
+    assert watches[0].reap(study) == 1
     killed = [t.number for t in study.get_trials() if t.user_attrs.get("outcome") == "killed"]
     assert killed == [0, 1, 2, 3] and len(study.get_trials()) == 8, "each was queued again, and once"
 
