@@ -33,6 +33,7 @@ from optuna.samplers import RandomSampler
 from optuna.trial import TrialState
 
 from mythos_lab.children import environment, python_module
+from mythos_lab.recipe.errors import Unreachable
 from mythos_lab.search import trial_queue
 from mythos_lab.search.attributes import RETRY_OF
 from mythos_lab.search.heartbeat import Heartbeat, Watch
@@ -100,8 +101,7 @@ class Clients:
             self._failures.append(error)
 
     def _work(self) -> None:
-        storage = open_storage(self.url, Path(NAME))
-        study = optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
+        study = _study(self.url)
         watch = Watch(self.heartbeat)
         while not self._over.is_set() and num_settled(study) < self.num_trials:
             watch.reap(study, most=1)
@@ -119,6 +119,17 @@ class Clients:
 _SELF = threading.local()
 
 
+def _study(url: str) -> optuna.Study:
+    """The study, with patience for a proxy that is being started."""
+    for _ in range(10):
+        try:
+            storage = open_storage(url, Path(NAME))
+        except Unreachable:
+            continue
+        return optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
+    raise AssertionError(f"{url} was never there")
+
+
 def simulate(clients: Clients, restart: Callable[[], None]) -> optuna.Study:
     """Work a study off, with all ended and begun again when half is settled.
 
@@ -128,7 +139,7 @@ def simulate(clients: Clients, restart: Callable[[], None]) -> optuna.Study:
     """
     identity, trial_queue.identity = trial_queue.identity, lambda: str(_SELF.name)
     try:
-        study = optuna.load_study(study_name=NAME, storage=open_storage(clients.url, Path(NAME)))
+        study = _study(clients.url)
         clients.start(0)
         while num_settled(study) < clients.num_trials // 2:
             time.sleep(min(1.0, clients.seconds))
@@ -221,8 +232,7 @@ def main() -> None:
         finally:
             proxy.kill()
         print(f"{options.clients:,} clients, {options.trials:,} trials of {options.seconds:g} s: {seconds:.0f} s")
-        asked = optuna.load_study(study_name=NAME, storage=open_storage(server.url, Path(NAME)))
-        print(", ".join(f"{num:,} {what}" for what, num in found(asked, options.trials).items()))
+        print(", ".join(f"{num:,} {what}" for what, num in found(_study(server.url), options.trials).items()))
     clients_busy = sum(os.times()[:2]) - own
     print(f"busy: proxy {proxy.busy / seconds:.2f} cores, clients {clients_busy / seconds:.2f}; proxy {memory:.0f} MiB")
 
