@@ -45,8 +45,8 @@ def report(
         from mythos_lab.report.page import write_page
         from mythos_lab.report.report import Report
 
-        for folder in (folder for target in targets for folder in target.split(",")):
-            bring(folder, artifacts)
+        for run in (run for target in targets for run in target.split(",")):
+            bring(run, artifacts)
         found = report_of(
             targets, storage=storage, artifacts=artifacts, metric=metric, declared=declare or [], matters=matters
         )

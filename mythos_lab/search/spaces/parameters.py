@@ -55,10 +55,9 @@ class Parameter:
 
 def lies_in(distribution: BaseDistribution, value: Any) -> bool:
     """Whether a value plainly is one of a range without steps, as most are; of any other it is to be asked further."""
-    kind = type(distribution)
-    if kind is FloatDistribution:
+    if type(distribution) is FloatDistribution:
         return type(value) is float and distribution.step is None and distribution.low <= value <= distribution.high
-    if kind is IntDistribution:
+    if type(distribution) is IntDistribution:
         return type(value) is int and distribution.step == 1 and distribution.low <= value <= distribution.high
     return False
 
