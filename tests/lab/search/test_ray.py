@@ -67,7 +67,7 @@ def test_killed_processes_and_abandoned_trials_come_to_the_same_numbers(session,
     study = engine.job.study
 
     victim = drive(engine, lambda: begun(engine.job))[0]
-    assert psutil.Process(pid_of(victim)).cmdline() == ["ray::broken"], "so Ray's dashboard lists the study's trials"
+    assert psutil.Process(pid_of(victim)).cmdline()[0] == "ray::broken", "so Ray's dashboard lists the study's trials"
     os.kill(pid_of(victim), signal.SIGKILL)
     drive(engine, lambda: study.get_trials()[victim.number].state.is_finished())
     assert study.get_trials()[victim.number].user_attrs[OUTCOME] == "killed"
