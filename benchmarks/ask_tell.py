@@ -14,7 +14,6 @@ is started for the benchmark; the proxy stands before SQLite, in a process of it
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import random
@@ -29,30 +28,22 @@ from statistics import median
 from typing import Any
 
 import optuna
-import sqlalchemy
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    distribution_to_json,
-)
-from optuna.storages import RDBStorage, run_grpc_proxy_server
-from optuna.storages._rdb import models  # inserting ten thousand trials one by one takes minutes
-from optuna.storages.journal import BaseJournalBackend, JournalFileBackend
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.storages import run_grpc_proxy_server
+from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.finished_trials import fill_database, fill_journal, finished
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.named import Named
 from mythos_lab.search.samplers import StudyFacts, make_sampler
 from mythos_lab.search.storage import open_storage
-from mythos_lab.search.trial_queue import FOLDER, OUTCOME, WORKER, identity, settle, take
+from mythos_lab.search.trial_queue import settle, take
 from tests.lab.search.postgres import cluster
 
 STORAGES = ("journal", "sqlite", "postgresql", "grpc")
 SAMPLERS = ("random", "qmc", "cmaes", "nsgaii", "tpe", "gp")
 FINISHED = (10, 1_000, 10_000)
 MOST_GP = 200  # it is refused above 500
-GENERATION = "NSGAIISampler:generation"
 
 CHOICES = ["none", "add", "lti", "gate"]
 DISTRIBUTIONS: dict[str, BaseDistribution] = {
@@ -60,110 +51,6 @@ DISTRIBUTIONS: dict[str, BaseDistribution] = {
     **{f"model.core.part_{i}": CategoricalDistribution(CHOICES) for i in range(6)},
 }
 NUMBERS_ONLY: dict[str, BaseDistribution] = {f"model.core.size_{i}": FloatDistribution(1e-4, 1.0) for i in range(12)}
-
-
-def finished(num: int, space: dict[str, BaseDistribution], population: int) -> list[FrozenTrial]:
-    """Finished trials as the laboratory leaves them."""
-    rng = random.Random(0)
-    trials = []
-    for number in range(num):
-        params = {
-            name: rng.choice(CHOICES) if isinstance(d, CategoricalDistribution) else rng.uniform(1e-4, 1.0)
-            for name, d in space.items()
-        }
-        notes = {
-            OUTCOME: "complete",
-            FOLDER: f"trials/{number:04d}",
-            WORKER: identity(),
-            "values_by_seed": {"val/loss": [rng.random()]},
-            "mlflow_runs": [f"{rng.getrandbits(128):032x}"],
-            "flops_per_step": rng.random(),
-        }
-        trials.append(
-            create_trial(
-                value=rng.random(),
-                params=params,
-                distributions=space,
-                user_attrs=notes,
-                system_attrs={GENERATION: number // population},
-            )
-        )
-    return trials
-
-
-class Recorder(BaseJournalBackend):
-    """Collects a journal's entries, to be written at once."""
-
-    def __init__(self) -> None:
-        self.logs: list[dict[str, Any]] = []
-
-    def read_logs(self, log_number_from: int) -> Iterator[dict[str, Any]]:
-        return iter(self.logs[log_number_from:])
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        self.logs += logs
-
-
-def fill_journal(path: Path, name: str, trials: Sequence[FrozenTrial]) -> None:
-    recorder = Recorder()
-    study = optuna.create_study(study_name=name, storage=optuna.storages.JournalStorage(recorder))
-    study.add_trials(trials)
-    JournalFileBackend(str(path)).append_logs(recorder.logs)
-
-
-def fill_database(url: str, name: str, trials: Sequence[FrozenTrial]) -> None:
-    storage = RDBStorage(url)
-    study = optuna.create_study(study_name=name, storage=storage, load_if_exists=True)
-    now, insert = trials[0].datetime_complete, sqlalchemy.insert
-    rows = [
-        {"number": n, "study_id": study._study_id, "state": "COMPLETE", "datetime_start": now, "datetime_complete": now}
-        for n in range(len(trials))
-    ]
-    with storage.engine.begin() as connection:
-        connection.execute(insert(models.TrialModel.__table__), rows)
-        ids = connection.scalars(
-            sqlalchemy.select(models.TrialModel.trial_id)
-            .where(models.TrialModel.study_id == study._study_id)
-            .order_by(models.TrialModel.number)
-        ).all()
-        pairs = list(zip(ids, trials, strict=True))
-        connection.execute(
-            insert(models.TrialValueModel.__table__),
-            [{"trial_id": i, "objective": 0, "value": t.value, "value_type": "FINITE"} for i, t in pairs],
-        )
-        connection.execute(
-            insert(models.TrialParamModel.__table__),
-            [
-                {
-                    "trial_id": i,
-                    "param_name": key,
-                    "param_value": d.to_internal_repr(t.params[key]),
-                    "distribution_json": distribution_to_json(d),
-                }
-                for i, t in pairs
-                for key, d in t.distributions.items()
-            ],
-        )
-        for table, attrs in (
-            (models.TrialUserAttributeModel.__table__, "user_attrs"),
-            (models.TrialSystemAttributeModel.__table__, "system_attrs"),
-        ):
-            connection.execute(
-                insert(table),
-                [
-                    {"trial_id": i, "key": key, "value_json": json.dumps(value)}
-                    for i, t in pairs
-                    for key, value in getattr(t, attrs).items()
-                ],
-            )
-        if reports := [
-            {"trial_id": i, "step": step, "intermediate_value": value, "intermediate_value_type": "FINITE"}
-            for i, t in pairs
-            for step, value in t.intermediate_values.items()
-        ]:
-            connection.execute(insert(models.TrialIntermediateValueModel.__table__), reports)
-        connection.execute(sqlalchemy.text("ANALYZE"))  # as a database does by itself within minutes
-    storage.engine.dispose()
 
 
 @contextmanager
@@ -175,7 +62,7 @@ def storage_of(kind: str, name: str, trials: Sequence[FrozenTrial]) -> Iterator[
             yield ""
             return
         if kind == "journal":
-            fill_journal(folder / "journal.log", name, trials)
+            fill_journal(folder / "journal.log", name, trials, is_begun=False)
             yield f"journal://{folder / 'journal.log'}"
             return
         url = (

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import random
 import resource
 import tempfile
 import time
@@ -30,14 +29,12 @@ import optuna
 import psutil
 import sqlalchemy
 import yaml
-from optuna.distributions import CategoricalDistribution, IntDistribution
-from optuna.trial import FrozenTrial, create_trial
 
-from benchmarks.ask_tell import Recorder, fill_database, row
-from mythos_lab.search.journal import Journal
+from benchmarks.ask_tell import row
+from benchmarks.finished_trials import fill_database, fill_journal, finished
 from mythos_lab.search.opening import join_study, open_study
 from mythos_lab.search.spaces.space import Space, load_space
-from mythos_lab.search.trial_queue import FOLDER, OUTCOME, TAKEN, WORKER, identity, num_settled, settle, take
+from mythos_lab.search.trial_queue import num_settled, settle, take
 from tests.lab.search.postgres import cluster
 
 STORAGES = ("journal", "postgresql")
@@ -67,51 +64,14 @@ SPACE: dict[str, Any] = {
 }
 
 
-def trials_of(space: Space, num: int) -> list[FrozenTrial]:
-    """Finished trials as workers leave them, without those of a sampler of generations."""
-    rng, distributions = random.Random(0), {name: p.distribution for name, p in space.parameters.items()}
-    trials = []
-    for number in range(num):
-        params = {
-            name: rng.choice(d.choices)
-            if isinstance(d, CategoricalDistribution)
-            else rng.randint(d.low, d.high)
-            if isinstance(d, IntDistribution)
-            else rng.uniform(d.low, d.high)  # type: ignore[attr-defined]
-            for name, d in distributions.items()
-        }
-        notes = {
-            OUTCOME: "complete",
-            FOLDER: f"trials/{number:04d}",
-            WORKER: identity(),
-            TAKEN: number,
-            "values_by_seed": {"val/accuracy": [rng.random()]},
-            "mlflow_runs": [f"{rng.getrandbits(128):032x}"],
-            "flops_per_step": rng.random(),
-        }
-        trials.append(
-            create_trial(
-                value=rng.random(),
-                params=params,
-                distributions=distributions,
-                user_attrs=notes,
-                intermediate_values={100 * step: rng.random() for step in range(1, 5)},
-            )
-        )
-    return trials
-
-
 def fill(space: Space, kind: str, num: int) -> None:
     """Put finished trials into the study of a space."""
-    trials = trials_of(space, num)
+    distributions = {name: parameter.distribution for name, parameter in space.parameters.items()}
+    trials = finished(num, distributions, metric="val/accuracy", num_reports=4)
     if kind == "postgresql":
         fill_database(str(space.storage), space.file.name, trials)
-        return
-    recorder = Recorder()
-    study = optuna.create_study(study_name=space.file.name, storage=optuna.storages.JournalStorage(recorder))
-    begun = len(recorder.logs)
-    study.add_trials(trials)
-    Journal(space.folder / "journal.log").append_logs(recorder.logs[begun:])
+    else:
+        fill_journal(space.folder / "journal.log", space.file.name, trials, is_begun=True)
 
 
 @contextmanager

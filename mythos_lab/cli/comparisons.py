@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, NoImports, Overrides, app
+from mythos_lab.cli.kept import Kept, bring
 from mythos_lab.cli.output import Json, telling
 
 
@@ -62,6 +63,7 @@ def compare(
         list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
     ] = None,
     matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -73,6 +75,8 @@ def compare(
         from mythos_lab.comparison.compare import compare as compared
         from mythos_lab.comparison.table import comparison_report
 
+        for folder in (*_folders(a), *_folders(b)):
+            bring(folder, artifacts)
         tell(comparison_report(compared(_folders(a), _folders(b), metric, declare or [], matters)))
 
 

@@ -9,6 +9,7 @@ import typer
 
 from mythos_lab.cli.app import NoImports, Overrides, app
 from mythos_lab.cli.comparisons import whole_numbers
+from mythos_lab.cli.kept import Kept, bring
 from mythos_lab.cli.output import Json, telling
 
 Run = Annotated[str, typer.Argument(help="Folder of a finished run, or its id in MLflow.")]
@@ -77,6 +78,7 @@ def evaluate(
     loops: Annotated[str | None, typer.Option(help="Loop counts, joined by commas, such as 1,4,16.")] = None,
     split: Annotated[str, typer.Option(help="validation, test or ood.")] = "validation",
     store: Store = None,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -95,6 +97,7 @@ def evaluate(
 
         if split not in SPLITS:
             raise RecipeError(f"--split {split}: {suggest(split, SPLITS)}")
+        bring(run, artifacts)
         opened = load(run, store=store)
         curve = evaluated(opened, overrides or [], whole_numbers("loops", loops), split)
         report = Report()
@@ -126,6 +129,7 @@ def generate(
         bool, typer.Option("--lazy", help="Tokens go on after their exit where later ones need it.")
     ] = False,
     store: Store = None,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -144,6 +148,7 @@ def generate(
             sampling = Sampling(temperature, top_k, top_p)
         except ValueError as error:
             raise RecipeError(str(error)) from None
+        bring(run, artifacts)
         opened = load(run, store=store)
         numbers = prompt_tokens(opened, prompt, None if tokens is None else whole_numbers("tokens", tokens))
         asked = Asked(max_new_tokens, loops, exit, sampling, seed, lazy)
@@ -160,6 +165,7 @@ def export(
     run: Run,
     folder: Annotated[Path, typer.Argument(help="A new folder.")],
     store: Store = None,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -174,6 +180,7 @@ def export(
         from mythos_lab.report.report import Report
 
         check_writable(folder)
+        bring(run, artifacts)
         files = exported(load(run, store=store), folder)
         report = Report()
         for path in files:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import NoImports, app
+from mythos_lab.cli.kept import Kept, bring
 from mythos_lab.cli.output import Json, telling
 
 
@@ -29,6 +30,7 @@ def report(
     ] = None,
     matters: Annotated[float, typer.Option(min=0, help="The smallest difference of several runs that matters.")] = 0.01,
     storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, as for the study.")] = None,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +45,11 @@ def report(
         from mythos_lab.report.page import write_page
         from mythos_lab.report.report import Report
 
-        found = report_of(targets, storage=storage, metric=metric, declared=declare or [], matters=matters)
+        for run in (run for target in targets for run in target.split(",")):
+            bring(run, artifacts)
+        found = report_of(
+            targets, storage=storage, artifacts=artifacts, metric=metric, declared=declare or [], matters=matters
+        )
         folder = output or found.folder
         check_writable(folder)
         page = write_page(found.page, folder)[0]

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, NoImports, Overrides, app
+from mythos_lab.cli.kept import Kept, bring
 from mythos_lab.cli.output import Json, telling
 
 
@@ -83,6 +84,7 @@ def train(
 @app.command()
 def depth(
     run: Annotated[Path, typer.Argument(help="Folder of a finished run.")],
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -98,6 +100,7 @@ def depth(
         from mythos_lab.report.result import curve_table
         from mythos_lab.training.result import load_run
 
+        bring(run, artifacts)
         recipe, model, task = load_run(run)
         check_writable(run)
         curve = depth_curve(model, task, recipe)
@@ -116,6 +119,7 @@ def measure(
         typer.Argument(help="Measures (`mythos components measure` lists them); none takes every one that applies."),
     ] = None,
     samples: Annotated[int, typer.Option(min=2, help="Samples of the validation split, at most.")] = 500,
+    artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
@@ -134,6 +138,7 @@ def measure(
         from mythos_lab.training.measuring import track, untracked
         from mythos_lab.training.result import MEASURES, load_run, read_values, write_measures
 
+        bring(run, artifacts)
         recipe, model, task = load_run(run)
         check_writable(run)
         if (run / MEASURES).is_file():

@@ -37,6 +37,14 @@ def study(
     resources: Annotated[
         str | None, typer.Option(help="What else Ray reserves for a trial, as JSON: '{\"a100\": 1}'.")
     ] = None,
+    carry: Annotated[
+        bool,
+        typer.Option(
+            "--carry",
+            help="Have Ray bring the working directory, without runs, links and hidden files, to machines that share "
+            "no folder; needs --artifacts.",
+        ),
+    ] = False,
     slurm: Annotated[
         list[str] | None, typer.Option(help="key=value for SLURM, such as partition=gpu or timeout_min=240; repeat.")
     ] = None,
@@ -61,6 +69,7 @@ def study(
             "cpus_per_trial": cpus_per_trial,
             "gpus_per_trial": gpus_per_trial,
             "resources": resources,
+            "carry": carry or None,
             "slurm": slurm,
         }
         conclude = concluding(tell)

@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.outputs import clear
 from mythos_lab.recipe.places import inside, is_name
+from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import in_text, without_password
 from mythos_lab.search.attributes import ARTIFACTS, FOLDER, UID
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, Space
@@ -35,6 +36,7 @@ from mythos_lab.training.result import CHECKPOINT, RESULT, STATE, key_of
 
 _MARK, _LISTING = "study.json", "listing.json"
 _OF_A_RUN = re.compile(r"[a-z][a-z_]{0,40}\.(json|jsonl|yaml|ckpt|safetensors)")
+_OF_A_TRIAL = re.compile(r"trials/[0-9]{4,}/seed-[0-9]+")
 _MOST_FILES, _MAX_LISTING = 64, 2**16
 _PAUSES = (1.0, 4.0, 15.0)  # seconds between tries to reach the place
 
@@ -92,8 +94,11 @@ class Artifacts:
 
     def is_of(self, uid: str) -> bool:
         """Whether the place is that of a study."""
-        written = self._read(self._root / _MARK)
-        return written is not None and written == json.dumps({UID: uid}).encode()
+        return self.mark() == json.dumps({UID: uid}).encode()
+
+    def mark(self) -> bytes | None:
+        """What says whose place it is, as a study's folder has it too; ``None`` where nothing was kept there."""
+        return self._read(self._root / _MARK)
 
     def runs_of(self, trial: FrozenTrial | optuna.Trial) -> list[str]:
         """The names of a trial's runs that lie there, one a seed."""
@@ -243,6 +248,27 @@ def bring_runs(space: Space, trial: FrozenTrial) -> Path:
         for name in artifacts.runs_of(trial):
             artifacts.bring(inside(folder, name, f"artifacts {artifacts.shown}"), f"{trial.user_attrs[FOLDER]}/{name}")
     return folder
+
+
+def bring_run(folder: Path, place: str) -> None:
+    """Bring a run of a study that has not ended on this machine, if its folder's name is that of one.
+
+    Args:
+        folder: Its folder, which a study calls ``STUDY/trials/0003/seed-0``; of another, nothing is brought.
+        place: Where the study keeps its runs, a path or a URL that fsspec takes.
+
+    Raises:
+        RecipeError: The study that lies here is not the one whose runs are kept there.
+        Misplaced: What is kept there is none of a run.
+    """
+    folder = folder.absolute()
+    if (folder / RESULT).is_file() or (found := _OF_A_TRIAL.fullmatch("/".join(folder.parts[-3:]))) is None:
+        return
+    study = folder.parents[2]
+    artifacts = Artifacts(place, study.name)
+    if (mark := study / _MARK).is_file() and read_at_most(mark, _MAX_LISTING, "mark of a study") != artifacts.mark():
+        raise RecipeError(f"artifacts {artifacts.shown}: has nothing of the study whose folder is {study}")
+    artifacts.bring(folder, found[0])
 
 
 def _listing_of(folder: Path) -> _Listing | None:

@@ -24,6 +24,8 @@ from optuna.trial import FrozenTrial, TrialState
 _MOST_NAMED = 500  # trials that a query names one by one; of more, all from the first on are asked for
 _AT_ONCE = 10_000  # rows that are brought to Python together
 
+_MANY = 1_000  # trials, of which those that are kept are not looked through for garbage again
+
 _FINITE = models.TrialValueModel.TrialValueType.FINITE.name
 _Reports = models.TrialIntermediateValueModel
 _Values = models.TrialValueModel
@@ -56,7 +58,7 @@ class Database(RDBStorage):
             rows = session.execute(sqlalchemy.select(*columns).where(*wanted).order_by(trial.trial_id)).all()
             if not rows:
                 return []
-            with _uncollected():
+            with _uncollected(len(rows)):
                 return _built(session, study_id, rows)
 
 
@@ -95,7 +97,7 @@ class _Parts:
     """
 
     def __init__(self, session: Any, study_id: int, ids: Sequence[int]) -> None:
-        self._session, self._ids = session, ids
+        self._connection, self._ids = session.connection(), ids
         self._study = sqlalchemy.select(models.TrialModel.trial_id).where(models.TrialModel.study_id == study_id)
         self._known: dict[str, BaseDistribution] = {}
         self._names: dict[str, str] = {}  # so that each is kept once
@@ -138,7 +140,7 @@ class _Parts:
             if text in plain:
                 value = plain[text]
             else:
-                value = json.loads(text)
+                value = _value_of(text)
                 if not isinstance(value, (list, dict)):
                     plain[text] = value
             found[trial_id][self._names.setdefault(name, name)] = value
@@ -150,9 +152,22 @@ class _Parts:
             query = query.where(table.trial_id.in_(self._ids))
         else:
             query = query.where(table.trial_id.in_(self._study), table.trial_id >= self._ids[0])
-        found = self._session.execute(query if order_by is None else query.order_by(order_by))
+        found = self._connection.execute(query if order_by is None else query.order_by(order_by))
         for some in found.partitions(_AT_ONCE):
             yield from some
+
+
+_decoder: Any = json.JSONDecoder()
+_scan = _decoder.scan_once
+
+
+def _value_of(text: str) -> Any:
+    """What JSON says, without the search for blanks around it, which takes longer than a short value does."""
+    try:
+        value, end = _scan(text, 0)
+    except StopIteration:
+        return json.loads(text)
+    return value if end == len(text) else json.loads(text)
 
 
 def _kind(table: Any) -> Any:
@@ -162,12 +177,18 @@ def _kind(table: Any) -> Any:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """A span in which so much is made, and all of it kept, that looking for garbage takes a third of the time."""
+def _uncollected(num: int) -> Iterator[None]:
+    """A span in which many trials are made, and all of them kept: looking for garbage among them takes a third of it.
+
+    Args:
+        num: How many. A large number of them is kept out of later searches too, as they are kept while the study is.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
+        if num >= _MANY:
+            gc.freeze()
     finally:
         if was_on:
             gc.enable()

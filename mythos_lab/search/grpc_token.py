@@ -15,16 +15,16 @@ from typing import Any
 import grpc
 from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
-from optuna.storages._grpc.servicer import OptunaStorageProxyService
 
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.grpc_looks import LookingService, RememberingCache
 
 _api: Any = api_pb2_grpc
 _HEADER = "authorization"
 ROOTS_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: a PEM file of the certificates that are trusted."""
 
-_THREADS = 10
+_THREADS = 32  # most of which wait for a look that they share
 
 
 def server_of(
@@ -42,7 +42,7 @@ def server_of(
         RuntimeError: The address cannot be had.
     """
     server = grpc.server(ThreadPoolExecutor(max_workers=_THREADS), interceptors=[_Asked(token)] if token else [])
-    _api.add_StorageServiceServicer_to_server(OptunaStorageProxyService(storage), server)
+    _api.add_StorageServiceServicer_to_server(LookingService(storage), server)
     if certificate is None:
         server.add_insecure_port(address)
     else:
@@ -84,7 +84,7 @@ class TokenProxy(GrpcStorageProxy):
             sayings = [_Saying(self._token)] if self._token else []
             said = grpc.intercept_channel(self._channel, *sayings)
             self._stub = _api.StorageServiceStub(said)
-            self._cache.grpc_client = self._stub
+        self._cache = RememberingCache(self._stub)
 
 
 def _trusted() -> grpc.ChannelCredentials:

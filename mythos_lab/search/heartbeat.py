@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from mythos_lab.search.repeating import Repeating
 from mythos_lab.search.trial_queue import BEAT, WORKER, due, hand_back, is_asked_elsewhere, queue_again
 from mythos_lab.tracking.process import is_alive
 
+_CHANCE = random.SystemRandom()  # whatever a run has seeded
 _MISSED = 5  # signs of life before a worker on another machine is taken to be gone
 
 
@@ -30,12 +32,20 @@ class Watch:
         self._seen: dict[int, tuple[Any, float]] = {}
         self._due: dict[int, float] = {}
 
-    def reap(self, study: optuna.Study) -> int:
-        """Hand back the trials of workers that are gone; returns how many."""
+    def reap(self, study: optuna.Study, most: int | None = None) -> int:
+        """Hand back the trials of workers that are gone; returns how many.
+
+        Args:
+            study: The study.
+            most: How many at most, by chance. A worker that looks for a trial needs one: where a thousand find that a
+                thousand are gone, and each hands back all, a database is told a million times.
+        """
         trials = study.get_trials(deepcopy=False)
         running = [t for t in trials if t.state is TrialState.RUNNING and not is_asked_elsewhere(t)]
         orphans = [t for t in running if self._is_gone(t)]
         self._seen = {t.number: self._seen[t.number] for t in running if t.number in self._seen}
+        if most is not None and len(orphans) > most:
+            orphans = _CHANCE.sample(orphans, most)
         for orphan in orphans:
             hand_back(study, orphan, f"worker {orphan.user_attrs.get(WORKER, 'unknown')} is gone")
         return len(orphans) + self._queue_what_is_due(study)

@@ -20,6 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError, from_validation, shortened
 from mythos_lab.search.attributes import MISFIT, OF_STUDIES, OF_TRIALS, OUTCOME, TAKEN, of_optuna
+from mythos_lab.search.spaces.parameters import lies_in
 from mythos_lab.search.trial_queue import is_settled
 
 UNREADABLE = (
@@ -71,7 +72,8 @@ class Reader:
         if name == "get_trial":
             return self._trial(answer)
         if name == "get_all_trials":
-            return [self._trial(trial) for trial in answer]
+            sound = self._sound
+            return [trial if trial._trial_id in sound else self._trial(trial) for trial in answer]
         if name == "get_study_user_attrs":
             return self._attrs(answer, "user", OF_STUDIES.get)
         if name == "get_study_system_attrs":
@@ -120,7 +122,7 @@ def _parted(attrs: Any, types: _Types) -> tuple[list[str], dict[str, Any]]:
         kind = types(name)
         try:
             if kind is not None:
-                kind.validate_python(value)
+                kind.validator.validate_python(value)
         except ValidationError as error:
             misfits.append(from_validation(f"attribute {name!r}", error).lines[0])
         else:
@@ -137,8 +139,9 @@ def _unsound(trial: FrozenTrial) -> str | None:
         return f"it is complete with the values {_brief(values)}; expected numbers"
     if not all(type(step) is int and _is_number(value) for step, value in steps.items()):
         return f"its reports are {_brief(steps)}; expected a number at each step"
+    distributions = trial.distributions
     for name, value in trial.params.items():
-        if name not in trial.distributions or not _holds(trial.distributions[name], value):
+        if name not in distributions or not (lies_in(distributions[name], value) or _holds(distributions[name], value)):
             return f"its parameter {shortened(repr(name))} is {_brief(value)}, which its distribution does not have"
     return None
 

@@ -170,7 +170,7 @@ def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
 
 def num_settled(study: optuna.Study) -> int:
     """How many trials of a study have come to an end of their own."""
-    return sum(map(is_settled, study.get_trials(deepcopy=False)))
+    return _past(study).num_settled(study.get_trials(deepcopy=False))
 
 
 def is_settled(trial: FrozenTrial) -> bool:
@@ -260,7 +260,7 @@ class _Past:
     """
 
     def __init__(self) -> None:
-        self._num = 0
+        self._num = self._num_settled = 0
         self._settled: set[int] = set()
         self._errands: set[tuple[str, int] | None] = set()
 
@@ -280,6 +280,11 @@ class _Past:
             or (t.state is TrialState.WAITING and kept and RETRY_OF in t.user_attrs)
             or _is_due(t, retried)
         }
+
+    def num_settled(self, trials: list[FrozenTrial]) -> int:
+        """How many trials are settled."""
+        self._look_at(trials)
+        return self._num_settled + sum(map(is_settled, trials[self._num :]))
 
     def is_doubled(self, trial: FrozenTrial | optuna.Trial, trials: list[FrozenTrial]) -> bool:
         """Whether an earlier one of the study's trials stands for the same errand."""
@@ -307,6 +312,7 @@ class _Past:
                 break
             if is_settled(trial):
                 self._settled.add(_place(trial))
+                self._num_settled += 1
             if not stands_for_nothing(trial):
                 self._errands.add(_errand(trial))
             self._num += 1

@@ -59,7 +59,7 @@ def take_part(space: Space, index: int | None = None) -> None:
     watch = Watch(space.file.heartbeat)
     with heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), obey)):
         while num_settled(study) < num_trials:
-            watch.reap(study)
+            watch.reap(study, most=1)
             enqueue_grid(study, space, num_trials)
             ran = not orders.finish and run_one(space, study, num_trials, lambda: orders.stop)
             if orders.finish:

@@ -84,7 +84,7 @@ def work(
     study = study or join_study(space, num_trials, worker)
     watch = Watch(space.file.heartbeat)
     while not orders.finish and not alone():
-        watch.reap(study)
+        watch.reap(study, most=1)
         if not run_one(space, study, num_trials, lambda: orders.stop or alone()):
             return
 

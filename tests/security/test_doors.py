@@ -174,16 +174,16 @@ def test_what_the_proxy_opens_is_printed_as_it_is(host, shown, tmp_path, monkeyp
 
 def test_a_ray_of_its_own_serves_this_machine_alone_and_imports_nothing_from_here(tmp_path, monkeypatch):
     pytest.importorskip("ray")
-    from mythos_lab.search.engines import ray
+    from mythos_lab.search.engines import ray_session
 
     started = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setenv("PYTHONSAFEPATH", "")
     monkeypatch.setattr(
-        ray.ray, "init", lambda address, **own: started.append((own, os.getcwd(), os.environ["PYTHONSAFEPATH"]))
+        ray_session.ray, "init", lambda address, **own: started.append((own, os.getcwd(), os.environ["PYTHONSAFEPATH"]))
     )
-    assert ray._connect(None)
+    assert ray_session.connect(None)
     [(own, directory, safe_path)] = started
     assert own["_node_ip_address"] == "127.0.0.1" and own["include_dashboard"] is False
     assert directory == "/" and safe_path == "1" and os.getcwd() == str(tmp_path)

@@ -78,6 +78,7 @@ def report_of(
     targets: Sequence[str],
     *,
     storage: str | None = None,
+    artifacts: str | None = None,
     metric: str | None = None,
     declared: Sequence[str] = (),
     matters: float = 0.01,
@@ -88,6 +89,7 @@ def report_of(
         targets: A run's folder; a study's, or its search space's name or file; or folders of several runs, those of an
             arm joined by commas. A folder that holds runs stands for all of them.
         storage: Optuna's storage URL of a study.
+        artifacts: Where a study keeps its runs, if its machines share no folder.
         metric: What several arms are compared by.
         declared: Inputs in which they are meant to differ.
         matters: The smallest difference that matters.
@@ -111,7 +113,7 @@ def report_of(
         if is_run:
             return _of_run(folder)
         if not runs:
-            return _of_study(targets[0], storage)
+            return _of_study(targets[0], storage, artifacts)
         return _of_arms([[run] for run in runs], targets, metric, declared, matters)
     given = [[Path(folder) for folder in target.split(",")] for target in targets]
     return _of_arms(given, targets, metric, declared, matters)
@@ -134,18 +136,18 @@ def _of_arms(
     return Reported(arms_page(arms, metric, declared, matters, [*targets, *options]), Path(FOLDER), None)
 
 
-def _of_study(target: str, storage: str | None) -> Reported:
+def _of_study(target: str, storage: str | None, artifacts: str | None) -> Reported:
     folder = Path(target)
     if (folder / MARK).is_file():
         if not (folder / SPACE_COPY).is_file():
             raise RecipeError(
                 f"{folder}: its {SPACE_COPY} is missing, which says what the study is; name the study's file"
             )
-        space = load_space(str(folder / SPACE_COPY), folder, storage)
+        space = load_space(str(folder / SPACE_COPY), folder, storage, artifacts)
     elif folder.is_dir():
         raise RecipeError(f"{folder}: holds no run, no study and no folders of runs")
     else:
-        space = load_space(target, storage=storage)
+        space = load_space(target, storage=storage, artifacts=artifacts)
     study = find_study(space)
     name = target if folder.is_dir() else called(space.source)
     page = study_page(space, study, f"mythos report {shlex.quote(name)}")

@@ -16,7 +16,7 @@ ENGINES = {"local": "Local", "ray": "Ray", "slurm": "Slurm"}
 """Classes by engine; each stands in the module of the engine's name."""
 
 _OPTIONS = {
-    **dict.fromkeys(("ray_address", "cpus_per_trial", "gpus_per_trial", "resources"), "ray"),
+    **dict.fromkeys(("ray_address", "cpus_per_trial", "gpus_per_trial", "resources", "carry"), "ray"),
     "slurm": "slurm",
 }
 

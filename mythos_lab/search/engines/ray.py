@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import functools
-import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import optuna
 import ray
 from optuna.trial import TrialState
-from pydantic import Field, TypeAdapter, ValidationError
 
-from mythos_lab.children import environment
-from mythos_lab.recipe.errors import Misplaced, RecipeError, shortened
+from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
 from mythos_lab.search.engines.base import Engine, Job
-from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
+from mythos_lab.search.engines.carrying import CARRIED
+from mythos_lab.search.engines.ray_session import check_carried, check_fits, connect, read_resources
+from mythos_lab.search.engines.remote import Assignment, Channel, Needs, Unshared, give
 from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE, Space
 from mythos_lab.search.trial_queue import WORKER, hand_back
@@ -32,9 +30,8 @@ from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 
 _PATIENCE_SECONDS = 60.0  # for a trial to save its checkpoint
-_RESOURCES = TypeAdapter(dict[str, Annotated[float, Field(gt=0, lt=1e9)]])
 _PENDING_SECONDS = 30.0  # for which a trial may wait for a place before that is said
-_LOOPBACK = "127.0.0.1"
+_NODE = "ray.io/node-id"  # the label by which Ray knows a machine
 _PASSED_ON = ("MLFLOW_", "MYTHOS_")  # variables by which runs find where they are logged
 
 
@@ -49,9 +46,14 @@ class Ray(Engine):
         gpus_per_trial: GPUs that a trial reserves; without, the recipe's devices where it asks for GPUs, or may take
             them and the cluster has some.
         resources: What else a trial reserves, of what the cluster's machines declare: JSON, amounts by name.
+        carry: Whether Ray brings the working directory to its machines, which then need to share none; runs go to the
+            study's place for artifacts.
 
     Raises:
         RecipeError: No cluster answers at the address, or this machine has less than a trial needs.
+
+    Attributes:
+        left_out: Machines that do not see the study's folder, by Ray's number of them: what they said.
     """
 
     def __init__(
@@ -62,17 +64,21 @@ class Ray(Engine):
         cpus_per_trial: float | None = None,
         gpus_per_trial: float | None = None,
         resources: str | None = None,
+        carry: bool = False,
     ) -> None:
         super().__init__(job)
         self.resources = read_resources(resources or "{}")
-        self._started = _connect(ray_address)
+        if carry:
+            check_carried(job.space)
+        self._started = connect(ray_address, job.space if carry else None)
         needs = Needs.of(job.space)
         gpus = 0 if needs.if_any and not ray.cluster_resources().get("GPU", 0) else needs.gpus
         self.cpus = needs.cpus if cpus_per_trial is None else cpus_per_trial
         self.gpus = gpus if gpus_per_trial is None else gpus_per_trial
         if self._started:
-            _check_fits(self._wanted())
-        self.assignment = Assignment.of(job)
+            check_fits(self._wanted())
+        self.assignment = Assignment.of(job, is_carried=carry)
+        self.left_out: dict[str, str] = {}
         self.tasks: dict[ray.ObjectRefGenerator, _Task] = {}
         self._said = ""
 
@@ -105,12 +111,16 @@ class Ray(Engine):
 
     def _missing(self) -> str:
         """What a trial needs and no machine of the cluster has; nothing where one has all of it."""
-        machines, wanted = [node["Resources"] for node in ray.nodes() if node["Alive"]], self._wanted()
+        machines, wanted = [node["Resources"] for node in self._nodes()], self._wanted()
         if any(all(machine.get(kind, 0) >= num for kind, num in wanted.items()) for machine in machines):
             return ""
         most = {kind: max((machine.get(kind, 0) for machine in machines), default=0) for kind in wanted}
         shown = ", ".join(f"{num:g} {kind} (the most that one has is {most[kind]:g})" for kind, num in wanted.items())
         return f"a trial needs {shown}, and no machine of the cluster has all of that; trials wait until one joins"
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        """The cluster's machines, as Ray describes them, without those that are left out."""
+        return [node for node in ray.nodes() if node["Alive"] and node["NodeID"] not in self.left_out]
 
     def is_idle(self) -> bool:
         self._collect()
@@ -140,7 +150,13 @@ class Ray(Engine):
         passed_on.pop(STORAGE_VARIABLE, None)
         if self.job.space.artifacts is not None:
             passed_on[ARTIFACTS_VARIABLE] = self.job.space.artifacts
-        task = _run.options(num_cpus=self.cpus, num_gpus=self.gpus, resources=self.resources)
+        task = _run.options(
+            name=self.job.space.file.name,  # by which Ray's dashboard lists it
+            num_cpus=self.cpus,
+            num_gpus=self.gpus,
+            resources=self.resources,
+            label_selector={_NODE: f"!in({','.join(self.left_out)})"} if self.left_out else None,
+        )
         reference = task.remote(self.assignment, self.job.space.storage, passed_on, slot, max(1, int(self.cpus)))
         self.tasks[reference] = _Task(slot)
 
@@ -163,13 +179,16 @@ class Ray(Engine):
     def _hear(self, reference: ray.ObjectRefGenerator) -> None:
         task = self.tasks[reference]
         try:
-            task.worker = ray.get(next(reference))
+            task.worker, task.node = ray.get(next(reference))
         except StopIteration:
             del self.tasks[reference]
         except ray.exceptions.TaskCancelledError:
             del self.tasks[reference]
         except ray.exceptions.RayTaskError as error:
             del self.tasks[reference]
+            if isinstance(error.cause, Unshared):
+                self._leave_out(task.node, error.cause)
+                return
             if isinstance(error.cause, Misplaced):
                 raise RecipeError(*error.cause.lines) from None
             self._log(str(error))
@@ -177,6 +196,15 @@ class Ray(Engine):
             del self.tasks[reference]
             self._retry(task.worker)
             self._log(str(error))
+
+    def _leave_out(self, node: str, error: Unshared) -> None:
+        """Place no further trial on a machine that does not see the study's folder; end where none does."""
+        if node in self.left_out:
+            return
+        self.left_out[node] = error.lines[0]
+        if not self._nodes():
+            raise RecipeError(*self.left_out.values()) from None
+        say(f"ray: a machine is left out: {error.lines[0]}", file=sys.stderr)
 
     def _retry(self, worker: str | None) -> None:
         """Hand back the trial of a worker that Ray has seen die, without waiting for its signs of life to stop."""
@@ -200,11 +228,13 @@ class _Task:
     Attributes:
         slot: Which of the study's workers it stands for.
         worker: The process that it runs in; ``None`` until it does.
+        node: The machine that it runs on, by Ray's number; empty until it does.
         since: When it was submitted, by the clock of this process.
     """
 
     slot: int
     worker: str | None = None
+    node: str = ""
     since: float = field(default_factory=time.monotonic)
 
 
@@ -212,9 +242,11 @@ class _Task:
 @ray.remote(max_retries=0, num_returns="streaming")
 def _run(
     assignment: Assignment, storage: str | None, environment: dict[str, str], slot: int, num_threads: int
-) -> Iterator[str]:
-    """One trial: says which process it is in, and then runs it."""
-    yield identity()
+) -> Iterator[tuple[str, str]]:
+    """One trial: says in which process and on which machine it is, and then runs it."""
+    if assignment.is_carried:
+        assignment = assignment.at(_copy())
+    yield identity(), ray.get_runtime_context().get_node_id()
     os.environ.update(environment)
     space, study = _study(assignment, storage, slot)
     import torch
@@ -225,69 +257,14 @@ def _run(
             run_one(space, study, assignment.num_trials, lambda: orders.stop)
 
 
+@functools.cache
+def _copy() -> Path:
+    """The copy of the working directory that Ray has brought: beside it a process of Ray's begins."""
+    return Path.cwd() / CARRIED
+
+
 @functools.lru_cache(maxsize=64)
 def _study(assignment: Assignment, storage: str | None, slot: int) -> tuple[Space, optuna.Study]:
     """The study, opened once for all the tasks that a process runs in a slot."""
     space = assignment.enter(storage)
     return space, join_study(space, assignment.num_trials, slot)
-
-
-def _connect(address: str | None) -> bool:
-    """Connect to a cluster, or start one on this machine; whether it was started."""
-    if ray.is_initialized():
-        return False
-    # Ray tells its makers of every use of a cluster that it starts. A laboratory asks before it does so.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    address = address or os.environ.get("RAY_ADDRESS") or "local"
-    if address.startswith("ray://"):
-        raise RecipeError(
-            f"--ray-address {address}: Ray's client cannot hear of trials that begin; expected host:port, "
-            "or auto on one of the cluster's machines"
-        )
-    # A Ray of its own serves this machine alone; without an address of its node it listens on all of them.
-    own: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": _LOOPBACK} if address == "local" else {}
-    try:
-        with _standing_nowhere():
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise RecipeError(f"--ray-address {address}: {' '.join(str(error).split())[:200]}") from None
-    return address == "local"
-
-
-@contextmanager
-def _standing_nowhere() -> Iterator[None]:
-    """Ray puts the directory in which it connects before what workers import from; within it, that is the root.
-
-    Tasks go to the study's directory themselves, and nothing but a recipe's ``imports`` is looked for there.
-    """
-    here = Path.cwd()
-    os.environ.update(environment())
-    os.chdir(here.root)
-    try:
-        yield
-    finally:
-        os.chdir(here)
-
-
-def _check_fits(wanted: Mapping[str, float]) -> None:
-    has, options = ray.cluster_resources(), {"CPU": "--cpus-per-trial", "GPU": "--gpus-per-trial"}
-    for kind, num in wanted.items():
-        if num > has.get(kind, 0):
-            option = options.get(kind, f"--resources {kind}")
-            raise RecipeError(f"{option}: a trial needs {num:g}, and this machine has {has.get(kind, 0):g}")
-
-
-def read_resources(text: str) -> dict[str, float]:
-    """Ray's custom resources, from JSON.
-
-    Raises:
-        RecipeError: It is none, or names what has an option of its own.
-    """
-    try:
-        read = _RESOURCES.validate_json(text)
-    except ValidationError:
-        raise RecipeError(f'--resources {shortened(text)}: expected amounts by name, such as {{"a100": 1}}') from None
-    for name, option in (("CPU", "--cpus-per-trial"), ("GPU", "--gpus-per-trial")):
-        if name in read:
-            raise RecipeError(f"--resources {name}: {option} says that")
-    return read

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,11 @@ from mythos_lab.search.worker import Orders
 
 _LONGEST_POLL_SECONDS = 2.0
 
+
+class Unshared(Misplaced):
+    """A machine does not see what those that work on a study share; others may."""
+
+
 Order = Literal["finish", "stop"]
 
 
@@ -35,6 +40,7 @@ class Assignment:
         num_trials: Trials in all.
         storage: Optuna's storage, without its password.
         channel: Study attribute through which orders come.
+        is_carried: Whether a copy of the working directory is brought to the workers, which share no folder.
     """
 
     source: Path
@@ -43,13 +49,24 @@ class Assignment:
     num_trials: int
     storage: str | None
     channel: str = field(default_factory=lambda: f"orders:{uuid.uuid4().hex[:8]}")
+    is_carried: bool = False
 
     @classmethod
-    def of(cls, job: Job) -> Assignment:
+    def of(cls, job: Job, *, is_carried: bool = False) -> Assignment:
         """What the workers of a job are told; makes the study's folder, in which they meet."""
         space = job.space
         space.folder.mkdir(parents=True, exist_ok=True)
-        return cls(Path(space.source).absolute(), space.folder, Path.cwd(), job.num_trials, _shown(space.storage))
+        source = Path(space.source).absolute()
+        shown = _shown(space.storage)
+        return cls(source, space.folder, Path.cwd(), job.num_trials, shown, is_carried=is_carried)
+
+    def at(self, copy: Path) -> Assignment:
+        """The same for a worker with a copy of the working directory, which has a folder of the study of its own."""
+
+        def moved(path: Path) -> Path:
+            return copy / path.relative_to(self.directory) if path.is_relative_to(self.directory) else path
+
+        return replace(self, source=moved(self.source), folder=copy / "studies" / self.folder.name, directory=copy)
 
     def enter(self, storage: str | None) -> Space:
         """The search space, in the worker's process, which is at the coordinator's place from now on.
@@ -58,14 +75,17 @@ class Assignment:
             storage: Optuna's storage URL, as it reached this process.
 
         Raises:
-            Misplaced: This machine does not see the study's files, or its storage.
+            Unshared: This machine does not see the study's files.
+            Misplaced: It does not see the study's storage.
         """
         warnings.filterwarnings("ignore")
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         machine = os.uname().nodename
+        if self.is_carried:
+            self.folder.mkdir(parents=True, exist_ok=True)
         for path in (self.directory, self.source, self.folder):
             if not path.exists():
-                raise Misplaced(f"{path}: not on {machine}; a cluster's machines have to share the study's disk")
+                raise Unshared(f"{path}: not on {machine}; a cluster's machines have to share the study's disk")
         os.chdir(self.directory)
         space = load_space(str(self.source), self.folder, storage)
         if _shown(space.storage) != self.storage:

@@ -53,6 +53,15 @@ class Parameter:
         return True
 
 
+def lies_in(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a value plainly is one of a range without steps, as most are; of any other it is to be asked further."""
+    if type(distribution) is FloatDistribution:
+        return type(value) is float and distribution.step is None and distribution.low <= value <= distribution.high
+    if type(distribution) is IntDistribution:
+        return type(value) is int and distribution.step == 1 and distribution.low <= value <= distribution.high
+    return False
+
+
 def parameters(domains: Mapping[str, Domain], under: Condition = (), prefix: str = "") -> dict[str, Parameter]:
     """Every Optuna parameter of what varies, by name, those that exist only where a kind is chosen among them."""
     return dict(_parameters(domains, under, prefix))
@@ -67,9 +76,9 @@ def misfit(known: Mapping[str, Parameter], values: Mapping[str, Any], *, whole: 
         whole: Whether all have to be there; else a sampler draws those that are missing.
     """
     for name, value in values.items():
-        if name not in known:
+        if (parameter := known.get(name)) is None:
             return f"{name}: the space has no such parameter; {suggest(name, known)}"
-        if reason := known[name].misfit(value):
+        if not lies_in(parameter.distribution, value) and (reason := parameter.misfit(value)) is not None:
             return f"{name}: {reason}"
     for name in values:
         for chooser, kind in known[name].under:

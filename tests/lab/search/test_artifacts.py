@@ -21,6 +21,7 @@ from tests.lab.search.tiny import work_off, write
 
 FIELDS = {"sampler": "grid", "space": {"seed": {"int": [0, 1]}}, "heartbeat": 0.1}
 RUN = "trials/0000/seed-0"
+ALONE = "alone"  # a machine that has the study in its folder
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def machine(tmp_path, monkeypatch):
         (tmp_path / name).mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / name)
         space = write(tmp_path / name, **{**FIELDS, "name": "apart"})
-        return load_space(str(space.source), storage=options[0], artifacts=artifacts)
+        return space if name == ALONE else load_space(str(space.source), storage=options[0], artifacts=artifacts)
 
     enter.options = ["--storage", options[0], "--artifacts", options[1]]
     return enter
@@ -42,32 +43,51 @@ def run(*command):
     return CliRunner().invoke(app, list(command))
 
 
-def test_a_study_goes_on_and_is_read_where_nothing_of_its_folder_is(machine, tmp_path, monkeypatch):
-    whole = work_off(write(tmp_path, **{**FIELDS, "name": "whole"}))
-    a, asked = machine("a"), iter(range(1, 10))
-    study = open_study(a)
-    study.set_user_attr(NUM_TRIALS, 2)
-    enqueue_grid(study, a, 2)
-    run_one(a, study, 2, lambda: next(asked) == 3)
-    assert study.get_trials()[0].user_attrs[OUTCOME] == "killed"
-    kept = json.loads((tmp_path / "artifacts/apart" / RUN / "listing.json").read_text())
-    assert kept["num_steps"] == 3 and "last.ckpt" in kept["files"] and not kept["is_over"]
-
-    machine("b")
-    said = run("worker", "tiny.yaml", *machine.options)
+def begun_twice_and_finished(enter, names, *options):
+    """A study of two trials, each laid down by the machine that began it, finished by a worker on a third; the study."""
+    for name in names[:2]:
+        space, asked = enter(name), iter(range(1, 10))
+        study = open_study(space)
+        study.set_user_attr(NUM_TRIALS, 2)
+        enqueue_grid(study, space, 2)
+        run_one(space, study, 2, lambda asked=asked: next(asked) == 3)
+    outcomes = [trial.user_attrs.get(OUTCOME) for trial in study.get_trials()]
+    assert outcomes == ["killed", "killed", None, None]
+    enter(names[2])
+    said = run("worker", "tiny.yaml", *options)
     assert said.exit_code == 0, said.output
-    assert results(study) == results(whole)
-    run_a, run_b = ((tmp_path / name / "studies/apart" / RUN) for name in "ab")
-    before, after = ([entry["time"] for entry in read_history(folder / HISTORY)] for folder in (run_a, run_b))
-    assert before and after[: len(before)] == before, "it went on with what the other machine had logged"
+    return study
 
-    machine("c")
-    held, without = run("holdout", "tiny.yaml", *machine.options), run("report", "tiny.yaml", *machine.options[:2])
-    assert held.exit_code == 0 and "test/" in held.output, held.output
+
+def told(folder, *options):
+    """What people are told on a machine, of a run, of the chosen ones and of all."""
+    said = {}
+    for command in (("depth", f"studies/apart/{RUN}"), ("holdout", "tiny.yaml"), ("report", "tiny.yaml")):
+        asked = run(*command, *(options[2:] if command[0] == "depth" else options), "--json")
+        assert asked.exit_code == 0, (command, asked.output)
+        said[command[0]] = json.loads(asked.stdout)
+    tables = {path.name: path.read_text() for path in (folder / "studies/apart/report").rglob("*.csv")}
+    assert {"trials.csv", "depth_curves.csv", "cost.csv"} <= tables.keys()
+    return said["depth"]["depth_curve"], said["holdout"]["test"], said["report"]["answer"], tables
+
+
+def test_a_study_of_three_machines_without_a_folder_is_that_of_one(machine, tmp_path):
+    alone = begun_twice_and_finished(machine, [ALONE] * 3)
+    expected = told(tmp_path / ALONE)
+    study = begun_twice_and_finished(machine, "abc", *machine.options)
+    assert results(study) == results(alone)
+    for name, place in (("a", "0000/seed-0"), ("b", "0001/seed-1")):
+        before, after = (
+            [entry["time"] for entry in read_history(tmp_path / on / "studies/apart/trials" / place / HISTORY)]
+            for on in (name, "c")
+        )
+        assert before and after[: len(before)] == before, "it went on with what the other had logged"
+
+    machine("d")
+    without = run("report", "tiny.yaml", *machine.options[:2])
     assert without.exit_code == 2 and "keeps its runs in" in without.stderr
-    monkeypatch.setenv("MYTHOS_ARTIFACTS", machine.options[3])
-    assert run("report", "tiny.yaml", *machine.options[:2]).exit_code == 0
-    assert run("depth", str(tmp_path / "c/studies/apart" / RUN)).exit_code == 0, "which the report has brought"
+    assert run("depth", f"studies/apart/{RUN}").exit_code == 2
+    assert told(tmp_path / "d", *machine.options) == expected
 
 
 def test_which_of_two_ways_machines_share_runs_is_held(machine, tmp_path):

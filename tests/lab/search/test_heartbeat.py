@@ -38,6 +38,20 @@ def test_a_worker_elsewhere_is_gone_when_its_signs_of_life_stop(study, monkeypat
         assert watch.reap(study) == gone, now
 
 
+def test_of_many_that_are_gone_a_worker_hands_back_as_many_as_it_can_run(study, monkeypatch):
+    now, watches = 0.0, [Watch(heartbeat=10.0) for _ in range(3)]
+    monkeypatch.setattr("mythos_lab.search.heartbeat.time.monotonic", lambda: now)
+    for _ in range(4):
+        trial = take(study, 4)
+        trial.suggest_float("x", 0, 1)
+        trial.set_user_attr("worker", ELSEWHERE)
+    for now, num in ((0, 0), (51, 1)):
+        assert [watch.reap(study, most=1) for watch in watches] == [num] * 3, now
+    assert watches[0].reap(study) == 1
+    killed = [t.number for t in study.get_trials() if t.user_attrs.get("outcome") == "killed"]
+    assert killed == [0, 1, 2, 3] and len(study.get_trials()) == 8, "each was queued again, and once"
+
+
 def test_a_heartbeat_beats_until_the_block_ends_or_the_trial_is_taken_over(study):
     trial = take(study, 1)
     with Heartbeat(study, trial, seconds=0.01) as heartbeat:

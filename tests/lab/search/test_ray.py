@@ -4,33 +4,45 @@ import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 from optuna.trial import TrialState
 from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.study import run_study
 from mythos_lab.search.trial_queue import ATTEMPT, OUTCOME, REASON, RETRY_OF
 from tests.lab.search.driving import begun, drive, fields, job_of, pid_of, results, to_the_end
 from tests.lab.search.tiny import work_off, write
 
 ray = pytest.importorskip("ray")
+from ray.cluster_utils import Cluster  # noqa: E402
+
 from mythos_lab.search.engines.ray import Ray  # noqa: E402
 
 SECRET = "hunter2"
 
 
 @pytest.fixture(scope="module")
-def session():
-    """A Ray of two CPUs; its folder. Ray heeds SIGTERM from then on, and is made to give it back."""
+def cluster():
+    """A Ray of one machine with two CPUs, which others can join. Ray heeds SIGTERM from then on, and gives it back."""
     heeded = signal.getsignal(signal.SIGTERM)
     os.environ.pop("RAY_ADDRESS", None)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    context = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    yield Path(context.address_info["session_dir"])
+    started = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False})
+    ray.init(started.address, log_to_driver=False, logging_level="ERROR")
+    yield started
     ray.shutdown()
+    started.shutdown()
     signal.signal(signal.SIGTERM, heeded)
+
+
+@pytest.fixture
+def session(cluster):
+    """The folder of that Ray."""
+    return Path(cluster.head_node.get_session_dir_path())
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +67,7 @@ def test_killed_processes_and_abandoned_trials_come_to_the_same_numbers(session,
     study = engine.job.study
 
     victim = drive(engine, lambda: begun(engine.job))[0]
+    assert psutil.Process(pid_of(victim)).cmdline()[0] == "ray::broken", "so Ray's dashboard lists the study's trials"
     os.kill(pid_of(victim), signal.SIGKILL)
     drive(engine, lambda: study.get_trials()[victim.number].state.is_finished())
     assert study.get_trials()[victim.number].user_attrs[OUTCOME] == "killed"
@@ -76,7 +89,7 @@ def test_killed_processes_and_abandoned_trials_come_to_the_same_numbers(session,
 def test_a_trial_that_fits_nowhere_is_refused_before_it_waits(session, tmp_path, monkeypatch):
     from mythos_lab.search.engines import ray as module
 
-    monkeypatch.setattr(module, "_connect", lambda address: True)  # as if this Ray were the engine's own
+    monkeypatch.setattr(module, "connect", lambda address, carried: True)  # as if this Ray were the engine's own
     job = job_of(write(tmp_path, **fields("wide", 12)))
     with pytest.raises(RecipeError, match="--cpus-per-trial: a trial needs 3, and this machine has 2"):
         Ray(job, cpus_per_trial=3)
@@ -122,6 +135,61 @@ def test_what_no_machine_has_is_said_once_and_the_end_takes_back_what_waits(sess
     engine.finish()
     drive(engine, engine.is_idle) if engine.tasks else None
     assert not begun(engine.job)
+
+
+HIDES = """
+import os
+look = os.stat
+
+def stat(path, *args, **kwargs):
+    if not isinstance(path, int) and os.fsdecode(path).startswith({hidden!r}):
+        raise FileNotFoundError(2, "hidden", path)
+    return look(path, *args, **kwargs)
+
+os.stat = stat
+"""
+
+
+@pytest.fixture
+def apart(cluster, tmp_path, tmp_path_factory):
+    """A second machine of the cluster, which does not see the working directory of the first."""
+    (hides := tmp_path_factory.mktemp("hides")).joinpath("sitecustomize.py").write_text(
+        HIDES.format(hidden=str(tmp_path))
+    )
+    path = os.pathsep.join([str(hides), os.environ.get("PYTHONPATH", "")])
+    node = cluster.add_node(num_cpus=2, resources={"apart": 1}, env_vars={"PYTHONPATH": path})
+    yield node
+    cluster.remove_node(node)
+
+
+@pytest.mark.slow
+def test_a_machine_without_the_folder_is_left_out_or_is_brought_what_it_needs(
+    cluster, apart, tmp_path, tmp_path_factory, monkeypatch, capsys
+):
+    engine = Ray(job_of(write(tmp_path, **fields("shared", 12))), cpus_per_trial=2)
+    to_the_end(engine)
+    (node,) = engine.left_out
+    assert node == apart.node_id and len(results(engine.job.study)) == 4
+    assert f"ray: a machine is left out: {tmp_path}: not on " in capsys.readouterr().err
+    alone = Ray(job_of(write(tmp_path, **fields("nowhere", 12)), 1), resources='{"apart": 1}')
+    monkeypatch.setattr(alone, "_nodes", list)  # as if it were the only machine
+    with pytest.raises(RecipeError, match="not on .*; a cluster's machines have to share the study's disk"):
+        drive(alone, lambda: False)
+
+    reached = tmp_path_factory.mktemp("reached")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{reached}/mlflow.db")
+    monkeypatch.setenv("MYTHOS_ARTIFACTS", str(reached / "artifacts"))
+    (tmp_path / ".secret").write_text(SECRET)
+    file = write(tmp_path, **fields("carried", 12)).source
+    space = load_space(str(file), storage=f"journal://{reached}/study.log")
+    with pytest.raises(RecipeError, match="--carry: this process is connected to Ray already"):
+        Ray(job_of(space, 1), carry=True)
+    ray.shutdown()
+    engine = Ray(job_of(space, 1), ray_address=cluster.address, resources='{"apart": 0.5}', carry=True)
+    to_the_end(engine)
+    assert len(results(engine.job.study)) == 4 and not engine.left_out
+    assert not list((tmp_path / "studies/carried").glob("trials/*")), "they ran where the folder is not"
+    assert len(list((reached / "artifacts/carried/trials").glob("*/seed-0/listing.json"))) == 4
 
 
 @pytest.mark.parametrize(
