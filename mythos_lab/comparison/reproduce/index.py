@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mythos_lab.comparison.reproduce.record import DISTINCT, FLOPS, USED, Record, read_records
+from mythos_lab.comparison.reproduce.readings import DIVERGED
+from mythos_lab.comparison.reproduce.record import DISTINCT, FLOPS, PARAMS, USED, Record, read_records
 from mythos_lab.comparison.table import mean, near
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.outputs import write_whole
@@ -44,6 +45,9 @@ def write_index(folder: Path) -> Report:
     write_whole(path, index_page(folder))
     report = Report()
     report.show("systems", index_table(records))
+    for record in records:
+        if record.side_by_side:
+            report.show(record.stem, arms_table(record))
     report.say(f"written: {near(path)}", {"written": [path]}, whole=True)
     return report
 
@@ -53,6 +57,11 @@ def index_page(folder: Path) -> str:
     records = read_records(folder)
     known = {f"{record.stem}.md" for record in records} | {INDEX}
     lines = [_HEAD, _WORDS, index_table(records).markdown(), ""]
+    for record in records:
+        if record.side_by_side:
+            lines += [f"## {in_text(record.title)}", "", in_text(record.question), ""]
+            lines += [f"These rows do compare. How far, says [their page]({record.stem}.md).", ""]
+            lines += [arms_table(record).markdown(), ""]
     if others := sorted(path.name for path in folder.glob("*.md") if path.name not in known):
         links = ", ".join(f"[{in_text(other)}]({quote(other)})" for other in others)
         lines += [f"Without a record, and so not in the table: {links}.", ""]
@@ -76,12 +85,23 @@ def index_table(records: Sequence[Record]) -> Table:
     return Table(columns, [_row(record) for record in records], "systems")
 
 
+def arms_table(record: Record) -> Table:
+    """One row an arm, of a record whose arms are systems on one task."""
+    columns = {record.metric: record.metric, "parameters": PARAMS, "training FLOPs": FLOPS, "loops used": USED}
+    columns |= {"distinct": DISTINCT, "share that diverged": DIVERGED}
+    heads = (name("system"), *(number(f"column_{i}", head) for i, head in enumerate(columns)))
+    rows = [(arm, *(_mean(record, read, arm) for read in columns.values())) for arm in record.readings]
+    return Table(heads, rows, record.title)
+
+
+def _mean(record: Record, read: str, arm: str | None = None) -> Cell:
+    values = record.values(read, arm)
+    return mean(values) if values else nothing()
+
+
 def _row(record: Record) -> tuple[object, ...]:
     outcomes = [band.outcome for band in record.bands]
-    quality, *others = (
-        mean(values) if (values := record.values(read)) else nothing()
-        for read in (record.metric, FLOPS, USED, DISTINCT)
-    )
+    quality, *others = (_mean(record, read) for read in (record.metric, FLOPS, USED, DISTINCT))
     return (
         Cell(record.stem, record.title, f"{record.stem}.md"),
         record.question,

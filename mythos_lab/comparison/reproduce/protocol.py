@@ -137,6 +137,7 @@ class Protocol(Declaration):
     title: str = Field(description="The system and its source, as the page is headed.")
     question: str = Field(description="What is asked.")
     claims: list[str] = Field(min_length=1, description="What was claimed, each with who says so.")
+    side_by_side: bool = Field(False, description="Arms are systems on one task: the index shows each of them.")
     recipe: str = Field(description="The recipe that arms vary.")
     overrides: list[str] = Field([], description="Overrides that every arm gets.")
     sizes: dict[Size, Scale] = Field({}, description="What other sizes change; tiny is the protocol as it stands.")

@@ -12,6 +12,7 @@ from pydantic import ValidationError, model_validator
 from mythos_blocks.declaring.spec import Declaration
 from mythos_lab.comparison.reproduce.bands import Finding, Outcome
 from mythos_lab.comparison.reproduce.protocol import Protocol, Size
+from mythos_lab.comparison.reproduce.readings import DIVERGED
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.places import Name
@@ -20,7 +21,7 @@ from mythos_lab.training.sealed import read_json, write_json
 
 SUFFIX = ".json"
 
-FLOPS, USED, DISTINCT = "cost/training_flops", "loops/used", "loops/distinct"
+PARAMS, FLOPS, USED, DISTINCT = "cost/params", "cost/training_flops", "loops/used", "loops/distinct"
 """What a record keeps of every arm, whether the page shows it or not."""
 
 
@@ -52,6 +53,7 @@ class Record(Declaration):
         title: The system and its source.
         question: What is asked.
         size: The size that it ran at.
+        side_by_side: Whether its arms are systems on one task.
         metric: What verdicts compare.
         num_runs: All runs.
         readings: By arm, in the protocol's order, each reading of the page by seed; ``None`` where a run has none.
@@ -62,6 +64,7 @@ class Record(Declaration):
     title: str
     question: str
     size: Size
+    side_by_side: bool = False
     metric: str
     num_runs: int
     readings: dict[Name, dict[str, dict[str, float | None]]]
@@ -78,9 +81,9 @@ class Record(Declaration):
         """The name of its page and its files, without a suffix."""
         return stem(self.name, self.size)
 
-    def values(self, read: str) -> list[float]:
-        """A reading of the first arm, over the seeds that have it."""
-        of_seeds = next(iter(self.readings.values())).get(read, {})
+    def values(self, read: str, arm: str | None = None) -> list[float]:
+        """A reading of an arm, the first without, over the seeds that have it."""
+        of_seeds = self.readings[arm or next(iter(self.readings))].get(read, {})
         return [value for value in of_seeds.values() if value is not None]
 
 
@@ -97,6 +100,7 @@ def write_record(folder: Path, protocol: Protocol, size: str, runs: Runs, findin
         "title": protocol.title,
         "question": protocol.question,
         "size": size,
+        "side_by_side": protocol.side_by_side,
         "metric": metric,
         "num_runs": runs.num,
         "readings": _readings(protocol, metric, runs),
@@ -141,7 +145,7 @@ def _readings(protocol: Protocol, metric: str, runs: Runs) -> dict[str, dict[str
     """All that the page shows of an arm."""
     found = {}
     for arm in protocol.arms:
-        reads = dict.fromkeys([metric, FLOPS, USED, DISTINCT])
+        reads = dict.fromkeys([metric, PARAMS, FLOPS, USED, DISTINCT, DIVERGED])
         for shown in protocol.tables:
             if arm in (shown.arms or protocol.arms):
                 rows: list[str | None] = [*shown.rows] or [None]

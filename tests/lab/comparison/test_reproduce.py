@@ -73,7 +73,11 @@ def band(read="x", **ends):
 
 @pytest.mark.parametrize("name", names("protocols"))
 def test_every_protocol_of_ours_comes_to_a_study(name):
-    space = write(plan(load_protocol(name)))
+    read = load_protocol(name)
+    held = [arm for arm, declared in read.arms.items() if declared.hold is not None]
+    for arm in held[1:]:  # solving takes seconds an arm, and one shows that the protocol's budgets can be held
+        read.arms[arm] = read.arms[arm].model_copy(update={"hold": None})
+    space = write(plan(read))
     assert space.file.name == f"reproduce-{name}" and len(space.file.arms) > 1
 
 
@@ -178,9 +182,9 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
     assert "DOES NOT HOLD" in (tmp_path / "docs" / "systems" / "mine.md").read_text()
 
 
-def recorded(folder, *, outcomes=("holds",), **arms):
+def recorded(folder, *, outcomes=("holds",), fields=None, **arms):
     """A page and its record in a folder, of arms with ``val/accuracy`` by seed."""
-    read = load_protocol(str(protocol(folder)))
+    read = load_protocol(str(protocol(folder, **(fields or {}))))
     found = [judge(read.bands[1], runs(looped=[1.0])) for _ in outcomes]
     found = [replace(finding, outcome=outcome) for finding, outcome in zip(found, outcomes, strict=True)]
     of_arms = {arm: dict(enumerate({"status": "finished", "metrics": m, "depth_curve": None} for m in metrics))
@@ -207,6 +211,18 @@ def test_the_index_has_a_row_a_page_made_of_its_record(tmp_path):
     (folder / "older.md").write_text("# Older\n")
     assert CliRunner().invoke(app, ["reproduce", "--index", "--out", str(folder)]).exit_code == 0, "its own is replaced"
     assert "not in the table: [older.md](older.md)." in (folder / INDEX).read_text()
+
+
+def test_the_index_has_a_row_an_arm_where_arms_are_systems_on_one_task(tmp_path):
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    fields = {"side_by_side": True}
+    recorded(folder, fields=fields, looped=[{"val/accuracy": 0.5, "cost/params": 9, "loops/used": 3}], once=[{}])
+    done = CliRunner().invoke(app, ["reproduce", "--index", "--out", str(folder), "--json"])
+    assert done.exit_code == 0, done.output
+    assert [row["system"] for row in json.loads(done.stdout)["mine"]] == ["looped", "once"]
+    page = (folder / INDEX).read_text()
+    assert "## A system" in page and "| looped | 0.5 | 9 |  | 3 |  | 0 |" in page and "| once |  |  |" in page
 
 
 @pytest.mark.parametrize(
