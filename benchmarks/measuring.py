@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from mythos_blocks import load_plugins
+from mythos_lab.loading import begin_loading
 from mythos_lab.measures.live import Live
 from mythos_lab.recipe import Recipe, load_recipe
 from mythos_lab.recipe.step import Learner, begin, step
@@ -76,6 +77,7 @@ if __name__ == "__main__":
     parser.add_argument("recipes", nargs="*", default=["gated_loop", "openmythos"], metavar="RECIPE")
     parser.add_argument("--end", action="store_true", help="train to the end, and measure there")
     chosen = parser.parse_args()
+    begin_loading()  # as the command does
     load_plugins()
     torch.set_num_threads(1)
     for name in chosen.recipes:
