@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mythos_blocks import build
-from mythos_lab.recipe.schema import Recipe
-from mythos_lab.tasks.base import Task
+if TYPE_CHECKING:  # every verb has the span, and some need no torch
+    from mythos_lab.recipe.schema import Recipe
+    from mythos_lab.tasks.base import Task
 
 # Of each thing the last one, by what it was declared to be.
 _kept: ContextVar[dict[str, tuple[str, Any]] | None] = ContextVar("kept", default=None)
@@ -42,6 +42,8 @@ def task_of(recipe: Recipe) -> Task:
     Raises:
         BuildError: Its constructor refuses it.
     """
+    from mythos_blocks import build
+
     task: Task = _once("task", recipe.task.model_dump_json(), lambda: build(recipe.task))  # type: ignore[union-attr]
     return task
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from mythos_blocks.declaring.registry import slot_info
-from mythos_lab.checks import Finding
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Table, name, prose
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # recipes are listed without torch, which what is below brings
+    from mythos_lab.checks import Finding
     from mythos_lab.report.catalogue import Entry
 
 
@@ -38,7 +37,8 @@ def findings_report(recipe: str, findings: Sequence[Finding], remarks: Sequence[
 
 def components_report(entries: Sequence[Entry]) -> Report:
     """Components by slot, each with its fields, defaults and meanings, its cost, and the recipes that use it."""
-    from mythos_lab.report.catalogue import WIDTH  # which counts FLOPs, and brings what does
+    from mythos_blocks.declaring.registry import slot_info
+    from mythos_lab.report.catalogue import WIDTH
 
     report, shown = Report(), None
     report.know({"components": [asdict(entry) for entry in entries]})

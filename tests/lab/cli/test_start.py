@@ -43,6 +43,12 @@ def test_a_recipe_is_loaded_without_torchs_compiler_and_checked_without_a_tracke
     assert "torch" in checked and not left_out & set(checked)
 
 
+def test_recipes_are_listed_without_torch():
+    done = subprocess.run([sys.executable, "-c", CODE, "recipes"], capture_output=True, text=True)
+    assert "gated_loop" in done.stdout, done.stderr
+    assert not HEAVY & set(done.stdout.rpartition("imported:")[2].split())
+
+
 def test_whoever_sits_at_a_terminal_hears_at_once_that_something_is_loaded(monkeypatch, capsys):
     from mythos_lab.cli import output
 
