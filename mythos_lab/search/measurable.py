@@ -20,10 +20,7 @@ from mythos_lab.search.spaces.domains import Choice, Kinds
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.training.assembly import assemble
 
-_IN_TRAINING = (
-    "train/mean_loops",
-    "train/depth_read",
-)  # of a halting rule: an exit does nothing there
+_IN_TRAINING = ("train/mean_loops", "train/depth_read")  # of a halting rule: an exit does nothing there
 
 
 def lacking(recipe: Recipe, metrics: Iterable[str]) -> str | None:
