@@ -70,6 +70,29 @@ class Selection:
         whole, moved = x.movedim(dim, 1), part.movedim(dim, 1).flatten(0, 1)
         return whole.index_put((rows, columns), moved[stands].to(x.dtype)).movedim(1, dim)
 
+    @once
+    def within(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+        """Where the selected positions stand in their sequences, and where in what is taken out of these: row and
+        column of each, ``(selected,)``; ``None`` where whole sequences are selected."""
+        if self.places is None or self.columns is None:
+            return None
+        _, columns, stands = self.places
+        rows = stands.div(self.columns.shape[1], rounding_mode="floor")
+        return (rows, columns), (rows, stands - rows * self.columns.shape[1])
+
+    def put_within(self, x: Tensor, part: Tensor) -> Tensor:
+        """A copy of ``x`` with what the selected positions have in ``part``: the selected sequences,
+        ``(rows, ..., positions, d)``, and of each the selected columns."""
+        assert self.within is not None
+        into, of = self.within
+        return x.movedim(-2, 1).index_put(into, part.movedim(-2, 1)[of].to(x.dtype)).movedim(1, -2)
+
+    def write_within(self, x: Tensor, part: Tensor) -> None:
+        """:meth:`put_within` into ``x`` itself."""
+        assert self.within is not None
+        into, of = self.within
+        x.movedim(-2, 1).index_put_(into, part.movedim(-2, 1)[of].to(x.dtype))
+
 
 @dataclass(frozen=True)
 class Where:
