@@ -17,14 +17,18 @@ from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.stepping import Stepping
 from mythos_blocks.core.straight import StraightPass, can_run_past_modules
 from mythos_blocks.exit.base import Exit
+from mythos_blocks.frame.flat import Flat
+from mythos_blocks.frame.frame import Frame
+from mythos_blocks.frame.inlining import lies_flat
 from mythos_blocks.frame.latest import Latest
 from mythos_blocks.frame.memory import Page, Past
 from mythos_blocks.frame.notes import Notes
-from mythos_blocks.frame.selection import Where
+from mythos_blocks.frame.selection import Selection, Where
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
 from mythos_blocks.tensors.gradients import recorded_for_backward
+from mythos_blocks.tensors.once import once
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import at_least_float32
 from mythos_blocks.tensors.tracing import is_traced
@@ -111,14 +115,13 @@ class _Pass:
     def go_on(self, running: Where) -> None:
         """Run iterations of these positions, until others run."""
         core, order, begin = self.core, self.plan.order, self.num_run
-        selection = None if running.all else running.selection
-        self.running, self.selection = running, selection
+        self.running, self.chosen = running, self._chosen(running)
         self.counted = self.begun.frame.counting(running.mask)
-        self.latest.select(selection)
+        self.latest.select(chosen := self.chosen)
         frame, h, e, carry = changed(self.begun.frame, tape=None), self.h, self.begun.e, self.carry
-        if selection is not None:
-            frame, h, e = frame.select(selection, h.shape[:2]), selection.take(h), selection.take(e)
-            carry = None if carry is None else selection.take(carry)
+        if chosen is not None:
+            frame, h, e = _frame_of(chosen, frame, h.shape[:2]), chosen.take(h), chosen.take(e)
+            carry = None if carry is None else chosen.take(carry)
         state = changed(self.begun, h=h, e=e, carry=carry, frame=frame, losses=self.losses)
         self.together = together = StraightPass(
             core,
@@ -133,13 +136,25 @@ class _Pass:
             if self.num_run < end and not together.is_over:
                 with recorded_for_backward(graph):
                     together.go_on(self.num_run, end)
-        self.losses, self.next_x = together.losses, together.x if selection is None else None
+        self.losses, self.next_x = together.losses, together.x if chosen is None else None
         after = together.carry
-        if after is not None and selection is not None:
+        if after is not None and chosen is not None:
             before = after.new_zeros(*self.h.shape[:2], *after.shape[2:]) if self.carry is None else self.carry
-            after = selection.put(before, after)
+            after = chosen.put(before, after)
         self.carry = after
         self.executed = self.executed + running.mask * (self.num_run - begin)
+
+    def _chosen(self, running: Where) -> Selection | Flat | None:
+        """How the positions that run are taken out; ``None`` where all do."""
+        if running.all:
+            return None
+        return Flat(running.selection) if self.may_lie_flat and running.selection.places else running.selection
+
+    @once
+    def may_lie_flat(self) -> bool:
+        """Whether positions of several sequences may be computed side by side. What is drawn in training is drawn for
+        sequences."""
+        return not self.core.training and all(lies_flat(layer) for layer in self.core.layers)
 
     def _look(self, i: int, h: Tensor, x: Tensor) -> bool:
         """Have exit and halting see the i-th iteration; whether what they say ends a run of the same positions.
@@ -149,8 +164,8 @@ class _Pass:
             h: The state that it made of those that run.
             x: What the core read of them.
         """
-        core, selection, t = self.core, self.selection, self.together.indices[i]  # type: ignore[union-attr]
-        old, new = self.h, h if selection is None else selection.put(self.h, h)
+        core, chosen, t = self.core, self.chosen, self.together.indices[i]  # type: ignore[union-attr]
+        old, new = self.h, h if chosen is None else chosen.put(self.h, h)
         self.h, self.num_run = new, i + 1
         is_last, stopped = i + 1 == len(self.plan.order), self.stopped
         if self.tape is not None:
@@ -163,7 +178,7 @@ class _Pass:
                 self.memory, self._page = self._page.closed(), None
         exited = stopped if self.exit is not None else None
         if self.rule is not None:
-            read = x if selection is None else selection.put(x.new_zeros(new.shape), x)
+            read = x if chosen is None else chosen.put(x.new_zeros(new.shape), x)
             last = self._last(i, exited)
             halting = self.rule(self.halting, new, x=read, t=t, running=self.counted, last=last)
             self.halting = held(self.halting, halting, self.running)
@@ -221,3 +236,7 @@ class _Pass:
             num_loops=num_run,
             losses=self.losses,
         )
+
+
+def _frame_of(chosen: Selection | Flat, frame: Frame, shape: torch.Size) -> Frame:
+    return chosen.frame(frame, shape) if isinstance(chosen, Flat) else frame.select(chosen, shape)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from mythos_blocks.frame.flat import Flat
 from mythos_blocks.frame.memory import Memory, Page, Path, Tensors
 from mythos_blocks.frame.selection import Selection, Where
 
@@ -25,15 +26,15 @@ class Latest:
         self.batch = memory.num_sequences
         self.ready = None if past is None else past.ready(self.batch, num_positions)
         self.whole: dict[Path, Tensors] = {}
-        self.selection: Selection | None = None
+        self.chosen: Selection | Flat | None = None
         self.rows: torch.Tensor | None = None
         self._page: LatestPage | None = None
 
-    def select(self, selection: Selection | None) -> None:
+    def select(self, chosen: Selection | Flat | None) -> None:
         """From now on these positions run: one set after the other, the first of which is all, ``None``."""
         self.whole = self._merged()
-        self._page, self.selection = None, selection
-        self.rows = None if selection is None or len(selection.rows) == self.batch else selection.rows
+        self._page, self.chosen = None, chosen
+        self.rows = None if chosen is None or len(chosen.rows) == self.batch else chosen.rows
 
     def open(self, t: int) -> Page:
         """What iteration ``t`` reads and writes, of the positions that run."""
@@ -108,14 +109,16 @@ class LatestPage(Page):
 
     def _among_stopped(self, path: Path, written: Tensors) -> Tensors:
         """What these sequences have written last, with what their running positions write now."""
-        selection = self._latest.selection
-        if selection is None or selection.within is None:
+        chosen = self._latest.chosen
+        if chosen is None or chosen.inside is None:
             return written
         before = self._before_it.get(path)
         if before is None:  # no iteration of these positions has run: copies, which later iterations may write into
-            before = tuple([x.index_select(0, selection.rows) for x in self._latest.whole[path]])
+            before = tuple([x.index_select(0, chosen.rows) for x in self._latest.whole[path]])
+        each = [chosen.each(new).to(x.dtype) for x, new in zip(before, written, strict=True)]
         if self._graph:
-            return tuple([selection.put_within(x, new) for x, new in zip(before, written, strict=True)])
-        for x, new in zip(before, written, strict=True):
-            selection.write_within(x, new)
+            news = zip(before, each, strict=True)
+            return tuple([x.movedim(-2, 1).index_put(chosen.inside, new).movedim(1, -2) for x, new in news])
+        for x, new in zip(before, each, strict=True):
+            x.movedim(-2, 1).index_put_(chosen.inside, new)
         return before

@@ -71,27 +71,21 @@ class Selection:
         return whole.index_put((rows, columns), moved[stands].to(x.dtype)).movedim(1, dim)
 
     @once
-    def within(self) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
-        """Where the selected positions stand in their sequences, and where in what is taken out of these: row and
-        column of each, ``(selected,)``; ``None`` where whole sequences are selected."""
-        if self.places is None or self.columns is None:
-            return None
-        _, columns, stands = self.places
-        rows = stands.div(self.columns.shape[1], rounding_mode="floor")
-        return (rows, columns), (rows, stands - rows * self.columns.shape[1])
+    def inside(self) -> tuple[Tensor, Tensor] | None:
+        """Row and column of every selected position among the selected sequences, ``(selected,)``; ``None`` where whole
+        sequences are selected."""
+        return None if self.places is None else (self.at[0], self.places[1])
 
-    def put_within(self, x: Tensor, part: Tensor) -> Tensor:
-        """A copy of ``x`` with what the selected positions have in ``part``: the selected sequences,
-        ``(rows, ..., positions, d)``, and of each the selected columns."""
-        assert self.within is not None
-        into, of = self.within
-        return x.movedim(-2, 1).index_put(into, part.movedim(-2, 1)[of].to(x.dtype)).movedim(1, -2)
+    def each(self, part: Tensor) -> Tensor:
+        """Of ``(rows, ..., columns, d)`` what every selected position has: ``(selected, ..., d)``."""
+        return part.movedim(-2, 1)[self.at]
 
-    def write_within(self, x: Tensor, part: Tensor) -> None:
-        """:meth:`put_within` into ``x`` itself."""
-        assert self.within is not None
-        into, of = self.within
-        x.movedim(-2, 1).index_put_(into, part.movedim(-2, 1)[of].to(x.dtype))
+    @once
+    def at(self) -> tuple[Tensor, Tensor]:
+        """Row and column of every selected position in what :meth:`take` takes out."""
+        assert self.places is not None and self.columns is not None
+        rows = self.places[2].div(self.columns.shape[1], rounding_mode="floor")
+        return rows, self.places[2] - rows * self.columns.shape[1]
 
 
 @dataclass(frozen=True)
