@@ -80,9 +80,11 @@ class _Pass:
     Attributes:
         is_over: Whether no iteration follows.
         running: The positions that run, until others do.
+        chosen: How they are taken out; ``None`` where all run.
     """
 
     running: Where
+    chosen: Selection | Flat | None
 
     def __init__(
         self,
@@ -164,7 +166,8 @@ class _Pass:
             h: The state that it made of those that run.
             x: What the core read of them.
         """
-        core, chosen, t = self.core, self.chosen, self.together.indices[i]  # type: ignore[union-attr]
+        assert self.together is not None
+        chosen, t = self.chosen, self.together.indices[i]
         old, new = self.h, h if chosen is None else chosen.put(self.h, h)
         self.h, self.num_run = new, i + 1
         is_last, stopped = i + 1 == len(self.plan.order), self.stopped
@@ -182,7 +185,7 @@ class _Pass:
             last = self._last(i, exited)
             halting = self.rule(self.halting, new, x=read, t=t, running=self.counted, last=last)
             self.halting = held(self.halting, halting, self.running)
-            if core.halting.freezes:
+            if self.rule.freezes:
                 halted = self.halting.halted
                 assert halted is not None
                 stopped = halted if exited is None else exited | halted
