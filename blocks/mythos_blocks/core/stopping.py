@@ -19,7 +19,7 @@ from mythos_blocks.core.straight import StraightPass, can_run_past_modules
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.flat import Flat
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import lies_flat
+from mythos_blocks.frame.inlining import is_inlinable, lies_flat
 from mythos_blocks.frame.latest import Latest
 from mythos_blocks.frame.memory import Page, Past
 from mythos_blocks.frame.notes import Notes
@@ -37,11 +37,12 @@ from mythos_blocks.tensors.tracing import is_traced
 def keeps_apart(core: Stepping, plan: Plan, state: LoopState, past: Past | None, has_window: bool) -> bool:
     """Whether :func:`run_apart` computes this pass.
 
-    It does not where sequences have unequal counts and a gradient window, which then begins apart; nor where which
-    positions stop cannot be asked.
+    It does not where sequences have unequal counts and a gradient window, which then begins apart; where which positions
+    stop cannot be asked; nor where a layer is watched, or compiled for what the steps give it.
     """
     windows_differ = has_window and not plan.is_even
-    return not windows_differ and not is_traced(state.h) and can_run_past_modules(core, state, past)
+    may_ask = not windows_differ and not is_traced(state.h) and can_run_past_modules(core, state, past)
+    return may_ask and all(is_inlinable(layer) for layer in core.layers)
 
 
 def run_apart(
