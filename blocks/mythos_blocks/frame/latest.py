@@ -77,9 +77,6 @@ class LatestPage(Page):
         """What these sequences have written last, once the iteration is over."""
         return self._before_it | self._now
 
-    def apart(self) -> Page:
-        return LatestPage(self._latest, self._t or 0, self._before_it)
-
     def exchange(
         self, path: Path, written: Tensors, selection: Selection | None, running: Where | None, shared: bool = True
     ) -> Tensors:
