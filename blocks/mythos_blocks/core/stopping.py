@@ -37,8 +37,8 @@ from mythos_blocks.tensors.tracing import is_traced
 def keeps_apart(core: Stepping, plan: Plan, state: LoopState, past: Past | None, has_window: bool) -> bool:
     """Whether :func:`run_apart` computes this pass.
 
-    It does not where sequences have unequal counts and a gradient window, which then begins apart; where which positions
-    stop cannot be asked; nor where a layer is watched, or compiled for what the steps give it.
+    It does not where sequences have unequal counts and a gradient window, which then begins apart; where it cannot be
+    asked which positions stop; nor where a layer is watched, or compiled for what the steps give it.
     """
     windows_differ = has_window and not plan.is_even
     may_ask = not windows_differ and not is_traced(state.h) and can_run_past_modules(core, state, past)
