@@ -102,9 +102,7 @@ class HeadAttention(Attention):
         return out
 
     def inlined(self, frame: Frame, like: Tensor) -> Run | None:
-        if self.value_embedding is not None or self.clip_qkv is not None or self.q_bias is not None:
-            return None
-        if self.qk_norm == "before_rope":
+        if not self.lies_flat():
             return None
         q_of, k_of, v_of, out_of = product(self.q), product(self.k), product(self.v), product(self.out)
         gate_of = None if self.gate is None else product(self.gate)
@@ -127,6 +125,10 @@ class HeadAttention(Attention):
             return out_of(read if gate_of is None else read * torch.sigmoid(gate_of(x)))
 
         return run
+
+    def lies_flat(self) -> bool:
+        plain = self.value_embedding is None and self.clip_qkv is None and self.q_bias is None
+        return plain and self.qk_norm != "before_rope"
 
     @property
     def turning(self) -> Turning | None:

@@ -189,7 +189,7 @@ class Plan:
             num_loops = len(self.order)
             yield self.whole[window is None or i >= num_loops - window(num_loops)]
             return
-        running = _without(self.running(i), stopped)
+        running = without(self.running(i), stopped)
         rows = self.rows or (len(self.order),)
         inside = tuple(window is None or i >= n - window(n) for n in rows)
         if all(inside) or not any(inside):
@@ -230,7 +230,7 @@ def in_order(iterations: int | Sequence[int]) -> Sequence[int]:
     return order
 
 
-def _without(running: Where, stopped: Tensor | None) -> Where:
+def without(running: Where, stopped: Tensor | None) -> Where:
     """The positions that run and have not stopped."""
     if stopped is None:
         return running

@@ -15,6 +15,7 @@ from mythos_blocks.core.iterations import Iterations, Plan, ReadAt, Step
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.state_site import StateSite
 from mythos_blocks.core.stepping import Stepping
+from mythos_blocks.core.stopping import keeps_apart, run_apart
 from mythos_blocks.core.straight import is_straight, run_straight
 from mythos_blocks.declaring.component import Module, component
 from mythos_blocks.declaring.slots import (
@@ -184,9 +185,12 @@ class Loop(Stepping):
         state = self.start(e, frame, past=past, keeps=keeps, num_loops=num_steps)
         window = self.gradient.window if self.training else None
         ends_early = not self.training and past is None
-        if rule is None and self._is_straight(plan, state, past):
-            num_learning = num_steps if window is None else window(num_steps)
+        num_learning = num_steps if window is None else window(num_steps)
+        may_pass = self._iterates_as_declared()
+        if may_pass and rule is None and is_straight(self, plan, state, past):
             state = run_straight(self, state, plan, num_learning, ends_early)
+        elif may_pass and compact and keeps_apart(self, plan, state, past, window is not None):
+            state = run_apart(self, state, plan, num_learning, ends_early, rule, read)
         else:
             beginning = Beginning.of(state) if self._recomputes_now() else None
             for i, step in enumerate(self._steps(plan, rule, read)):
@@ -204,12 +208,12 @@ class Loop(Stepping):
             state = replace(state, h=h, halting=replace(state.halting, readout=h))
         return state
 
-    def _is_straight(self, plan: Plan, state: LoopState, past: Past | None) -> bool:
-        """Whether the pass is one for :func:`run_straight`."""
+    def _iterates_as_declared(self) -> bool:
+        """Whether the iterations of this pass are of all layers each, and nothing is done between or to them."""
         one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
         detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches
         own = type(self)._iterate is not Stepping._iterate or self._recomputes_now()
-        return not (one_after_the_other or detaches or own) and is_straight(self, plan, state, past)
+        return not (one_after_the_other or detaches or own)
 
     def _recomputes_now(self) -> bool:
         """Whether this pass is one whose iterations are not kept."""

@@ -38,10 +38,14 @@ def is_straight(core: Stepping, plan: Plan, state: LoopState, past: Past | None)
     It does not where positions stop or begin apart, where iterations read each other, where states are recorded, where
     somebody watches the state or the injection, and while a graph is made of the pass.
     """
+    return plan.is_even and not core.halting.freezes and can_run_past_modules(core, state, past)
+
+
+def can_run_past_modules(core: Stepping, state: LoopState, past: Past | None) -> bool:
+    """Whether nothing but which positions run keeps this pass from being computed past the modules."""
     policy, frame = core.kv_policy, state.frame
     return (
-        plan.is_even
-        and not (core.halting.freezes or policy.alive_only or policy.reuses or core.reads_over_depth)
+        not (policy.alive_only or policy.reuses or core.reads_over_depth)
         and (not isinstance(frame.tape, Notes) or frame.tape.states_only)
         and runs_past_modules(state.h, frame)
         and core.depth_adapter.inner() is None
@@ -82,6 +86,9 @@ class StraightPass:
         pages: Where the i-th iteration writes and reads keys and values; ``None`` goes by the state's memory.
         depths: How many iterations each row has run before, where that differs: the i-th iteration is another one for
             each then, and of its index nothing but the depth signal is told.
+        watch: Told after each iteration its number, the state after it and what the core has read in it; iterations end
+            where it returns true. It takes the place of the halting rule, and of the tape.
+        previous: An earlier one of the same plan and model: what that has made for all iterations serves here too.
 
     Attributes:
         h: The state after the iterations that have run.
@@ -97,24 +104,30 @@ class StraightPass:
         ends_early: bool = False,
         pages: Callable[[int], Page] | None = None,
         depths: Sequence[int] | None = None,
+        watch: Callable[[int, Tensor, Tensor], bool] | None = None,
+        previous: StraightPass | None = None,
     ) -> None:
         self.core, self.begun, self.order, self.ends_early, self.pages = core, state, plan.order, ends_early, pages
         self.h, self.carry, self.halting, self.losses = state.h, state.carry, state.halting, state.losses
         self.x: Tensor | None = None
-        self.num_run, self.is_over = 0, False
+        self.num_run, self.is_over, self.watch = 0, False, watch
         self.frame = frame = changed(state.frame, path=("core",))
         self.positions = frame.position_ids(state.h)
         self.layers = [inlined(core.layers[i], frame.at(place), state.h) for place, i in enumerate(core.order)]
-        self.indices = _indices(plan) if depths is None else [unread_index(plan.device)] * len(plan.order)
-        self.prepared = Prepared(core.injection)
-        # Signals that change the state, or that somebody watches, are asked for in the iteration that they are of.
-        self.is_ahead = core.depth_signal.additive and is_plain(core.depth_signal, type(core.depth_signal))
-        self.signals = self._signals(plan, depths) if self.is_ahead else None
+        if previous is None:
+            self.indices = _indices(plan) if depths is None else [unread_index(plan.device)] * len(plan.order)
+            self.prepared = Prepared(core.injection)
+            # Signals that change the state, or that somebody watches, are asked for in the iteration that they are of.
+            self.is_ahead = core.depth_signal.additive and is_plain(core.depth_signal, type(core.depth_signal))
+            self.signals = self._signals(plan, depths) if self.is_ahead else None
+        else:
+            self.indices, self.prepared = previous.indices, previous.prepared
+            self.is_ahead, self.signals = previous.is_ahead, previous.signals
         self.adapter = None if is_plain(core.depth_adapter, NoAdapter) else core.depth_adapter
         self.update = None if is_plain(core.update, Replace) else core.update
-        self.rule = None if is_plain(core.halting, NoHalting) else core.halting
+        self.rule = None if watch is not None or is_plain(core.halting, NoHalting) else core.halting
         past = state.memory.past
-        self.ready = None if past is None else past.ready(*state.h.shape[:2])
+        self.ready = None if past is None or pages is not None else past.ready(*state.h.shape[:2])
         self.everywhere = everywhere = plan.everywhere
         if self.rule is not None:
             self.counted = frame.counting(everywhere.mask)
@@ -163,6 +176,8 @@ class StraightPass:
                 self.halting = self.rule(self.halting, h, x=read, t=t, running=self.counted, last=flags)
                 if self.ends_early and all_halted(self.halting, self.frame.real):
                     self.is_over = True
+            elif self.watch is not None:
+                self.is_over = self.watch(i, h, read)
             self.num_run = i + 1
             if self.is_over:
                 break

@@ -52,6 +52,9 @@ class GELU(Feedforward):
         out: Tensor = self.down(self.dropout(self.activation(self.up(x))))
         return out
 
+    def lies_flat(self) -> bool:
+        return True
+
     def inlined(self, frame: Frame, like: Tensor) -> Run | None:
         drops = self.training and self.dropout.p > 0
         if drops or not is_plain(self.dropout, nn.Dropout):

@@ -83,6 +83,9 @@ class MixtureOfExperts(RoutedExperts):
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
         return self._mixed(x, frame or Frame(), self.router, list(self.shared))
 
+    def lies_flat(self) -> bool:
+        return True
+
     def inlined(self, frame: Frame, like: Tensor) -> Run | None:
         if self.balance_weight or self.z_weight or not is_plain(self.router, ExactLinear):
             return None

@@ -45,6 +45,9 @@ class ReLU2(Feedforward):
         out: Tensor = self.down(F.relu(self.up(x)).square() * self.factor)
         return out
 
+    def lies_flat(self) -> bool:
+        return True
+
     def inlined(self, frame: Frame, like: Tensor) -> Run:
         up, down, factor = product(self.up), product(self.down), self.factor
         return lambda x, now: down(F.relu(up(x)).square() * factor)

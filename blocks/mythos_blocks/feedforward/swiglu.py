@@ -36,6 +36,9 @@ class SwiGLU(Feedforward):
         out: Tensor = self.down(F.silu(self.gate(x)) * self.up(x))
         return out
 
+    def lies_flat(self) -> bool:
+        return True
+
     def inlined(self, frame: Frame, like: Tensor) -> Run:
         gate, up, down = product(self.gate), product(self.up), product(self.down)
         return lambda x, now: down(F.silu(gate(x)) * up(x))

@@ -100,6 +100,17 @@ def is_inlinable(module: nn.Module) -> bool:
     return offers and is_plain(module, kind) and not getattr(module, "gradient_checkpointing", False)
 
 
+def lies_flat(module: nn.Module) -> bool:
+    """Whether the function for the place of a module's ``forward`` takes positions of several sequences side by side.
+
+    So does one that looks at other positions by the frame's memory and mask alone, or at none
+    (:class:`~mythos_blocks.frame.flat.Flat`).
+    A module says so by a method ``lies_flat``, for itself and what is in it.
+    """
+    says = getattr(module, "lies_flat", None)
+    return says is not None and is_inlinable(module) and says()
+
+
 @functools.cache
 def _offers(kind: type[Any]) -> bool:
     """Whether ``inlined`` is of the class that ``forward`` is of, or of one that is derived from it."""

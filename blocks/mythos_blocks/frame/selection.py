@@ -70,6 +70,23 @@ class Selection:
         whole, moved = x.movedim(dim, 1), part.movedim(dim, 1).flatten(0, 1)
         return whole.index_put((rows, columns), moved[stands].to(x.dtype)).movedim(1, dim)
 
+    @once
+    def inside(self) -> tuple[Tensor, Tensor] | None:
+        """Row and column of every selected position among the selected sequences, ``(selected,)``; ``None`` where whole
+        sequences are selected."""
+        return None if self.places is None else (self.at[0], self.places[1])
+
+    def each(self, part: Tensor) -> Tensor:
+        """Of ``(rows, ..., columns, d)`` what every selected position has: ``(selected, ..., d)``."""
+        return part.movedim(-2, 1)[self.at]
+
+    @once
+    def at(self) -> tuple[Tensor, Tensor]:
+        """Row and column of every selected position in what :meth:`take` takes out."""
+        assert self.places is not None and self.columns is not None
+        rows = self.places[2].div(self.columns.shape[1], rounding_mode="floor")
+        return rows, self.places[2] - rows * self.columns.shape[1]
+
 
 @dataclass(frozen=True)
 class Where:

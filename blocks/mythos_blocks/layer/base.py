@@ -16,7 +16,7 @@ from mythos_blocks.declaring.slots import AttentionSlot, FeedforwardSlot, NormSl
 from mythos_blocks.declaring.spec import build
 from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.frame.inlining import Run, inlined
+from mythos_blocks.frame.inlining import Run, inlined, lies_flat
 from mythos_blocks.tensors.plain import is_plain
 
 
@@ -152,6 +152,9 @@ class TwoBranchLayer(Layer):
         return inlined(self.attention, frame.at("attention"), like), inlined(
             self.feedforward, frame.at("feedforward"), like
         )
+
+    def lies_flat(self) -> bool:
+        return lies_flat(self.attention) and lies_flat(self.feedforward)
 
     def reset_parameters(self, generator: torch.Generator) -> None:
         self.attention_branch.reset()

@@ -64,6 +64,9 @@ class PostNormLayer(TwoBranchLayer):
         )
         return out
 
+    def lies_flat(self) -> bool:
+        return self.attention_norm_over == "channels" and self.residual_scale == 1 and super().lies_flat()
+
     def inlined(self, frame: Frame, like: Tensor) -> Run | None:
         if self.attention_norm_over != "channels" or self.residual_scale != 1:
             return None

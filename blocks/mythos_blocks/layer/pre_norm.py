@@ -44,6 +44,9 @@ class PreNormLayer(TwoBranchLayer):
             x = x + self.feedforward_branch(self.feedforward(self.feedforward_norm(x, t), place))
         return x
 
+    def lies_flat(self) -> bool:
+        return self.attention_loops == 1 and self.feedforward_loops == 1 and super().lies_flat()
+
     def inlined(self, frame: Frame, like: Tensor) -> Run | None:
         if self.attention_loops > 1 or self.feedforward_loops > 1:
             return None
