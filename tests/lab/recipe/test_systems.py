@@ -1,10 +1,13 @@
 """Every system's recipe: valid and buildable at every size, with the published numbers of parameters, and of effect."""
 
+import functools
+
 import pytest
 
 from mythos_lab.recipe import RecipeError, load_recipe
-from mythos_lab.recipe.compose import build_on_meta
+from mythos_lab.recipe.compose import build_on_meta, compose
 from mythos_lab.recipe.defaults import choices_for
+from mythos_lab.recipe.documents import read_mapping
 from mythos_lab.recipe.files import data_dir, names
 from mythos_lab.training.assembly import assemble, effects
 from tests.lab.recipes import DISTINCT
@@ -39,6 +42,26 @@ def test_a_system_is_valid_at_every_size_and_has_as_many_parameters_as_published
     num = sum(p.numel() for p in build_on_meta(load_recipe(name, [f"size={size}"]))[0].parameters())
     assert num == PUBLISHED.get((name, size), num)
     assert num / 1e9 == pytest.approx(ABOUT.get((name, size), num / 1e9), rel=0.005)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_what_a_size_sets_is_set(name):
+    """A recipe's own fields stand above those of its size, which would then do nothing."""
+    recipes = data_dir("recipes")
+    (usual,) = (
+        each["/size"] for each in read_mapping(recipes / f"{name}.yaml", "recipe")["defaults"] if "/size" in each
+    )
+    for size in SIZES[name]:
+        composed = compose(recipes / f"{name}.yaml", [f"size={size}"])
+        fields = read_mapping(recipes / "size" / usual.partition("/")[0] / f"{size}.yaml", "size")
+        fields.pop("defaults", None)
+        for path, value in leaves(fields):
+            assert functools.reduce(lambda at, part: at[part], path, composed) == value, (size, ".".join(path))
+
+
+def leaves(fields, at=()):
+    for name, value in fields.items():
+        yield from leaves(value, (*at, name)) if isinstance(value, dict) and value else [((*at, name), value)]
 
 
 @pytest.mark.parametrize(
