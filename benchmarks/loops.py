@@ -11,6 +11,7 @@ dispatches (views included), calls those of Python functions; both are counted a
 from __future__ import annotations
 
 import argparse
+import gc
 import platform
 import sys
 import time
@@ -58,12 +59,15 @@ def num_calls(run: Run) -> int:
         nonlocal num
         num += event == "call"
 
-    before = sys.getprofile()
+    before, collects = sys.getprofile(), gc.isenabled()
+    gc.disable()  # whoever listens to it is called at any time
     sys.setprofile(count)
     try:
         run()
     finally:
         sys.setprofile(before)
+        if collects:
+            gc.enable()
     return num
 
 
