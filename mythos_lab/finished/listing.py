@@ -104,7 +104,8 @@ def listing(
         said = ", ".join(f"{num} {status}" for status, num in ended.items())
         part = f", of which {len(rows)} are listed" if len(runs) > len(rows) else ""
         facts = {"num_runs": len(runs), "num_listed": len(rows), "outcomes": ended}
-        report.say(f"{len(runs)} runs: {said}{part}; mythos report FOLDER says what one came to", facts)
+        many = f"{len(runs)} run{'s' * (len(runs) != 1)}"
+        report.say(f"{many}: {said}{part}; mythos report FOLDER says what one came to", facts)
     else:
         report.say("no runs", {"runs": []})
     return report
