@@ -75,6 +75,7 @@ def begin_run(
         begun = devices_of(read_recipe(folder, assembled=False))
         _note_machine(folder, machine if devices == begun else {**machine, DEVICES: devices}, tracker)
         return tracker
+    run_id = find_run(*where, state["key"]) if state else None
     if not state:
         state = {"key": uuid.uuid4().hex}
         write_recipe(recipe, folder, state["key"])
@@ -88,7 +89,7 @@ def begin_run(
         kept[SOURCES] = sources
     for name, content in kept.items():
         write_whole(folder / name, content)
-    tracker = _recorded(admitted, folder, parent, tags, varied, kept)
+    tracker = _recorded(admitted, folder, run_id, parent, tags, varied, kept)
     write_state(folder, {**state, "run_id": tracker.run_id})
     return tracker
 
@@ -101,7 +102,8 @@ def _moved(
     if stored.tracking != tracking:  # what is measured later is told to the store that the folder names
         write_recipe(stored.model_copy(update={"tracking": tracking}), folder, state["key"])
     kept = [name for name in (*admitted.task.files(), SOURCES) if (folder / name).is_file()]
-    tracker = _recorded(admitted, folder, parent, tags, varied, kept)
+    run_id = find_run(tracking.uri, tracking.experiment, state["key"])
+    tracker = _recorded(admitted, folder, run_id, parent, tags, varied, kept)
     history = History(folder / HISTORY)  # which cuts what a kill left of a line
     for entry in history.read():
         numbers = {name: value for name, value in entry.items() if name not in (STEP, TIME)}
@@ -118,12 +120,14 @@ def _moved(
 def _recorded(
     admitted: Admitted,
     folder: Path,
+    run_id: str | None,
     parent: str | None,
     tags: Mapping[str, str],
     varied: Mapping[str, Any],
     kept: Iterable[str],
 ) -> Tracker:
-    """A run of MLflow with all that the folder's files say of it; one that was made and not written down is found."""
+    """A run of MLflow with all that the folder's files say of it: a new one, or ``run_id``, which was made and not
+    written down."""
     recipe, key = admitted.recipe, read_state(folder)["key"]
     where = recipe.tracking.uri, recipe.tracking.experiment
     machine, data = read_values(folder, ENVIRONMENT), read_values(folder, DATA)
@@ -134,7 +138,7 @@ def _recorded(
     }
     if machine["git_commit"] is not None:
         tags["mlflow.source.git.commit"] = machine["git_commit"]
-    tracker = Tracker(*where, recipe.name, run_id=find_run(*where, key), parent=parent, tags=tags, key=key)
+    tracker = Tracker(*where, recipe.name, run_id=run_id, parent=parent, tags=tags, key=key)
     describe_run(tracker, recipe, admitted.task, varied)
     tracker.metrics(admitted.cost.metrics(), 0, (folder / STATE).stat().st_mtime)
     tracker.flush()

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer
+from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.checks import Assembly
 from mythos_lab.recipe import Recipe
 from mythos_lab.recipe.compose import as_recorded
@@ -104,7 +105,7 @@ def _gradients(
     alone = {"num_microbatches": num_parts, "precision": "float32", "num_devices": 1, "strategy": "auto"}
     learner = Assembly(with_fields(recipe, alone), model, task, batch).rehearsed()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        reseed(0, batch.tokens.device)
         before = torch.get_rng_state()
         differentiate(learner, batch, min(model.core.loops.eval_loops, _MAX_LOOPS))
         draws = not torch.equal(before, torch.get_rng_state())
