@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from mythos_blocks.model.modes import keeping_modes
 from mythos_lab.checks.depth import depth_has_effect, tables_reach
 from mythos_lab.checks.findings import Assembly, Finding
 from mythos_lab.checks.gradient import parameters_learn
@@ -35,8 +36,7 @@ CHECKS: list[Callable[[Assembly], list[Finding]]] = [
 
 def check(assembly: Assembly) -> list[Finding]:
     """Run every check; findings that the recipe waives are marked. The model is left as it was."""
-    training = assembly.model.training
-    findings = [finding for one in CHECKS for finding in one(assembly)]
+    with keeping_modes(assembly.model):
+        findings = [finding for one in CHECKS for finding in one(assembly)]
     assembly.model.zero_grad(set_to_none=True)
-    assembly.model.train(training)
     return [replace(finding, waived=finding.code in assembly.recipe.waive) for finding in findings]
