@@ -6,17 +6,16 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.differing import apart
 from mythos_lab.comparison.holdout import Holdout
 from mythos_lab.comparison.match import Match
-from mythos_lab.comparison.verdict import half_width, shown_mean
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Cell, Column, Table, interval, name, nothing, number, prose
@@ -213,21 +212,9 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
     return Table(columns, rows, against if title is None else title)
 
 
-def mean(values: Sequence[float]) -> Cell:
-    """A mean over seeds, with half its 95 % interval where there are several."""
-    if len(values) < 2:
-        return Cell(fmean(values), shown_mean(values))
-    return Cell({"mean": fmean(values), "plus_minus": half_width(values)}, shown_mean(values))
-
-
 def called(source: Path) -> str:
     """What a user calls a space: the name of one of ours, or the file."""
     return source.stem if source.parent == data_dir("search_spaces") else str(near(source))
-
-
-def near(path: Path) -> Path:
-    """A path as the working directory sees it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def short(path: str) -> str:

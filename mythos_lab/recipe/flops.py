@@ -27,7 +27,7 @@ class FlopCount(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Not by torch's compiler, whose import takes more than a second of CPU: nothing that is counted is compiled."""
+        """No: for that torch imports its compiler, which takes more than a second of CPU."""
         return False
 
     def __torch_dispatch__(

@@ -1,7 +1,7 @@
 """A depth curve as a small SVG of its own.
 
-Trials have one each. By matplotlib a worker's first figure takes 2.5 s of a processor and each further one 0.1 s, where a
-trial may train for ten; these are strings.
+Trials have one each. By matplotlib a worker's first figure takes 2.5 s of a processor and each further one 0.1 s, where
+a trial may train for ten; these are strings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 464, 16, 196  # of the plane
 
 _PAGE = Markup(
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-    'font-family="sans-serif" font-size="12">\n<rect width="{width}" height="{height}" fill="{paper}"/>\n{parts}\n</svg>\n'
+    'font-family="sans-serif" font-size="12">\n<rect width="{width}" height="{height}" fill="{paper}"/>\n{parts}\n'
+    "</svg>\n"
 )
 _LINE = Markup('<line x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}" stroke="{}"/>')
 _TEXT = Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}" fill="{}">{}</text>')

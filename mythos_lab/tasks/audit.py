@@ -28,7 +28,7 @@ def bayes_accuracy(features: Array, label: Array) -> float:
 
 
 def _combinations(features: Array) -> Array:
-    """The number of each row's combination of values, as ``np.unique`` of rows has it, which takes three times as long."""
+    """The number of each row's combination of values, as ``np.unique`` of rows has it at three times the cost."""
     key = np.zeros(len(features), dtype=np.int64)
     for column in features.T:
         values, value = np.unique(column, return_inverse=True)

@@ -142,8 +142,8 @@ def _adamw(
 class _AdamW(torch.optim.AdamW):
     """torch's AdamW without torch's compiler, whose import alone takes one and a half to three seconds of CPU.
 
-    torch keeps these methods from being compiled, and imports the compiler for that at their first call. Nobody compiles
-    them here: what a recipe has compiled is layers (:mod:`mythos_lab.training.compiled`).
+    torch keeps these methods from being compiled, and imports the compiler for that at their first call. Nobody
+    compiles them here: what a recipe has compiled is layers (:mod:`mythos_lab.training.compiled`).
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)

@@ -37,7 +37,7 @@ def test_a_trial_says_what_it_was_and_has_its_files(here):
     study = work_off(space)
     trained, vetoed = by_width(study)[16], by_width(study)[24]
     said = note_of(study, trained).splitlines()
-    metric, interval = trained.value, f", 95 % interval over samples {{}} to {{}}"
+    metric, interval = trained.value, ", 95 % interval over samples {} to {}"
     files = get_all_artifact_meta(trained, storage=study._storage)
     assert {file.filename: file.mimetype for file in files} == {"result.json": "application/json", "depth_curve.svg": "image/svg+xml"}  # fmt: skip
     store = FileSystemArtifactStore(space.folder / trial_files.FILES)
