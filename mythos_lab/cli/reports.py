@@ -40,7 +40,7 @@ def report(
     `mythos report runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.reporting import report_of
+        from mythos_lab.comparison.reporting.reported import report_of
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.page import write_page
         from mythos_lab.report.report import Report

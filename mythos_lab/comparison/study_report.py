@@ -10,9 +10,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.comparison.arms import without_verdict
+from mythos_lab.comparison.cells import near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.importance import importances
-from mythos_lab.comparison.table import called, near, trials_table, verdict_table
+from mythos_lab.comparison.table import called, trials_table, verdict_table
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
 from mythos_lab.report.result import ui_command

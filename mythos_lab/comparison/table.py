@@ -6,22 +6,21 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.differing import apart
 from mythos_lab.comparison.holdout import Holdout
 from mythos_lab.comparison.match import Match
-from mythos_lab.comparison.verdict import half_width, shown_mean
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.report.report import Report
 from mythos_lab.report.table import Cell, Column, Table, interval, name, nothing, number, prose
+from mythos_lab.search.spaces.chosen import by_position, chosen
 from mythos_lab.search.spaces.definition import ON
-from mythos_lab.search.spaces.domains import Choice, Kinds
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import on_front
 from mythos_lab.search.trial import values_by_seed
@@ -142,7 +141,7 @@ def _holdout_table(found: Holdout, title: str) -> Table:
 def trials_table(space: Space, study: optuna.Study, trials: Sequence[FrozenTrial], title: str = "") -> Table:
     """Trials with the means of their objectives over seeds and the values of what varies."""
     objectives, front = list(space.file.objectives), on_front(space, study)
-    names, choices = sorted({parameter for trial in trials for parameter in trial.params}), _by_position(space.domains)
+    names, choices = sorted({parameter for trial in trials for parameter in trial.params}), by_position(space.domains)
     size = [] if "cost/params" in objectives else [number("cost/params", form=",.0f", importance=2)]
     taken = {"trial", "cost/params", *objectives}
     columns = [each if each not in taken else f"{each} (varied)" for each in names]
@@ -165,30 +164,16 @@ def _chosen(trial: FrozenTrial, parameter: str, choices: Mapping[str, Sequence[A
     """What a trial has in a field, which Optuna may know by its position alone; nothing where the field is not."""
     if parameter not in trial.params:
         return nothing()
-    value = trial.params[parameter]
-    value = choices[parameter][value] if parameter in choices else value
+    value = chosen(trial.params, parameter, choices)
     is_plain = isinstance(value, int | float | str) and not isinstance(value, bool)
     return value if is_plain else Cell(value, json.dumps(value, default=str))
 
 
 def chosen_values(space: Space, trials: Sequence[FrozenTrial], parameter: str) -> list[float | str | None]:
     """What each trial has in a field: a number, a text, or ``None`` where the field is not."""
-    choices = _by_position(space.domains)
+    choices = by_position(space.domains)
     cells = [_chosen(trial, parameter, choices) if parameter in trial.params else None for trial in trials]
     return [cell.text if isinstance(cell, Cell) else cell for cell in cells]
-
-
-def _by_position(domains: Mapping[str, Any], prefix: str = "") -> dict[str, Sequence[Any]]:
-    """The values of choices of which Optuna keeps the position, by parameter."""
-    found: dict[str, Sequence[Any]] = {}
-    for path, domain in domains.items():
-        parameter = getattr(domain, "label", None) or f"{prefix}{path}"
-        if isinstance(domain, Choice) and not domain.plain:
-            found[parameter] = domain.values
-        elif isinstance(domain, Kinds):
-            for kind, fields in domain.kinds.items():
-                found |= _by_position(fields, f"{parameter}.{kind}.")
-    return found
 
 
 def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | None = None) -> Table:
@@ -227,21 +212,9 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
     return Table(columns, rows, against if title is None else title)
 
 
-def mean(values: Sequence[float]) -> Cell:
-    """A mean over seeds, with half its 95 % interval where there are several."""
-    if len(values) < 2:
-        return Cell(fmean(values), shown_mean(values))
-    return Cell({"mean": fmean(values), "plus_minus": half_width(values)}, shown_mean(values))
-
-
 def called(source: Path) -> str:
     """What a user calls a space: the name of one of ours, or the file."""
     return source.stem if source.parent == data_dir("search_spaces") else str(near(source))
-
-
-def near(path: Path) -> Path:
-    """A path as the working directory sees it."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def short(path: str) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 import traceback
 import warnings
 from contextlib import suppress
+from datetime import timedelta
 from types import TracebackType
 from typing import IO, Any
 
@@ -41,6 +43,19 @@ def say(text: object, *, file: IO[str] | None = None, end: str = "\n") -> None:
         end: What follows it.
     """
     print(escaped(in_text(str(text)), "\n\t"), file=file or sys.stdout, end=end, flush=True)
+
+
+def since(began: float, num_done: int, num_left: int) -> str:
+    """The time that some things took, and that others like them will take.
+
+    Args:
+        began: When they were begun, by ``time.monotonic``.
+        num_done: How many are done since.
+        num_left: How many are left.
+    """
+    seconds = time.monotonic() - began
+    left = f", {timedelta(seconds=round(seconds / num_done * num_left))} left" if num_done and num_left else ""
+    return f"{timedelta(seconds=round(seconds))}{left}"
 
 
 def guard_errors() -> None:

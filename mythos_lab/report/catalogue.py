@@ -15,8 +15,8 @@ from pydantic import BaseModel
 from mythos_blocks import AttentionMask, Component, LoopedTransformer, Spec
 from mythos_blocks.declaring.registry import SlotInfo, slots
 from mythos_blocks.declaring.spec import summary
-from mythos_lab.recipe import load_recipe
-from mythos_lab.recipe.files import names
+from mythos_lab.recipe.compose import compose, declare
+from mythos_lab.recipe.files import find, names
 from mythos_lab.recipe.flops import FlopCount
 
 WIDTH, POSITIONS = 128, 64
@@ -141,7 +141,8 @@ def _sources(cls: type[Component]) -> list[str]:
 def _recipes_by_component() -> dict[tuple[str, str], list[str]]:
     used: dict[tuple[str, str], list[str]] = {}
     for name in names("recipes"):
-        for spec in _specs(load_recipe(name)):
+        path = find("recipes", name)
+        for spec in _specs(declare(compose(path), path)):
             users = used.setdefault((spec.component.slot, spec.kind), [])
             if name not in users:
                 users.append(name)

@@ -20,6 +20,7 @@ from typing import Annotated, Any, TypeVar
 
 import fsspec
 import optuna
+from optuna.artifacts._protocol import ArtifactStore
 from optuna.trial import FrozenTrial
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,6 +30,7 @@ from mythos_lab.recipe.places import inside, is_name
 from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import in_text, without_password
 from mythos_lab.search.attributes import ARTIFACTS, FOLDER, UID
+from mythos_lab.search.place_of_files import PlaceOfFiles
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, Space
 from mythos_lab.search.trial_folder import folder_of
 from mythos_lab.training.checkpoint import num_steps_of
@@ -106,6 +108,10 @@ class Artifacts:
         found = self._patiently(lambda: self._fs.ls(str(place), detail=False) if self._fs.exists(str(place)) else [])
         names = sorted({PurePosixPath(path).name for path in found})
         return [name for name in names if name.startswith("seed-") and is_name(name)]
+
+    def store(self, name: str) -> ArtifactStore:
+        """A folder there for the files of trials that Optuna's own clients show."""
+        return PlaceOfFiles(self._fs, self._root / name, self._patiently)
 
     def keep(self, folder: Path, name: str) -> None:
         """Copy a run there, unless it is farther there already.

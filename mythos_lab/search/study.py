@@ -14,10 +14,11 @@ from typing import Any
 import optuna
 from mlflow.exceptions import MlflowException
 from optuna.trial import TrialState
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich import get_console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from mythos_lab.recipe.errors import Interrupted, RecipeError
-from mythos_lab.recipe.screen import say
+from mythos_lab.recipe.screen import say, since
 from mythos_lab.search.attributes import NUM_TRIALS, PRUNER, SAMPLER
 from mythos_lab.search.engines import Engine, Job, make_engine
 from mythos_lab.search.heartbeat import Watch
@@ -149,15 +150,27 @@ def _work_off(engine: Engine, watch: Watch) -> None:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[best]}", markup=False),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[seen]}", markup=False),
     )
     try:
         interruption = _Interruption()
-        with Progress(*columns) as progress, heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM), interruption)):
-            bar = progress.add_task(job.space.file.name, total=job.num_trials, best="")
+        shows = get_console().is_interactive
+        with (
+            Progress(*columns, disable=not shows) as progress,
+            heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM), interruption)),
+        ):
+            told = first = num_settled(job.study)
+            began = time.monotonic()
+            bar = progress.add_task(job.space.file.name, total=job.num_trials, completed=first, seen="")
             while True:
                 settled = num_settled(job.study)
-                progress.update(bar, completed=settled, best=_best(job.space, job.study))
+                if shows:
+                    progress.update(bar, completed=settled, seen=_seen(job.space, job.study))
+                elif settled > told:  # a line in a file for each that has ended
+                    took = since(began, settled - first, max(0, job.num_trials - settled))
+                    say(f"{settled} of {job.num_trials} trials  {took}  {_seen(job.space, job.study)}")
+                    told = settled
                 if settled >= job.num_trials:
                     if engine.is_idle():
                         return
@@ -205,6 +218,12 @@ def _wants_to_finish() -> bool:
         return True
     say("Let running trials end [e], or lay them down at a checkpoint to go on later [l]? ", end="")
     return not sys.stdin.readline().strip().lower().startswith("l")
+
+
+def _seen(space: Space, study: optuna.Study) -> str:
+    """How many trials run, and what the best came to."""
+    num = sum(trial.state is TrialState.RUNNING for trial in study.get_trials(deepcopy=False))
+    return "  ".join(filter(None, (f"{num} running" if num else "", _best(space, study))))
 
 
 def _best(space: Space, study: optuna.Study) -> str:

@@ -33,6 +33,7 @@ from mythos_lab.search.foreign import measured_here, refusal, unused
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, NO_PRUNER, REPORTS, make_pruner
 from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
+from mythos_lab.search.trial_files import attach_files
 from mythos_lab.search.trial_folder import folder_of, run_folder
 from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
 from mythos_lab.search.unpickling import nothing_unpickled
@@ -76,6 +77,7 @@ def run_trial(
         trial.set_user_attr(CANDIDATE, candidate)
         trial.set_user_attr(FLOPS_PER_STEP, cost_metric(recipe, "cost/training_flops") / recipe.training.max_steps)
         ended = _train(space, study, trial, recipe, should_stop)
+        attach_files(space, study, trial)
     except Infeasible as error:
         _end(study, trial, TrialState.PRUNED, "vetoed", str(error), constraints=error.constraints)
         return

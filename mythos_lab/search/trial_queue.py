@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
+from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.recipe.urls import in_text
@@ -133,11 +134,12 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
         return
     attempt = int(left.user_attrs.get(ATTEMPT, 0)) + bool(left.user_attrs.get(BLAMED))
     kept = {name: value for name, value in left.user_attrs.items() if name not in _NOT_PASSED_ON}
+    system = {name: value for name, value in left.system_attrs.items() if not name.startswith(ARTIFACTS_ATTR_PREFIX)}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
             user_attrs={**kept, RETRY_OF: left.number, ATTEMPT: attempt, PLACE: _place(left)},
-            system_attrs={**left.system_attrs, _QUEUED_PARAMS: params_of(left)},
+            system_attrs={**system, _QUEUED_PARAMS: params_of(left)},
             intermediate_values=left.intermediate_values,
         )
     )

@@ -16,6 +16,7 @@ from optuna.trial import TrialState
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.search.attributes import SUCCESSOR
 from mythos_lab.search.foreign import in_terms_of
+from mythos_lab.search.notes import copy_notes
 from mythos_lab.search.spaces.space import Space
 
 
@@ -65,6 +66,7 @@ def widen(space: Space, study: optuna.Study, attrs: Mapping[str, Any]) -> None:
     if study.metric_names is not None:
         wide.set_metric_names(study.metric_names)
     wide.add_trials([in_terms_of(space, trial) for trial in trials])
+    copy_notes(study, wide, trials)
     for key, value in {**study.user_attrs, **attrs}.items():
         wide.set_user_attr(key, value)
     study.set_user_attr(SUCCESSOR, name)

@@ -22,6 +22,7 @@ from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import STORAGE_VARIABLE, Space, load_space
 from mythos_lab.search.trial import run_trial
+from mythos_lab.search.trial_note import note
 from mythos_lab.search.trial_queue import hand_back, take
 from mythos_lab.tracking.claim import InUse
 from mythos_lab.training.run import Stopped
@@ -97,6 +98,7 @@ def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Cal
     with Heartbeat(study, trial, space.file.heartbeat) as heartbeat:
         try:
             run_trial(space, study, trial, lambda: heartbeat.is_lost or should_stop())
+            note(space, study, trial)
         except Stopped as stopped:
             hand_back(study, trial, str(stopped), lost=False)
         except (

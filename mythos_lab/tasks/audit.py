@@ -16,15 +16,24 @@ def bayes_accuracy(features: Array, label: Array) -> float:
     The commonest label of every combination is learned on one half and tried on the other. Combinations that were
     never seen get the commonest label of all: a finite sample errs downwards, not upwards.
     """
-    _, key = np.unique(features, axis=0, return_inverse=True)
+    key = _combinations(features)
     labels, label = np.unique(label, return_inverse=True)
-    key, label = key.reshape(-1), label.reshape(-1)
+    label = label.reshape(-1)
     half = len(label) // 2
     pairs, counts = np.unique(key[:half] * len(labels) + label[:half], return_counts=True)
     order = np.lexsort((pairs % len(labels), counts))  # the commonest label of a key is written last
     best = np.full(key.max() + 1, np.bincount(label[:half], minlength=len(labels)).argmax())
     best[pairs[order] // len(labels)] = pairs[order] % len(labels)
     return float((best[key[half:]] == label[half:]).mean())
+
+
+def _combinations(features: Array) -> Array:
+    """The number of each row's combination of values, as ``np.unique`` of rows has it at three times the cost."""
+    key = np.zeros(len(features), dtype=np.int64)
+    for column in features.T:
+        values, value = np.unique(column, return_inverse=True)
+        _, key = np.unique(key * len(values) + value, return_inverse=True)
+    return key
 
 
 def lower_end(accuracy: float, num_samples: int) -> float:

@@ -1,11 +1,14 @@
-"""The progress bar of a training."""
+"""The progress of a training: a bar at a terminal, and in a file a line at each validation."""
 
 from __future__ import annotations
 
+import time
 from types import TracebackType
 
+from rich import get_console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mythos_lab.recipe.screen import say, since
 from mythos_lab.training.state import Training
 
 _SHOWN = (
@@ -21,6 +24,9 @@ class Bar:
 
     def __init__(self, training: Training) -> None:
         self._training = training
+        self._began, self._first = time.monotonic(), training.num_steps
+        total = training.recipe.training.max_steps
+        self._taken = 36 + 2 * len(str(total))  # columns of the screen before the numbers, with ten for the bar
         self._progress = Progress(
             TextColumn("step"),
             BarColumn(),
@@ -28,8 +34,8 @@ class Bar:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             TextColumn("{task.fields[seen]}", markup=False),
+            disable=not get_console().is_interactive,
         )
-        total = training.recipe.training.max_steps
         self._line = self._progress.add_task("", total=total, completed=training.num_steps, seen="")
 
     def __enter__(self) -> Bar:
@@ -45,4 +51,9 @@ class Bar:
         seen = [form.format(metrics[name]) for name, form in _SHOWN if name in metrics]
         if scores is not None:
             seen.append(f"val/accuracy {scores.accuracy:.3f}")
-        self._progress.update(self._line, completed=self._training.num_steps, seen="  ".join(seen))
+        if not self._progress.disable:
+            room = max(0, self._progress.console.width - self._taken)  # else the times would be cut as well
+            self._progress.update(self._line, completed=self._training.num_steps, seen="  ".join(seen)[:room])
+        elif self._training.is_due():
+            done, total = self._training.num_steps, self._training.recipe.training.max_steps
+            say("  ".join([f"step {done:,} of {total:,}", since(self._began, done - self._first, total - done), *seen]))

@@ -140,11 +140,14 @@ def _adamw(
 
 
 class _AdamW(torch.optim.AdamW):
-    """AdamW that is made and emptied without torch's compiler, whose import alone takes a second and a half of CPU.
+    """torch's AdamW without torch's compiler, whose import alone takes one and a half to three seconds of CPU.
 
-    torch keeps these methods from being compiled, and imports the compiler for that at their first call. Verbs that
-    only look at a recipe never step an optimiser, and nobody compiles the making of one.
+    torch keeps these methods from being compiled, and imports the compiler for that at their first call. Nobody
+    compiles them here: what a recipe has compiled is layers (:mod:`mythos_lab.training.compiled`).
     """
 
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))

@@ -66,6 +66,23 @@ def test_optunas_dashboard_shows_a_study(study):
     assert answered == ["200 OK"] and shown["study_name"] == "tiny"
 
 
+def test_optunas_dashboard_shows_what_a_trial_was_and_its_files(study):
+    import optuna
+    from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta
+    from optuna_dashboard import get_note, wsgi
+
+    storage = optuna.storages.RDBStorage(study.storage)
+    loaded = optuna.load_study(study_name="tiny", storage=storage)
+    own = [trial for trial in loaded.trials if is_settled(trial)][0]
+    assert get_note(optuna.Trial(loaded, own._trial_id)).startswith("**complete**\n\n- `val/accuracy`: ")
+    app = wsgi(storage, artifact_store=FileSystemArtifactStore(study.folder / "artifacts"))
+    for file in get_all_artifact_meta(own, storage=storage):
+        answered, path = [], f"/artifacts/{loaded._study_id}/{own._trial_id}/{file.artifact_id}"
+        asked = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "wsgi.input": None, "SERVER_PROTOCOL": "HTTP/1.1"}
+        body = b"".join(app(asked, lambda status, headers, *rest, to=answered: to.append((status, dict(headers)))))
+        assert answered == [("200 OK", {**answered[0][1], "Content-Type": file.mimetype})] and len(body) > 500
+
+
 def test_optunas_plots_and_frames(study):
     import optuna
 

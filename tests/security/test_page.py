@@ -8,8 +8,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from mythos_lab.comparison.reporting import report_of
 from mythos_lab.comparison.reporting.recorded import read_run
+from mythos_lab.comparison.reporting.reported import report_of
 from mythos_lab.recipe import RecipeError
 from mythos_lab.report.page import PAGE, Page, write_page
 from mythos_lab.report.page.latex import as_latex

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,9 +20,12 @@ def whole(path: Path) -> Iterator[Path]:
     led to stays as it was. If the block raises, nothing has happened.
     """
     partial = path.with_name(f".{uuid.uuid4().hex[:16]}.partial")
-    os.close(os.open(partial, _NEW, 0o666))
+    made = os.open(partial, _NEW, 0o666)
+    mode = stat.S_IMODE(os.fstat(made).st_mode)
+    os.close(made)
     try:
         yield partial
+        partial.chmod(mode)  # safetensors makes the file anew, for nobody but its owner to read
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import optuna
 
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.conclude import recorded
 from mythos_lab.comparison.necessary.equivalence import Equivalence
 from mythos_lab.comparison.necessary.judgement import Judgement, judge
 from mythos_lab.comparison.necessary.matrix import Matrix, gather
-from mythos_lab.comparison.table import mean, near
 from mythos_lab.comparison.verdict import shown_mean
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.heat_map import heat_map

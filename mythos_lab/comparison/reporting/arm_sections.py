@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+from mythos_lab.comparison.cells import mean
 from mythos_lab.comparison.reporting.common import arms_table
 from mythos_lab.comparison.reporting.depth_sections import mean_line
 from mythos_lab.comparison.reporting.measure_sections import (
@@ -20,7 +21,6 @@ from mythos_lab.comparison.reporting.measure_sections import (
     unit_name,
 )
 from mythos_lab.comparison.reporting.recorded import Depth, Recorded, Taken
-from mythos_lab.comparison.table import mean
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Curves, Figure, Section, Series, Tabled
 from mythos_lab.report.page.drawing import drawn_at_most

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.reporting.recorded import Recorded
-from mythos_lab.comparison.table import mean, near
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Commands, Section, Tabled
 from mythos_lab.report.page.charts import ends

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.reproduce.readings import DIVERGED
 from mythos_lab.comparison.reproduce.record import DISTINCT, FLOPS, PARAMS, USED, Record, read_records
-from mythos_lab.comparison.table import mean, near
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.markdown import in_text

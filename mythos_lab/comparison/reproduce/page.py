@@ -11,13 +11,14 @@ import optuna
 
 from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
+from mythos_lab.comparison.cells import mean, near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.reproduce.bands import Finding, judge, summary
 from mythos_lab.comparison.reproduce.figures import curve_figure, grid_figure
 from mythos_lab.comparison.reproduce.protocol import Protocol, Published, Shown
 from mythos_lab.comparison.reproduce.record import stem, write_record
 from mythos_lab.comparison.reproduce.runs import Runs, gather
-from mythos_lab.comparison.table import mean, near, verdict_table
+from mythos_lab.comparison.table import verdict_table
 from mythos_lab.recipe.documents import to_yaml
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.markdown import as_code, in_text

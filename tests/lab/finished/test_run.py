@@ -22,6 +22,12 @@ def test_a_run_is_opened_with_all_that_it_has(words, trained):
     assert run.tokenizer.decode(run.tokenizer.encode(["é loops"])[0].tolist()) == "é loops"
 
 
+def test_whoever_may_read_a_new_file_may_read_all_of_a_run(trained, tmp_path):
+    (tmp_path / "new").touch()
+    modes = {path.name: path.stat().st_mode for path in trained.iterdir() if path.suffix != ".lock"}
+    assert "model.safetensors" in modes and set(modes.values()) == {(tmp_path / "new").stat().st_mode}
+
+
 def test_its_id_in_mlflow_names_it(words, trained):
     assert mythos_lab.load(words[1].run_id).folder == trained
     with pytest.raises(RecipeError, match="MLflow has no such run"):
