@@ -69,17 +69,17 @@ def main() -> None:
     for (arm, scale), num_loops in itertools.product(ARMS.items(), asked.loops):
         loops = f"{{kind: fixed, num_loops: {num_loops}}}"
         changes = {"model.core.loops": loops, "model.core.layer.branch_scale": scale}
-        print(f"{arm:13} N {num_loops:2}: {over_rates(changes, RATES, asked.seeds, asked.steps, asked.recipe)}", flush=True)
+        print(
+            f"{arm:13} N {num_loops:2}: {over_rates(changes, RATES, asked.seeds, asked.steps, asked.recipe)}",
+            flush=True,
+        )
     print(legend(RATES, began), file=sys.stderr)
 
 
 def over_rates(changes: Mapping[str, Any], rates: Sequence[float], num_seeds: int, num_steps: int, recipe: str) -> str:
     """The mean loss over seeds at each rate, and the place of the best: of the means, and of each seed."""
     found = [
-        [
-            loss_of({**changes, "training.optimizer.lr": rate, "seed": seed}, num_steps, recipe)
-            for rate in rates
-        ]
+        [loss_of({**changes, "training.optimizer.lr": rate, "seed": seed}, num_steps, recipe) for rate in rates]
         for seed in range(num_seeds)
     ]
     means = [statistics.fmean(of_rate) for of_rate in zip(*found, strict=True)]

@@ -104,7 +104,9 @@ def main() -> None:
     ).eval()
     weights = [weight.detach() for _, _, weight in matrices(model.core)]
     num = sum(weight.numel() for weight in weights)
-    print(f"the products of an iteration read {num * 4 / 2**20:.2f} MiB of weights and compute {2 * num / 1e6:.2f} MFLOP a row")
+    print(
+        f"the products of an iteration read {num * 4 / 2**20:.2f} MiB of weights and compute {2 * num / 1e6:.2f} MFLOP a row"
+    )
 
     deep = decoding(model, 1, LOOPS)
     found = {loops: (decoding(model, 1, loops), list[float]()) for loops in (1, 2)}
@@ -113,7 +115,9 @@ def main() -> None:
         for shallow, ratios in found.values():
             ratios.append(whole / shallow())
     said = ", ".join(f"{loops}: {median(ratios):.2f}" for loops, (_, ratios) in found.items())
-    print(f"one request, all {LOOPS} loops over a decoder that runs so many for every token and keeps no others: {said}")
+    print(
+        f"one request, all {LOOPS} loops over a decoder that runs so many for every token and keeps no others: {said}"
+    )
 
     for title, all_rows, run in (
         ("reading 8 prompts", BATCH * PROMPT, reading),

@@ -29,7 +29,9 @@ class Parameters(list[Tensor]):
         super().__init__(model.parameters())
         self.places: dict[int, set[str]] = {}
         self.matrices: list[Tensor] = []
-        self.sides = {id(p): model.growth.sides[name] for name, p in model.named_parameters() if name in model.growth.sides}
+        self.sides = {
+            id(p): model.growth.sides[name] for name, p in model.named_parameters() if name in model.growth.sides
+        }
         for places, module in _placed(model, set()):
             for name, parameter in module.named_parameters(recurse=False):
                 known = self.places.setdefault(id(parameter), set())

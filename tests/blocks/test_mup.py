@@ -11,7 +11,8 @@ from mythos_blocks.checkpoints import load_model, save
 from mythos_blocks.declaring.registry import slot_info
 from mythos_blocks.model.growth import Sides
 from tests.blocks import covering
-from tests.blocks.covering import VOCAB, covering as cores, mask_of, tokens
+from tests.blocks.covering import VOCAB, mask_of, tokens
+from tests.blocks.covering import covering as cores
 
 BASE, WIDE = 32, 256
 
@@ -114,7 +115,9 @@ def test_muons_step_keeps_the_norm_that_takes_a_state_to_one_of_its_size():
 def test_initial_weights_follow_from_the_base_whatever_draws_them(kind):
     def sizes(width, base):
         core = {"halting": "act"}
-        built = mb.LoopedTransformer(512, width=width, core=core, initialization=kind, mup_base=base, tie_embeddings=False)
+        built = mb.LoopedTransformer(
+            512, width=width, core=core, initialization=kind, mup_base=base, tie_embeddings=False
+        )
         return {name: float(p.detach().square().mean().sqrt()) for name, p in built.named_parameters() if p.dim() > 1}
 
     narrow, wide = sizes(64, None), sizes(256, {"width": 64})
@@ -125,7 +128,10 @@ def test_initial_weights_follow_from_the_base_whatever_draws_them(kind):
 
 def test_scores_follow_the_head_size_and_constants_of_the_width_stay():
     def built(num_heads, base):
-        core = {"layer": {"attention": {"kind": "gqa", "num_heads": num_heads}}, "initial_state": {"kind": "normal", "std": None}}
+        core = {
+            "layer": {"attention": {"kind": "gqa", "num_heads": num_heads}},
+            "initial_state": {"kind": "normal", "std": None},
+        }
         return mb.LoopedTransformer(VOCAB, width=128, core=core, scale_embeddings=True, mup_base=base)
 
     wider = built(4, {"width": 32})  # heads of 32 channels, of 8 at the base

@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from mythos_blocks.core.hierarchical import HierarchicalLoop
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output, value_embedding_size
+from mythos_blocks.initialization.base import (
+    Initialization,
+    base_std,
+    draw_cut,
+    draw_value_embedding,
+    is_output,
+    value_embedding_size,
+)
 
 
 @component("initialization", "depth_scaled")

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output, value_embedding_size
+from mythos_blocks.initialization.base import (
+    Initialization,
+    base_std,
+    draw_cut,
+    draw_value_embedding,
+    is_output,
+    value_embedding_size,
+)
 
 
 @component("initialization", "scaled_zero")
