@@ -16,6 +16,7 @@ from mythos_lab.checks.splits import splits_share_nothing
 from mythos_lab.checks.stability import rho_stays_below_one
 from mythos_lab.checks.step import gradient_is_clipped, schedule_is_held, terms_are_minimised
 from mythos_lab.checks.task import no_shortcut_solves_it
+from mythos_lab.checks.width import base_acts
 
 CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     parameters_learn,
@@ -31,6 +32,7 @@ CHECKS: list[Callable[[Assembly], list[Finding]]] = [
     terms_are_minimised,
     seeds_act,
     splits_share_nothing,
+    base_acts,
 ]
 
 
