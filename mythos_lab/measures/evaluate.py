@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -134,9 +134,13 @@ def evaluate_counts(
 
 def evaluate_gain(model: LoopedTransformer, task: Task, recipe: Recipe) -> Scores:
     """Score the validation split at the evaluated loop count, and at one loop for what the others gain."""
-    scores = evaluate_counts(model, task, recipe, {1, sampler(model).eval_loops})
-    last = scores[max(scores)]
-    return replace(last, gain=quality(last, task) - quality(scores[1], task))
+    num_loops = sampler(model).eval_loops
+    return with_gain(evaluate_counts(model, task, recipe, {1, num_loops}), num_loops, task)
+
+
+def with_gain(scores: Mapping[int, Scores], num_loops: int, task: Task) -> Scores:
+    """The scores at a loop count, with what it gains over one loop."""
+    return replace(scores[num_loops], gain=quality(scores[num_loops], task) - quality(scores[1], task))
 
 
 def batches(model: LoopedTransformer, task: Task, recipe: Recipe, split: HeldOut) -> Iterator[Batch]:

@@ -117,7 +117,10 @@ class Lens(Measure):
         noise = _noise(subject, kept, outputs)
         positions, last = list(dict.fromkeys(name for name, _ in found)), subject.num_loops
         off = {name: [t for n, t in found if n == name and t and lens.off(n, t)] for name in positions}
-        said = ", ".join(f"{name} in {len(loops)} of {last} loops" for name, loops in off.items() if loops)
+        places = [f"{name} in {len(loops)} of {last} loops" for name, loops in off.items() if loops]
+        if (STATE, 0) in found and lens.off(STATE, 0):
+            places.insert(0, "the state before the first loop")
+        said = ", ".join(places)
         first = float((found[STATE, last].ranks["prediction"] == 1).float().mean())
         read = f"after the last loop it reads the prediction of {first:.0%} of the answers"
         return self.outcome(

@@ -85,6 +85,8 @@ def saturation(tallies: Sequence[tuple[int, Tally]]) -> Saturation | str:
     rate, bounds = float(np.exp(whole[2])), (float(np.exp(low[2])), float(np.exp(high[2])))
     if bounds[0] <= 1.1 * _RATES[0] or bounds[1] >= 0.9 * _RATES[-1] or bounds[1] > 10 * bounds[0]:
         return f"the rate may be anything from {bounds[0]:.2g} to {bounds[1]:.2g} a loop"
+    if whole[0] < -_MISFIT * fall:
+        return f"it would go on to {whole[0]:.2g} nats, and no loss is below 0"
     return Saturation(
         (float(whole[0]), (float(low[0]), float(high[0]))),
         (float(whole[1]), (float(low[1]), float(high[1]))),

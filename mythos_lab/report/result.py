@@ -11,6 +11,7 @@ from mythos_lab.checks import Finding
 from mythos_lab.measures.base import Outcome, Value
 from mythos_lab.measures.breadth import Breadth
 from mythos_lab.measures.depth_curve import DepthCurve
+from mythos_lab.measures.knockout import SLOTS
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.cost import Cost
 from mythos_lab.recipe.urls import without_password
@@ -122,7 +123,8 @@ def _missing(result: RunResult) -> list[str]:
     said = []
     if not any(metric.startswith("knockout/") for metric in result.metrics):
         is_off = not result.cost.recipe.evaluation.knockouts
-        said.append(f"no knock-outs: {'evaluation.knockouts is off' if is_off else 'the loop has no part to take out'}")
+        why = "evaluation.knockouts is off" if is_off else f"the loop has none of {', '.join(SLOTS)}"
+        said.append(f"no knock-outs: {why}")
     if sum(share > 0 for share in result.histogram) == 1:
         rule = "no position halted" if "halting/mean_loops" in result.metrics else "nothing halts"
         said.append(f"{rule}: every position runs {len(result.histogram)} iterations")

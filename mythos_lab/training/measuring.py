@@ -87,7 +87,7 @@ class _Found:
 def _look_at_depths(found: _Found, training: Training, scores: Scores) -> None:
     """The depth curve, what the loop's parts are worth, and the depth curve out of distribution."""
     recipe, model, task = training.recipe, training.whole, training.task
-    found.curve = depth_curve(model, task, recipe)
+    found.curve = training.curve or depth_curve(model, task, recipe)
     found.metrics |= found.curve.metrics()
     found.intervals["loops/gain"] = found.curve.gain_interval()
     for slot, without in knockouts(model, task, recipe).items() if recipe.evaluation.knockouts else ():

@@ -10,7 +10,8 @@ from functools import cached_property
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer
-from mythos_lab.measures.evaluate import Scores, evaluate_gain
+from mythos_lab.measures.depth_curve import DepthCurve, depth_curve
+from mythos_lab.measures.evaluate import Scores, evaluate_gain, with_gain
 from mythos_lab.measures.live import Live
 from mythos_lab.measures.monitor import STABILITY, distance_to_one, rho_A
 from mythos_lab.recipe.average import Average
@@ -37,6 +38,7 @@ class Training:
         num_steps: Steps done.
         is_solved: Whether the last validation came to what the recipe takes for a solved task.
         scores: The last validation's; ``None`` before.
+        curve: The depth curve of the validation at the last step; ``None`` where this process has not come to it.
         metrics: The last logging step's.
         unsent: Metrics not yet sent: ``(step, seconds since the epoch, metrics)``. Checkpoints hold them: sent twice,
             with the time that they bear, they stay one entry.
@@ -49,6 +51,7 @@ class Training:
         self.num_steps = 0
         self.is_solved = False
         self.scores: Scores | None = None
+        self.curve: DepthCurve | None = None
         self.metrics: dict[str, float] = {}
         self.unsent: list[tuple[int, float, dict[str, float]]] = []
         self._since = time.perf_counter()
@@ -131,8 +134,15 @@ class Training:
         return Live(self.recipe, self.task)
 
     def validate(self) -> Scores:
-        """Score the validation split, with what the loops gain there, and record it."""
-        self.scores = evaluate_gain(self.whole, self.task, self.recipe)
+        """Score the validation split, with what the loops gain there, and record it.
+
+        At the last step the pass goes on to the end of the depth curve, which is asked for next and begins with it.
+        """
+        if self.num_steps == self.recipe.training.max_steps:
+            self.curve = depth_curve(self.whole, self.task, self.recipe)
+            self.scores = with_gain(self.curve.scores, self.curve.eval_loops, self.task)
+        else:
+            self.scores = evaluate_gain(self.whole, self.task, self.recipe)
         self.unsent.append((self.num_steps, time.time(), self.scores.metrics()))
         solved_at = self.recipe.training.solved_at
         self.is_solved = solved_at is not None and self.scores.accuracy >= solved_at

@@ -186,7 +186,7 @@ class Loop(Stepping):
         window = self.gradient.window if self.training else None
         ends_early = not self.training and past is None
         num_learning = num_steps if window is None else window(num_steps)
-        may_pass = self._iterates_as_declared()
+        may_pass = self.iterates_as_declared()
         if may_pass and rule is None and is_straight(self, plan, state, past):
             state = run_straight(self, state, plan, num_learning, ends_early)
         elif may_pass and compact and keeps_apart(self, plan, state, past, window is not None):
@@ -208,7 +208,7 @@ class Loop(Stepping):
             state = replace(state, h=h, halting=replace(state.halting, readout=h))
         return state
 
-    def _iterates_as_declared(self) -> bool:
+    def iterates_as_declared(self) -> bool:
         """Whether the iterations of this pass are of all layers each, and nothing is done between or to them."""
         one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
         detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mythos_blocks.core.iterations import ReadAt, Step
+from mythos_blocks.core.iterations import Plan, ReadAt, Step
 from mythos_blocks.core.loop import Loop
 from mythos_blocks.core.state import LoopState
+from mythos_blocks.core.straight import StraightPass, is_straight
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.frame import Frame
 
@@ -86,7 +87,8 @@ def prefixes(
 ) -> Iterator[LoopState]:
     """The states with which passes of these loop counts end, outside training.
 
-    Where layers run one after the other, each count is a pass of its own.
+    Where layers run one after the other, each count is a pass of its own. Where a pass would run past the modules, and
+    its end is an iteration like any other, one such pass is looked at after each count.
 
     Args:
         core: The loop, in evaluation mode.
@@ -110,6 +112,13 @@ def prefixes(
         return
     tell(0)
     beginning = Beginning.of(core, e, frame, exit=exit, read=read)
+    if isinstance(counts, Sequence) and (under_way := _straight(beginning, counts)) is not None:
+        for count in counts:
+            for i in range(under_way.num_run, count):
+                tell(i + 1)
+                under_way.go_on(i, i + 1)
+            yield under_way.state()
+        return
     upcoming = iter(counts)
     target, t = next(upcoming, None), 0
     while target is not None:
@@ -132,6 +141,17 @@ def prefixes(
                 tell(t + 1)
                 beginning = beginning.followed(t, next_t)
         target, t = following, t + 1
+
+
+def _straight(beginning: Beginning, counts: Sequence[int]) -> StraightPass | None:
+    """The pass of the largest count, before its first iteration; ``None`` where it is none that runs past modules."""
+    core, state, most = beginning.core, beginning.state, max(counts, default=0)
+    if not beginning.ends_as_it_goes_on or not core.iterates_as_declared() or most < 1:
+        return None
+    if core.last_index is not None and most > core.last_index + 1:
+        return None  # it is refused where it is asked for, and smaller counts are not
+    plan = Plan.of(most, state.h.shape[:2], state.h.device)
+    return StraightPass(core, state, plan) if is_straight(core, plan, state, None) else None
 
 
 def _nobody(place: int) -> None:

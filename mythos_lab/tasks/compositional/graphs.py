@@ -172,16 +172,15 @@ def _swapped(rng: np.random.Generator, edges: Bools, source: Ints, target: Ints)
     Swaps keep every degree. They also end with as many edges that run both ways as they began with, and leave
     the edge t -> s alone: otherwise graphs without a path would have other numbers of them.
     """
-    swapped = edges.copy()
-    tails, heads, counts = _edge_lists(edges)
-    mutual = _num_mutual(edges)
-    open_ = np.arange(len(edges))
+    swaps, swapped = _Swaps(edges, source, target), edges.copy()
+    mutual, open_ = _num_mutual(edges), np.arange(len(edges))
     for _ in range(_MAX_ROUNDS):
         for _ in range(_SWAPS_PER_ROUND):
-            _swap_once(rng, swapped, tails, heads, counts, open_, source, target)
-        left = swapped[open_]
+            swaps.try_one(rng, open_)
+        left = swaps.edges(open_)
         done = _num_mutual(left) == mutual[open_]  # first: counting is cheap, and few graphs are left to search
         done[done] = ~reaches(left[done], source[open_][done], target[open_][done])
+        swapped[open_[done]] = left[done]
         open_ = open_[~done]
         if not len(open_):
             break
@@ -191,38 +190,54 @@ def _swapped(rng: np.random.Generator, edges: Bools, source: Ints, target: Ints)
 
 
 def _num_mutual(edges: Bools) -> Ints:
-    mutual: Ints = (edges & edges.transpose(0, 2, 1)).sum((1, 2))
+    both = (edges & edges.transpose(0, 2, 1)).reshape(len(edges), -1)
+    mutual: Ints = (both.astype(np.float32) @ np.ones(both.shape[1], dtype=np.float32)).astype(np.int64)
     return mutual
 
 
-def _edge_lists(edges: Bools) -> tuple[Ints, Ints, Ints]:
-    """Tails and heads ``(graphs, max_edges)``, and how many of them each graph has."""
-    counts = edges.sum((1, 2))
-    graph, u, v = np.nonzero(edges)
-    slot = np.arange(len(graph)) - np.repeat(np.cumsum(counts) - counts, counts)
-    tails = np.zeros((len(edges), counts.max()), dtype=np.int64)
-    heads = tails.copy()
-    tails[graph, slot], heads[graph, slot] = u, v
-    return tails, heads, counts
+class _Swaps:
+    """Graphs in which edges are swapped, in place: the inner loop of the generator.
 
+    An edge u -> v is one number, u times a power of two plus v. Where no swap may put an edge is marked in one table:
+    on edges that there are, on the diagonal, and on t -> s. An edge that is swapped with itself, or with another of its
+    tail or head, would stay where it is, and so is refused by the same look.
+    """
 
-def _swap_once(
-    rng: np.random.Generator,
-    edges: Bools,
-    tails: Ints,
-    heads: Ints,
-    counts: Ints,
-    graphs: Ints,
-    source: Ints,
-    target: Ints,
-) -> None:
-    """Try one swap in each of the graphs, in place."""
-    i, j = rng.integers(0, counts[graphs], (2, len(graphs)))
-    u, v, x, y = tails[graphs, i], heads[graphs, i], tails[graphs, j], heads[graphs, j]
-    s, t = source[graphs], target[graphs]
-    kept = (((u == t) & (v == s)) | ((x == t) & (y == s))) | (((u == t) & (y == s)) | ((x == t) & (v == s)))
-    legal = (u != y) & (x != v) & ~edges[graphs, u, y] & ~edges[graphs, x, v] & ~kept & (i != j)
-    g, i, j, u, v, x, y = (a[legal] for a in (graphs, i, j, u, v, x, y))
-    edges[g, u, v] = edges[g, x, y] = False
-    edges[g, u, y] = edges[g, x, v] = True
-    heads[g, i], heads[g, j] = y, v
+    def __init__(self, edges: Bools, source: Ints, target: Ints) -> None:
+        num, n = edges.shape[:2]
+        self._num_nodes, self._shift = n, (n - 1).bit_length()
+        self._head = (1 << self._shift) - 1
+        self._kept = (target << self._shift) | source
+        self._has_kept = edges[np.arange(num), target, source]
+        self._counts = edges.sum((1, 2))
+        self._most, self._size = int(self._counts.max()), n << self._shift
+        graph, u, v = np.nonzero(edges)
+        slot = np.arange(len(graph)) - np.repeat(np.cumsum(self._counts) - self._counts, self._counts)
+        self._edges = np.zeros(num * self._most, dtype=np.int64)
+        self._edges[graph * self._most + slot] = (u << self._shift) | v
+        taken = np.zeros((num, n, 1 << self._shift), dtype=bool)
+        taken[:, :, :n] = edges
+        taken[:, np.arange(n), np.arange(n)] = True
+        self._taken = taken.reshape(-1)
+        self._taken[np.arange(num) * self._size + self._kept] = True
+
+    def try_one(self, rng: np.random.Generator, graphs: Ints) -> None:
+        """Try one swap in each of the graphs."""
+        i, j = rng.integers(0, self._counts[graphs], (2, len(graphs))) + graphs * self._most
+        first, second, kept, at = self._edges[i], self._edges[j], self._kept[graphs], graphs * self._size
+        crossed = (first ^ second) & self._head  # to exchange the heads
+        to_first, to_second = at + (first ^ crossed), at + (second ^ crossed)
+        refused = self._taken[to_first] | self._taken[to_second] | (first == kept) | (second == kept)
+        legal = np.flatnonzero(~refused)
+        at, to_first, to_second = at[legal], to_first[legal], to_second[legal]
+        self._taken[at + first[legal]] = self._taken[at + second[legal]] = False
+        self._taken[to_first] = self._taken[to_second] = True
+        self._edges[i[legal]], self._edges[j[legal]] = to_first - at, to_second - at
+
+    def edges(self, graphs: Ints) -> Bools:
+        """The graphs as they are now, ``(graphs, n, n)``."""
+        n, kept = self._num_nodes, self._kept[graphs]
+        found: Bools = self._taken.reshape(-1, n, 1 << self._shift)[graphs, :, :n]
+        found[:, np.arange(n), np.arange(n)] = False
+        found[np.arange(len(graphs)), kept >> self._shift, kept & self._head] = self._has_kept[graphs]
+        return found

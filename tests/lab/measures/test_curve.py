@@ -59,6 +59,11 @@ def test_a_law_that_the_data_do_not_determine_is_withheld(law, why):
     assert any(why in each for each in said), said
 
 
+def test_a_law_that_would_go_on_below_no_loss_at_all_is_withheld():
+    said = saturation(curve(lambda t: -1.0 + 1.7 * math.exp(-0.1 * t), counts=[1, 2, 3, 4]))
+    assert isinstance(said, str) and "no loss is below 0" in said
+
+
 def test_a_constant_curve_and_too_few_numbers_say_so():
     nothing = [(n, Tally(torch.ones(9), torch.zeros(9), torch.ones(9))) for n in COUNTS]
     assert saturation(nothing) == "the loss does not change with the loops"

@@ -92,14 +92,15 @@ def test_an_identity_loop_reads_the_same_at_every_loop(lens):
     assert (
         values[f"{lens}/monotone", "state/prediction", None] == values[f"{lens}/monotone", "state/control", None] == 1
     )
-    assert "nowhere off" in said[lens] and values[f"{lens}/noise_kl", "", None] == pytest.approx(0, abs=1e-6)
+    assert "nowhere off" in said[lens] and "before the first loop" not in said[lens]
+    assert values[f"{lens}/noise_kl", "", None] == pytest.approx(0, abs=1e-6)
 
 
 def test_a_turned_state_is_marked_and_the_tuned_lens_reads_it():
     model = rotated("ab")
     values, said = read(model, solved(model, 600), *LENSES)
     assert values["logit_lens/first", "state/prediction", 2] < 0.5 and values["logit_lens/off", "state", 2] == 1
-    assert "off its distribution at state in 2 of 2 loops" in said["logit_lens"]
+    assert "off its distribution at" in said["logit_lens"] and "state in 2 of 2 loops" in said["logit_lens"]
     assert values["coda_lens/first", "state/prediction", 2] == 1 and values["coda_lens/off", "state", 2] == 0
     assert values["tuned_lens/first", "state/prediction", 2] > 0.95 and values["tuned_lens/off", "state", 2] == 0
     assert values["tuned_lens/kl", "state", 2] < 0.2 < values["tuned_lens/logit_kl", "state", 2]
@@ -212,3 +213,10 @@ def test_the_probe_of_huginn_follows_intermediate_and_control_at_both_layers():
         for token in ("prediction", "answer", "intermediate", "control"):
             assert 1 <= values["coda_lens/rank", f"layer_0/{token}", loop] <= task.vocab_size
     assert values["coda_lens/kl", "state", 6] == pytest.approx(0, abs=1e-5), "the coda on the last state is the model"
+
+
+def test_a_state_before_the_first_loop_that_is_off_is_said_to_be():
+    model = sharp("ab---")
+    values, said = read(model, solved(model), "logit_lens")
+    is_off = values["logit_lens/off", "state", 0] == 1
+    assert is_off and "off its distribution at the state before the first loop" in said["logit_lens"]

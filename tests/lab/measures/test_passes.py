@@ -3,7 +3,10 @@
 import torch
 
 import mythos_blocks as mb
+from mythos_blocks.core.prefixes import prefixes
+from mythos_blocks.core.straight import StraightPass
 from mythos_blocks.declaring.registry import slot_info
+from mythos_blocks.frame.inlining import by_module
 from mythos_lab.measures.passes import passes
 from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.step import updates_of
@@ -46,6 +49,30 @@ def test_a_count_that_shares_its_pass_comes_to_the_same_numbers():
                 differ.append((seed, count))
             ended_early += int(alone.executed.max()) < count
     assert not differ and ended_early
+
+
+def test_prefixes_past_the_modules_are_those_of_steps(monkeypatch):
+    """To the bit, whatever the parts: the same states, read alike, and the same said of what has run."""
+    ran, differ, seen, go_on = [], [], set(), StraightPass.go_on
+    monkeypatch.setattr(StraightPass, "go_on", lambda self, *ends: ran.append(self) or go_on(self, *ends))
+    tokens = random_cores.tokens(0)
+    for seed, model in models(range(1, 200, 2)):
+        with torch.no_grad():
+            frame = mb.Frame(tokens=tokens)
+            e, ran_before = model.encode(tokens, frame), len(ran)
+            fast = list(prefixes(model.core, e, frame, COUNTS, read=model.read))
+            if len(ran) == ran_before or model.core.tying == "sequence":
+                continue
+            with by_module():
+                plain = list(prefixes(model.core, e, frame, COUNTS, read=model.read))
+        core = model.core
+        seen |= {core.injection.kind, core.update.kind, core.depth_signal.kind, core.depth_adapter.kind}
+        for count, one, other in zip(COUNTS, fast, plain, strict=True):
+            same = torch.equal(one.h, other.h) and torch.equal(one.halting.readout, other.halting.readout)
+            same &= torch.equal(one.executed, other.executed) and one.num_loops == other.num_loops == count
+            if not same or not torch.equal(torch.stack(one.halting.weights), torch.stack(other.halting.weights)):
+                differ.append((seed, count, float((one.h - other.h).abs().max())))
+    assert not differ and len(seen) > 12
 
 
 def test_one_pass_runs_as_many_iterations_as_the_largest_count(monkeypatch):

@@ -20,7 +20,7 @@ def test_validations_report_the_gain_that_the_depth_curve_has(name):
     assert seen[20] == result.metrics["loops/gain"] == result.curve.metrics()["loops/gain"]
     assert seen[20] == result.curve.quality(result.curve.eval_loops) - result.curve.quality(1)
     recipe, model, task = load_run(result.folder)
-    assert depth_curve(model, task, recipe).metrics()["loops/gain"] == pytest.approx(seen[20])
+    assert depth_curve(model, task, recipe).rows() == [pytest.approx(row) for row in result.curve.rows()]
 
 
 def test_a_model_of_one_loop_gains_nothing_and_is_evaluated_once(monkeypatch):
@@ -31,4 +31,4 @@ def test_a_model_of_one_loop_gains_nothing_and_is_evaluated_once(monkeypatch):
     gains = []
     overrides = [*SMALL, "training.max_steps=10", "evaluation.depth_factor=1"]
     result = run(load_recipe("fixed_depth", overrides), on_validation=lambda step, scores: gains.append(scores.gain))
-    assert gains == [0.0] and counts == [[1]] * 2 and result.metrics["loops/gain"] == 0.0
+    assert gains == [0.0] and counts == [[1]] and result.metrics["loops/gain"] == 0.0

@@ -14,7 +14,7 @@ from mythos_lab.tasks.compositional.graph_features import (
     edge_features,
     neighbour_features,
 )
-from mythos_lab.tasks.compositional.graphs import graph_pairs
+from mythos_lab.tasks.compositional.graphs import _Swaps, graph_pairs
 from mythos_lab.tasks.compositional.reachability import NO, NODE, SOURCE, TARGET, YES
 
 HOPS = range(1, 5)
@@ -68,6 +68,30 @@ def test_pairs_have_equal_degrees_an_exact_distance_and_no_path(num_nodes, min_h
         assert distance(pairs.negative[i], s, t) is None
     assert not pairs.positive.diagonal(axis1=1, axis2=2).any()
     assert not pairs.negative.diagonal(axis1=1, axis2=2).any()
+
+
+def test_swaps_are_those_of_a_plain_loop_over_edges():
+    pairs, fast, plain = (
+        graph_pairs(np.random.default_rng(0), 40, 7, 1, 4),
+        np.random.default_rng(1),
+        np.random.default_rng(1),
+    )
+    edges, graphs = pairs.positive.copy(), np.arange(0, 40, 2)
+    lists = [[(int(u), int(v)) for u, v in np.argwhere(each)] for each in edges]
+    swaps, num_swapped = _Swaps(edges, pairs.source, pairs.target), 0
+    for _ in range(20):
+        swaps.try_one(fast, graphs)
+        drawn = plain.integers(0, [len(lists[g]) for g in graphs], (2, len(graphs)))
+        for g, i, j in zip(graphs, *drawn, strict=True):
+            (u, v), (x, y), kept = lists[g][i], lists[g][j], (pairs.target[g], pairs.source[g])
+            new = {(u, y), (x, v)}
+            if u != y and x != v and not new & set(lists[g]) and kept not in new | {(u, v), (x, y)}:
+                lists[g][i], lists[g][j] = (u, y), (x, v)
+                num_swapped += 1
+    wanted = np.zeros_like(edges)
+    for g, each in enumerate(lists):
+        wanted[g][tuple(np.array(each).T)] = True
+    assert (swaps.edges(np.arange(40)) == wanted).all() and num_swapped > 40
 
 
 def test_large_graphs_get_their_extra_edges():
