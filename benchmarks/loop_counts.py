@@ -14,6 +14,8 @@ import itertools
 import statistics
 import sys
 import time
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
@@ -34,16 +36,15 @@ SMALL = [
 ]  # fmt: skip
 
 
-def loss_of(num_loops: int, rate: float, scale: str, seed: int, num_steps: int, recipe_name: str) -> float:
-    """Mean loss of the last fifth of the steps, nats per token; infinite where training diverged."""
-    loops = f"{{kind: fixed, num_loops: {num_loops}}}"
-    changes = {
-        "model.core.loops": loops,
-        "model.core.layer.branch_scale": scale,
-        "training.max_steps": num_steps,
-        "training.optimizer.lr": rate,
-        "seed": seed,
-    }
+def loss_of(changes: Mapping[str, Any], num_steps: int, recipe_name: str = "fixed_depth") -> float:
+    """Mean loss of the last fifth of the steps, nats per token; infinite where training diverged.
+
+    Args:
+        changes: What is set in the recipe besides :data:`SMALL`, by path.
+        num_steps: Steps.
+        recipe_name: The recipe.
+    """
+    changes = {**changes, "training.max_steps": num_steps}
     recipe = load_recipe(recipe_name, [*SMALL, *(f"{path}={value}" for path, value in changes.items())])
     model, task = assemble(recipe)
     learner, losses = Learner.of(recipe, model.train()), []
@@ -61,20 +62,36 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--recipe", default="fixed_depth")
+    parser.add_argument("--loops", type=int, nargs="+", default=LOOPS)
     asked = parser.parse_args()
     torch.set_num_threads(1)
     began = time.process_time()
-    for (arm, scale), num_loops in itertools.product(ARMS.items(), LOOPS):
-        found = [
-            [loss_of(num_loops, rate, scale, seed, asked.steps, asked.recipe) for rate in RATES]
-            for seed in range(asked.seeds)
-        ]
-        means = [statistics.fmean(of_rate) for of_rate in zip(*found, strict=True)]
-        best_of_seeds = ", ".join(str(_best(of_seed)) for of_seed in found)
-        losses = "  ".join(f"{loss:.3f}" for loss in means)
-        print(f"{arm:13} N {num_loops:2}: {losses}   best {_best(means)} (of each seed: {best_of_seeds})", flush=True)
-    rates = ", ".join(f"{i}: {rate:.5f}" for i, rate in enumerate(RATES))
-    print(f"rates by their place: {rates}; {time.process_time() - began:.0f} s of CPU", file=sys.stderr)
+    for (arm, scale), num_loops in itertools.product(ARMS.items(), asked.loops):
+        loops = f"{{kind: fixed, num_loops: {num_loops}}}"
+        changes = {"model.core.loops": loops, "model.core.layer.branch_scale": scale}
+        print(
+            f"{arm:13} N {num_loops:2}: {over_rates(changes, RATES, asked.seeds, asked.steps, asked.recipe)}",
+            flush=True,
+        )
+    print(legend(RATES, began), file=sys.stderr)
+
+
+def over_rates(changes: Mapping[str, Any], rates: Sequence[float], num_seeds: int, num_steps: int, recipe: str) -> str:
+    """The mean loss over seeds at each rate, and the place of the best: of the means, and of each seed."""
+    found = [
+        [loss_of({**changes, "training.optimizer.lr": rate, "seed": seed}, num_steps, recipe) for rate in rates]
+        for seed in range(num_seeds)
+    ]
+    means = [statistics.fmean(of_rate) for of_rate in zip(*found, strict=True)]
+    best_of_seeds = ", ".join(str(_best(of_seed)) for of_seed in found)
+    losses = "  ".join(f"{loss:.3f}" for loss in means)
+    return f"{losses}   best {_best(means)} (of each seed: {best_of_seeds})"
+
+
+def legend(rates: Sequence[float], began: float) -> str:
+    """What the places stand for, and the CPU time since ``began``."""
+    by_place = ", ".join(f"{i}: {rate:.5f}" for i, rate in enumerate(rates))
+    return f"rates by their place: {by_place}; {time.process_time() - began:.0f} s of CPU"
 
 
 def _best(losses: list[float]) -> int:

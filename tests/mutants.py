@@ -118,11 +118,15 @@ def functions_in(code: CodeType) -> Iterator[CodeType]:
 def plant(tree: ast.Module, path: str) -> None:
     """Give the functions of the module at ``path`` the code of ``tree``, and forget what they have computed."""
     code = {(x.co_qualname, x.co_firstlineno): x for x in functions_in(compile(tree, path, "exec"))}
+    gc.unfreeze()  # what was loaded may have been put aside, and would not be found
+    num = 0
     for thing in gc.get_objects():
         if isinstance(thing, FunctionType) and thing.__code__.co_filename == path:
             thing.__code__ = code[thing.__code__.co_qualname, thing.__code__.co_firstlineno]
+            num += 1
         elif isinstance(thing, functools._lru_cache_wrapper):
             thing.cache_clear()
+    assert num, f"no function of {path} is loaded"
 
 
 class Planting:

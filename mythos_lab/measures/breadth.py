@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from mythos_blocks import LoopedTransformer
-from mythos_blocks.generation.decoder import evaluating
 from mythos_blocks.initial_state import restarted
+from mythos_blocks.model.modes import evaluating
 from mythos_lab.measures.evaluate import batches, by_unit, predicted
 from mythos_lab.measures.passes import passes
 from mythos_lab.measures.tally import Interval, Tally

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mythos_blocks import LoopedTransformer, LoopSampler
 from mythos_blocks.core.state import LoopState
-from mythos_blocks.generation.decoder import evaluating
+from mythos_blocks.model.modes import evaluating
 from mythos_lab.measures.passes import passes
 from mythos_lab.measures.tally import Interval, Tally
 from mythos_lab.recipe.mask import surroundings

@@ -30,7 +30,9 @@ class LogitLens(Lens):
 
     def logits(self, subject: Subject, seen: LayerStates, site: Site) -> Tensor:
         h = seen.states[site][seen.batch.targets != IGNORE]
-        logits: Tensor = subject.model.head(subject.model.norm(to_width(subject.model, h)))
+        logits: Tensor = subject.model.head(
+            subject.model.norm(to_width(subject.model, h)) * subject.model.readout_scale
+        )
         return logits
 
 

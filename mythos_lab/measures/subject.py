@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mythos_blocks import Frame, Iterations, LoopedTransformer, ModelOutput
 from mythos_blocks.core.prefixes import prefixes
+from mythos_blocks.model.modes import keeping_modes
 from mythos_blocks.tensors.randomness import reseed
 from mythos_lab.measures.evaluate import predicted, sampler
 from mythos_lab.measures.samples import Samples
@@ -84,15 +85,10 @@ class Subject:
     @contextmanager
     def evaluating(self) -> Iterator[None]:
         """The span in which the model is measured: in evaluation mode, with nothing left changed behind it."""
-        modes = [(module, module.training) for module in self.model.modules()]
         devices = [self.device] if self.device.type == "cuda" else []
-        self.model.eval()
-        try:
-            with torch.random.fork_rng(devices):
-                yield
-        finally:
-            for module, mode in modes:
-                module.training = mode
+        with keeping_modes(self.model), torch.random.fork_rng(devices):
+            self.model.eval()
+            yield
 
     def draw_at(self, place: int, noise: int = 0) -> None:
         """Have components draw what belongs to a place of a pass: 0 before the first iteration, t in the t-th.

@@ -20,8 +20,10 @@ from mythos_blocks import BuildError, Module, Slot, build, load_plugins
 from mythos_blocks.declaring.registry import load_imports, suggest
 from mythos_blocks.declaring.types import MAX_LOOPS
 from mythos_blocks.initial_state import drawn_states
+from mythos_blocks.model.growth import Sides
 from mythos_lab.imports import OPTION, are_withheld, say_imported
 from mythos_lab.recipe.assembled import shapes_of, task_of
+from mythos_lab.recipe.base_sizes import with_base_sizes
 from mythos_lab.recipe.code import hold_recorded, imported_code
 from mythos_lab.recipe.defaults import choices_for, chosen_for, with_defaults
 from mythos_lab.recipe.documents import read_mapping, to_yaml
@@ -106,7 +108,7 @@ def declare(config: Mapping[str, Any], source: str | Path) -> Recipe:
         RecipeError: Anything that is wrong with it, one line a mistake.
     """
     try:
-        return Recipe.model_validate(resolved(Recipe, config, str(source)))
+        return Recipe.model_validate(with_base_sizes(config, str(source)))
     except ValidationError as error:
         raise from_validation(source, error) from None
 
@@ -172,11 +174,13 @@ def _shapes(recipe: Recipe) -> Any:
         raise ValueError(f"mask: 'causal', but the answers of the task {task.kind!r} need later positions; use 'full'")
     if recipe.mask != "task" and task.has_mask:
         raise ValueError(f"mask: {recipe.mask!r}, but the task {task.kind!r} has a mask of its own; use 'task'")
-    build(recipe.training.optimizer, [torch.zeros(1, 1, requires_grad=True)])
+    optimizer = build(recipe.training.optimizer, [one := torch.zeros(1, 1, requires_grad=True)])
     build(recipe.training.schedule, recipe.training.max_steps)
     with torch.device("meta"):
         model = recipe.model_spec().build(task.vocab_size)
     Parameters(model).factors(recipe.training.groups)
+    if model.growth.sides:
+        optimizer.rate_by_width(one, Sides())
     model.set_checkpointing(recipe.training.checkpointing)
     check_rounding(recipe.training.rounding, model.core)
     _check_loops(recipe, model)

@@ -22,12 +22,16 @@ class Parameters(list[Tensor]):
         matrices: Weights of the linear layers between hidden states: those of prelude, core and coda with at least two
             rows and columns.
         places: Of each parameter, by its ``id``, the slots of the components around it, and the model's part.
+        sides: How parameters have grown from the model's base, by their ``id``; empty where nothing has.
     """
 
     def __init__(self, model: LoopedTransformer) -> None:
         super().__init__(model.parameters())
         self.places: dict[int, set[str]] = {}
         self.matrices: list[Tensor] = []
+        self.sides = {
+            id(p): model.growth.sides[name] for name, p in model.named_parameters() if name in model.growth.sides
+        }
         for places, module in _placed(model, set()):
             for name, parameter in module.named_parameters(recurse=False):
                 known = self.places.setdefault(id(parameter), set())

@@ -29,6 +29,7 @@ CODES = (
     "loss.terms",
     "seed.no_effect",
     "splits.shared",
+    "mup.no_effect",
 )
 """The codes of the effect check's findings, which a recipe may waive."""
 

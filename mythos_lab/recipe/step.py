@@ -114,10 +114,16 @@ def optimizer_of(
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     """The optimiser and the schedule that a recipe declares, before their first step."""
     parameters = Parameters(model)
-    optimizer: torch.optim.Optimizer = build(recipe.training.optimizer, parameters).torch
-    if recipe.training.groups:
-        check_decays(optimizer, parameters, recipe.training.groups)
-        apportion(optimizer, parameters.factors(recipe.training.groups))
+    declared = build(recipe.training.optimizer, parameters)
+    optimizer: torch.optim.Optimizer = declared.torch
+    check_decays(optimizer, parameters, recipe.training.groups)
+    factors = parameters.factors(recipe.training.groups)
+    for parameter in parameters:
+        if (sides := parameters.sides.get(id(parameter))) is not None:
+            rate, (lr, decay) = declared.rate_by_width(parameter, sides), factors[id(parameter)]
+            factors[id(parameter)] = lr * rate, decay / rate  # a step decays by their product, which stays
+    if recipe.training.groups or parameters.sides:
+        apportion(optimizer, factors)
     schedule = build(recipe.training.schedule, recipe.training.max_steps)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.share)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from mythos_blocks import Component, component, declare_slot
 from mythos_blocks.declaring.types import NonNegative, Positive
+from mythos_blocks.model.growth import Sides
 from mythos_lab.recipe.parameters import Parameters
 
 declare_slot("optimizer", "What turns gradients into steps.")
@@ -27,6 +28,17 @@ class Optimizer(Component):
     """
 
     torch: torch.optim.Optimizer
+
+    def rate_by_width(self, parameter: Tensor, sides: Sides) -> float:
+        """The learning rate of a parameter over that at the model's base (``mup_base``), by how its sides have grown.
+
+        Raises:
+            ValueError: No rule is known for this optimiser.
+        """
+        raise ValueError(
+            f"training.optimizer={self.kind}: no rule says how its rates follow from model.mup_base; adamw and muon "
+            "have one"
+        )
 
 
 @component("optimizer", "adamw")
@@ -51,6 +63,9 @@ class AdamW(Optimizer):
         beta2: Beta = 0.95,
     ) -> None:
         self.torch = _adamw(list(parameters), lr, weight_decay, (beta1, beta2))
+
+    def rate_by_width(self, parameter: Tensor, sides: Sides) -> float:
+        return sides.adam
 
 
 @component("optimizer", "muon")
@@ -86,8 +101,8 @@ class Muon(Optimizer):
         matrices = (
             parameters.matrices if isinstance(parameters, Parameters) else [p for p in parameters if p.dim() == 2]
         )
-        its = {id(p) for p in matrices}
-        others = [p for p in parameters if id(p) not in its]
+        self._its = {id(p) for p in matrices}
+        others = [p for p in parameters if id(p) not in self._its]
         both: list[torch.optim.Optimizer] = []
         if matrices:
             muon = torch.optim.Muon(
@@ -102,6 +117,9 @@ class Muon(Optimizer):
         if others:
             both.append(_adamw(others, lr, weight_decay, (beta1, beta2)))
         self.torch = _Several(both)
+
+    def rate_by_width(self, parameter: Tensor, sides: Sides) -> float:
+        return sides.muon if id(parameter) in self._its else sides.adam
 
 
 class _Several(torch.optim.Optimizer):

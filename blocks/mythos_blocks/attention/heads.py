@@ -67,6 +67,7 @@ class HeadAttention(Attention):
         if rope_theta is not None and self.head_dim % 2:
             raise ValueError(f"rope_theta needs an even head_dim, and it is {self.head_dim}")
         self.rope_theta, self.rope_pairing, self.qk_norm = rope_theta, rope_pairing, qk_norm
+        self.score_scale = self.head_dim**-0.5
         self.clip_qkv = clip_qkv
         self.q = nn.Linear(width, num_heads * self.head_dim, bias=bias)
         self.k = nn.Linear(width, self.num_kv_heads * self.head_dim, bias=bias)
@@ -96,7 +97,7 @@ class HeadAttention(Attention):
         if self.qk_norm == "after_rope":
             q, k = rms_norm(q, self.head_dim), rms_norm(k, self.head_dim)
         k, v = frame.exchange(k, v)
-        attended = frame.mask.attend(q, k, v, scale=self.head_dim**-0.5)
+        attended = frame.mask.attend(q, k, v, scale=self.score_scale)
         read = attended.transpose(1, 2).flatten(2)
         out: Tensor = self.out(read if self.gate is None else read * torch.sigmoid(self.gate(x)))
         return out
@@ -112,7 +113,7 @@ class HeadAttention(Attention):
             rotation = frame.rotation(like, self.head_dim, self.rope_theta)
             turn_q = rotation.of_heads(self.num_heads, self.head_dim, self.rope_pairing, like)
             turn_k = rotation.of_heads(self.num_kv_heads, self.head_dim, self.rope_pairing, like)
-        normed, head_dim, scale = self.qk_norm == "after_rope", self.head_dim, self.head_dim**-0.5
+        normed, head_dim, scale = self.qk_norm == "after_rope", self.head_dim, self.score_scale
         path, attend = frame.path, frame.mask.attend
 
         def run(x: Tensor, now: Frame) -> Tensor:

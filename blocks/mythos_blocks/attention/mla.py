@@ -64,7 +64,7 @@ class LatentAttention(Attention):
             raise ValueError(f"rope_dim={rope_dim} must be even; nearest: {rope_dim - 1 or 2}, {rope_dim + 1}")
         self.num_heads, self.kv_rank, self.rope_theta = num_heads, kv_rank, rope_theta
         self.nope_dim, self.rope_dim, self.value_dim = nope_dim, rope_dim, value_dim
-        self.scale = (nope_dim + rope_dim) ** -0.5
+        self.score_scale = (nope_dim + rope_dim) ** -0.5
         self.absorb: bool | None = None
         self.q_down = nn.Linear(width, q_rank, bias=False)
         self.q_norm = RMSNorm(q_rank)
@@ -126,7 +126,7 @@ class LatentAttention(Attention):
         k_nope, v = self._heads(self.kv_up(latent)).split((self.nope_dim, self.value_dim), dim=-1)
         k_rope = k_rope.unsqueeze(1).expand(-1, self.num_heads, -1, -1)
         q, k = torch.cat((q_nope, q_rope), dim=-1), torch.cat((k_nope, k_rope), dim=-1)
-        return mask.attend(q, k, v, scale=self.scale)
+        return mask.attend(q, k, v, scale=self.score_scale)
 
     def _absorbed(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, mask: AttentionMask) -> Tensor:
         """The same with the expansion moved to the few queries and outputs: the latents are one head that all share."""
@@ -134,7 +134,7 @@ class LatentAttention(Attention):
         k_up, v_up = up[:, : self.nope_dim], up[:, self.nope_dim :]
         q = torch.cat((torch.einsum("bhqn,hnr->bhqr", q_nope, k_up), q_rope), dim=-1)
         k = torch.cat((latent, k_rope), dim=-1).unsqueeze(1)
-        mixed = mask.attend(q, k, latent.unsqueeze(1), scale=self.scale)
+        mixed = mask.attend(q, k, latent.unsqueeze(1), scale=self.score_scale)
         return torch.einsum("bhqr,hvr->bhqv", mixed, v_up)
 
     def _absorbed_one(
@@ -145,7 +145,7 @@ class LatentAttention(Attention):
         k_up, v_up = up[:, : self.nope_dim], up[:, self.nope_dim :]
         q = torch.bmm(q_nope.squeeze(2).transpose(0, 1), k_up).transpose(0, 1)  # (batch, heads, kv_rank)
         scores = torch.baddbmm(q_rope.squeeze(2) @ k_rope.mT, q, latent.mT)
-        shares = torch.softmax(at_least_float32(scores) * self.scale, -1).to(latent.dtype)
+        shares = torch.softmax(at_least_float32(scores) * self.score_scale, -1).to(latent.dtype)
         mixed = torch.bmm(shares, latent).transpose(0, 1)
         return torch.bmm(mixed, v_up.mT).transpose(0, 1).unsqueeze(2)
 

@@ -60,12 +60,15 @@ class Module(Component, nn.Module):
         reads_memory: Whether it reads what other iterations have written, through ``Frame.over_depth``.
         matrices: Parameters ``(..., out, in)`` that multiply a state, besides those of linears and convolutions; a
             stabiliser bounds them, and no table.
+        summed: Parameters, or modules of parameters, along whose last axis a state is summed, and that no stabiliser
+            bounds.
         exact_buffers: Buffers that stay in at least float32 when a model is cast: the angle of a far iteration, and
             what is summed up in small steps, are lost in half precision.
     """
 
     reads_memory: bool = False
     matrices: tuple[str, ...] = ()
+    summed: tuple[str, ...] = ()
     exact_buffers: tuple[str, ...] = ()
 
     def __init__(self) -> None:

@@ -37,6 +37,7 @@ class AllTokens(DepthAttention):
         super().__init__()
         self.num_heads, self.window = num_heads, window
         self.head_dim = divided(width, num_heads)
+        self.score_scale = self.head_dim**-0.5
         self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
 
     def forward(self, x: Tensor, frame: Frame | None = None) -> Tensor:
@@ -49,7 +50,7 @@ class AllTokens(DepthAttention):
         both = allowed.unsqueeze(-2) & there[:, None]
         mask = AttentionMask(causal=False, allowed=both.flatten(-2))
         keys, values = (y.movedim(0, -3).flatten(-3, -2) for y in (keys, values))
-        attended = mask.attend(q, keys, values, scale=self.head_dim**-0.5)
+        attended = mask.attend(q, keys, values, scale=self.score_scale)
         out: Tensor = self.out(attended.transpose(1, 2).flatten(2))
         return out
 

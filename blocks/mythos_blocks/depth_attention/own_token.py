@@ -50,6 +50,7 @@ class OwnToken(DepthAttention):
         super().__init__()
         self.num_heads, self.window, self.depth_theta = num_heads, window, depth_theta
         self.head_dim = divided(width, num_heads)
+        self.score_scale = self.head_dim**-0.5
         if depth_theta is not None and self.head_dim % 2:
             raise ValueError(f"depth_theta needs an even head size, and it is {self.head_dim}")
         self.q, self.k, self.v, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
@@ -60,7 +61,7 @@ class OwnToken(DepthAttention):
         q, k, v = self._coded(self.q(x), t), self._coded(self.k(x), t), self.v(x)
         keys, values = (self._heads(depths).movedim(0, -2) for depths in frame.over_depth(k, v))
         # Too few keys for a product of matrices; summed in float32, as attention's products are within.
-        scores = (at_least_float32(self._heads(q)).unsqueeze(-2) * keys).sum(-1) * self.head_dim**-0.5
+        scores = (at_least_float32(self._heads(q)).unsqueeze(-2) * keys).sum(-1) * self.score_scale
         there = frame.depths_read(keys.shape[-2], self.window, x.device)
         weights = F.softmax(scores.masked_fill(~there, -torch.inf), dim=-1)
         mixed = (weights.unsqueeze(-1) * values).sum(-2).to(values.dtype)

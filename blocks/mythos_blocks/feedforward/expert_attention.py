@@ -59,6 +59,7 @@ class ExpertAttention(RoutedExperts):
         super().__init__(width, expert_hidden or max(1, width // 2), num_experts, num_active, bias_update_rate)
         if key_dim % 2:
             raise ValueError(f"key_dim={key_dim} must be even; nearest: {key_dim + 1}")
+        self.score_scale = key_dim**-0.5
         self.query = ExactLinear(width, key_dim, bias=False)
         self.keys = nn.Parameter(torch.empty(num_experts, key_dim))
         nn.init.normal_(self.keys, std=key_dim**-0.5)
@@ -70,7 +71,7 @@ class ExpertAttention(RoutedExperts):
         tokens = x.flatten(0, -2)
         query = rms_norm(self.query(tokens), self.keys.shape[1])
         query = turned(query, (0 if frame.index is None else frame.index) * self.frequencies)
-        scores = exact_linear(query, self.keys) * self.keys.shape[1] ** -0.5
+        scores = exact_linear(query, self.keys) * self.score_scale
         chosen = self.choose(scores, None if frame.real is None else frame.real.flatten())
         # The chosen sigmoids renormalised, by their logarithms: they themselves may all round to zero.
         weights = F.softmax(F.logsigmoid(scores).gather(-1, chosen), dim=-1)

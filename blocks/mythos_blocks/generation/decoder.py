@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from mythos_blocks.exit.base import Exit
 from mythos_blocks.generation.cache import Cache
 from mythos_blocks.generation.counts import count
 from mythos_blocks.model import LoopedTransformer, ModelOutput
+from mythos_blocks.model.modes import evaluating
 
 
 class Decoder:
@@ -203,18 +203,3 @@ def checked(iterations: Iterations) -> Iterations:
 def _in_turn(iterations: Iterations) -> bool:
     """Whether no iteration index comes twice."""
     return isinstance(iterations, int | Tensor) or len(set(iterations)) == len(iterations)
-
-
-@contextmanager
-def evaluating(model: LoopedTransformer) -> Iterator[None]:
-    """The model in evaluation mode; its modules go back to the modes that they had."""
-    if not model.training:
-        yield
-        return
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode

@@ -10,9 +10,9 @@ from torch import Tensor
 from mythos_blocks.exit.base import Exit
 from mythos_blocks.exit.none import NoExit
 from mythos_blocks.frame.frame import Frame
-from mythos_blocks.generation.decoder import evaluating
 from mythos_blocks.generation.refusing import check_own_exits
 from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.modes import evaluating
 
 
 @torch.no_grad()

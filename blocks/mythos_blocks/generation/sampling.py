@@ -16,7 +16,7 @@ class Sampling:
     """How a token is drawn. The filters follow one another in this order, each on what the one before has left.
 
     Attributes:
-        temperature: Divides the logits; 0 takes the most probable token.
+        temperature: Divides the logits; 0 takes the most probable token, which every filter keeps.
         top_k: Keep the k most probable tokens, and others that are as probable as the last of them. More than the
             vocabulary keeps all.
         top_p: Keep the smallest set of most probable tokens whose mass reaches p (nucleus sampling, arXiv 1904.09751).

@@ -17,11 +17,11 @@ from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Memory, Page
 from mythos_blocks.frame.places import Places
 from mythos_blocks.frame.settable import changed
-from mythos_blocks.generation.decoder import evaluating
 from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
 from mythos_blocks.generation.reading import Reading
 from mythos_blocks.halting.base import HaltingState
 from mythos_blocks.model import LoopedTransformer
+from mythos_blocks.model.modes import evaluating
 from mythos_blocks.tensors.rotation import Rotation
 from mythos_blocks.tensors.unread import IterationIsRead, unread_index
 

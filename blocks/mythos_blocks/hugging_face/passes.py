@@ -13,11 +13,12 @@ from mythos_blocks.exit.base import Exit
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Past
 from mythos_blocks.generation.cache import Cache as Keys
-from mythos_blocks.generation.decoder import evaluating, is_exact
+from mythos_blocks.generation.decoder import is_exact
 from mythos_blocks.hugging_face.cache import layer_of
 from mythos_blocks.hugging_face.outputs import MythosModelOutput
 from mythos_blocks.hugging_face.rows import Packing, Surroundings, padding_of, restarts
 from mythos_blocks.model.looped_transformer import LoopedTransformer
+from mythos_blocks.model.modes import evaluating
 from mythos_blocks.model.output import ModelOutput
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 from torch import Tensor, nn
 
@@ -26,17 +29,33 @@ class Initialization(Component):
         """Standard deviation for a weight matrix ``(..., out, in)``."""
         raise NotImplementedError
 
+    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
+        """Root mean square of what :meth:`draw` gives a parameter, up to a factor that no size of the model changes.
+
+        It is asked of shapes alone: the weight may be on the meta device.
+        """
+        return self.std(weight)
+
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
         """Set one weight matrix in place."""
         nn.init.normal_(weight, std=self.std(weight), generator=generator)
 
-    def fill(self, model: nn.Module, seed: int) -> None:
-        """Initialise all parameters in place; where they are spread over processes, to what one process would have."""
+    def fill(self, model: nn.Module, seed: int, factors: Mapping[str, float] = MappingProxyType({})) -> None:
+        """Initialise all parameters in place; where they are spread over processes, to what one process would have.
+
+        Args:
+            model: The model.
+            seed: Seed of all that is drawn.
+            factors: What is drawn is multiplied by these, by the parameters' names. What components set themselves is
+                not.
+        """
         device = next(model.parameters()).device
         for name, parameter in model.named_parameters():
             if parameter.dim() >= 2:
                 with whole(parameter) as weight:
                     self.draw(name, weight, model, keyed_generator(seed, name, device=weight.device))
+                    if name in factors:
+                        weight.mul_(factors[name])
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
         for name, module in model.named_modules():
@@ -57,6 +76,13 @@ def is_output(name: str, model: nn.Module) -> bool:
         return False
     mixed = getattr(model.get_submodule(".".join(path[:start])), "mix", None) is not None
     return path[start:] == ["mix"] if mixed else path[-1] in _OUTPUTS
+
+
+def value_embedding_size(name: str, weight: Tensor) -> float | None:
+    """Root mean square of what :func:`draw_value_embedding` gives, up to a factor; ``None`` of what it does not fill."""
+    if name.endswith("value_embedding.table.weight"):
+        return 1.0
+    return float(weight.shape[-1] ** -0.5) if name.endswith("value_embedding.gate.weight") else None
 
 
 def draw_value_embedding(name: str, weight: Tensor, generator: torch.Generator) -> bool:

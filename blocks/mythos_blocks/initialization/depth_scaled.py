@@ -7,7 +7,14 @@ from torch import Tensor, nn
 
 from mythos_blocks.core.hierarchical import HierarchicalLoop
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output
+from mythos_blocks.initialization.base import (
+    Initialization,
+    base_std,
+    draw_cut,
+    draw_value_embedding,
+    is_output,
+    value_embedding_size,
+)
 
 
 @component("initialization", "depth_scaled")
@@ -26,13 +33,18 @@ class DepthScaledWeights(Initialization):
     def __init__(self, *, orthogonal: bool = False) -> None:
         self.orthogonal = orthogonal
 
+    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
+        embedded = value_embedding_size(name, weight)
+        return _std(name, model) if embedded is None else embedded
+
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
-        if draw_value_embedding(name, weight, generator):
-            return
-        std = base_std(name, model)
-        if is_output(name, model):
-            std /= (2 * effective_depth(model)) ** 0.5
-        draw_cut(weight, std, generator, orthogonal=self.orthogonal)
+        if not draw_value_embedding(name, weight, generator):
+            draw_cut(weight, _std(name, model), generator, orthogonal=self.orthogonal)
+
+
+def _std(name: str, model: nn.Module) -> float:
+    shrunk = (2 * effective_depth(model)) ** 0.5 if is_output(name, model) else 1.0
+    return base_std(name, model) / shrunk
 
 
 def effective_depth(model: nn.Module) -> float:

@@ -23,8 +23,15 @@ class OrthogonalWeights(Initialization):
     def __init__(self, *, gain: Positive = 1.0, embedding_std: Positive = 0.02) -> None:
         self.gain, self.embedding_std = gain, embedding_std
 
+    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
+        return self.embedding_std if _is_table(name) else float(self.gain * max(weight.shape[-2:]) ** -0.5)
+
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
-        if "embedding" in name or name == "head.weight":
+        if _is_table(name):
             nn.init.normal_(weight, std=self.embedding_std, generator=generator)
             return
         orthogonal_(weight, self.gain, generator)
+
+
+def _is_table(name: str) -> bool:
+    return "embedding" in name or name == "head.weight"

@@ -6,7 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import Initialization, base_std, draw_cut, draw_value_embedding, is_output
+from mythos_blocks.initialization.base import (
+    Initialization,
+    base_std,
+    draw_cut,
+    draw_value_embedding,
+    is_output,
+    value_embedding_size,
+)
 
 
 @component("initialization", "scaled_zero")
@@ -24,6 +31,12 @@ class ScaledZeroWeights(Initialization):
 
     def __init__(self, *, orthogonal: bool = True) -> None:
         self.orthogonal = orthogonal
+
+    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
+        if is_output(name, model):
+            return 0.0
+        embedded = value_embedding_size(name, weight)
+        return base_std(name, model) if embedded is None else embedded
 
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
         if is_output(name, model):

@@ -33,6 +33,7 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.places import turnings
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.layer.base import Layer
+from mythos_blocks.model.growth import Growth, base_of, grown_from
 from mythos_blocks.model.head import SoftCappedHead
 from mythos_blocks.model.output import ModelOutput
 from mythos_blocks.position_embedding.base import PositionEmbedding
@@ -69,6 +70,10 @@ class LoopedTransformer(Module):
             Huginn, HRM and TRM do; or by a number (HRM-Text).
         logit_softcap: Bound of the logits, ``cap * tanh(logit / cap)`` (Parcae); ``null`` for none.
         initialization: The distribution of the initial weights.
+        mup_base: The sizes at which the recipe's numbers hold, by path within the model: ``width``, and what else is
+            smaller or larger there (``core.layer.feedforward.hidden``). Initial weights, scores of attention, the
+            readout and learning rates then follow from these to the sizes declared, by the maximal update
+            parametrisation (Yang et al., arXiv 2203.03466, table 8). ``null`` has the numbers hold at every width.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class LoopedTransformer(Module):
         scale_embeddings: bool | Positive = False,
         logit_softcap: Positive | None = None,
         initialization: InitializationSlot = "normal",
+        mup_base: dict[str, Count] | None = None,
     ) -> None:
         super().__init__()
         self.embedding = embedding(vocab_size, width)
@@ -106,8 +112,17 @@ class LoopedTransformer(Module):
             self.head.weight = self.embedding.weight
         self.turnings = turnings(self.modules())
         self.initialization = build(initialization)
+        self.readout_scale = 1.0
+        self.growth = Growth()
         if not is_empty(self.embedding.weight):
             self.initialize(seed=0)
+
+    def constructed(self) -> None:
+        super().constructed()
+        if self.spec.mup_base is not None and type(self.spec) is type(self).Spec:  # of a class below only its own
+            self.growth = grown_from(base_of(self.spec, self.context), self)
+            if not is_empty(self.embedding.weight):
+                self.initialize(seed=0)
 
     def initialize_alone(self) -> None:
         """Nothing: the constructor has initialised the model with the seed 0."""
@@ -115,7 +130,7 @@ class LoopedTransformer(Module):
     def initialize(self, seed: int) -> None:
         """Set all parameters to their initial values; the same seed gives the same bytes."""
         with torch.no_grad():
-            self.initialization.fill(self, seed)
+            self.initialization.fill(self, seed, self.growth.initial)
 
     def forward(
         self,
@@ -244,7 +259,7 @@ class LoopedTransformer(Module):
         if frame.logits_at is not None:
             x = x[frame.logits_at]
         features: Tensor = self.norm(x)
-        return features
+        return features if self.readout_scale == 1 else features * self.readout_scale
 
     def compile_layers(self, **options: Any) -> None:
         """Compile every layer in place, with ``torch.compile``'s options.

@@ -32,6 +32,8 @@ class LoopLoRALinears(nn.Module):
         beyond: What loops past ``num_loops`` use.
     """
 
+    summed = ("down", "up")  # as ``Module.summed``: matrices of a state
+
     def __init__(
         self, num_loops: int, rank: int, scale: float = 1.0, std: float = 0.02, beyond: Beyond = "clamp"
     ) -> None:
