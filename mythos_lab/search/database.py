@@ -17,15 +17,22 @@ from typing import Any
 import sqlalchemy
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import RDBStorage
+from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb import models
 from optuna.storages._rdb.storage import _create_scoped_session
 from optuna.trial import FrozenTrial, TrialState
+
+from mythos_lab.search.room import BELOW, Full, parted
 
 _MOST_NAMED = 500  # trials that a query names one by one; of more, all from the first on are asked for
 _AT_ONCE = 10_000  # rows that are brought to Python together
 
 _MANY = 1_000  # trials, of which those that are kept are not looked through for garbage again
 
+_Trials = models.TrialModel
+_COLUMNS = (
+    _Trials.trial_id, _Trials.number, _Trials.state, _Trials._datetime_start_utc, _Trials._datetime_complete_utc,
+)  # fmt: skip
 _FINITE = models.TrialValueModel.TrialValueType.FINITE.name
 _Reports = models.TrialIntermediateValueModel
 _Values = models.TrialValueModel
@@ -34,6 +41,36 @@ _Values = models.TrialValueModel
 class Database(RDBStorage):
     """Optuna's storage; what it answers is what Optuna's own answers (``tests/lab/search/test_database.py``)."""
 
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        with _create_scoped_session(self.scoped_session) as session:
+            found = session.execute(sqlalchemy.select(*_COLUMNS, _Trials.study_id).where(_Trials.trial_id == trial_id))
+            if (row := found.one_or_none()) is None:
+                raise KeyError(models.NOT_FOUND_MSG)
+            return _built(session, row.study_id, [row[:-1]])[0]
+
+    def place_of(self, trial_id: int) -> tuple[int, int]:
+        """The study of a trial, and its number there.
+
+        Raises:
+            KeyError: There is none.
+        """
+        with _create_scoped_session(self.scoped_session) as session:
+            trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
+            return trial.study_id, trial.number
+
+    def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
+        made = super()._create_new_trial(study_id, template_trial)
+        made.system_attrs.pop(BELOW, None)
+        return made
+
+    def _get_prepared_new_trial(self, study_id: int, template_trial: FrozenTrial | None, session: Any) -> Any:
+        # The study is locked here, so that numbers are given one after another.
+        plain, below = parted(template_trial)
+        trial = super()._get_prepared_new_trial(study_id, plain, session)
+        if below is not None and trial.number >= below:
+            raise Full(f"trial {trial.number} would have no room")
+        return trial
+
     def _get_trials(
         self,
         study_id: int,
@@ -41,7 +78,7 @@ class Database(RDBStorage):
         included_trial_ids: set[int],
         trial_id_greater_than: int,
     ) -> list[FrozenTrial]:
-        trial, older = models.TrialModel, {i for i in included_trial_ids if i <= trial_id_greater_than}
+        trial, older = _Trials, {i for i in included_trial_ids if i <= trial_id_greater_than}
         wanted = [trial.study_id == study_id]
         if trial_id_greater_than > -1:
             newer = trial.trial_id > trial_id_greater_than
@@ -51,19 +88,36 @@ class Database(RDBStorage):
             wanted.append(trial.state.in_(states))
         with _create_scoped_session(self.scoped_session) as session:
             models.StudyModel.find_or_raise_by_id(study_id, session)
-            columns = (
-                trial.trial_id, trial.number, trial.state, trial._datetime_start_utc, trial._datetime_complete_utc,
-            )  # fmt: skip
             # A trial's state is read before all else of it: what is seen as finished is then whole.
-            rows = session.execute(sqlalchemy.select(*columns).where(*wanted).order_by(trial.trial_id)).all()
+            rows = session.execute(sqlalchemy.select(*_COLUMNS).where(*wanted).order_by(trial.trial_id)).all()
             if not rows:
                 return []
             with _uncollected(len(rows)):
                 return _built(session, study_id, rows)
 
 
+class Cached(_CachedStorage):
+    """Optuna's memory of a database's finished trials.
+
+    Optuna's own knows no trial that it has not read. A proxy that was begun anew has read none, and would tell a worker
+    which is drawing values that there is no such trial.
+    """
+
+    _backend: Database
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        with self._lock:
+            if trial_id not in self._trial_id_to_study_id_and_number:
+                study_id, number = self._backend.place_of(trial_id)
+                self._trial_id_to_study_id_and_number[trial_id] = study_id, number
+                self._studies.setdefault(study_id, _StudyInfo())
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+
 def _built(session: Any, study_id: int, rows: Sequence[Any]) -> list[FrozenTrial]:
-    ids = [row.trial_id for row in rows]
+    ids = [row[0] for row in rows]
     parts = _Parts(session, study_id, ids)
     params, distributions = parts.params()
     values, reports = parts.values(), parts.reports()

@@ -19,6 +19,11 @@ from optuna.storages._grpc.auto_generated import api_pb2
 from optuna.storages._grpc.client import GrpcClientCache, GrpcClientCacheEntry
 from optuna.trial import FrozenTrial
 
+from mythos_lab.search.room import Full
+
+FULL = grpc.StatusCode.OUT_OF_RANGE
+"""What a proxy answers where a trial would have had no room."""
+
 _messages: Any = api_pb2
 _T = TypeVar("_T")
 
@@ -61,6 +66,12 @@ class LookingService(servicer.OptunaStorageProxyService):
         super().__init__(storage)
         self._lock = threading.Lock()
         self._seen: dict[int, tuple[_Seen, Shared[None]]] = {}
+
+    def CreateNewTrial(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, gRPC's name
+        try:
+            return super().CreateNewTrial(request, context)
+        except Full as full:
+            context.abort(code=FULL, details=str(full))
 
     def GetTrials(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, gRPC's name
         study = request.study_id

@@ -168,19 +168,21 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> None:
-    """Queue the next points of a grid where few are waiting; called again and again by who watches over the study."""
+def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> int:
+    """Queue the next points of a grid where few are waiting, and say how many; called again and again by who watches."""
     if space.sampler(num_trials)[0].kind != "grid":
-        return
+        return 0
     assert space.points is not None, "a grid's sampler was accepted"
     trials, ahead = study.get_trials(deepcopy=False), max(_AHEAD, 4 * num_workers)
     num_waiting = sum(trial.state is TrialState.WAITING for trial in trials)
     if num_waiting > ahead // 2:
-        return
+        return 0
     there = {_key(params_of(trial)) for trial in trials if _is_point(trial)}
     missing = (i for i, point in enumerate(space.points) if _key(point) not in there)
-    for i in islice(missing, ahead - num_waiting):
+    chosen = list(islice(missing, ahead - num_waiting))
+    for i in chosen:
         study.enqueue_trial(space.points[i], user_attrs={POINT: i})
+    return len(chosen)
 
 
 def _is_point(trial: FrozenTrial) -> bool:
