@@ -24,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.search.room import BELOW, Full, parted
 
-_MOST_NAMED = 500  # trials that a query names one by one; of more, all from the first on are asked for
+_MOST_NAMED = 500  # trials that a query names one by one
 _AT_ONCE = 10_000  # rows that are brought to Python together
 
 _MANY = 1_000  # trials, of which those that are kept are not looked through for garbage again
@@ -202,13 +202,20 @@ class _Parts:
 
     def _rows(self, table: Any, *columns: Any, order_by: Any = None) -> Iterator[Any]:
         query = sqlalchemy.select(table.trial_id, *columns)
-        if len(self._ids) <= _MOST_NAMED:
-            query = query.where(table.trial_id.in_(self._ids))
-        else:
-            query = query.where(table.trial_id.in_(self._study), table.trial_id >= self._ids[0])
-        found = self._connection.execute(query if order_by is None else query.order_by(order_by))
-        for some in found.partitions(_AT_ONCE):
-            yield from some
+        if order_by is not None:
+            query = query.order_by(order_by)
+        for which in self._which(table):
+            for some in self._connection.execute(query.where(*which)).partitions(_AT_ONCE):
+                yield from some
+
+    def _which(self, table: Any) -> Iterator[tuple[Any, ...]]:
+        """Conditions by which all rows of the trials are found: by name, or by the range that they fill for the most."""
+        first, last, num = self._ids[0], self._ids[-1], len(self._ids)
+        if num > _MOST_NAMED and last - first < 2 * num:
+            yield table.trial_id.in_(self._study), table.trial_id.between(first, last)
+            return
+        for start in range(0, num, _MOST_NAMED):
+            yield (table.trial_id.in_(self._ids[start : start + _MOST_NAMED]),)
 
 
 _decoder: Any = json.JSONDecoder()

@@ -26,7 +26,7 @@ _HEADER = "authorization"
 ROOTS_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: a PEM file of the certificates that are trusted."""
 
-_THREADS = 32  # most of which wait for a look that they share
+_THREADS = 128  # most of which wait for a look that they share
 
 
 def server_of(

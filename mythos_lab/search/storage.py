@@ -55,13 +55,14 @@ _SCHEMA = Schema(
 )
 
 
-def open_storage(url: str | None, folder: Path) -> BaseStorage:
+def open_storage(url: str | None, folder: Path, num_connections: int = 1) -> BaseStorage:
     """The storage that a URL names.
 
     Args:
         url: A path after ``journal://``, a database's URL as SQLAlchemy takes it, ``grpc://host:port``, or
             ``grpcs://host:port`` by TLS; ``None`` is a journal in the folder.
         folder: The study's folder.
+        num_connections: That are kept to a server; one more is taken for a moment.
 
     Raises:
         RecipeError: No such kind of storage, or a driver that is not installed.
@@ -69,7 +70,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     shown = f"storage {without_password(url) if url else folder}"
     try:
-        return patient(_open(url, folder), shown)
+        return patient(_open(url, folder, num_connections), shown)
     except RecipeError as error:
         raise RecipeError(f"{shown}: {error}") from None
     except ImportError:
@@ -89,7 +90,7 @@ def _kind(url: str | None, error: Exception) -> type[RecipeError]:
     )
 
 
-def _open(url: str | None, folder: Path) -> BaseStorage:
+def _open(url: str | None, folder: Path, num_connections: int) -> BaseStorage:
     scheme, _, rest = (url or "").partition("://")
     if url is None or scheme == "journal":
         path = (Path(rest) if rest else folder / JOURNAL).absolute()
@@ -129,8 +130,8 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
         if "connect_timeout" not in named.query:
             options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
         _name_connections(named, options, folder.name)
-        # One is kept; a sign of life that falls into another call takes a second for a moment.
-        options |= {"pool_size": 1, "max_overflow": 1}
+        # A worker keeps one; a sign of life that falls into another call takes a second for a moment.
+        options |= {"pool_size": num_connections, "max_overflow": 1}
         engine = sqlalchemy.create_engine(url, **options)
         try:
             check_server(engine, _SCHEMA)

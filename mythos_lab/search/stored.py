@@ -42,6 +42,7 @@ class Reader:
     def __init__(self, shown: str) -> None:
         self._shown = shown
         self._sound: set[int] = set()  # finished trials, which change no more
+        self._held: dict[int, FrozenTrial] = {}  # the others; one that changes is another object
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
@@ -72,8 +73,11 @@ class Reader:
         if name == "get_trial":
             return self._trial(answer)
         if name == "get_all_trials":
-            sound = self._sound
-            return [trial if trial._trial_id in sound else self._trial(trial) for trial in answer]
+            sound, held = self._sound, self._held
+            return [
+                trial if (number := trial._trial_id) in sound or held.get(number) is trial else self._trial(trial)
+                for trial in answer
+            ]
         if name == "get_study_user_attrs":
             return self._attrs(answer, "user", OF_STUDIES.get)
         if name == "get_study_system_attrs":
@@ -104,6 +108,9 @@ class Reader:
         if not (misfits or others):
             if trial.state.is_finished():
                 self._sound.add(trial._trial_id)
+                self._held.pop(trial._trial_id, None)
+            else:
+                self._held[trial._trial_id] = trial
             return trial
         shown = copy.copy(trial)
         shown.user_attrs, shown.system_attrs = {**user, MISFIT: (misfits + others)[0]}, system
