@@ -118,22 +118,25 @@ class Clients:
             self._failures.append(error)
 
     def _work(self) -> None:
-        study = _study(self.url)
-        watch = Watch(self.heartbeat)
+        study, watch = _study(self.url), Watch(self.heartbeat)
         while not self._over.is_set():
             seen = study.get_trials(deepcopy=False)
             if num_settled(study, seen) >= self.num_trials:
                 return
-            is_stale = watch.reap(study, most=1, seen=seen)
-            if (trial := take(study, self.num_trials, None if is_stale else seen)) is None:
+            if not self.run_one(study, watch, seen):
                 self._over.wait(self.heartbeat)
-                continue
-            with Heartbeat(study, trial, self.heartbeat):
-                for name, distribution in SPACE.items():
-                    trial._suggest(name, distribution)
-                if self._over.wait(self.seconds):
-                    return
-            settle(study, trial, TrialState.COMPLETE, "complete", values=[0.5])
+
+    def run_one(self, study: optuna.Study, watch: Watch, seen: list[FrozenTrial]) -> bool:
+        """Do for one trial what a worker does who has just seen the study; whether there was one."""
+        is_stale = watch.reap(study, most=1, seen=seen)
+        if (trial := take(study, self.num_trials, None if is_stale else seen)) is None:
+            return False
+        with Heartbeat(study, trial, self.heartbeat):
+            for name, distribution in SPACE.items():
+                trial._suggest(name, distribution)
+            if not self._over.wait(self.seconds):
+                settle(study, trial, TrialState.COMPLETE, "complete", values=[0.5])
+        return True
 
 
 _SELF = threading.local()
