@@ -12,10 +12,12 @@ import json
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
 from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.distributions import FloatDistribution as _Float
 from optuna.storages import RDBStorage
 from optuna.storages._cached_storage import _CachedStorage, _StudyInfo
 from optuna.storages._rdb import models
@@ -160,53 +162,60 @@ class _Parts:
         table = models.TrialParamModel
         params: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         distributions: defaultdict[int, dict[str, BaseDistribution]] = defaultdict(dict)
-        columns = table.param_name, table.param_value, table.distribution_json
-        for trial_id, name, value, text in self._rows(table, *columns, order_by=table.param_id):
-            if (distribution := self._known.get(text)) is None:
-                distribution = self._known[text] = json_to_distribution(text)
-            name = self._names.setdefault(name, name)
-            params[trial_id][name] = distribution.to_external_repr(value)
-            distributions[trial_id][name] = distribution
+        columns, last = (table.param_name, table.param_value, table.distribution_json), None
+        known, names = self._known, self._names
+        for some in self._rows(table, *columns, order_by=table.param_id):
+            for trial_id, name, value, text in some:
+                if (distribution := known.get(text)) is None:
+                    distribution = known[text] = json_to_distribution(text)
+                if trial_id != last:  # most of a trial's come together
+                    of_trial, declared, last = params[trial_id], distributions[trial_id], trial_id
+                name = names.setdefault(name, name)
+                of_trial[name] = value if type(distribution) is _Float else distribution.to_external_repr(value)
+                declared[name] = distribution
         return params, distributions
 
     def values(self) -> dict[int, dict[int, float]]:
         found: defaultdict[int, dict[int, float]] = defaultdict(dict)
-        for trial_id, objective, value, kind in self._rows(_Values, _Values.objective, _Values.value, _kind(_Values)):
-            if value is None or kind != _FINITE:
-                value = _Values.stored_repr_to_value(value, _Values.TrialValueType[kind])
-            found[trial_id][objective] = value
+        for some in self._rows(_Values, _Values.objective, _Values.value, _kind(_Values)):
+            for trial_id, objective, value, kind in some:
+                if value is None or kind != _FINITE:
+                    value = _Values.stored_repr_to_value(value, _Values.TrialValueType[kind])
+                found[trial_id][objective] = value
         return found
 
     def reports(self) -> dict[int, dict[int, float]]:
         found: defaultdict[int, dict[int, float]] = defaultdict(dict)
         columns = _Reports.step, _Reports.intermediate_value, _kind(_Reports)
-        for trial_id, step, value, kind in self._rows(_Reports, *columns):
-            if value is None or kind != _FINITE:
-                named = _Reports.TrialIntermediateValueType[kind]
-                value = _Reports.stored_repr_to_intermediate_value(value, named)
-            found[trial_id][step] = value
+        for some in self._rows(_Reports, *columns):
+            for trial_id, step, value, kind in some:
+                if value is None or kind != _FINITE:
+                    named = _Reports.TrialIntermediateValueType[kind]
+                    value = _Reports.stored_repr_to_intermediate_value(value, named)
+                found[trial_id][step] = value
         return found
 
     def attributes(self, table: Any) -> dict[int, dict[str, Any]]:
         found: defaultdict[int, dict[str, Any]] = defaultdict(dict)
         plain: dict[str, Any] = {}  # no lists or mappings, which whoever reads a trial may change
-        for trial_id, name, text in self._rows(table, table.key, table.value_json):
-            if text in plain:
-                value = plain[text]
-            else:
-                value = _value_of(text)
-                if not isinstance(value, (list, dict)):
-                    plain[text] = value
-            found[trial_id][self._names.setdefault(name, name)] = value
+        names = self._names
+        for some in self._rows(table, table.key, table.value_json):
+            for trial_id, name, text in some:
+                if text in plain:
+                    value = plain[text]
+                else:
+                    value = _value_of(text)
+                    if not isinstance(value, (list, dict)):
+                        plain[text] = value
+                found[trial_id][names.setdefault(name, name)] = value
         return found
 
-    def _rows(self, table: Any, *columns: Any, order_by: Any = None) -> Iterator[Any]:
+    def _rows(self, table: Any, *columns: Any, order_by: Any = None) -> Iterator[Sequence[Any]]:
         query = sqlalchemy.select(table.trial_id, *columns)
         if order_by is not None:
             query = query.order_by(order_by)
         for which in self._which(table):
-            for some in self._connection.execute(query.where(*which)).partitions(_AT_ONCE):
-                yield from some
+            yield from self._connection.execute(query.where(*which)).partitions(_AT_ONCE)
 
     def _which(self, table: Any) -> Iterator[tuple[Any, ...]]:
         """Conditions by which all rows of the trials are found: by name, or by the range that they fill for the most."""
@@ -257,4 +266,13 @@ def _uncollected(num: int) -> Iterator[None]:
 
 def _local(moment: datetime.datetime | None) -> datetime.datetime | None:
     """A moment of the database, which has UTC, as trials have it."""
-    return None if moment is None else moment.replace(tzinfo=datetime.UTC).astimezone().replace(tzinfo=None)
+    if moment is None:
+        return None
+    return moment + _offset(moment.year, moment.month, moment.day, moment.hour, moment.minute // 15)
+
+
+@lru_cache(4096)
+def _offset(year: int, month: int, day: int, hour: int, quarter: int) -> datetime.timedelta:
+    """How far local time is ahead of UTC, which changes at no moment within a quarter of an hour."""
+    moment = datetime.datetime(year, month, day, hour, 15 * quarter, tzinfo=datetime.UTC)
+    return moment.astimezone().utcoffset() or datetime.timedelta()

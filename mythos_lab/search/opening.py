@@ -26,7 +26,7 @@ from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
 from mythos_lab.search.attributes import OPENED as OPENED
 from mythos_lab.search.attributes import PRUNER, SAMPLER
 from mythos_lab.search.attributes import UID as UID
-from mythos_lab.search.foreign import Shielded, are_incompatible, outside
+from mythos_lab.search.foreign import Shielded, Strays, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
@@ -276,10 +276,11 @@ def _of_other_origin(space: Space, study: optuna.Study) -> RecipeError:
 
 def _check_trials(space: Space, trials: Sequence[FrozenTrial]) -> None:
     """Refuse a study in which a trial of its own is no candidate of its space, so that it was put there."""
+    odd = Strays(space)
     for trial in trials:
-        if trial.state is TrialState.COMPLETE and is_settled(trial) and (odd := outside(space, trial)) is not None:
+        if trial.state is TrialState.COMPLETE and is_settled(trial) and (reason := odd(trial)) is not None:
             raise Misplaced(
-                f"{space.source}: trial {trial.number}, as the storage has it, is none of the study's: {odd}"
+                f"{space.source}: trial {trial.number}, as the storage has it, is none of the study's: {reason}"
             )
 
 
