@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import optuna
@@ -155,6 +156,10 @@ def _study(url: str) -> optuna.Study:
     raise AssertionError(f"{url} was never there")
 
 
+def _read_once(message: Any) -> FrozenTrial:
+    return _read(message.SerializeToString(deterministic=True))
+
+
 @lru_cache(2**15)
 def _read(message: bytes) -> FrozenTrial:
     return from_message(api_pb2.Trial.FromString(message))  # type: ignore[attr-defined]  # made by gRPC
@@ -179,7 +184,7 @@ def simulate(
 
     with (
         mock.patch.object(trial_queue, "identity", lambda: str(_SELF.name)),
-        mock.patch.object(grpc_looks, "from_message", lambda message: _read(message.SerializeToString(deterministic=True))),
+        mock.patch.object(grpc_looks, "from_message", _read_once),
     ):
         study = _study(clients.url)
         clients.start(0)

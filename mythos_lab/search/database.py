@@ -218,7 +218,7 @@ class _Parts:
             yield from self._connection.execute(query.where(*which)).partitions(_AT_ONCE)
 
     def _which(self, table: Any) -> Iterator[tuple[Any, ...]]:
-        """Conditions by which all rows of the trials are found: by name, or by the range that they fill for the most."""
+        """Conditions by which all rows of the trials are found: by name, or by the range that they nearly fill."""
         first, last, num = self._ids[0], self._ids[-1], len(self._ids)
         if num > _MOST_NAMED and last - first < 2 * num:
             yield table.trial_id.in_(self._study), table.trial_id.between(first, last)

@@ -173,7 +173,7 @@ class RememberingCache(GrpcClientCache):
 
 
 def from_message(message: Any) -> FrozenTrial:
-    """A trial from a message, as Optuna makes it, which parses each distribution and each moment in ten times the time."""
+    """The trial that Optuna makes of a message, without parsing a distribution again that was met before."""
     distributions = {name: _distribution(text) for name, text in message.distributions.items()}
     return FrozenTrial(
         trial_id=message.trial_id,

@@ -32,9 +32,7 @@ class Watch:
         self._seen: dict[int, tuple[Any, float]] = {}
         self._due: dict[int, float] = {}
 
-    def reap(
-        self, study: optuna.Study, most: int | None = None, seen: list[FrozenTrial] | None = None
-    ) -> int:
+    def reap(self, study: optuna.Study, most: int | None = None, seen: list[FrozenTrial] | None = None) -> int:
         """Hand back the trials of workers that are gone; returns how many.
 
         Args:

@@ -169,7 +169,7 @@ def _quiet() -> None:
 
 
 def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> int:
-    """Queue the next points of a grid where few are waiting, and say how many; called again and again by who watches."""
+    """Queue the next points of a grid where few wait, and say how many; called again and again by who watches."""
     if space.sampler(num_trials)[0].kind != "grid":
         return 0
     assert space.points is not None, "a grid's sampler was accepted"

@@ -1,8 +1,8 @@
 """A trial that is made only while its study has room for it, whoever makes others at the same moment.
 
-A storage numbers trials one after another, under a lock. So who has seen ``n`` trials, and room for ``m`` more, may make
-one whose number is below ``n + m``: at most those that were made since have the room. The bound travels in the template
-of the new trial, and a storage that holds to it takes it out. Optuna's own storages leave it in.
+A storage numbers trials one after another, under a lock. So who has seen ``n`` trials, and room for ``m`` more, may
+make one whose number is below ``n + m``: at most those that were made since have the room. The bound travels in the
+template of the new trial, and a storage that holds to it takes it out. Optuna's own storages leave it in.
 """
 
 from __future__ import annotations

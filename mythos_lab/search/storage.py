@@ -12,8 +12,8 @@ from typing import Any
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal._storage import JournalOperation
 from optuna.storages._rdb import models
+from optuna.storages.journal._storage import JournalOperation
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.owned import Schema, check_database, check_server

@@ -140,7 +140,7 @@ def _parted(attrs: Any, types: _Types) -> tuple[list[str], dict[str, Any]]:
 
 
 def _unsound(trial: FrozenTrial, lies_there: bool) -> str | None:
-    """What of a trial cannot be, whoever made it; ``lies_there``, where its distributions are known to have its values."""
+    """What of a trial cannot be, whoever made it; ``lies_there``: its distributions are known to have its values."""
     values, steps = trial.values, trial.intermediate_values
     if values is not None and not (isinstance(values, list) and all(map(_is_number, values))):
         return f"its values are {_brief(values)}; expected numbers"

@@ -3,8 +3,9 @@
 A trial is *settled* when it has come to an end of its own: complete, pruned, vetoed, diverged or failed. As many are
 wanted as there are *places*. A trial that its worker left behind is failed with the outcome ``killed`` and queued
 again; its retry has its place, which is kept for it meanwhile. A new trial is made only where it has a place
-(:mod:`mythos_lab.search.room`). A storage of Optuna's own makes it in any case; where workers on two machines take the
-last place at once there, or a point that was queued twice, the later one is surplus: failed untrained, and counted nowhere.
+(:mod:`mythos_lab.search.room`); a storage of Optuna's own makes it in any case. Where workers on two machines take the
+last place of such a one at once, or a point that was queued twice, the later trial is surplus: failed untrained, and
+counted nowhere.
 
 Others may write into the same study with Optuna's own means. What they enqueue is run, or *refused* where it lies
 outside the space; what they ask for and tell, or add, is *told*. Neither takes a place.
@@ -142,7 +143,9 @@ def settle(
     return True
 
 
-def _tell(study: optuna.Study, trial: FrozenTrial | optuna.Trial, state: TrialState, values: list[float] | None) -> None:
+def _tell(
+    study: optuna.Study, trial: FrozenTrial | optuna.Trial, state: TrialState, values: list[float] | None
+) -> None:
     """What ``study.tell`` does, which asks the storage for the trial's id, and twice more for the trial."""
     told = trial if isinstance(trial, optuna.Trial) else trial.number
     _tell_with_warning(study, told, values, state)

@@ -83,9 +83,9 @@ def _all_lie_in(distribution: BaseDistribution, values: list[Any]) -> bool:
             return False
         kinds = {(type(choice), choice) for choice in distribution.choices}
         return set(zip(map(type, values), values, strict=True)) <= kinds
-    if not set(map(type, values)) <= {int, float} or math.isnan(sum(values)):
+    if set(map(type, values)) not in ({int}, {float}) or math.isnan(sum(values)):
         return False
-    return len(set(map(type, values))) == 1 and lies_in(distribution, min(values)) and lies_in(distribution, max(values))
+    return lies_in(distribution, min(values)) and lies_in(distribution, max(values))
 
 
 def parameters(domains: Mapping[str, Domain], under: Condition = (), prefix: str = "") -> dict[str, Parameter]:

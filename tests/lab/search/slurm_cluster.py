@@ -79,7 +79,13 @@ def slurm_cluster(folder):
                 process.kill()
 
 
-_OF_MUNGE = {"key-file": "key", "socket": "munge", "pid-file": "munge.pid", "log-file": "munge.log", "seed-file": "seed"}
+_OF_MUNGE = {
+    "key-file": "key",
+    "socket": "munge",
+    "pid-file": "munge.pid",
+    "log-file": "munge.log",
+    "seed-file": "seed",
+}
 
 
 def _free_port():
