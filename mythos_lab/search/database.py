@@ -58,7 +58,7 @@ class Database(RDBStorage):
         """
         with _create_scoped_session(self.scoped_session) as session:
             trial = models.TrialModel.find_or_raise_by_id(trial_id, session)
-            return trial.study_id, trial.number
+            return int(trial.study_id), int(trial.number)
 
     def _create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> FrozenTrial:
         made = super()._create_new_trial(study_id, template_trial)
