@@ -9,8 +9,12 @@ replaced by sleep. When half of the trials are settled, every client drops what 
 crashes, the proxy is killed, and all begin anew; the trials that were dropped are taken over once their signs of life
 have been missing. At the end the database is asked whether each trial that was wanted has ended, and once.
 
-Prints what it took: seconds of the clock, and processors that the proxy, and all clients together, were busy with (1
-is one core).
+A worker on a machine of its own reads what the proxy tells it. Here all clients are one process, so a trial that the
+proxy tells a thousand of them is read once, and held once in memory: what is measured of the clients is what they ask
+for, and not what they pay. A client that fails ends the simulation.
+
+Prints how far it is, and what it took: seconds of the clock, and of processors, that the proxy, PostgreSQL and all
+clients together were busy with, the starts of the proxy apart.
 """
 
 from __future__ import annotations
@@ -24,20 +28,26 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import optuna
 import psutil
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import RandomSampler
-from optuna.trial import TrialState
+from optuna.storages._grpc.auto_generated import api_pb2
+from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.errors import Unreachable
-from mythos_lab.search import trial_queue
+from mythos_lab.search import grpc_looks, trial_queue
 from mythos_lab.search.attributes import RETRY_OF
+from mythos_lab.search.grpc_looks import from_message
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.storage import open_storage
+from mythos_lab.search.stored import Reader
 from mythos_lab.search.trial_queue import is_settled, num_settled, settle, take
 from tests.lab.search.postgres import cluster
 
@@ -88,10 +98,18 @@ class Clients:
 
     def join(self) -> None:
         """Wait until all have ended."""
-        for thread in self._threads:
-            thread.join()
+        while self.are_there():
+            time.sleep(0.05)
+
+    def are_there(self) -> bool:
+        """Whether any has not ended.
+
+        Raises:
+            BaseException: What one of them failed with.
+        """
         if self._failures:
             raise self._failures[0]
+        return any(thread.is_alive() for thread in self._threads)
 
     def _live(self, who: str) -> None:
         _SELF.name = who
@@ -101,22 +119,29 @@ class Clients:
             self._failures.append(error)
 
     def _work(self) -> None:
-        study = _study(self.url)
-        watch = Watch(self.heartbeat)
-        while not self._over.is_set() and num_settled(study) < self.num_trials:
-            watch.reap(study, most=1)
-            if (trial := take(study, self.num_trials)) is None:
+        study, watch = _study(self.url), Watch(self.heartbeat)
+        while not self._over.is_set():
+            seen = study.get_trials(deepcopy=False)
+            if num_settled(study, seen) >= self.num_trials:
+                return
+            if not self.run_one(study, watch, seen):
                 self._over.wait(self.heartbeat)
-                continue
-            with Heartbeat(study, trial, self.heartbeat):
-                for name, distribution in SPACE.items():
-                    trial._suggest(name, distribution)
-                if self._over.wait(self.seconds):
-                    return
-            settle(study, trial, TrialState.COMPLETE, "complete", values=[0.5])
+
+    def run_one(self, study: optuna.Study, watch: Watch, seen: list[FrozenTrial]) -> bool:
+        """Do for one trial what a worker does who has just seen the study; whether there was one."""
+        is_stale = watch.reap(study, most=1, seen=seen)
+        if (trial := take(study, self.num_trials, None if is_stale else seen)) is None:
+            return False
+        with Heartbeat(study, trial, self.heartbeat):
+            for name, distribution in SPACE.items():
+                trial._suggest(name, distribution)
+            if not self._over.wait(self.seconds):
+                settle(study, trial, TrialState.COMPLETE, "complete", values=[0.5])
+        return True
 
 
 _SELF = threading.local()
+_READER = Reader("the simulation")
 
 
 def _study(url: str) -> optuna.Study:
@@ -126,31 +151,51 @@ def _study(url: str) -> optuna.Study:
             storage = open_storage(url, Path(NAME))
         except Unreachable:
             continue
+        storage.reader = _READER  # type: ignore[attr-defined]  # of what open_storage returns
         return optuna.load_study(study_name=NAME, storage=storage, sampler=RandomSampler())
     raise AssertionError(f"{url} was never there")
 
 
-def simulate(clients: Clients, restart: Callable[[], None]) -> optuna.Study:
+def _read_once(message: Any) -> FrozenTrial:
+    return _read(message.SerializeToString(deterministic=True))
+
+
+@lru_cache(2**15)
+def _read(message: bytes) -> FrozenTrial:
+    return from_message(api_pb2.Trial.FromString(message))  # type: ignore[attr-defined]  # made by gRPC
+
+
+def simulate(
+    clients: Clients, restart: Callable[[], None], tell: Callable[[int], None] = lambda num: None, every: float = 1.0
+) -> optuna.Study:
     """Work a study off, with all ended and begun again when half is settled.
 
     Args:
         clients: Who do; none has begun.
         restart: Ends and begins what serves them.
+        tell: Is told how many trials are settled, again and again.
+        every: Seconds between two looks at how many are.
     """
-    identity, trial_queue.identity = trial_queue.identity, lambda: str(_SELF.name)
-    try:
+
+    def watch(num: int) -> None:
+        while clients.are_there() and (settled := num_settled(study)) < num:
+            tell(settled)
+            time.sleep(every)
+
+    with (
+        mock.patch.object(trial_queue, "identity", lambda: str(_SELF.name)),
+        mock.patch.object(grpc_looks, "from_message", _read_once),
+    ):
         study = _study(clients.url)
         clients.start(0)
-        while num_settled(study) < clients.num_trials // 2:
-            time.sleep(min(1.0, clients.seconds))
+        watch(clients.num_trials // 2)
         dropping = threading.Thread(target=clients.drop)
         dropping.start()
         restart()
         dropping.join()
         clients.start(1)
+        watch(clients.num_trials)
         clients.join()
-    finally:
-        trial_queue.identity = identity
     return study
 
 
@@ -175,13 +220,16 @@ class Served:
 
     Args:
         url: Of the database.
+
+    Attributes:
+        starting: Seconds of a processor that its starts took.
     """
 
     def __init__(self, url: str) -> None:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
-        self._environment, self.busy = environment({"MYTHOS_STORAGE": url}), 0.0
+        self._environment, self._before, self.starting = environment({"MYTHOS_STORAGE": url}), 0.0, 0.0
         self.start()
 
     @property
@@ -190,19 +238,31 @@ class Served:
         return f"grpc://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        """Begin, or begin anew."""
+        """Begin, or begin anew; returns when it listens."""
         command = python_module("mythos_lab.cli", "proxy", "--port", str(self.port))
-        self._process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
+        self._process = subprocess.Popen(command, env=self._environment, stdout=subprocess.PIPE)
+        assert self._process.stdout is not None and self._process.stdout.readline(), "the proxy did not begin"
+        self.starting += busy(self._process.pid)
 
-    def look(self) -> psutil.Process:
-        """The process."""
-        return psutil.Process(self._process.pid)
+    def busy(self) -> float:
+        """Seconds of a processor that it took up to now, without its starts."""
+        return self._before + busy(self._process.pid) - self.starting
+
+    def memory(self) -> float:
+        """MiB that it holds."""
+        return float(psutil.Process(self._process.pid).memory_info().rss / 2**20)
 
     def kill(self) -> None:
-        """End it at once; what it was busy with is added up."""
-        self.busy += sum(self.look().cpu_times()[:2])
+        """End it at once."""
+        self._before += busy(self._process.pid)
         self._process.kill()
         self._process.wait()
+
+
+def busy(pid: int) -> float:
+    """Seconds of a processor that a process and those that it began have taken."""
+    process = psutil.Process(pid)
+    return float(sum(process.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in process.children()))
 
 
 def main() -> None:
@@ -211,30 +271,39 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2_000)
     parser.add_argument("--seconds", type=float, default=60.0, help="What a trial takes.")
     parser.add_argument("--heartbeat", type=float, default=30.0)
+    parser.add_argument("--every", type=float, default=30.0, help="Seconds between two lines that say how far it is.")
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     threading.stack_size(2**18)
     with cluster(durable=True) as server:
         optuna.create_study(study_name=NAME, storage=open_storage(server.url, Path(NAME)), direction="maximize")
-        proxy = Served(server.url)
+        proxy, database = Served(server.url), [0.0]
+        start, own = time.monotonic(), sum(os.times()[:2])
+
+        def spent() -> str:
+            clients_busy = sum(os.times()[:2]) - own
+            took = {"proxy": proxy.busy(), "PostgreSQL": database[0] + busy(server.pid), "clients": clients_busy}
+            clock = time.monotonic() - start
+            parts = (f"{who} {seconds:.0f} s ({seconds / clock:.2f} of a core)" for who, seconds in took.items())
+            return f"{time.monotonic() - start:.0f} s: {', '.join(parts)}; proxy {proxy.memory():.0f} MiB"
+
+        def tell(num: int) -> None:
+            print(f"{num:,} settled, {spent()}", flush=True)
+
+        def restart() -> None:
+            print(f"all begin anew, {spent()}", flush=True)
+            proxy.kill()
+            database[0] += busy(server.pid)
+            server.restart("immediate")
+            proxy.start()
+
+        clients = Clients(proxy.url, options.clients, options.trials, options.seconds, options.heartbeat)
         try:
-            start, own = time.monotonic(), sum(os.times()[:2])
-
-            def restart() -> None:
-                proxy.kill()
-                server.restart("immediate")
-                proxy.start()
-
-            clients = Clients(proxy.url, options.clients, options.trials, options.seconds, options.heartbeat)
-            simulate(clients, restart)
-            seconds = time.monotonic() - start
-            memory = proxy.look().memory_info().rss / 2**20
+            simulate(clients, restart, tell, options.every)
+            print(f"{options.clients:,} clients, {options.trials:,} trials of {options.seconds:g} s, {spent()}")
         finally:
             proxy.kill()
-        print(f"{options.clients:,} clients, {options.trials:,} trials of {options.seconds:g} s: {seconds:.0f} s")
         print(", ".join(f"{num:,} {what}" for what, num in found(_study(server.url), options.trials).items()))
-    clients_busy = sum(os.times()[:2]) - own
-    print(f"busy: proxy {proxy.busy / seconds:.2f} cores, clients {clients_busy / seconds:.2f}; proxy {memory:.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,32 @@ def outside(space: Space, trial: FrozenTrial) -> str | None:
     return misfit(space.parameters, _values(trial), whole=True)
 
 
+class Strays:
+    """Why a trial is no candidate of a space, asked of tens of thousands; they lie in their own distributions.
+
+    Two of the space's distributions that agree in the kinds by which others exist are candidates both, or neither.
+
+    Args:
+        space: The space.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._choosers = sorted({name for parameter in space.parameters.values() for name, _ in parameter.under})
+        self._sound: dict[tuple[Any, ...], dict[str, BaseDistribution]] = {}
+
+    def __call__(self, trial: FrozenTrial) -> str | None:
+        params, known = trial.params, self._space.parameters
+        kinds = tuple([params.get(name) for name in self._choosers])
+        if self._sound.get(kinds) == trial.distributions and len(_values(trial)) == len(params):
+            return None
+        if (reason := outside(self._space, trial)) is None and all(
+            distribution == known[name].distribution for name, distribution in trial.distributions.items()
+        ):
+            self._sound[kinds] = trial.distributions
+        return reason
+
+
 def without_told(study: optuna.Study) -> optuna.Study:
     """The study as it would be if nobody had told it anything, to be read."""
     return view(study, lambda trial: _blank(trial) if is_told(trial) else trial, directions=study.directions)
@@ -80,6 +106,8 @@ def are_incompatible(space: Space, trials: Sequence[FrozenTrial]) -> bool:
     """
     seen: set[str] = set()
     for trial in trials:
+        if trial.distributions.keys() <= seen:
+            continue
         can_come_first = _is_foreign(trial) or trial.state is TrialState.WAITING
         for name in trial.distributions.keys() - seen if can_come_first else ():
             if name in space.parameters and not space.parameters[name].takes(trial.distributions[name]):

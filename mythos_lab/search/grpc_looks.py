@@ -7,17 +7,30 @@ as long as it stays the same; a client turns a message into a trial likewise. Wh
 from __future__ import annotations
 
 import bisect
+import datetime
+import json
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from functools import lru_cache, partial
 from typing import Any, Generic, TypeVar
 
 import grpc
+from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.storages import BaseStorage
 from optuna.storages._grpc import servicer
 from optuna.storages._grpc.auto_generated import api_pb2
 from optuna.storages._grpc.client import GrpcClientCache, GrpcClientCacheEntry
 from optuna.trial import FrozenTrial
+
+from mythos_lab.search.room import Full
+
+FULL = grpc.StatusCode.OUT_OF_RANGE
+"""What a proxy answers where a trial would have had no room."""
+
+_PORTION = 1 / 3  # of a proxy's time goes into looks; the rest is for what workers write
+_KNOWN = 4096  # distributions, of which a study has few
 
 _messages: Any = api_pb2
 _T = TypeVar("_T")
@@ -28,10 +41,11 @@ class Shared(Generic[_T]):
 
     Args:
         call: What is called, by one thread at a time.
+        portion: Of the time, at most, that calls may take: where one took long, the next begins later.
     """
 
-    def __init__(self, call: Callable[[], _T]) -> None:
-        self._call = call
+    def __init__(self, call: Callable[[], _T], portion: float = 1.0) -> None:
+        self._call, self._pauses, self._rested = call, 1 / portion - 1, 0.0
         self._asking, self._calling = threading.Lock(), threading.Lock()
         self._next: Future[_T] | None = None
 
@@ -41,12 +55,16 @@ class Shared(Generic[_T]):
             self._next = answer
         if is_first:
             with self._calling:
+                time.sleep(max(0.0, self._rested - time.monotonic()))
                 with self._asking:
                     self._next = None
+                begun = time.monotonic()
                 try:
                     answer.set_result(self._call())
                 except BaseException as error:
                     answer.set_exception(error)
+                ended = time.monotonic()
+                self._rested = ended + self._pauses * (ended - begun)
         return answer.result()
 
 
@@ -62,12 +80,21 @@ class LookingService(servicer.OptunaStorageProxyService):
         self._lock = threading.Lock()
         self._seen: dict[int, tuple[_Seen, Shared[None]]] = {}
 
+    def CreateNewTrial(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, gRPC's name
+        try:
+            return super().CreateNewTrial(request, context)
+        except Full as full:
+            context.abort(code=FULL, details=str(full))
+
+    def _look(self, study: int, seen: _Seen) -> None:
+        seen.update(self._backend.get_all_trials(study, False))
+
     def GetTrials(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802, gRPC's name
         study = request.study_id
         with self._lock:
             if study not in self._seen:
                 seen = _Seen()
-                self._seen[study] = seen, Shared(lambda: seen.update(self._backend.get_all_trials(study, False)))
+                self._seen[study] = seen, Shared(partial(self._look, study, seen), _PORTION)
             seen, look = self._seen[study]
         try:
             look()
@@ -139,7 +166,35 @@ class RememberingCache(GrpcClientCache):
         for message in reply.trials:
             known = before.get(message.trial_id)
             is_same = known is not None and known[0] == message
-            trial = known[1] if known is not None and is_same else servicer._from_proto_trial(message)
+            trial = known[1] if known is not None and is_same else from_message(message)
             if not trial.state.is_finished():
                 self._unfinished[trial._trial_id] = message, trial
             self._add_trial_to_cache(study_id, trial)
+
+
+def from_message(message: Any) -> FrozenTrial:
+    """The trial that Optuna makes of a message, without parsing a distribution again that was met before."""
+    distributions = {name: _distribution(text) for name, text in message.distributions.items()}
+    return FrozenTrial(
+        trial_id=message.trial_id,
+        number=message.number,
+        state=servicer._from_proto_trial_state(message.state),
+        value=None,
+        values=list(message.values) or None,
+        datetime_start=_moment(message.datetime_start),
+        datetime_complete=_moment(message.datetime_complete),
+        params={name: distributions[name].to_external_repr(value) for name, value in message.params.items()},
+        distributions=distributions,
+        user_attrs={name: json.loads(text) for name, text in message.user_attributes.items()},
+        system_attrs={name: json.loads(text) for name, text in message.system_attributes.items()},
+        intermediate_values=dict(message.intermediate_values),
+    )
+
+
+@lru_cache(_KNOWN)
+def _distribution(text: str) -> BaseDistribution:
+    return json_to_distribution(text)
+
+
+def _moment(text: str) -> datetime.datetime | None:
+    return datetime.datetime.fromisoformat(text) if text else None

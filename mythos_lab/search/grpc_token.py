@@ -15,16 +15,18 @@ from typing import Any
 import grpc
 from optuna.storages import BaseStorage, GrpcStorageProxy
 from optuna.storages._grpc.auto_generated import api_pb2_grpc
+from optuna.trial import FrozenTrial
 
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.search.grpc_looks import LookingService, RememberingCache
+from mythos_lab.search.grpc_looks import FULL, LookingService, RememberingCache
+from mythos_lab.search.room import Full
 
 _api: Any = api_pb2_grpc
 _HEADER = "authorization"
 ROOTS_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
 """gRPC's own variable: a PEM file of the certificates that are trusted."""
 
-_THREADS = 32  # most of which wait for a look that they share
+_THREADS = 128  # most of which wait for a look that they share
 
 
 def server_of(
@@ -65,6 +67,14 @@ class TokenProxy(GrpcStorageProxy):
     def __init__(self, host: str, port: int, token: str | None, *, encrypted: bool = False) -> None:
         self._token, self._encrypted = token, encrypted
         super().__init__(host=host, port=port)
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        try:
+            return int(super().create_new_trial(study_id, template_trial))
+        except grpc.RpcError as error:
+            if error.code() == FULL:
+                raise Full(error.details()) from None
+            raise
 
     def wait_server_ready(self, timeout: float | None = None) -> None:
         if not self._encrypted:

@@ -32,15 +32,16 @@ class Watch:
         self._seen: dict[int, tuple[Any, float]] = {}
         self._due: dict[int, float] = {}
 
-    def reap(self, study: optuna.Study, most: int | None = None) -> int:
+    def reap(self, study: optuna.Study, most: int | None = None, seen: list[FrozenTrial] | None = None) -> int:
         """Hand back the trials of workers that are gone; returns how many.
 
         Args:
             study: The study.
+            seen: Its trials as they were a moment ago; ``None`` looks.
             most: How many at most, by chance. A worker that looks for a trial needs one: where a thousand find that a
                 thousand are gone, and each hands back all, a database is told a million times.
         """
-        trials = study.get_trials(deepcopy=False)
+        trials = study.get_trials(deepcopy=False) if seen is None else seen
         running = [t for t in trials if t.state is TrialState.RUNNING and not is_asked_elsewhere(t)]
         orphans = [t for t in running if self._is_gone(t)]
         self._seen = {t.number: self._seen[t.number] for t in running if t.number in self._seen}
@@ -48,11 +49,11 @@ class Watch:
             orphans = _CHANCE.sample(orphans, most)
         for orphan in orphans:
             hand_back(study, orphan, f"worker {orphan.user_attrs.get(WORKER, 'unknown')} is gone")
-        return len(orphans) + self._queue_what_is_due(study)
+        return len(orphans) + self._queue_what_is_due(study, trials)
 
-    def _queue_what_is_due(self, study: optuna.Study) -> int:
+    def _queue_what_is_due(self, study: optuna.Study, trials: list[FrozenTrial]) -> int:
         """Queue killed trials that whoever failed them has not queued, in as much time as a sign of life may take."""
-        now, waiting = time.monotonic(), due(study)
+        now, waiting = time.monotonic(), due(study, trials)
         self._due = {trial.number: self._due.get(trial.number, now) for trial in waiting}
         overdue = [trial for trial in waiting if now - self._due[trial.number] > self.heartbeat]
         for trial in overdue:

@@ -26,7 +26,7 @@ from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
 from mythos_lab.search.attributes import OPENED as OPENED
 from mythos_lab.search.attributes import PRUNER, SAMPLER
 from mythos_lab.search.attributes import UID as UID
-from mythos_lab.search.foreign import Shielded, are_incompatible, outside
+from mythos_lab.search.foreign import Shielded, Strays, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
 from mythos_lab.search.named import Named
 from mythos_lab.search.origin import check_origin
@@ -168,19 +168,21 @@ def _quiet() -> None:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> None:
-    """Queue the next points of a grid where few are waiting; called again and again by who watches over the study."""
+def enqueue_grid(study: optuna.Study, space: Space, num_trials: int, num_workers: int = 1) -> int:
+    """Queue the next points of a grid where few wait, and say how many; called again and again by who watches."""
     if space.sampler(num_trials)[0].kind != "grid":
-        return
+        return 0
     assert space.points is not None, "a grid's sampler was accepted"
     trials, ahead = study.get_trials(deepcopy=False), max(_AHEAD, 4 * num_workers)
     num_waiting = sum(trial.state is TrialState.WAITING for trial in trials)
     if num_waiting > ahead // 2:
-        return
+        return 0
     there = {_key(params_of(trial)) for trial in trials if _is_point(trial)}
     missing = (i for i, point in enumerate(space.points) if _key(point) not in there)
-    for i in islice(missing, ahead - num_waiting):
+    chosen = list(islice(missing, ahead - num_waiting))
+    for i in chosen:
         study.enqueue_trial(space.points[i], user_attrs={POINT: i})
+    return len(chosen)
 
 
 def _is_point(trial: FrozenTrial) -> bool:
@@ -274,10 +276,11 @@ def _of_other_origin(space: Space, study: optuna.Study) -> RecipeError:
 
 def _check_trials(space: Space, trials: Sequence[FrozenTrial]) -> None:
     """Refuse a study in which a trial of its own is no candidate of its space, so that it was put there."""
+    odd = Strays(space)
     for trial in trials:
-        if trial.state is TrialState.COMPLETE and is_settled(trial) and (odd := outside(space, trial)) is not None:
+        if trial.state is TrialState.COMPLETE and is_settled(trial) and (reason := odd(trial)) is not None:
             raise Misplaced(
-                f"{space.source}: trial {trial.number}, as the storage has it, is none of the study's: {odd}"
+                f"{space.source}: trial {trial.number}, as the storage has it, is none of the study's: {reason}"
             )
 
 

@@ -21,6 +21,7 @@ TOKEN_VARIABLE = "MYTHOS_PROXY_TOKEN"
 """The variable of the token that whoever asks the proxy has to say."""
 
 _SHORTEST_TOKEN = 16  # characters
+_CONNECTIONS = 8  # to the database: while one waits for its disk, others need not
 _MAX_PEM = 2**20  # bytes
 
 
@@ -56,7 +57,7 @@ def serve(url: str, host: str, port: int, certificate: Path | None = None, key: 
         )
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = open_storage(completed(url, "MYTHOS_STORAGE"), Path())
+    storage = open_storage(completed(url, "MYTHOS_STORAGE"), Path(), _CONNECTIONS)
     try:
         from mythos_lab.search.grpc_token import server_of
 

@@ -11,15 +11,17 @@ from typing import Any
 
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage, get_storage
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages._rdb import models
+from optuna.storages.journal._storage import JournalOperation
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.owned import Schema, check_database, check_server
 from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.search.database import Database
+from mythos_lab.search.database import Cached, Database
 from mythos_lab.search.journal import Journal, check_journal
+from mythos_lab.search.room import BELOW, Full
 from mythos_lab.search.stored import UNREADABLE, Reader
 
 _PATIENCE_SECONDS = 600.0
@@ -53,13 +55,14 @@ _SCHEMA = Schema(
 )
 
 
-def open_storage(url: str | None, folder: Path) -> BaseStorage:
+def open_storage(url: str | None, folder: Path, num_connections: int = 1) -> BaseStorage:
     """The storage that a URL names.
 
     Args:
         url: A path after ``journal://``, a database's URL as SQLAlchemy takes it, ``grpc://host:port``, or
             ``grpcs://host:port`` by TLS; ``None`` is a journal in the folder.
         folder: The study's folder.
+        num_connections: That are kept to a server; one more is taken for a moment.
 
     Raises:
         RecipeError: No such kind of storage, or a driver that is not installed.
@@ -67,7 +70,7 @@ def open_storage(url: str | None, folder: Path) -> BaseStorage:
     """
     shown = f"storage {without_password(url) if url else folder}"
     try:
-        return patient(_open(url, folder), shown)
+        return patient(_open(url, folder, num_connections), shown)
     except RecipeError as error:
         raise RecipeError(f"{shown}: {error}") from None
     except ImportError:
@@ -87,7 +90,7 @@ def _kind(url: str | None, error: Exception) -> type[RecipeError]:
     )
 
 
-def _open(url: str | None, folder: Path) -> BaseStorage:
+def _open(url: str | None, folder: Path, num_connections: int) -> BaseStorage:
     scheme, _, rest = (url or "").partition("://")
     if url is None or scheme == "journal":
         path = (Path(rest) if rest else folder / JOURNAL).absolute()
@@ -127,14 +130,14 @@ def _open(url: str | None, folder: Path) -> BaseStorage:
         if "connect_timeout" not in named.query:
             options["connect_args"]["connect_timeout"] = _OPENING_SECONDS
         _name_connections(named, options, folder.name)
-        # One is kept; a sign of life that falls into another call takes a second for a moment.
-        options |= {"pool_size": 1, "max_overflow": 1}
+        # A worker keeps one; a sign of life that falls into another call takes a second for a moment.
+        options |= {"pool_size": num_connections, "max_overflow": 1}
         engine = sqlalchemy.create_engine(url, **options)
         try:
             check_server(engine, _SCHEMA)
         finally:
             engine.dispose()
-    return get_storage(_database(url, options))
+    return Cached(_database(url, options))
 
 
 _ENDED = object()
@@ -142,6 +145,21 @@ _ENDED = object()
 
 class _Journaled(JournalStorage):
     """The storage of a journal, which Optuna builds from its lines, whatever they hold, as they come."""
+
+    _backend: Journal
+
+    def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
+        attrs = extra_fields.get("system_attrs", {})
+        if op_code != JournalOperation.CREATE_TRIAL or BELOW not in attrs:
+            super()._write_log(op_code, extra_fields)
+            return
+        plain = {**extra_fields, "system_attrs": {name: value for name, value in attrs.items() if name != BELOW}}
+        with self._backend.alone():
+            self._sync_with_backend()
+            number = len(self._replay_result._study_id_to_trial_ids[extra_fields["study_id"]])
+            if number >= attrs[BELOW]:
+                raise Full(f"trial {number} would have no room")
+            super()._write_log(op_code, plain)
 
     def _sync_with_backend(self) -> None:
         logs = iter(self._backend.read_logs(self._replay_result.log_number_read))
@@ -173,7 +191,7 @@ def _name_connections(url: sqlalchemy.URL, options: dict[str, Any], study: str) 
         options["connect_args"]["program_name"] = said
 
 
-def _database(url: str, options: dict[str, Any]) -> RDBStorage:
+def _database(url: str, options: dict[str, Any]) -> Database:
     """Optuna's tables are made by whoever comes first; those who come at the same moment fail, and find them then."""
     for pause in (0.2, 0.5, 1.0, 2.0):
         try:

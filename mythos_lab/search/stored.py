@@ -20,7 +20,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mythos_lab.recipe.errors import Misplaced, RecipeError, from_validation, shortened
 from mythos_lab.search.attributes import MISFIT, OF_STUDIES, OF_TRIALS, OUTCOME, TAKEN, of_optuna
-from mythos_lab.search.spaces.parameters import lies_in
+from mythos_lab.search.spaces.parameters import lie_in, lies_in
 from mythos_lab.search.trial_queue import is_settled
 
 UNREADABLE = (
@@ -42,6 +42,7 @@ class Reader:
     def __init__(self, shown: str) -> None:
         self._shown = shown
         self._sound: set[int] = set()  # finished trials, which change no more
+        self._held: dict[int, FrozenTrial] = {}  # the others; one that changes is another object
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
@@ -72,8 +73,13 @@ class Reader:
         if name == "get_trial":
             return self._trial(answer)
         if name == "get_all_trials":
-            sound = self._sound
-            return [trial if trial._trial_id in sound else self._trial(trial) for trial in answer]
+            sound, held = self._sound, self._held
+            new = [t for t in answer if (number := t._trial_id) not in sound and held.get(number) is not t]
+            if not new:
+                return answer
+            lie = lie_in(new)
+            shown = {trial._trial_id: self._trial(trial, lie) for trial in new}
+            return [shown.get(trial._trial_id, trial) for trial in answer]
         if name == "get_study_user_attrs":
             return self._attrs(answer, "user", OF_STUDIES.get)
         if name == "get_study_system_attrs":
@@ -93,17 +99,20 @@ class Reader:
             raise Misplaced(f"{self._shown}: {what} attributes: {misfits[0]}")
         return known
 
-    def _trial(self, trial: FrozenTrial) -> FrozenTrial:
+    def _trial(self, trial: FrozenTrial, lies_there: bool = False) -> FrozenTrial:
         if trial._trial_id in self._sound:
             return trial
         where = f"{self._shown}: trial {trial.number}"
-        if odd := _unsound(trial):
+        if odd := _unsound(trial, lies_there):
             raise Misplaced(f"{where}: {odd}")
         misfits, user = _parted(trial.user_attrs, OF_TRIALS.get)
         others, system = _parted(trial.system_attrs, of_optuna)
         if not (misfits or others):
             if trial.state.is_finished():
                 self._sound.add(trial._trial_id)
+                self._held.pop(trial._trial_id, None)
+            else:
+                self._held[trial._trial_id] = trial
             return trial
         shown = copy.copy(trial)
         shown.user_attrs, shown.system_attrs = {**user, MISFIT: (misfits + others)[0]}, system
@@ -115,7 +124,7 @@ class Reader:
 
 def _parted(attrs: Any, types: _Types) -> tuple[list[str], dict[str, Any]]:
     """Which attributes are not what they are to be, and the others."""
-    if not isinstance(attrs, Mapping):
+    if type(attrs) is not dict and not isinstance(attrs, Mapping):
         return [f"expected attributes, found {_brief(attrs)}"], {}
     misfits, others = [], dict[str, Any]()
     for name, value in attrs.items():
@@ -130,8 +139,8 @@ def _parted(attrs: Any, types: _Types) -> tuple[list[str], dict[str, Any]]:
     return misfits, others
 
 
-def _unsound(trial: FrozenTrial) -> str | None:
-    """What of a trial cannot be, whoever made it."""
+def _unsound(trial: FrozenTrial, lies_there: bool) -> str | None:
+    """What of a trial cannot be, whoever made it; ``lies_there``: its distributions are known to have its values."""
     values, steps = trial.values, trial.intermediate_values
     if values is not None and not (isinstance(values, list) and all(map(_is_number, values))):
         return f"its values are {_brief(values)}; expected numbers"
@@ -140,7 +149,7 @@ def _unsound(trial: FrozenTrial) -> str | None:
     if not all(type(step) is int and _is_number(value) for step, value in steps.items()):
         return f"its reports are {_brief(steps)}; expected a number at each step"
     distributions = trial.distributions
-    for name, value in trial.params.items():
+    for name, value in () if lies_there else trial.params.items():
         if name not in distributions or not (lies_in(distributions[name], value) or _holds(distributions[name], value)):
             return f"its parameter {shortened(repr(name))} is {_brief(value)}, which its distribution does not have"
     return None

@@ -2,8 +2,10 @@
 
 A trial is *settled* when it has come to an end of its own: complete, pruned, vetoed, diverged or failed. As many are
 wanted as there are *places*. A trial that its worker left behind is failed with the outcome ``killed`` and queued
-again; its retry has its place, which is kept for it meanwhile. Where workers on two machines take the last place at
-once, the later one is surplus: failed untrained, and counted nowhere.
+again; its retry has its place, which is kept for it meanwhile. A new trial is made only where it has a place
+(:mod:`mythos_lab.search.room`); a storage of Optuna's own makes it in any case. Where workers on two machines take the
+last place of such a one at once, or a point that was queued twice, the later trial is surplus: failed untrained, and
+counted nowhere.
 
 Others may write into the same study with Optuna's own means. What they enqueue is run, or *refused* where it lies
 outside the space; what they ask for and tell, or add, is *told*. Neither takes a place.
@@ -11,11 +13,13 @@ outside the space; what they ask for and tell, or add, is *told*. Neither takes 
 
 from __future__ import annotations
 
+import random
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import optuna
 from optuna.artifacts._upload import ARTIFACTS_ATTR_PREFIX
+from optuna.study._tell import _tell_with_warning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.recipe.urls import in_text
@@ -31,6 +35,7 @@ from mythos_lab.search.attributes import REASON as REASON
 from mythos_lab.search.attributes import RETRY_OF as RETRY_OF
 from mythos_lab.search.attributes import TAKEN as TAKEN
 from mythos_lab.search.attributes import WORKER as WORKER
+from mythos_lab.search.room import BELOW, Full, template
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.tracking.process import identity
 
@@ -43,21 +48,40 @@ MAX_ATTEMPTS = 5
 
 _QUEUED_PARAMS = "fixed_params"  # where Optuna keeps what was queued
 _LONGEST_REASON = 2000  # a column of a database
+_MOST_POPS = 6  # before another look at what waits
+_CHANCE = random.SystemRandom()  # whatever a run has seeded
 _NOT_PASSED_ON = (OUTCOME, REASON, WORKER, BEAT, TAKEN, POINT, BLAMED, MISFIT)
 
 
-def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
-    """A trial to run, or ``None`` where enough are settled or running, or where no point of a grid is waiting."""
+def take(study: optuna.Study, num_trials: int, seen: list[FrozenTrial] | None = None) -> optuna.Trial | None:
+    """A trial to run, or ``None`` where enough are settled or running, or where no point of a grid is waiting.
+
+    Args:
+        study: The study.
+        num_trials: Trials in all.
+        seen: The study's trials as they were a moment ago; ``None`` looks.
+    """
     past, is_grid = _past(study), isinstance(study.sampler, QueueOnly)
-    while len(past.places(trials := study.get_trials(deepcopy=False))) < num_trials:
-        if is_grid and not any(t.state is TrialState.WAITING for t in trials):
+    while True:
+        trials, seen = study.get_trials(deepcopy=False) if seen is None else seen, None
+        is_waiting = any(t.state is TrialState.WAITING for t in trials)
+        if len(past.places(trials)) >= num_trials or (is_grid and not is_waiting):
             return None
-        trial = study.ask()
+        number, is_new = _pop(study, trials), False
+        if number is None and not is_grid and (room := past.room(trials, num_trials)) > 0:
+            number, is_new = _make(study, len(trials) + room), True
+        if number is None:
+            continue  # others were faster, and what they did is seen with another look
+        study._thread_local.cached_all_trials = None  # what samplers remember of the trial before
+        trial = optuna.Trial(study, number)
         try:
-            trial.set_user_attr(WORKER, identity())
+            if not is_new:
+                trial.set_user_attr(WORKER, identity())
             trial.set_user_attr(TAKEN, trial.number)
         except optuna.exceptions.UpdateFinishedTrialError:
             continue  # this process was asleep for so long that another took the trial to be lost
+        if is_new and BELOW not in trial._cached_frozen_trial.system_attrs:
+            return trial  # its storage held to the bound, so that nobody else can have its place
         trials = study.get_trials(deepcopy=False)
         if past.is_doubled(trial, trials):
             settle(study, trial, TrialState.FAIL, SURPLUS)
@@ -75,7 +99,28 @@ def take(study: optuna.Study, num_trials: int) -> optuna.Trial | None:
         else:
             settle(study, trial, TrialState.FAIL, SURPLUS)
             return None
+
+
+def _pop(study: optuna.Study, trials: list[FrozenTrial]) -> int | None:
+    """The id of a trial that waited, and is this worker's now.
+
+    The first is tried first. Each time that somebody was faster, the next is drawn from four times as many: a thousand
+    that begin at once would otherwise all try each.
+    """
+    waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
+    for attempt in range(min(_MOST_POPS, len(waiting))):
+        trial = waiting.pop(_CHANCE.randrange(min(4**attempt, len(waiting))))
+        if _claim(study, trial):
+            return int(trial._trial_id)
     return None
+
+
+def _make(study: optuna.Study, below: int) -> int | None:
+    """The id of a new trial; ``None`` where others have had the room for it meanwhile."""
+    try:
+        return int(study._storage.create_new_trial(study._study_id, template(below, {WORKER: identity()})))
+    except Full:
+        return None
 
 
 def settle(
@@ -91,12 +136,20 @@ def settle(
         study._storage.set_trial_user_attr(trial._trial_id, OUTCOME, outcome)
         if reason:
             study._storage.set_trial_user_attr(trial._trial_id, REASON, in_text(reason)[:_LONGEST_REASON])
-        study.tell(trial.number, values=values, state=state)
+        _tell(study, trial, state, values)
     except (optuna.exceptions.UpdateFinishedTrialError, ValueError):
         if not study._storage.get_trial(trial._trial_id).state.is_finished():
             raise
         return False
     return True
+
+
+def _tell(
+    study: optuna.Study, trial: FrozenTrial | optuna.Trial, state: TrialState, values: list[float] | None
+) -> None:
+    """What ``study.tell`` does, which asks the storage for the trial's id, and twice more for the trial."""
+    told = trial if isinstance(trial, optuna.Trial) else trial.number
+    _tell_with_warning(study, told, values, state)
 
 
 def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: str, *, lost: bool = True) -> None:
@@ -112,7 +165,7 @@ def hand_back(study: optuna.Study, trial: FrozenTrial | optuna.Trial, reason: st
     left = study._storage.get_trial(trial._trial_id)
     if left.state.is_finished():
         return
-    if _past(study).is_doubled(left, study.get_trials(deepcopy=False)):
+    if _errand(left) is not None and _past(study).is_doubled(left, study.get_trials(deepcopy=False)):
         settle(study, left, TrialState.FAIL, SURPLUS)
         return
     blamed = lost and bool(left.params)  # of a trial that nobody has looked into nobody can have died
@@ -134,7 +187,8 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
         return
     attempt = int(left.user_attrs.get(ATTEMPT, 0)) + bool(left.user_attrs.get(BLAMED))
     kept = {name: value for name, value in left.user_attrs.items() if name not in _NOT_PASSED_ON}
-    system = {name: value for name, value in left.system_attrs.items() if not name.startswith(ARTIFACTS_ATTR_PREFIX)}
+    left_behind = (BELOW, ARTIFACTS_ATTR_PREFIX)  # the bound that it was made under, and files that are told of again
+    system = {name: value for name, value in left.system_attrs.items() if not name.startswith(left_behind)}
     study.add_trial(
         create_trial(
             state=TrialState.WAITING,
@@ -145,9 +199,9 @@ def queue_again(study: optuna.Study, trial: FrozenTrial) -> None:
     )
 
 
-def due(study: optuna.Study) -> list[FrozenTrial]:
+def due(study: optuna.Study, seen: list[FrozenTrial] | None = None) -> list[FrozenTrial]:
     """Killed trials that nobody has queued again yet: somebody is about to, or has died before."""
-    return _past(study).due(study.get_trials(deepcopy=False))
+    return _past(study).due(study.get_trials(deepcopy=False) if seen is None else seen)
 
 
 def clear_doubles(study: optuna.Study) -> None:
@@ -170,9 +224,9 @@ def _claim(study: optuna.Study, trial: FrozenTrial) -> bool:
         return False
 
 
-def num_settled(study: optuna.Study) -> int:
-    """How many trials of a study have come to an end of their own."""
-    return _past(study).num_settled(study.get_trials(deepcopy=False))
+def num_settled(study: optuna.Study, seen: list[FrozenTrial] | None = None) -> int:
+    """How many trials of a study, or of those that were seen of it, have come to an end of their own."""
+    return _past(study).num_settled(study.get_trials(deepcopy=False) if seen is None else seen)
 
 
 def is_settled(trial: FrozenTrial) -> bool:
@@ -282,6 +336,11 @@ class _Past:
             or (t.state is TrialState.WAITING and kept and RETRY_OF in t.user_attrs)
             or _is_due(t, retried)
         }
+
+    def room(self, trials: list[FrozenTrial], num_trials: int) -> int:
+        """How many new trials are wanted beside those that are there, all that wait among them."""
+        num_waiting = sum(t.state is TrialState.WAITING and RETRY_OF not in t.user_attrs for t in trials[self._num :])
+        return num_trials - len(self.places(trials, kept=True)) - num_waiting
 
     def num_settled(self, trials: list[FrozenTrial]) -> int:
         """How many trials are settled."""

@@ -58,10 +58,11 @@ def take_part(space: Space, index: int | None = None) -> None:
 
     watch = Watch(space.file.heartbeat)
     with heeding(dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGUSR1), obey)):
-        while num_settled(study) < num_trials:
-            watch.reap(study, most=1)
-            enqueue_grid(study, space, num_trials)
-            ran = not orders.finish and run_one(space, study, num_trials, lambda: orders.stop)
+        while num_settled(study, seen := study.get_trials(deepcopy=False)) < num_trials:
+            is_stale = watch.reap(study, most=1, seen=seen) + enqueue_grid(study, space, num_trials)
+            ran = not orders.finish and run_one(
+                space, study, num_trials, lambda: orders.stop, None if is_stale else seen
+            )
             if orders.finish:
                 raise Interrupted(128 + heard[0])
             if not ran:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import optuna
 from mlflow.exceptions import MlflowException
+from optuna.trial import FrozenTrial
 
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.recipe.screen import guard_errors, say
@@ -85,14 +86,21 @@ def work(
     study = study or join_study(space, num_trials, worker)
     watch = Watch(space.file.heartbeat)
     while not orders.finish and not alone():
-        watch.reap(study, most=1)
-        if not run_one(space, study, num_trials, lambda: orders.stop or alone()):
+        seen = study.get_trials(deepcopy=False)
+        is_stale = watch.reap(study, most=1, seen=seen)
+        if not run_one(space, study, num_trials, lambda: orders.stop or alone(), None if is_stale else seen):
             return
 
 
-def run_one(space: Space, study: optuna.Study, num_trials: int, should_stop: Callable[[], bool]) -> bool:
-    """Take one trial and run it; whether there was one."""
-    trial = take(study, num_trials)
+def run_one(
+    space: Space,
+    study: optuna.Study,
+    num_trials: int,
+    should_stop: Callable[[], bool],
+    seen: list[FrozenTrial] | None = None,
+) -> bool:
+    """Take one trial and run it; whether there was one. What was ``seen`` of the study a moment ago spares a look."""
+    trial = take(study, num_trials, seen)
     if trial is None:
         return False
     with Heartbeat(study, trial, space.file.heartbeat) as heartbeat:

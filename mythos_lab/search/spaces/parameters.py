@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from optuna.distributions import (
     IntDistribution,
     check_distribution_compatibility,
 )
+from optuna.trial import FrozenTrial
 
 from mythos_blocks.declaring.registry import suggest
 from mythos_lab.recipe.errors import shortened
@@ -60,6 +61,31 @@ def lies_in(distribution: BaseDistribution, value: Any) -> bool:
     if type(distribution) is IntDistribution:
         return type(value) is int and distribution.step == 1 and distribution.low <= value <= distribution.high
     return False
+
+
+def lie_in(trials: Sequence[FrozenTrial]) -> bool:
+    """Whether all values of trials plainly are of their distributions: tens of thousands are looked at together."""
+    columns: dict[int, tuple[BaseDistribution, list[Any]]] = {}
+    for trial in trials:
+        distributions = trial.distributions
+        for name, value in trial.params.items():
+            if (distribution := distributions.get(name)) is None:
+                return False
+            if (column := columns.get(id(distribution))) is None:
+                column = columns[id(distribution)] = distribution, []
+            column[1].append(value)
+    return all(_all_lie_in(distribution, values) for distribution, values in columns.values())
+
+
+def _all_lie_in(distribution: BaseDistribution, values: list[Any]) -> bool:
+    if isinstance(distribution, CategoricalDistribution):
+        if not set(map(type, values)) <= {bool, int, float, str, type(None)}:
+            return False
+        kinds = {(type(choice), choice) for choice in distribution.choices}
+        return set(zip(map(type, values), values, strict=True)) <= kinds
+    if set(map(type, values)) not in ({int}, {float}) or math.isnan(sum(values)):
+        return False
+    return lies_in(distribution, min(values)) and lies_in(distribution, max(values))
 
 
 def parameters(domains: Mapping[str, Domain], under: Condition = (), prefix: str = "") -> dict[str, Parameter]:

@@ -34,6 +34,11 @@ class Cluster:
         self._options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync={'on' if durable else 'off'}"
         self._control("start")
 
+    @property
+    def pid(self):
+        """Of the process that began all others of it."""
+        return int((self._data / "postmaster.pid").read_text().split()[0])
+
     def restart(self, mode):
         """Restart it: ``fast`` closes all connections, ``immediate`` is a crash with recovery."""
         self._control("restart", "-m", mode)

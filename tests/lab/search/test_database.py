@@ -91,3 +91,21 @@ def test_a_worker_holds_one_connection_of_its_studys_name_and_reads_what_optuna_
             told = sqlalchemy.text("SELECT application_name FROM pg_stat_activity WHERE client_port IS NOT NULL")
             names = [name for name in asking.scalars(told) if name != "another"]
     assert len(names) == 1 and names[0].startswith("mythos named ")
+
+
+def test_a_storage_that_has_read_nothing_takes_a_value_of_a_trial_that_another_began(tmp_path):
+    first, second = (open_storage(f"sqlite:///{tmp_path}/study.db", tmp_path) for _ in range(2))
+    trial = optuna.create_study(storage=first).ask()
+    second.set_trial_param(trial._trial_id, "rate", 0.5, SPACE["rate"])
+    assert first.get_trial(trial._trial_id).params == {"rate": 0.5}
+    with pytest.raises(KeyError):
+        second.set_trial_param(trial._trial_id + 1, "rate", 0.5, SPACE["rate"])
+
+
+@pytest.mark.parametrize("ids, num", [([1, 2, 3, 4], 1), ([1, 50, 51, 52], 2)])
+def test_trials_that_lie_far_apart_are_named_and_others_are_a_range(ids, num, monkeypatch, tmp_path):
+    monkeypatch.setattr(database, "_MOST_NAMED", 3)
+    storage = Database(f"sqlite:///{tmp_path}/study.db")
+    with database._create_scoped_session(storage.scoped_session) as session:
+        parts = database._Parts(session, 1, ids)
+        assert len(list(parts._which(database.models.TrialParamModel))) == num

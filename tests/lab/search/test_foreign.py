@@ -13,7 +13,7 @@ from mythos_lab.comparison.study_report import study_report
 from mythos_lab.recipe.files import names
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
-from mythos_lab.search.foreign import Shielded
+from mythos_lab.search.foreign import Shielded, Strays, outside
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.pruners import FLOPS_PER_STEP, LOOP_GAIN, PRUNERS
@@ -274,3 +274,23 @@ def test_a_sampler_is_shown_the_bracket_of_hyperband_that_its_trial_is_in(here):
             asked.suggest_float("x", 0, 1)
             mine = pruner._get_bracket_id(study, study._storage.get_trial(asked._trial_id))
             assert seen[-1] == {n for n in own if pruner._get_bracket_id(study, study.get_trials()[n]) == mine} != own
+
+
+def test_many_trials_are_held_to_the_space_as_each_is(tmp_path):
+    space = write(tmp_path, space={name: CONDITIONAL[name] for name in (LOOPS, LR)})
+    own = {name: parameter.distribution for name, parameter in space.parameters.items()}
+    num, high, rate = f"{LOOPS}.fixed.num_loops", f"{LOOPS}.uniform.high", FloatDistribution(0.1, 1.0)
+    fixed, uniform = {LOOPS: "fixed", num: 2, LR: 2e-3}, {LOOPS: "uniform", high: 3, LR: 2e-3}
+    cases = [
+        (fixed, {}, True), (uniform, {}, True), (fixed, {}, True), (fixed | {high: 3}, {}, False),
+        ({LOOPS: "fixed", LR: 2e-3}, {}, False), (uniform, {}, True), (uniform | {LR: 0.5}, {LR: rate}, False),
+        ({LR: 2e-3}, {}, False), (uniform | {"other": 0.5}, {"other": rate}, False), (fixed | {num: 4}, {}, True),
+    ]  # fmt: skip
+    odd = Strays(space)
+    for params, others, is_candidate in cases:
+        distributions = {name: (own | others)[name] for name in params}
+        trial = create_trial(value=0.0, params=params, distributions=distributions)
+        assert odd(trial) == outside(space, trial) and (odd(trial) is None) == is_candidate
+    declared = {name: own[name] for name in fixed}
+    queued = create_trial(value=0.0, params=fixed, distributions=declared, system_attrs={"fixed_params": uniform})
+    assert odd(queued) == outside(space, queued) is not None

@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 import optuna
 import pytest
 from optuna.storages import GrpcStorageProxy, RDBStorage
+from optuna.storages._grpc import servicer
 from optuna.storages._grpc.server import make_server
 from optuna.trial import TrialState
 
+from mythos_lab.search import grpc_looks
 from mythos_lab.search.grpc_looks import Shared
 from mythos_lab.search.grpc_token import TokenProxy, server_of
 from tests.lab.search.test_database import facts, fill
@@ -87,6 +89,30 @@ def test_who_asks_during_a_look_gets_the_next_one_and_shares_it():
         go_on.release(2)
         assert first.result() == 0 and [each.result() for each in later] == [1] * 5
     assert len(looks) == 2
+
+
+def test_calls_take_no_more_than_their_portion_of_the_time(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(grpc_looks.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(grpc_looks.time, "sleep", lambda seconds: clock.append(clock.pop() + seconds))
+
+    def look():
+        clock[0] += 2.0
+
+    shared = Shared(look, portion=0.25)
+    for _ in range(3):
+        shared()
+    assert clock[0] == 2 + 6 + 2 + 6 + 2
+    clock[0] += 100.0
+    shared()
+    assert clock[0] == 120.0, "who has not asked for long waits for nothing"
+
+
+def test_a_message_becomes_the_trial_that_optuna_makes_of_it(tmp_path):
+    study = optuna.create_study(storage=RDBStorage(f"sqlite:///{tmp_path}/s.db"), directions=["minimize", "maximize"])
+    fill(study)
+    for message in map(servicer._to_proto_trial, study.get_trials()):
+        assert facts(grpc_looks.from_message(message)) == facts(servicer._from_proto_trial(message))
 
 
 def test_a_look_that_fails_fails_for_all_who_share_it_and_for_nobody_after():

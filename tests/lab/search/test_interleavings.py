@@ -9,8 +9,9 @@ from optuna.trial import TrialState
 
 from mythos_lab.search import trial_queue
 from mythos_lab.search.heartbeat import Watch
+from mythos_lab.search.room import Full, parted
 from mythos_lab.search.samplers.queue_only import QueueOnly
-from mythos_lab.search.trial_queue import clear_doubles, due, hand_back, is_settled, settle, take
+from mythos_lab.search.trial_queue import clear_doubles, due, hand_back, is_settled, is_surplus, settle, take
 
 NUM_TRIALS, NUM_WORKERS = 6, 4
 WRITES = ("create_new_trial", "set_trial_user_attr", "set_trial_param", "set_trial_state_values")
@@ -29,15 +30,27 @@ class House:
         plan: What happens before the writes, in order: nothing; the death of who writes; or acts of others, during
             which it sleeps, so that it gives no signs of life, or does not.
         wanted: Trials in all.
+        bounded: Whether the storage makes a trial only where it has room.
     """
 
-    def __init__(self, study, plan, wanted):
+    def __init__(self, study, plan, wanted, bounded):
         self.study, self.plan, self.wanted = study, list(plan), wanted
         self.acting, self.asleep, self.hands = [], set(), {}
         self.lives = dict.fromkeys(range(NUM_WORKERS), 0)
         self.watch = Watch(heartbeat=-1.0)
+        if bounded:
+            study._storage.create_new_trial = self._bounded(study._storage.create_new_trial)
         for name in WRITES:
             setattr(study._storage, name, self._disturbed(getattr(study._storage, name)))
+
+    def _bounded(self, create):
+        def call(study_id, template_trial=None):
+            plain, below = parted(template_trial)
+            if below is not None and len(self.study.get_trials(deepcopy=False)) >= below:
+                raise Full
+            return create(study_id, plain)
+
+        return call
 
     def _disturbed(self, write):
         def call(*args, **kwargs):
@@ -115,16 +128,16 @@ def test_none_is_lost_and_none_counts_twice(grid, block):
         rng = random.Random(seed)
         events = [drawn_act(rng) for _ in range(rng.randint(5, 60))]
         plan = [drawn_break(rng) for _ in range(rng.randint(0, 300))]
-        check(grid, events, plan, rng.choice([4, NUM_TRIALS]), doubled=rng.random() < 0.5)
+        check(grid, events, plan, rng.choice([4, NUM_TRIALS]), doubled=rng.random() < 0.5, bounded=seed % 4 > 0)
 
 
-def check(grid, events, plan, wanted, doubled):
+def check(grid, events, plan, wanted, doubled, bounded):
     """So many trials are wanted at first, and all of them when the trouble is over."""
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=QueueOnly() if grid else optuna.samplers.RandomSampler(seed=0))
     for point in [*range(NUM_TRIALS), *range(NUM_TRIALS * doubled)] if grid else []:
         study.enqueue_trial({"x": point}, user_attrs={"point": point})
-    house = House(study, plan, wanted)
+    house = House(study, plan, wanted, bounded)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trial_queue, "identity", house.identity)
         patch.setattr(Watch, "_is_gone", lambda self, trial: house.is_gone(trial))
@@ -140,6 +153,8 @@ def check(grid, events, plan, wanted, doubled):
         clear_doubles(study)
     trials = study.get_trials()
     done = [trial for trial in trials if is_settled(trial)]
+    if bounded:
+        assert all("retry_of" in t.user_attrs or "point" in t.user_attrs for t in trials if is_surplus(t))
     assert len(done) == NUM_TRIALS
     assert not due(study) and all(trial.state.is_finished() for trial in trials)
     retries = [trial.user_attrs["retry_of"] for trial in done if "retry_of" in trial.user_attrs]

@@ -14,6 +14,7 @@ from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.search import opening
 from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
 from mythos_lab.search.trial_queue import is_settled, settle, take
+from tests.lab.search.test_trial_queue import meanwhile
 from tests.lab.search.tiny import write
 from tests.tasks.text.conftest import sentence
 
@@ -43,21 +44,14 @@ def test_few_points_of_a_grid_wait_at_a_time_and_each_is_taken_once(tmp_path):
     assert not waiting(study)
 
 
-def test_who_comes_too_late_for_the_last_point_that_waits_leaves_a_trial_that_counts_nowhere(tmp_path, monkeypatch):
+def test_who_comes_too_late_for_the_last_point_that_waits_leaves_nothing(tmp_path, monkeypatch):
     space = write(tmp_path, space=POINTS, sampler="grid")
     study = open_study(space)
     study.enqueue_trial({"training.max_steps": 1, "seed": 0}, user_attrs={"point": 0})
-    ask = study.ask
-
-    def ask_after_another(*arguments):
-        monkeypatch.setattr(study, "ask", ask)
-        assert take(study, 200) is not None
-        return ask(*arguments)
-
-    monkeypatch.setattr(study, "ask", ask_after_another)
+    meanwhile(monkeypatch, study._storage, "set_trial_state_values", lambda: take(study, 200))
     assert take(study, 200) is None
-    assert [t.user_attrs.get("outcome") for t in study.get_trials()] == [None, "surplus"]
-    assert take(study, 200) is None and len(study.get_trials()) == 2, "nothing waits"
+    assert [t.state.name for t in study.get_trials()] == ["RUNNING"]
+    assert take(study, 200) is None and len(study.get_trials()) == 1, "nothing waits"
 
 
 def rows(folder, texts):

@@ -17,6 +17,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.trial_queue import ATTEMPT, OUTCOME, REASON, RETRY_OF
 from tests.lab.search.driving import begun, drive, fields, job_of, pid_of, results, to_the_end
+from tests.lab.search.slurm_cluster import missing, slurm_cluster
 from tests.lab.search.tiny import work_off, write
 
 pytest.importorskip("submitit")
@@ -177,10 +178,22 @@ def test_a_warning_that_comes_before_its_handler_waits_for_it(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "here\nheard a folder\n", "")
 
 
+@pytest.fixture(params=["submitit's own executor", "SLURM's daemons"])
+def where(request, tmp_path):
+    """Options by which an array is run."""
+    if request.param == "SLURM's daemons":
+        if reason := missing():
+            pytest.skip(reason)
+        with slurm_cluster(tmp_path / "slurm"):
+            yield []
+    else:
+        yield ["cluster=local"]
+
+
 @pytest.mark.slow
-def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path, a_store):
+def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path, a_store, where):
     whole = results(work_off(write(tmp_path, **fields("whole", 150))))
-    engine = Slurm(job_of(write(tmp_path, **fields("broken", 150))), slurm=["cluster=local"])
+    engine = Slurm(job_of(write(tmp_path, **fields("broken", 150))), slurm=where)
     study = engine.job.study
 
     victim = drive(engine, lambda: begun(engine.job))[0]
@@ -197,7 +210,7 @@ def test_preempted_and_abandoned_elements_come_to_the_same_numbers(tmp_path, a_s
     retries = [trial for trial in trials if RETRY_OF in trial.user_attrs]
     assert retries and all(trial.user_attrs[ATTEMPT] == 0 for trial in retries), "no worker was lost with its trial"
 
-    to_the_end(Slurm(engine.job, slurm=["cluster=local"]))
+    to_the_end(Slurm(engine.job, slurm=where))
     assert results(study) == whole
 
 

@@ -22,6 +22,18 @@ def finish(study, trial):
     assert settle(study, trial, TrialState.COMPLETE, "complete", values=[1.0])
 
 
+def meanwhile(monkeypatch, owner, name, act):
+    """Have another worker act before the next call of a method."""
+    call = getattr(owner, name)
+
+    def call_after_the_other(*args, **kwargs):
+        monkeypatch.setattr(owner, name, call)
+        act()
+        return call(*args, **kwargs)
+
+    monkeypatch.setattr(owner, name, call_after_the_other)
+
+
 def settled(study):
     return [t for t in study.get_trials() if is_settled(t)]
 
@@ -35,15 +47,7 @@ def test_no_more_are_taken_than_are_wanted(study):
 
 
 def test_the_later_of_two_who_take_the_last_one_at_once_is_surplus(study, monkeypatch):
-    ask = study.ask
-
-    def ask_while_another_does(*args):
-        monkeypatch.setattr(study, "ask", ask)
-        other = take(study, 1)
-        finish(study, other)
-        return ask(*args)
-
-    monkeypatch.setattr(study, "ask", ask_while_another_does)
+    meanwhile(monkeypatch, study._storage, "create_new_trial", lambda: finish(study, take(study, 1)))
     assert take(study, 1) is None
     assert [t.user_attrs["outcome"] for t in study.get_trials()] == ["complete", "surplus"] and len(settled(study)) == 1
 
@@ -129,14 +133,8 @@ def test_points_taken_at_once_by_two_that_one_is_wanted_of_are_not_lost(study, m
     study.sampler = QueueOnly()
     for point in range(3):
         study.enqueue_trial({"x": point / 2}, user_attrs={"point": point})
-    ask, others = study.ask, []
-
-    def ask_while_another_does(*args):
-        monkeypatch.setattr(study, "ask", ask)
-        others.append(take(study, 1))
-        return ask(*args)
-
-    monkeypatch.setattr(study, "ask", ask_while_another_does)
+    others = []
+    meanwhile(monkeypatch, study._storage, "set_trial_state_values", lambda: others.append(take(study, 1)))
     assert take(study, 1) is None and others[0].user_attrs["point"] == 0
     finish(study, others[0])
     assert sorted(take_all(study, 3)) == [0.5, 1.0]  # more are wanted after all
@@ -177,15 +175,9 @@ def test_a_trial_that_is_given_up_while_it_ends_counts_once(study, monkeypatch, 
     """Both write an outcome, and then one alone sets the state."""
     trial = take(study, 1)
     trial.suggest_float("x", 0, 1)
-    tell, ends = study.tell, [lambda: finish_or_not(study, trial), lambda: hand_back(study, trial, "gone")]
+    ends = [lambda: finish_or_not(study, trial), lambda: hand_back(study, trial, "gone")]
     first, second = ends if worker_first else reversed(ends)
-
-    def tell_while_the_other_does(*args, **kwargs):
-        monkeypatch.setattr(study, "tell", tell)
-        second()
-        return tell(*args, **kwargs)
-
-    monkeypatch.setattr(study, "tell", tell_while_the_other_does)
+    meanwhile(monkeypatch, trial_queue, "_tell", second)
     first()
     while trial := take(study, 1):
         finish(study, trial)
