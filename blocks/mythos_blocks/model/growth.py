@@ -146,7 +146,7 @@ def _drawn(name: str, parameter: Tensor, model: LoopedTransformer) -> float:
         return float(rule.size(name, parameter, model))
     except NotImplementedError:
         raise ValueError(
-            f"mup_base: initialization {rule.kind!r} does not say how large its weights are; give it a method std or size"
+            f"mup_base: initialization {rule.kind!r} does not say how large its weights are (std, or size)"
         ) from None
 
 
