@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import torch
 
@@ -126,9 +127,10 @@ def looped(recipe_name: str, log_every: int, num_steps: int) -> str:
             lead = Lead(Tracker(uri, None, recipe.name, key="0" * 32), history=History(folder / "history.jsonl"))
             training, plain, shown, ends = Training(recipe, model.train(), task), Account(), Account(), Account()
             with (
+                patch.object(loop, "save_checkpoint"),
                 plain.of((loop, "training_batch"), (loop, "begin"), (loop, "step")),
                 shown.of((Loss, "_shown"), (steps, "_watched")),
-                ends.of((Training, "validate"), (Training, "watch"), (loop, "save_checkpoint"), (loop, "learner_of")),
+                ends.of((Training, "validate"), (Training, "watch"), (loop, "learner_of")),
             ):
                 begun = time.process_time()
                 loop.fit(training, folder / "last.ckpt", resumed=False, lead=lead)
