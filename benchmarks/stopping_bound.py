@@ -3,11 +3,12 @@
     python -m benchmarks.stopping_bound [--rounds 7]
 
 ``benchmarks/generation.py`` has a share of the positions stop after two of sixteen iterations. What that can save is
-bounded by what fewer positions cost: the model is run with as many as are left, at all iterations and at two, from which
-an iteration's cost follows, and the bound is the time of all over the time of two iterations of all positions and
+bounded by what fewer positions cost: the model is run with as many as are left, at all iterations and at two, from
+which an iteration's cost follows, and the bound is the time of all over the time of two iterations of all positions and
 fourteen of those left, where asking who stops and taking positions out costs nothing. Beside it stands the bound of the
 products alone, timed bare at these numbers of rows, and what they compute for each byte of weights that they read.
-Variants run in turn on one thread; a bound is the median of the rounds' ratios, by the process's CPU time.
+Lazy depth has the bound of a decoder that runs as few iterations for every token and is asked for no others. Variants
+run in turn on one thread; a bound is the median of the rounds' ratios, by the process's CPU time.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ def main() -> None:
     weights = [weight.detach() for _, _, weight in matrices(model.core)]
     num = sum(weight.numel() for weight in weights)
     print(
-        f"the products of an iteration read {num * 4 / 2**20:.2f} MiB of weights and compute {2 * num / 1e6:.2f} MFLOP a row"
+        f"an iteration's products read {num * 4 / 2**20:.2f} MiB of weights and compute {2 * num / 1e6:.2f} MFLOP a row"
     )
 
     deep = decoding(model, 1, LOOPS)

@@ -22,7 +22,7 @@ def with_base_sizes(config: Mapping[str, Any], source: str) -> dict[str, Any]:
         RecipeError: A reference cannot be followed.
     """
     found = resolved(Recipe, config, source)
-    model = found.get("model")
+    model: Any = found.get("model")
     declared = model.get(_FIELD) if isinstance(model, Mapping) else None
     if not isinstance(declared, Mapping) or not isinstance(declared.get("width"), int):
         return found  # validation says what is wrong, if anything is

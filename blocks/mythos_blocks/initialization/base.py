@@ -79,7 +79,7 @@ def is_output(name: str, model: nn.Module) -> bool:
 
 
 def value_embedding_size(name: str, weight: Tensor) -> float | None:
-    """Root mean square of what :func:`draw_value_embedding` gives, up to a factor; ``None`` of what it does not fill."""
+    """Root mean square of what :func:`draw_value_embedding` gives, up to a factor; ``None`` where it fills nothing."""
     if name.endswith("value_embedding.table.weight"):
         return 1.0
     return float(weight.shape[-1] ** -0.5) if name.endswith("value_embedding.gate.weight") else None

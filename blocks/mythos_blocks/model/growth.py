@@ -117,7 +117,7 @@ def grown_from(base: LoopedTransformer, model: LoopedTransformer) -> Growth:
     """
     before = dict(base.named_parameters())
     parameters = dict(model.named_parameters())
-    for name in before.keys() ^ parameters.keys():
+    for name in sorted(before.keys() ^ parameters.keys())[:1]:
         raise ValueError(f"mup_base: sizes may differ from the base's, and parameters may not: {name} is of one alone")
     _keep_constants(base, model)
     model.readout_scale = base.head.in_features / model.head.in_features
@@ -133,9 +133,21 @@ def grown_from(base: LoopedTransformer, model: LoopedTransformer) -> Growth:
         num_grown = sum(a != b for a, b in zip(parameter.shape, was.shape, strict=True))
         is_matrix = num_grown > 1 or id(parameter) in summed
         sides[name] = _sides(parameter, was, summed.get(id(parameter))) if is_matrix else Sides()
-        if parameter.dim() >= 2 and (size := model.initialization.size(name, parameter, model)):
-            initial[name] = sides[name].initial * model.initialization.size(name, was, base) / size
+        if parameter.dim() >= 2:
+            drawn, at_base = _drawn(name, parameter, model), _drawn(name, was, base)
+            initial |= {name: sides[name].initial * at_base / drawn} if drawn else {}
     return Growth(sides, initial)
+
+
+def _drawn(name: str, parameter: Tensor, model: LoopedTransformer) -> float:
+    """The size of what a model's initialisation draws for a parameter."""
+    rule = model.initialization
+    try:
+        return float(rule.size(name, parameter, model))
+    except NotImplementedError:
+        raise ValueError(
+            f"mup_base: initialization {rule.kind!r} does not say how large its weights are (std, or size)"
+        ) from None
 
 
 def _keep_constants(base: nn.Module, model: nn.Module) -> None:

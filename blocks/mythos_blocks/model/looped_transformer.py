@@ -119,8 +119,9 @@ class LoopedTransformer(Module):
 
     def constructed(self) -> None:
         super().constructed()
-        if self.spec.mup_base is not None and type(self.spec) is type(self).Spec:  # of a class below only its own
-            self.growth = grown_from(base_of(self.spec, self.context), self)
+        spec: Any = self.spec
+        if spec.mup_base is not None and type(spec) is type(self).Spec:  # of a class below only its own
+            self.growth = grown_from(base_of(spec, self.context), self)
             if not is_empty(self.embedding.weight):
                 self.initialize(seed=0)
 
