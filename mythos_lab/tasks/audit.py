@@ -9,7 +9,6 @@ import numpy as np
 
 from mythos_lab.tasks.base import Array
 
-
 _MOST = 2**62
 """Combinations that are told apart by a product of their features' ranges; int64 holds it."""
 
