@@ -25,24 +25,34 @@ def pytest_ignore_collect(collection_path, config):
 
 
 LONGEST = (
-    "lab/search/test_study.py",
     "lab/search/test_chaos.py",
     "lab/training/test_devices.py",
     "lab/test_task_in_a_run.py",
-    "lab/training/test_learning.py",
-    "lab/search/test_trial.py",
-    "lab/search/test_ray.py",
+    "blocks/test_tracing.py",
+    "blocks/test_exporting.py",
+    "lab/search/test_study.py",
     "lab/test_cost.py",
-    "lab/training/test_recipes_train.py",
-    "lab/search/test_engines.py",
+    "lab/test_recipe_fields_act.py",
     "lab/search/test_slurm.py",
+    "lab/search/test_trial.py",
+    "lab/training/test_recipes_train.py",
+    "lab/training/test_learning.py",
+    "test_idea.py",
+    "tasks/test_contract.py",
+    "lab/search/test_engines.py",
+    "lab/tracking/test_claim.py",
+    "lab/comparison/worth/test_sweep.py",
+    "lab/cli/test_damaged.py",
+    "lab/search/test_ray.py",
+    "lab/test_recipe.py",
+    "lab/search/test_journal.py",
+    "lab/training/test_stop.py",
+    "lab/comparison/test_match.py",
     "lab/comparison/worth/test_a_real_sweep.py",
     "lab/test_random_recipes.py",
-    "lab/tracking/test_claim.py",
-    "blocks/test_tracing.py",
-    "tasks/test_contract.py",
 )
-"""Files that take minutes. They are begun first, so that no worker is left with one while the others have none."""
+"""Files that take half a minute and more, the dearest first: they are begun first, so that no worker is left with one
+while the other has none."""
 
 
 def pytest_collection_modifyitems(items):

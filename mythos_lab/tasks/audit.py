@@ -9,6 +9,9 @@ import numpy as np
 
 from mythos_lab.tasks.base import Array
 
+_MOST = 2**62
+"""Combinations that are told apart by a product of their features' ranges; int64 holds it."""
+
 
 def bayes_accuracy(features: Array, label: Array) -> float:
     """Held-out accuracy of the best prediction of ``label`` from discrete features ``(samples, features)``.
@@ -16,7 +19,7 @@ def bayes_accuracy(features: Array, label: Array) -> float:
     The commonest label of every combination is learned on one half and tried on the other. Combinations that were
     never seen get the commonest label of all: a finite sample errs downwards, not upwards.
     """
-    key = _combinations(features)
+    key = combinations(features)
     labels, label = np.unique(label, return_inverse=True)
     label = label.reshape(-1)
     half = len(label) // 2
@@ -27,13 +30,22 @@ def bayes_accuracy(features: Array, label: Array) -> float:
     return float((best[key[half:]] == label[half:]).mean())
 
 
-def _combinations(features: Array) -> Array:
-    """The number of each row's combination of values, as ``np.unique`` of rows has it at three times the cost."""
-    key = np.zeros(len(features), dtype=np.int64)
+def combinations(features: Array) -> Array:
+    """The combination that each row of ``(samples, features)`` is, counted from 0 in ascending order: ``(samples,)``.
+
+    As ``np.unique(features, axis=0, return_inverse=True)`` counts them, which compares rows byte by byte and takes
+    most of an audit's time: integers are sorted ten times as fast.
+    """
+    key, size = np.zeros(len(features), dtype=np.int64), 1
     for column in features.T:
-        values, value = np.unique(column, return_inverse=True)
-        _, key = np.unique(key * len(values) + value, return_inverse=True)
-    return key
+        lowest, width = int(column.min()), int(column.max()) - int(column.min()) + 1
+        if size * width < _MOST:
+            digit = column.astype(np.int64) - lowest
+        else:  # by rank, of which there are no more than samples
+            digit, key = (np.unique(values, return_inverse=True)[1].reshape(-1) for values in (column, key))
+            width, size = int(digit.max()) + 1, int(key.max()) + 1
+        key, size = key * width + digit, size * width
+    return np.unique(key, return_inverse=True)[1].reshape(-1)
 
 
 def lower_end(accuracy: float, num_samples: int) -> float:

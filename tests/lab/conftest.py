@@ -1,5 +1,8 @@
-"""Tests of the laboratory open many fresh MLflow stores: the migrations of one are run once, and the file copied."""
+"""What tests of the laboratory would make again and again is made once a session: fresh MLflow stores, of which the
+migrations are run once and the file copied, our own recipes as Hydra composes them, and the standard library's text.
+"""
 
+import copy
 import shutil
 import sqlite3
 from contextlib import suppress
@@ -8,7 +11,48 @@ import mlflow
 import pytest
 from mlflow.tracking import fluent
 
+from mythos_lab.recipe import compose
+from mythos_lab.recipe.files import data_dir
+from mythos_lab.tasks.text import task as text
+from mythos_lab.tasks.text.files import Files
 from mythos_lab.tracking import mlflow as tracking
+
+
+@pytest.fixture(autouse=True, scope="session")
+def our_recipes_are_composed_once():
+    """Their files stay as they are, and composing takes most of the time in which a recipe is loaded."""
+    ours, whole, composed = data_dir("recipes"), compose.with_defaults, {}
+
+    def with_defaults(path, groups=()):
+        if path.absolute().parent != ours:
+            return whole(path, groups)
+        key = path.name, *groups
+        if key not in composed:
+            composed[key] = whole(path, groups)
+        return copy.deepcopy(composed[key])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compose, "with_defaults", with_defaults)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def the_standard_library_is_read_once():
+    """It stays as it is, and every recipe whose task is text reads it where it is loaded."""
+    whole, read = text.gather, {}
+
+    def gather(source, division, max_skipped, spool=None):
+        if spool is not None or not (isinstance(source, Files) and source.leave_out):
+            return whole(source, division, max_skipped, spool)
+        key = source.place, division, max_skipped
+        if key not in read:
+            read[key] = whole(source, division, max_skipped), source.num_files
+        corpus, source.num_files = read[key]
+        return corpus
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "gather", gather)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -10,6 +10,7 @@ from mythos_lab.recipe import load_recipe
 from mythos_lab.recipe.losses import Losses
 from mythos_lab.recipe.mask import mask_for
 from mythos_lab.tasks.base import IGNORE
+from tests.lab.recipes import short
 
 TEXT = ("fixed_depth", "huginn", "openmythos", "openmythos_as_published", "parcae")
 aten = torch.ops.aten
@@ -23,8 +24,9 @@ def assemble(recipe):
 
 
 def recipe_of(name, *overrides, batch=4, length=32):
-    short = [f"task.length={length}"] if name in TEXT else []
-    return load_recipe(name, [f"training.batch_size={batch}", "task.validation_size=8", *short, *overrides])
+    window = [f"task.length={length}"] if name in TEXT else []
+    small = [f"training.batch_size={batch}", "task.validation_size=8"]
+    return load_recipe(name, [*small, *window, *short(name), *overrides])
 
 
 def loop_counts(recipe):

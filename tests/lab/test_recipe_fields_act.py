@@ -19,7 +19,7 @@ from mythos_lab.training.run import run
 from tests.lab.search.conftest import quiet
 from tests.lab.search.tiny import OVERRIDES
 
-BASE = [*OVERRIDES, "training.log_every=2", "training.optimizer={kind: adamw}"]
+BASE = [*OVERRIDES, "training.log_every=2", "training.optimizer={kind: adamw}", "measures=[]"]
 LTI = ["model.core.injection=lti", "model.core.update=replace"]
 
 CHANGES = {
@@ -65,7 +65,7 @@ CHANGES = {
     "evaluation.depth_factor": ("2",),
     "evaluation.ood": ("false", "task.ood_range=1"),
     "evaluation.knockouts": ("true", *LTI),
-    "measures": ("[loop_verdict]", "measures=[]"),
+    "measures": ("[loop_verdict]",),
     "monitor.every": ("1", "monitor.measures=null"),
     "monitor.measures": ("[two_scale]",),
     "monitor.num_samples": ("3", "monitor.measures=null"),

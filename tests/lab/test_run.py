@@ -18,6 +18,7 @@ from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.result import ENVIRONMENT, read_values
 from mythos_lab.training.run import Pruned, Stopped, run
+from tests.lab.recipes import short
 from tests.lab.training.runs import SMALL, history
 
 
@@ -38,7 +39,8 @@ PACKED = [
 @pytest.mark.parametrize("overrides", [[], PACKED], ids=["bytes in a stream", "packed tokens, several epochs"])
 def test_a_killed_run_resumes_to_the_numbers_of_an_unbroken_one(tmp_path, monkeypatch, overrides):
     monkeypatch.setenv("MYTHOS_CACHE", str(tmp_path / "cache"))
-    recipe = load_recipe("openmythos", [*SMALL, *overrides])
+    few = ["training.max_steps=8", "training.validate_every=4", "training.log_every=2", *short("openmythos")]
+    recipe = load_recipe("openmythos", [*SMALL, *few, *overrides])
     unbroken = run(recipe, folder=tmp_path / "unbroken")
 
     class Kill(BaseException):

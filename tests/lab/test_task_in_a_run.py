@@ -220,5 +220,6 @@ def test_attention_solves_the_smallest_setting_of_figure_2():
             solved.append(step)
             raise Pruned("solved")
 
-    run(load_recipe("mqar", ["training.max_steps=3000", "training.num_threads=1"]), on_validation=over)
+    often = ["training.validate_every=100", "task.validation_size=512"]  # it is solved after some 1,600 steps
+    run(load_recipe("mqar", ["training.max_steps=3000", "training.num_threads=1", *often]), on_validation=over)
     assert solved

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from mythos_lab.tasks.audit import bayes_accuracy, lower_end
+from mythos_lab.tasks.audit import bayes_accuracy, combinations, lower_end
 from mythos_lab.tasks.base import Shortcut
 
 
@@ -27,6 +27,13 @@ def test_combinations_that_were_never_seen_get_the_commonest_label():
 def test_labels_need_not_count_from_zero():
     label = np.random.default_rng(0).choice([7, 4000], 2000)
     assert bayes_accuracy(label[:, None] * 3, label) == 1
+
+
+@pytest.mark.parametrize("low, high, num_features", [(-3, 4, 2), (0, 2, 70), (-(2**62), 2**62, 3)])
+def test_combinations_are_counted_as_numpy_counts_them(low, high, num_features):
+    rng = np.random.default_rng(0)
+    features = rng.integers(low, high, (50, num_features))[rng.integers(0, 50, 400)]
+    assert np.array_equal(combinations(features), np.unique(features, axis=0, return_inverse=True)[1].reshape(-1))
 
 
 def test_the_lower_end_is_scipys():

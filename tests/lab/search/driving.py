@@ -16,7 +16,7 @@ def fields(name, num_steps):
     """Of a study of four trials, for :func:`tests.lab.search.tiny.write`."""
     from tests.lab.search.tiny import OVERRIDES
 
-    steps = [f"training.max_steps={num_steps}", "training.validate_every=10"]
+    steps = [f"training.max_steps={num_steps}", "training.validate_every=10", "measures=[]"]
     return {
         "name": name,
         "overrides": [o for o in OVERRIDES if not o.startswith(("training.max_steps", "training.validate_every"))] + steps,

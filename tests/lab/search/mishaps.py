@@ -22,13 +22,13 @@ DONE = Path("mishaps")
 
 # How many trials have begun when each is due: a worker takes seconds to start, and its successor shall do some work.
 WHEN = {
-    "killed after MLflow made the run": 15,
-    "disk full under a checkpoint": 40,
-    "killed as it hands the trial back": 40,  # the same one
-    "killed between a checkpoint and the metrics that it covers": 70,
-    "disk full under the weights": 95,
-    "killed between MLflow's end of a run and the folder's": 120,
-    "killed between a run's end and the study's": 145,
+    "killed after MLflow made the run": 6,
+    "disk full under a checkpoint": 16,
+    "killed as it hands the trial back": 16,  # the same one
+    "killed between a checkpoint and the metrics that it covers": 28,
+    "disk full under the weights": 38,
+    "killed between MLflow's end of a run and the folder's": 48,
+    "killed between a run's end and the study's": 58,
 }
 
 

@@ -79,7 +79,7 @@ def test_a_lock_that_was_left_where_the_folder_stood_before_holds_up_nobody(here
     assert not opened.is_alive()
 
 
-STUDY = [sys.executable, "-m", "mythos_lab.cli", "study", "tiny.yaml"]
+STUDY = [sys.executable, "-m", "mythos_lab.cli", "study", "tiny.yaml", "--workers", "1"]
 
 
 @pytest.mark.slow

@@ -51,10 +51,9 @@ def password(monkeypatch):
 
 
 @pytest.mark.slow
-def test_ray_and_workers_on_a_journal_find_what_one_worker_finds(session, tmp_path):
+def test_ray_finds_what_one_worker_finds(session, tmp_path):
     alone = results(work_off(write(tmp_path, **fields("alone", 12))))
     assert len(alone) == 4
-    assert results(run_study(write(tmp_path, **fields("journal", 12)), num_workers=2)) == alone
     assert results(run_study(write(tmp_path, **fields("ray", 12)), num_workers=2, engine="ray")) == alone
     written = b"".join(path.read_bytes() for path in session.rglob("*") if path.is_file() and "sock" not in path.name)
     assert SECRET.encode() not in written, "secrets travel as arguments, which Ray does not write down"

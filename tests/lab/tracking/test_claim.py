@@ -17,6 +17,7 @@ from mythos_lab.tracking.claim import InUse, claimed
 from mythos_lab.tracking.process import identity
 from mythos_lab.training.run import run
 from tests.lab.search.conftest import here as here
+from tests.lab.search.driving import results
 from tests.lab.search.tiny import OVERRIDES, work_off, write
 
 HOLD = """
@@ -81,7 +82,8 @@ def test_a_second_run_in_a_folder_is_refused_and_the_first_comes_to_what_it_woul
 
 
 def test_two_studies_that_begin_at_once_have_one_parent_and_share_the_trials(here, a_store):
-    write(here, space={"seed": {"int": [0, 3]}}, sampler="grid", workers=1)
+    searched = {"space": {"seed": {"int": [0, 3]}}, "sampler": "grid"}
+    space = write(here, **searched, workers=1)
     command = [sys.executable, "-m", "mythos_lab.cli", "study", "tiny.yaml"]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) for _ in range(2)]
     said = [process.communicate(timeout=500)[0] for process in both]
@@ -91,6 +93,7 @@ def test_two_studies_that_begin_at_once_have_one_parent_and_share_the_trials(her
     (parent,) = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
     children = [r for r in runs if r is not parent]
     assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parent.info.run_id} and len(children) == 4
+    assert results(find_study(space)) == results(work_off(write(here, **searched, name="alone")))
 
 
 def test_a_parent_whose_maker_died_before_it_was_written_down_is_found(here, monkeypatch):

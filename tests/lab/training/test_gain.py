@@ -6,6 +6,7 @@ from mythos_lab.measures.depth_curve import depth_curve
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import run
+from tests.lab.recipes import short
 from tests.lab.training.runs import SMALL, history
 
 
@@ -13,7 +14,7 @@ from tests.lab.training.runs import SMALL, history
 def test_validations_report_the_gain_that_the_depth_curve_has(name):
     seen = {}
     result = run(
-        load_recipe(name, [*SMALL, "evaluation.knockouts=false"]),
+        load_recipe(name, [*SMALL, *short(name), "evaluation.knockouts=false"]),
         on_validation=lambda step, scores: seen.update({step: scores.metrics()["loops/gain"]}),
     )
     assert history(result.run_id, "loops/gain") == list(seen.items()) and list(seen) == [10, 20]

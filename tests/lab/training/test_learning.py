@@ -4,6 +4,7 @@ import pytest
 
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training.run import run
+from tests.lab.recipes import short
 from tests.lab.training.runs import history
 
 
@@ -33,6 +34,7 @@ def test_language_models_lower_their_bits_per_byte_steadily(name, tmp_path):
         load_recipe(
             name,
             [
+                *short(name),
                 "training.max_steps=60",
                 "training.validate_every=20",
                 "training.num_threads=1",

@@ -9,7 +9,7 @@ from mythos_lab.recipe.compose import as_recorded
 from mythos_lab.tracking.mlflow import flatten
 from mythos_lab.training.result import load_run
 from mythos_lab.training.run import run
-from tests.lab.recipes import DISTINCT
+from tests.lab.recipes import DISTINCT, short
 from tests.lab.training.runs import SMALL
 
 SYSTEMS = {
@@ -60,7 +60,7 @@ def test_what_systems_are_made_of_trains_and_shows_its_monitors(overrides, shown
 
 @pytest.mark.parametrize("name", DISTINCT)
 def test_every_recipe_in_the_tree_trains_and_logs_known_metrics(name):
-    few = [*SMALL, "training.max_steps=10"]
+    few = [*SMALL, *short(name), "training.max_steps=4", "training.validate_every=2", "training.log_every=2"]
     if load_recipe(name).task.build().size("ood"):
         few += ["evaluation.ood=true", "task.ood_size=32"]
     result = run(load_recipe(name, few))

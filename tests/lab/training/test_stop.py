@@ -15,6 +15,7 @@ from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
 from mythos_lab.training import assembly, loop, measuring
 from mythos_lab.training.run import Pruned, Stopped, run
+from tests.lab.recipes import short
 from tests.lab.training.runs import SMALL, assert_same, history
 
 SHORT = [
@@ -35,20 +36,20 @@ def after(num_steps):
     return lambda: next(asked) >= num_steps
 
 
-@pytest.mark.parametrize("stop", [3, 5, 10], ids=["between validations", "at a validation", "after the last step"])
-def test_a_stopped_run_goes_on_to_the_numbers_of_an_unbroken_one(stop, tmp_path):
-    recipe = load_recipe("openmythos", [*SMALL, *SHORT])
+def test_a_stopped_run_goes_on_to_the_numbers_of_an_unbroken_one(tmp_path):
+    recipe = load_recipe("openmythos", [*SMALL, *SHORT, *short("openmythos")])
     unbroken = run(recipe, folder=tmp_path / "unbroken")
-    with pytest.raises(Stopped) as stopped:
-        run(recipe, folder=tmp_path / "broken", should_stop=after(stop))
-    assert (stopped.value.folder, stopped.value.step) == (tmp_path / "broken", stop)
-    run_id = json.loads((tmp_path / "broken" / "run.json").read_text())["run_id"]
-    assert MlflowClient().get_run(run_id).info.status == "KILLED"
-    assert [step for step, _ in history(run_id, "train/loss")] == [s for s in (0, 5, 9) if s < stop]
+    for stop, where in ((3, "between validations"), (5, "at a validation"), (10, "after the last step")):
+        with pytest.raises(Stopped) as stopped:
+            run(recipe, folder=tmp_path / where, should_stop=after(stop))
+        assert (stopped.value.folder, stopped.value.step) == (tmp_path / where, stop)
+        run_id = json.loads((tmp_path / where / "run.json").read_text())["run_id"]
+        assert MlflowClient().get_run(run_id).info.status == "KILLED"
+        assert [step for step, _ in history(run_id, "train/loss")] == [s for s in (0, 5, 9) if s < stop]
 
-    resumed = run(recipe, folder=tmp_path / "broken")
-    assert resumed.run_id == run_id and MlflowClient().get_run(run_id).info.status == "FINISHED"
-    assert_same(resumed, unbroken)
+        resumed = run(recipe, folder=tmp_path / where)
+        assert resumed.run_id == run_id and MlflowClient().get_run(run_id).info.status == "FINISHED"
+        assert_same(resumed, unbroken)
 
 
 def test_a_run_may_be_stopped_again_and_again(tmp_path):

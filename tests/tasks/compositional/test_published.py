@@ -6,15 +6,15 @@ import pytest
 from mythos_lab.tasks import PHop, PublishedKinship, PublishedReachability
 
 
-def shares(task, feature, num=16_000):
+def shares(task, feature, num):
     return {s.difficulty: s.accuracy for s in task.audit(num) if s.feature == feature}
 
 
 def test_isolated_ends_give_86_percent_at_every_hop_count_of_published_graphs():
     """Measured on the published code: .865."""
     task = PublishedReachability(max_nodes=20, max_hops=8, ood_range=4)
-    for hops, share in shares(task, "s leads nowhere or nothing leads to t").items():
-        assert abs(share - 0.87) <= 0.03, hops
+    for hops, share in shares(task, "s leads nowhere or nothing leads to t", 4000).items():
+        assert abs(share - 0.87) <= 0.03, hops  # four standard errors of the half that is measured
 
 
 def test_word_counts_give_the_published_result_of_kinship():
@@ -42,5 +42,5 @@ def test_published_graphs_have_the_distance_that_they_claim():
 @pytest.mark.parametrize("repeats, most", [(True, 0.8), (False, 0.1)])
 def test_equal_neighbours_are_what_leaks_in_p_hop(repeats, most):
     task = PHop(alphabet=8, length=48, repeats=repeats)
-    worst = max(s.explained for s in task.audit(8192) if not s.partial)
+    worst = max(s.explained for s in task.audit() if not s.partial)
     assert worst <= most and (worst > 0.25) == repeats

@@ -9,7 +9,8 @@ from mythos_lab.cli import app
 
 COMMAND = [
     "worth", "gated_loop", "training.batch_size=4", "training.validate_every=1000", "training.schedule.warmup_steps=2",
-    "task.validation_size=16", "task.test_size=16", "training.num_threads=1",
+    "task.validation_size=16", "task.test_size=16", "training.num_threads=1", "measures=[]",
+    "monitor.measures=[]",
     "--widths", "16,24", "--loops", "1,2", "--steps", "4,8", "--workers", "1",
 ]  # fmt: skip
 
