@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mythos_lab.comparison.reporting.recorded import Recorded
-from mythos_lab.comparison.table import mean, near
+from mythos_lab.comparison.table import means, near
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Commands, Section, Tabled
 from mythos_lab.report.page.charts import ends
@@ -34,13 +34,11 @@ def arms_table(arms: Mapping[str, Sequence[Recorded]], metrics: Sequence[str], t
     """Means over seeds of some metrics, a row an arm; metrics that no run has are left out."""
     there = [m for m in metrics if any(math.isfinite(run.metrics.get(m, math.nan)) for r in arms.values() for run in r)]
     columns = [name("arm"), number("seeds"), *(number(metric) for metric in there)]
-    rows: list[list[Any]] = []
-    for arm, runs in arms.items():
-        row: list[Any] = [arm, len(runs)]
-        for metric in there:
-            values = [v for run in runs if math.isfinite(v := run.metrics.get(metric, math.nan))]
-            row.append(mean(values) if values else nothing())
-        rows.append(row)
+    found = [
+        means([[v for run in runs if math.isfinite(v := run.metrics.get(metric, math.nan))] for runs in arms.values()])
+        for metric in there
+    ]
+    rows = [[arm, len(runs), *(column[i] for column in found)] for i, (arm, runs) in enumerate(arms.items())]
     return Table(columns, rows, title)
 
 

@@ -77,6 +77,11 @@ class Shown(Declaration):
             read_reading(text)
         return self
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a figure of it: columns have none."""
+        return self.figure and not self.columns
+
     def readings(self, row: str | None = None) -> dict[str, str]:
         """The readings across by their headings; of one of ``rows`` where it is named."""
         if self.columns:

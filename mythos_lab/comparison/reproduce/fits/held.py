@@ -36,7 +36,7 @@ class HeldEstimate(Declaration):
         return interval(*self.ends, form)
 
 
-class Held(Declaration):
+class HeldLaw(Declaration):
     """What came of a fit.
 
     Attributes:

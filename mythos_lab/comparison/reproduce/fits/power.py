@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from mythos_blocks.declaring.spec import Declaration
-from mythos_lab.comparison.reproduce.fits.held import Held, HeldEstimate
+from mythos_lab.comparison.reproduce.fits.held import HeldEstimate, HeldLaw
 from mythos_lab.comparison.reproduce.readings import read_reading
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.measures import student
@@ -41,7 +41,7 @@ class HeldPoint(Declaration):
         return sum(self.values.values()) / len(self.values) if self.values else math.nan
 
 
-class HeldPower(Held):
+class HeldPower(HeldLaw):
     """What came of a power law.
 
     Attributes:

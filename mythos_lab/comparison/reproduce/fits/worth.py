@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from mythos_blocks.declaring.spec import Declaration
-from mythos_lab.comparison.reproduce.fits.held import Held, HeldEstimate
+from mythos_lab.comparison.reproduce.fits.held import HeldEstimate, HeldLaw
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.comparison.worth import Cell, Counted, Estimate, Fit, fit_law, gather_runs, judge
 from mythos_lab.report.table import Cell as Shown
@@ -45,7 +45,7 @@ class HeldCell(Declaration):
         return sum(self.losses.values()) / len(self.losses)
 
 
-class HeldWorth(Held):
+class HeldWorth(HeldLaw):
     """What came of a fit of worth.
 
     Attributes:
