@@ -13,7 +13,7 @@ from mythos_lab.comparison.table import means, near
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Commands, Section, Tabled
 from mythos_lab.report.page.charts import ends
-from mythos_lab.report.table import Cell, Table, name, nothing, number, prose
+from mythos_lab.report.table import Cell, Table, name, number, prose
 
 BUDGETS = ("cost/params", "cost/training_flops", "cost/training_tokens", "cost/inference_flops_per_token")
 """What comparisons are held against."""

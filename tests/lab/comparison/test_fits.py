@@ -17,7 +17,9 @@ def runs(values):
     """Runs of arms with ``x`` by seed."""
     return Runs(
         {
-            arm: {seed: {"status": "finished", "metrics": {"x": x}, "depth_curve": None} for seed, x in enumerate(found)}
+            arm: {
+                seed: {"status": "finished", "metrics": {"x": x}, "depth_curve": None} for seed, x in enumerate(found)
+            }
             for arm, found in values.items()
         }
     )

@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import yaml
@@ -15,17 +14,14 @@ from mythos_lab.cli import app
 from mythos_lab.comparison.reproduce import concluding, load_protocol, plan
 from mythos_lab.comparison.reproduce.bands import judge
 from mythos_lab.comparison.reproduce.index import INDEX
-from mythos_lab.comparison.reproduce.page import page
 from mythos_lab.comparison.reproduce.protocol import Band
 from mythos_lab.comparison.reproduce.readings import read_reading
-from mythos_lab.comparison.reproduce.record import read_record, read_records, write_record
+from mythos_lab.comparison.reproduce.record import read_records, write_record
 from mythos_lab.comparison.reproduce.recording import recorded as record_of
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.comparison.study_file import write
 from mythos_lab.recipe.files import names
 from tests.lab.search import tiny
-
-ROOT = Path(__file__).parents[3]
 
 FILE = {
     "name": "mine",
@@ -160,7 +156,16 @@ def test_a_band_that_holds_has_the_mean_in_it_and_one_that_does_not_has_it_outsi
         ({"bands": [{"claim": "c", "of": {"fit": "phi", "read": "k"}, "at_most": 1}]}, "no parameter 'k'"),
         ({"bands": [{"claim": "c", "of": {"read": "x"}, "at_most": 1}]}, "expected arm or fit"),
         (
-            {"bands": [{"claim": "c", "of": {"fit": "law", "read": "k"}, "less": {"arm": "once", "read": "x"}, "at_most": 1}]},
+            {
+                "bands": [
+                    {
+                        "claim": "c",
+                        "of": {"fit": "law", "read": "k"},
+                        "less": {"arm": "once", "read": "x"},
+                        "at_most": 1,
+                    }
+                ]
+            },
             "has no seeds",
         ),
     ],
@@ -286,28 +291,3 @@ def test_an_index_is_made_of_records_as_they_were_written_and_takes_no_place_of_
 def test_the_index_is_asked_for_alone(arguments, said):
     done = CliRunner().invoke(app, ["reproduce", *arguments])
     assert done.exit_code == 2 and said in done.output, done.output
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "systems").glob("*.json")), ids=lambda path: path.stem)
-def test_a_page_of_ours_is_what_its_protocol_and_its_record_say(path):
-    record = read_record(path)
-    assert page(load_protocol(record.name), record) == path.with_suffix(".md").read_text(), "mythos reproduce --page"
-
-
-@pytest.mark.parametrize(
-    "spoiled, said",
-    [
-        ({"arms": {"once": {}}, "tables": FILE["tables"][2:], "fits": {}}, "is of other arms"),
-        ({"tables": [{"title": "Numbers", "columns": {"x": "val/bits_per_byte"}}]}, "has no val/bits_per_byte of looped"),
-        ({"name": "other"}, "other.json: is not there"),
-    ],
-)
-def test_a_page_is_not_made_again_of_a_record_that_has_not_what_it_shows(tmp_path, spoiled, said):
-    folder = tmp_path / "pages"
-    folder.mkdir()
-    recorded(folder, looped=[{"val/loss": 1.0}], once=[{}])
-    path = protocol(folder, **{"bands": FILE["bands"][:1], **spoiled})
-    if "arms" in spoiled:
-        path = protocol(folder, **spoiled, bands=[{"claim": "c", "of": {"arm": "once", "read": "x"}, "at_most": 1}])
-    done = CliRunner().invoke(app, ["reproduce", str(path), "--page", "--out", str(folder)])
-    assert done.exit_code != 0 and said in done.output and len(done.output.splitlines()) == 1, done.output
