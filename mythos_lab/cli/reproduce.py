@@ -22,18 +22,23 @@ def reproduce(
     index: Annotated[
         bool, typer.Option("--index", help="Write README.md, the table of all pages in the folder; trains nothing.")
     ] = False,
+    page: Annotated[
+        bool,
+        typer.Option("--page", help="Write the page and its figures again, of the record beside it; trains nothing."),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Write the study's file and list its arms only.")] = False,
     as_json: Json = False,
 ) -> None:
     """Run a published system's protocol and say which of its claims hold here; writes the system's page.
 
     Exits with 1 where a band does not hold, or the runs cannot tell whether it does. The same command again goes on.
-    With --index and without a system, it makes the table of all pages instead.
+    With --page it makes the page again of its record: the protocol's words may have changed, its arms may not. With
+    --index and without a system, it makes the table of all pages instead.
 
     Example: `mythos reproduce thinking_deeper --workers 2`
     """
     with telling(as_json) as tell:
-        from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan, write_index
+        from mythos_lab.comparison.reproduce import Finding, concluding, load_protocol, plan, write_again, write_index
         from mythos_lab.comparison.study_file import write
         from mythos_lab.comparison.table import arms_report
         from mythos_lab.recipe import RecipeError
@@ -43,7 +48,7 @@ def reproduce(
         if system is None:
             if not index:
                 raise RecipeError(f"expected a system, one of {', '.join(names('protocols'))}; or --index")
-            if size != "tiny" or seeds is not None or name is not None or workers > 1 or dry_run:
+            if size != "tiny" or seeds is not None or name is not None or workers > 1 or dry_run or page:
                 raise RecipeError("--index: trains nothing; of the other options --out and --json go with it")
             check_writable(out)
             tell(write_index(out))
@@ -51,6 +56,12 @@ def reproduce(
         if index:
             raise RecipeError(f"--index: is of all pages; expected it without {system}")
         protocol = load_protocol(system)
+        if page:
+            if seeds is not None or name is not None or workers > 1 or dry_run:
+                raise RecipeError("--page: trains nothing; of the other options --size, --out and --json go with it")
+            check_writable(out)
+            tell(write_again(protocol, size, out))
+            return
         for folder in (Path("studies"), out):
             check_writable(folder)
         space = write(plan(protocol, size, seeds=seeds, name=name))

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from mythos_lab.comparison.cells import mean, near
+from mythos_lab.comparison.cells import mean, means, near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.differing import apart
 from mythos_lab.comparison.holdout import Holdout
@@ -148,14 +148,16 @@ def trials_table(space: Space, study: optuna.Study, trials: Sequence[FrozenTrial
     varied = [
         Column(key, short(each), ".3g", importance=3, folds=True) for key, each in zip(columns, names, strict=True)
     ]
+    of_objectives = zip(*(values_by_seed(trial, objectives) for trial in trials), strict=True)
+    found = zip(*map(means, of_objectives), strict=True)
     rows = [
         (
             Cell(trial.number, f"{trial.number}{'*' * (trial.number in front)}"),
-            *map(mean, values_by_seed(trial, objectives)),
+            *cells,
             *([float(trial.user_attrs.get("cost/params", 0))] if size else []),
             *(_chosen(trial, each, choices) for each in names),
         )
-        for trial in trials
+        for trial, cells in zip(trials, found, strict=True)
     ]
     return Table([name("trial"), *map(number, objectives), *size, *varied], rows, title)
 
@@ -196,7 +198,6 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
     rows = []
     for variant, comparison in found.items():
         v, (arm, _, task) = comparison.verdict, variant.partition(ON)
-        said = f"{v.outcome} (finds {v.detectable:.2g})" if v.outcome == "not enough seeds" else v.outcome
         rows.append(
             (
                 *([task] if several else []),
@@ -205,11 +206,19 @@ def verdict_table(space: Space, found: Mapping[str, Comparison], title: str | No
                 interval(v.low, v.high, "+.3g"),
                 Cell(v.level, v.shown_level),
                 v.p_adjusted,
-                Cell(v.outcome, "at the ceiling" if comparison.ceiling else said),
+                Cell(v.outcome, said_of(comparison)),
                 Cell(comparison.undeclared, ", ".join(comparison.undeclared) or "nothing undeclared"),
             )
         )
     return Table(columns, rows, against if title is None else title)
+
+
+def said_of(comparison: Comparison) -> str:
+    """What may be said of two arms, in a few words."""
+    v = comparison.verdict
+    if comparison.ceiling:
+        return "at the ceiling"
+    return f"{v.outcome} (finds {v.detectable:.2g})" if v.outcome == "not enough seeds" else v.outcome
 
 
 def called(source: Path) -> str:

@@ -150,10 +150,15 @@ def half_width(values: Sequence[float]) -> float:
     return (high - low) / 2
 
 
-def shown_mean(values: Sequence[float]) -> str:
-    """A mean over seeds as it is shown: with half its 95 % interval where there are several."""
+def shown_mean(values: Sequence[float], in_full: bool = True) -> str:
+    """A mean over seeds as it is shown: with half its 95 % interval where there are several.
+
+    Args:
+        values: One a seed.
+        in_full: Write a large whole number with all its digits; a column has them all so, or none.
+    """
     value = float(np.mean(values))
-    mean = f"{value:,.0f}" if value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
+    mean = f"{value:,.0f}" if in_full and value.is_integer() and abs(value) >= 1000 else f"{value:.4g}"
     return mean if len(values) < 2 else f"{mean} ± {half_width(values):.2g}"
 
 

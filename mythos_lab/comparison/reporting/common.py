@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mythos_lab.comparison.cells import mean, near
+from mythos_lab.comparison.cells import means, near
 from mythos_lab.comparison.reporting.recorded import Recorded
 from mythos_lab.metrics import METRICS
 from mythos_lab.report.page import Commands, Section, Tabled
 from mythos_lab.report.page.charts import ends
-from mythos_lab.report.table import Cell, Table, name, nothing, number, prose
+from mythos_lab.report.table import Cell, Table, name, number, prose
 
 BUDGETS = ("cost/params", "cost/training_flops", "cost/training_tokens", "cost/inference_flops_per_token")
 """What comparisons are held against."""
@@ -34,13 +34,11 @@ def arms_table(arms: Mapping[str, Sequence[Recorded]], metrics: Sequence[str], t
     """Means over seeds of some metrics, a row an arm; metrics that no run has are left out."""
     there = [m for m in metrics if any(math.isfinite(run.metrics.get(m, math.nan)) for r in arms.values() for run in r)]
     columns = [name("arm"), number("seeds"), *(number(metric) for metric in there)]
-    rows: list[list[Any]] = []
-    for arm, runs in arms.items():
-        row: list[Any] = [arm, len(runs)]
-        for metric in there:
-            values = [v for run in runs if math.isfinite(v := run.metrics.get(metric, math.nan))]
-            row.append(mean(values) if values else nothing())
-        rows.append(row)
+    found = [
+        means([[v for run in runs if math.isfinite(v := run.metrics.get(metric, math.nan))] for runs in arms.values()])
+        for metric in there
+    ]
+    rows = [[arm, len(runs), *(column[i] for column in found)] for i, (arm, runs) in enumerate(arms.items())]
     return Table(columns, rows, title)
 
 

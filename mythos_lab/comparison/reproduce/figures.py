@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from mythos_lab.comparison.reproduce.protocol import Shown
-from mythos_lab.comparison.reproduce.runs import Runs
+from mythos_lab.comparison.reproduce.record import Record
 from mythos_lab.report.heat_map import heat_map
 from mythos_lab.report.plotting import drawn, literal
 
 
-def curve_figure(shown: Shown, arms: list[str], runs: Runs, path: Path) -> Path:
+def curve_figure(shown: Shown, arms: list[str], record: Record, path: Path) -> Path:
     """A line an arm over the loops at evaluation: the mean over seeds, and all seeds between the edges of its shade."""
     with drawn(path, 6.4, 3.8) as axes:
         for arm in arms:
             points = []
             for head, read in shown.readings().items():
-                values = [value for value in runs.by_seed(arm, read).values() if math.isfinite(value)]
-                if values:
+                if values := record.shown(arm, read):
                     points.append((int(head), sum(values) / len(values), min(values), max(values)))
             if points:
                 loops, means, lows, highs = zip(*points, strict=True)
@@ -31,14 +29,13 @@ def curve_figure(shown: Shown, arms: list[str], runs: Runs, path: Path) -> Path:
     return path
 
 
-def grid_figure(shown: Shown, arm: str, runs: Runs, path: Path) -> Path:
+def grid_figure(shown: Shown, arm: str, record: Record, path: Path) -> Path:
     """The accuracy of one arm: a row a difficulty, a column a loop count, framed where both are one number."""
     down = {int(row.rpartition("=")[2]): row for row in shown.rows}
     cells = {}
     for level, row in down.items():
         for head, read in shown.readings(row).items():
-            values = [value for value in runs.by_seed(arm, read).values() if math.isfinite(value)]
-            if values:
+            if values := record.shown(arm, read):
                 value = sum(values) / len(values)
                 cells[level, int(head)] = (value, f"{value:.2f}")
     title = f"{arm}, accuracy"

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from mythos_lab.comparison.cells import mean, near
+from mythos_lab.comparison.cells import means, near
 from mythos_lab.comparison.reproduce.readings import DIVERGED
 from mythos_lab.comparison.reproduce.record import DISTINCT, FLOPS, PARAMS, USED, Record, read_records
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.report.markdown import in_text
 from mythos_lab.report.report import Report
-from mythos_lab.report.table import Cell, Table, name, nothing, number, prose
+from mythos_lab.report.table import Cell, Table, name, number, prose
 
 INDEX = "README.md"
 
@@ -82,7 +82,9 @@ def index_table(records: Sequence[Record]) -> Table:
         number("used", "loops used"),
         number("distinct"),
     )
-    return Table(columns, [_row(record) for record in records], "systems")
+    found = [means([record.values(read) for record in records]) for read in (FLOPS, USED, DISTINCT)]
+    rows = [_row(record, [column[i] for column in found]) for i, record in enumerate(records)]
+    return Table(columns, rows, "systems")
 
 
 def arms_table(record: Record) -> Table:
@@ -90,18 +92,14 @@ def arms_table(record: Record) -> Table:
     columns = {record.metric: record.metric, "parameters": PARAMS, "training FLOPs": FLOPS, "loops used": USED}
     columns |= {"distinct": DISTINCT, "share that diverged": DIVERGED}
     heads = (name("system"), *(number(f"column_{i}", head) for i, head in enumerate(columns)))
-    rows = [(arm, *(_mean(record, read, arm) for read in columns.values())) for arm in record.readings]
+    found = [means([record.values(read, arm) for arm in record.readings]) for read in columns.values()]
+    rows = [(arm, *(column[i] for column in found)) for i, arm in enumerate(record.readings)]
     return Table(heads, rows, record.title)
 
 
-def _mean(record: Record, read: str, arm: str | None = None) -> Cell:
-    values = record.values(read, arm)
-    return mean(values) if values else nothing()
-
-
-def _row(record: Record) -> tuple[object, ...]:
-    outcomes = [band.outcome for band in record.bands]
-    quality, *others = (_mean(record, read) for read in (record.metric, FLOPS, USED, DISTINCT))
+def _row(record: Record, others: Sequence[Cell]) -> tuple[object, ...]:
+    outcomes = record.outcomes
+    quality = means([record.values(record.metric)])[0]
     return (
         Cell(record.stem, record.title, f"{record.stem}.md"),
         record.question,

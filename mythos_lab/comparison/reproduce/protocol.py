@@ -10,7 +10,8 @@ from pydantic import Field, ValidationError, model_validator
 from mythos_blocks.declaring.registry import suggest
 from mythos_blocks.declaring.spec import Declaration
 from mythos_blocks.declaring.types import AtMost, Count
-from mythos_lab.comparison.reproduce.readings import Reading, read_reading
+from mythos_lab.comparison.reproduce.fits import DeclaredFit
+from mythos_lab.comparison.reproduce.readings import read_reading
 from mythos_lab.recipe.documents import read_mapping
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.files import find
@@ -76,6 +77,11 @@ class Shown(Declaration):
             read_reading(text)
         return self
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a figure of it: columns have none."""
+        return self.figure and not self.columns
+
     def readings(self, row: str | None = None) -> dict[str, str]:
         """The readings across by their headings; of one of ``rows`` where it is named."""
         if self.columns:
@@ -86,15 +92,19 @@ class Shown(Declaration):
 
 
 class Of(Declaration):
-    """A number of an arm."""
+    """A number of an arm, or of a fit over several."""
 
-    arm: str = Field(description="The arm.")
-    read: str = Field(description="What is read of its runs.")
+    arm: str | None = Field(None, description="The arm.")
+    fit: str | None = Field(None, description="The fit, of which a parameter is read.")
+    read: str = Field(description="What is read of its runs, or a parameter of the fit.")
 
-    @property
-    def reading(self) -> Reading:
-        """What is read, taken apart."""
-        return read_reading(self.read)
+    @model_validator(mode="after")
+    def _is_of_one(self) -> Self:
+        if (self.arm is None) == (self.fit is None):
+            raise ValueError("expected arm or fit, and not both")
+        if self.fit is None:
+            read_reading(self.read)
+        return self
 
 
 class Band(Declaration):
@@ -113,8 +123,8 @@ class Band(Declaration):
             raise ValueError("expected at_least, at_most, or both")
         if self.less is not None and self.over is not None:
             raise ValueError("expected less or over, not both")
-        for named in self.numbers:
-            named.reading  # noqa: B018 (refuses what is no reading)
+        if len(self.numbers) > 1 and any(number.fit is not None for number in self.numbers):
+            raise ValueError("a parameter of a fit has no seeds: expected it without less and over")
         return self
 
     @property
@@ -151,6 +161,7 @@ class Protocol(Declaration):
     matters: Annotated[float, Field(ge=0)] = Field(0.01, description="The smallest difference that matters.")
     declared: list[str] = Field([], description="Inputs that may differ between arms, for verdicts.")
     tables: list[Shown] = Field(min_length=1, description="What is shown of our runs.")
+    fits: dict[Name, DeclaredFit] = Field({}, description="Laws that are fitted over arms.")
     published: list[Published] = Field([], description="What was published.")
     bands: list[Band] = Field(min_length=1, description="What must hold.")
     differences: list[str] = Field([], description="Where our setting is not the published one, and what came of it.")
@@ -158,10 +169,23 @@ class Protocol(Declaration):
     @model_validator(mode="after")
     def _arms_exist(self) -> Self:
         named = [(f"tables: {t.title}", arm) for t in self.tables for arm in t.arms]
-        named += [(f"bands: {b.claim}", number.arm) for b in self.bands for number in b.numbers]
+        named += [(f"fits.{key}", arm) for key, fit in self.fits.items() for arm in fit.arms]
+        named += [(f"bands: {b.claim}", n.arm) for b in self.bands for n in b.numbers if n.arm is not None]
         for where, arm in named:
             if arm not in self.arms:
                 raise ValueError(f"{where}: no arm {arm!r}; {suggest(arm, self.arms)}")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_exist(self) -> Self:
+        for band in self.bands:
+            if (name := band.of.fit) is None:
+                continue
+            if name not in self.fits:
+                raise ValueError(f"bands: {band.claim}: no fit {name!r}; {suggest(name, self.fits)}")
+            known = self.fits[name].parameters
+            if band.of.read not in known:
+                raise ValueError(f"bands: {band.claim}: no parameter {band.of.read!r}; {suggest(band.of.read, known)}")
         return self
 
 

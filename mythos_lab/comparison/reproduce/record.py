@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from pydantic import ValidationError, model_validator
 
 from mythos_blocks.declaring.spec import Declaration
-from mythos_lab.comparison.reproduce.bands import Finding, Outcome
-from mythos_lab.comparison.reproduce.protocol import Protocol, Size
-from mythos_lab.comparison.reproduce.readings import DIVERGED
-from mythos_lab.comparison.reproduce.runs import Runs
+from mythos_lab.comparison.reproduce.bands import Outcome
+from mythos_lab.comparison.reproduce.fits import HeldFit
+from mythos_lab.comparison.reproduce.protocol import Size
 from mythos_lab.recipe.errors import RecipeError, from_validation
 from mythos_lab.recipe.places import Name
 from mythos_lab.report.table import plain
@@ -31,10 +28,11 @@ class Held(Declaration):
     Attributes:
         claim: What is claimed.
         band: The values that it allows, in words.
-        values: The number by seed.
+        values: The number by seed; of a fit, what was fitted.
         low: Lower end of the interval of their mean; ``None`` where it is open.
         high: Upper end.
         outcome: Whether it holds.
+        fit: The fit that the number is of; ``None`` where it is of runs.
     """
 
     claim: str
@@ -43,10 +41,35 @@ class Held(Declaration):
     low: float | None
     high: float | None
     outcome: Outcome
+    fit: Name | None = None
+
+
+class HeldVerdict(Declaration):
+    """An arm against the first.
+
+    Attributes:
+        arm: Its name.
+        difference: Mean over paired seeds.
+        low: Lower end of the interval of that mean; ``None`` where it is open.
+        high: Upper end.
+        level: The interval's level, in per cent.
+        p: The p-value by Holm's method.
+        verdict: What may be said.
+        undeclared: What else the two differ in.
+    """
+
+    arm: Name
+    difference: float
+    low: float | None
+    high: float | None
+    level: str
+    p: float
+    verdict: str
+    undeclared: list[str]
 
 
 class Record(Declaration):
-    """The numbers of a system's page.
+    """The numbers of a system's page: with its protocol, all that the page says.
 
     Attributes:
         name: The protocol's name.
@@ -56,8 +79,13 @@ class Record(Declaration):
         side_by_side: Whether its arms are systems on one task.
         metric: What verdicts compare.
         num_runs: All runs.
+        seeds: Paired seeds of each arm.
         readings: By arm, in the protocol's order, each reading of the page by seed; ``None`` where a run has none.
         bands: What became of each band.
+        fits: What came of each fit, by name.
+        verdicts: Each arm against the first; none of one seed.
+        not_trained: Arms that were not trained to their end, and what became of them.
+        held_by: By arm, the sizes that were solved for to hold its budgets.
     """
 
     name: Name
@@ -67,8 +95,13 @@ class Record(Declaration):
     side_by_side: bool = False
     metric: str
     num_runs: int
+    seeds: int
     readings: dict[Name, dict[str, dict[str, float | None]]]
     bands: list[Held]
+    fits: dict[Name, HeldFit] = {}
+    verdicts: list[HeldVerdict] = []
+    not_trained: dict[Name, str] = {}
+    held_by: dict[Name, dict[str, Any]] = {}
 
     @model_validator(mode="after")
     def _has_an_arm(self) -> Self:
@@ -81,8 +114,23 @@ class Record(Declaration):
         """The name of its page and its files, without a suffix."""
         return stem(self.name, self.size)
 
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """What became of the bands."""
+        return [band.outcome for band in self.bands]
+
+    def shown(self, arm: str, read: str) -> list[float]:
+        """A reading of an arm that its page shows, over the seeds that have it.
+
+        Raises:
+            RecipeError: It was not recorded.
+        """
+        if read not in self.readings[arm]:
+            raise RecipeError(f"{self.stem}{SUFFIX}: has no {read} of {arm}; mythos reproduce {self.name} records it")
+        return self.values(read, arm)
+
     def values(self, read: str, arm: str | None = None) -> list[float]:
-        """A reading of an arm, the first without, over the seeds that have it."""
+        """A reading of an arm, the first without, over the seeds that have it; none where it was not recorded."""
         of_seeds = self.readings[arm or next(iter(self.readings))].get(read, {})
         return [value for value in of_seeds.values() if value is not None]
 
@@ -92,32 +140,10 @@ def stem(name: str, size: str) -> str:
     return name if size == "tiny" else f"{name}-{size}"
 
 
-def write_record(folder: Path, protocol: Protocol, size: str, runs: Runs, findings: Sequence[Finding]) -> Path:
-    """Write the record of a page into its folder; returns its path."""
-    ((metric, _),) = protocol.objectives.items()
-    values: dict[str, Any] = {
-        "name": protocol.name,
-        "title": protocol.title,
-        "question": protocol.question,
-        "size": size,
-        "side_by_side": protocol.side_by_side,
-        "metric": metric,
-        "num_runs": runs.num,
-        "readings": _readings(protocol, metric, runs),
-        "bands": [
-            {
-                "claim": f.band.claim,
-                "band": f.allowed,
-                "values": list(f.values),
-                "low": f.low,
-                "high": f.high,
-                "outcome": f.outcome,
-            }
-            for f in findings
-        ],
-    }
-    path = folder / f"{stem(protocol.name, size)}{SUFFIX}"
-    write_json(path, plain(values), path.stem)
+def write_record(folder: Path, record: Record) -> Path:
+    """Write a record into the folder of its page; returns its path."""
+    path = folder / f"{record.stem}{SUFFIX}"
+    write_json(path, plain(record.model_dump(mode="json")), path.stem)
     return path
 
 
@@ -128,33 +154,29 @@ def read_records(folder: Path) -> list[Record]:
         RecipeError: A file is no record, or the page that it is of is not there.
         Damaged: A file is not as it was written.
     """
-    return [_read(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    return [_with_its_page(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
-def _read(path: Path) -> Record:
+def read_record(path: Path) -> Record:
+    """One record.
+
+    Raises:
+        RecipeError: It is not there, or is no record of that name.
+        Damaged: It is not as it was written.
+    """
+    if not path.is_file():
+        raise RecipeError(f"{path}: is not there; mythos reproduce {path.stem} makes it and its page")
     try:
         record = Record.model_validate(read_json(path, path.stem))
     except ValidationError as error:
         raise from_validation(path, error) from None
-    if record.stem != path.stem or not path.with_suffix(".md").is_file():
-        raise RecipeError(f"{path}: its page, {record.stem}.md, is not beside it; mythos reproduce makes both")
+    if record.stem != path.stem:
+        raise RecipeError(f"{path}: is the record of {record.stem}")
     return record
 
 
-def _readings(protocol: Protocol, metric: str, runs: Runs) -> dict[str, dict[str, dict[str, float | None]]]:
-    """All that the page shows of an arm."""
-    found = {}
-    for arm in protocol.arms:
-        reads = dict.fromkeys([metric, PARAMS, FLOPS, USED, DISTINCT, DIVERGED])
-        for shown in protocol.tables:
-            if arm in (shown.arms or protocol.arms):
-                rows: list[str | None] = [*shown.rows] or [None]
-                for row in rows:
-                    reads |= dict.fromkeys(shown.readings(row).values())
-        found[arm] = {
-            read: {
-                str(seed): value if math.isfinite(value) else None for seed, value in runs.by_seed(arm, read).items()
-            }
-            for read in reads
-        }
-    return found
+def _with_its_page(path: Path) -> Record:
+    record = read_record(path)
+    if not path.with_suffix(".md").is_file():
+        raise RecipeError(f"{path}: its page, {record.stem}.md, is not beside it; mythos reproduce makes both")
+    return record

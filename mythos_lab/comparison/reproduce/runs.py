@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -21,9 +22,11 @@ class Runs:
 
     Attributes:
         results: By arm and seed, what a run's ``result.json`` says; an arm that has not begun has none.
+        folders: By arm and seed, where it lies.
     """
 
     results: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    folders: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
 
     def by_seed(self, arm: str, read: str) -> dict[int, float]:
         """A reading of an arm's runs, by seed; ``nan`` where a run has none."""
@@ -42,12 +45,14 @@ def gather(space: Space, study: optuna.Study) -> Runs:
     Raises:
         Damaged: A file of a run is not as it was written.
     """
-    found: dict[str, dict[int, Mapping[str, Any]]] = {}
+    found: dict[str, dict[int, Path]] = {}
     for trial in study.get_trials(deepcopy=False):
         if not is_settled(trial) or ARM not in trial.params or FOLDER not in trial.user_attrs:
             continue
         for folder in sorted(bring_runs(space, trial).glob("seed-*")):
             if (folder / RESULT).is_file():
                 seed = int(folder.name.removeprefix("seed-"))
-                found.setdefault(trial.params[ARM], {})[seed] = read_result(folder)
-    return Runs({arm: dict(sorted(found[arm].items())) for arm in space.file.arms if arm in found})
+                found.setdefault(trial.params[ARM], {})[seed] = folder
+    folders = {arm: dict(sorted(found[arm].items())) for arm in space.file.arms if arm in found}
+    results = {arm: {seed: read_result(folder) for seed, folder in seeds.items()} for arm, seeds in folders.items()}
+    return Runs(results, folders)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -51,12 +52,24 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
         RecipeError: There is no finished run, a run has no such metric, two have the same cell and seed, or the runs
             differ in more than model, steps and seed, so that their losses say more than size, loops and data.
     """
+    runs = {path.parent for name in (STATE, RECIPE, RESULT) for path in folder.rglob(name)}
+    if not (found := gather_runs(sorted(runs), counted, metric)).num_runs:
+        raise RecipeError(f"{folder}: holds no finished run")
+    return found
+
+
+def gather_runs(runs: Iterable[Path], counted: Counted = "non_embedding", metric: str = METRIC) -> Gathered:
+    """The same of the folders of runs, none of which has to have finished.
+
+    Raises:
+        RecipeError: As of :func:`gather`, but that there may be no finished run.
+    """
     load_plugins()
     losses: dict[tuple[int, int, float, int], dict[int, float]] = defaultdict(dict)
     left_out: dict[Path, str] = {}
     first: tuple[Path, dict[str, Any]] | None = None
     met: list[dict[str, Any]] = []
-    for run in sorted({path.parent for name in (STATE, RECIPE, RESULT) for path in folder.rglob(name)}):
+    for run in runs:
         reason = _unfinished(run)
         if reason is not None:
             left_out[run] = reason
@@ -75,13 +88,11 @@ def gather(folder: Path, counted: Counted = "non_embedding", metric: str = METRI
             raise RecipeError(f"{run}: the run has no metric {metric}")
         cell = losses[_place(recipe, counted)]
         if recipe.seed in cell:
-            raise RecipeError(f"{run}: another run below {folder} has the same model, steps and seed {recipe.seed}")
+            raise RecipeError(f"{run}: another run has the same model, steps and seed {recipe.seed}")
         cell[recipe.seed] = float(metrics[metric])
         met.append(_surroundings(run))
-    if not losses:
-        raise RecipeError(f"{folder}: holds no finished run")
     cells = tuple(Cell(*place, losses=losses[place]) for place in sorted(losses))
-    unlike = tuple(name for name in met[0] if any(other[name] != met[0][name] for other in met))
+    unlike = tuple(name for name in met[0] if any(other[name] != met[0][name] for other in met)) if met else ()
     return Gathered(cells, left_out, len(met), unlike)
 
 

@@ -17,6 +17,7 @@ from mythos_lab.comparison.reproduce.index import INDEX
 from mythos_lab.comparison.reproduce.protocol import Band
 from mythos_lab.comparison.reproduce.readings import read_reading
 from mythos_lab.comparison.reproduce.record import read_records, write_record
+from mythos_lab.comparison.reproduce.recording import recorded as record_of
 from mythos_lab.comparison.reproduce.runs import Runs
 from mythos_lab.comparison.study_file import write
 from mythos_lab.recipe.files import names
@@ -38,12 +39,24 @@ FILE = {
         {"title": "Grid", "rows": ["hops=1", "hops=2"], "loops": [1, 2]},
         {"title": "Numbers", "columns": {"loss": "val/loss"}},
     ],
+    "fits": {
+        "phi": {"kind": "worth", "title": "Worth", "arms": ["looped", "once"]},
+        "law": {
+            "kind": "power",
+            "title": "Growth",
+            "x": "loops",
+            "y": "loss",
+            "read": "val/loss",
+            "arms": {"looped": 2, "once": 1},
+        },
+    },
     "published": [
         {"title": "Theirs", "source": "a paper", "columns": ["model", "x"], "rows": [["a", 1.5], ["b", None]]}
     ],
     "bands": [
         {"claim": "It learns nothing in four steps", "of": {"arm": "looped", "read": "val/accuracy"}, "at_most": 0.99},
         {"claim": "It runs", "of": {"arm": "looped", "read": "diverged"}, "at_most": 0},
+        {"claim": "The exponent is some number", "of": {"fit": "law", "read": "k"}, "at_least": -99, "at_most": 99},
     ],
 }
 
@@ -138,6 +151,23 @@ def test_a_band_that_holds_has_the_mean_in_it_and_one_that_does_not_has_it_outsi
         ({"published": [{"title": "t", "source": "s", "columns": ["a"], "rows": [["b", 1]]}]}, "has 2 cells"),
         ({"arms": {"looped": {"overrides": ["seed=1"]}, "once": {}}}, "those of another recipe"),
         ({"recipe": "gated_lop"}, "did you mean 'gated_loop'"),
+        ({"fits": {"phi": {"kind": "worth", "title": "t", "arms": ["looped", "onc"]}}}, "did you mean 'once'"),
+        ({"bands": [{"claim": "c", "of": {"fit": "ph", "read": "phi"}, "at_most": 1}]}, "did you mean 'phi'"),
+        ({"bands": [{"claim": "c", "of": {"fit": "phi", "read": "k"}, "at_most": 1}]}, "no parameter 'k'"),
+        ({"bands": [{"claim": "c", "of": {"read": "x"}, "at_most": 1}]}, "expected arm or fit"),
+        (
+            {
+                "bands": [
+                    {
+                        "claim": "c",
+                        "of": {"fit": "law", "read": "k"},
+                        "less": {"arm": "once", "read": "x"},
+                        "at_most": 1,
+                    }
+                ]
+            },
+            "has no seeds",
+        ),
     ],
 )
 def test_a_mistake_in_a_protocol_is_one_line(tmp_path, fields, said):
@@ -166,11 +196,19 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
     study = tiny.work_off(space)
     found, told = [], []
     files = concluding(read, "tiny", tmp_path / "pages", told.append, found)(space, study, 1.0).files
-    assert [f.outcome for f in found] == ["holds", "holds"]
-    page = (tmp_path / "pages" / "mine.md").read_text()
-    assert "2 of 2 bands hold." in page and "## As published" in page and "![Curves](mine-1.png)" in page
-    assert {f.name for f in files} >= {"mine.md", "mine.json", "mine-1.png", "mine-2.png"}
-    assert told[0].facts["outcomes"] == {"holds": 2, "does not hold": 0, "open": 0, "not measured": 0}
+    assert [f.outcome for f in found] == ["holds", "holds", "holds"]
+    written = (tmp_path / "pages" / "mine.md").read_text()
+    assert "3 of 3 bands hold." in written and "## As published" in written and "![Curves](mine-1.png)" in written
+    assert "![Worth](mine-phi.png)" in written and "- two numbers: that it is a power law is assumed" in written
+    drawn = {"mine-1.png", "mine-2.png", "mine-phi.png", "mine-law.png"}
+    assert {f.name for f in files} >= {"mine.md", "mine.json", *drawn}
+    assert told[0].facts["outcomes"] == {"holds": 3, "does not hold": 0, "open": 0, "not measured": 0}
+
+    protocol(tmp_path, differences=["It is small."])
+    done = CliRunner().invoke(app, ["reproduce", str(path), "--page", "--out", str(tmp_path / "pages")])
+    assert done.exit_code == 0, done.output
+    again = (tmp_path / "pages" / "mine.md").read_text()
+    assert "- It is small." in again and again.replace("- It is small.\n\n", "") == written, "the words alone differ"
 
     def trained(*_, **__):
         raise AssertionError("all of it was trained")
@@ -184,13 +222,13 @@ def test_the_page_says_which_bands_hold_and_the_same_command_goes_on(tmp_path, m
 
 def recorded(folder, *, outcomes=("holds",), fields=None, **arms):
     """A page and its record in a folder, of arms with ``val/accuracy`` by seed."""
-    read = load_protocol(str(protocol(folder, **(fields or {}))))
+    read = load_protocol(str(protocol(folder, fits={}, bands=FILE["bands"][:2], **(fields or {}))))
     found = [judge(read.bands[1], runs(looped=[1.0])) for _ in outcomes]
     found = [replace(finding, outcome=outcome) for finding, outcome in zip(found, outcomes, strict=True)]
     of_arms = {arm: dict(enumerate({"status": "finished", "metrics": m, "depth_curve": None} for m in metrics))
                for arm, metrics in arms.items()}  # fmt: skip
     (folder / "mine.md").write_text("# A system\n")
-    return write_record(folder, read, "tiny", Runs(of_arms), found)
+    return write_record(folder, record_of(read, "tiny", write(plan(read)), Runs(of_arms), found, {}, {}, {}))
 
 
 def test_the_index_has_a_row_a_page_made_of_its_record(tmp_path):
