@@ -34,7 +34,8 @@ from benchmarks.ask_tell import row
 from benchmarks.finished_trials import fill_database, fill_journal, finished
 from mythos_lab.search.opening import join_study, open_study
 from mythos_lab.search.spaces.space import Space, load_space
-from mythos_lab.search.trial_queue import num_settled, settle, take
+from mythos_lab.search.trial_queue import settle, take
+from mythos_lab.search.wanted import num_settled
 from tests.lab.search.postgres import cluster
 
 STORAGES = ("journal", "postgresql")

@@ -48,7 +48,9 @@ from mythos_lab.search.grpc_looks import from_message
 from mythos_lab.search.heartbeat import Heartbeat, Watch
 from mythos_lab.search.storage import open_storage
 from mythos_lab.search.stored import Reader
-from mythos_lab.search.trial_queue import is_settled, num_settled, settle, take
+from mythos_lab.search.trial_queue import settle, take
+from mythos_lab.search.trial_states import is_settled, is_surplus, place_of
+from mythos_lab.search.wanted import num_settled
 from tests.lab.search.postgres import cluster
 
 NAME = "simulated"
@@ -206,9 +208,9 @@ def found(study: optuna.Study, num_trials: int) -> dict[str, int]:
         AssertionError: One was lost or counted twice.
     """
     trials = study.get_trials(deepcopy=False)
-    places = Counter(trial_queue._place(trial) for trial in trials if is_settled(trial))
+    places = Counter(place_of(trial) for trial in trials if is_settled(trial))
     retries = Counter(trial.user_attrs[RETRY_OF] for trial in trials if RETRY_OF in trial.user_attrs)
-    surplus = sum(trial_queue.is_surplus(trial) for trial in trials)
+    surplus = sum(is_surplus(trial) for trial in trials)
     assert len(places) == num_trials, f"{len(places)} of {num_trials} places are settled"
     assert set(places.values()) == {1}, f"places that were settled twice: {[p for p, n in places.items() if n > 1]}"
     assert not [trial for trial in trials if trial.state is TrialState.RUNNING], "trials are left in somebody's hands"

@@ -12,10 +12,11 @@ from mythos_lab.comparison.compare import Comparison, Direction, compare_arms, c
 from mythos_lab.comparison.inputs import Arm, read_arm
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.artifacts import bring_runs
+from mythos_lab.search.attributes import OUTCOME, REASON
 from mythos_lab.search.spaces.definition import ON
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import complete
-from mythos_lab.search.trial_queue import OUTCOME, REASON, is_settled
+from mythos_lab.search.trial_states import is_settled
 
 _FOLLOW = {
     "training.max_steps": ("steps", "tokens seen", "learning rate curve"),

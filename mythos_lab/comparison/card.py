@@ -23,7 +23,7 @@ from mythos_lab.report.page.drawing import WIDE, draw
 from mythos_lab.report.verdicts import verdict_figure
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, complete, violated
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 
 CARD, FIGURE = "card.md", "verdicts.png"
 

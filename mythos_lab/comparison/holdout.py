@@ -24,7 +24,7 @@ from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.attributes import NUM_TRIALS, OPENED, RESULTS
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, complete, front
-from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled
+from mythos_lab.search.trial_states import is_asked_elsewhere, is_settled
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import load_run
 

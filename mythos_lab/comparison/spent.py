@@ -9,10 +9,11 @@ from mythos_lab.comparison.holdout import check_finished, chosen
 from mythos_lab.finished.cleaning import Removable, weights_of
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.files import SPACE_COPY
+from mythos_lab.search.attributes import FOLDER
 from mythos_lab.search.opening import MARK, find_study
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.trial_folder import folder_of
-from mythos_lab.search.trial_queue import FOLDER, is_settled
+from mythos_lab.search.trial_states import is_settled
 
 
 def spent_weights(places: Sequence[Path], storage: str | None = None) -> tuple[list[Removable], list[str]]:

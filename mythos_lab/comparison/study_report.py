@@ -18,6 +18,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.report.report import Report
 from mythos_lab.report.result import ui_command
 from mythos_lab.report.table import Table, name, number
+from mythos_lab.search.attributes import OUTCOME, REASON
 from mythos_lab.search.foreign import outside, told
 from mythos_lab.search.pruners import LoopAwarePruner, make_pruner
 from mythos_lab.search.pruners.guard import guarded
@@ -25,15 +26,7 @@ from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, violated
 from mythos_lab.search.trial import REPEATS
 from mythos_lab.search.trial_folder import folder_of
-from mythos_lab.search.trial_queue import (
-    LEFT_OUT,
-    OUTCOME,
-    REASON,
-    REFUSED,
-    is_enqueued,
-    is_refused,
-    is_settled,
-)
+from mythos_lab.search.trial_states import LEFT_OUT, REFUSED, is_enqueued, is_refused, is_settled
 
 _NUM_SHOWN, _NUM_MORE = 8, 10
 

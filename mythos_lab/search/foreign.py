@@ -22,7 +22,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mythos_lab.search.attributes import MISFIT, OUTSIDE
 from mythos_lab.search.spaces.parameters import misfit
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_asked_elsewhere, is_told, params_of
+from mythos_lab.search.trial_states import is_asked_elsewhere, is_told, params_of
 from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.search.view import view
 

@@ -9,8 +9,11 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from mythos_lab.search.attributes import BEAT, WORKER
 from mythos_lab.search.repeating import Repeating
-from mythos_lab.search.trial_queue import BEAT, WORKER, due, hand_back, is_asked_elsewhere, queue_again
+from mythos_lab.search.trial_queue import hand_back, queue_again
+from mythos_lab.search.trial_states import is_asked_elsewhere
+from mythos_lab.search.wanted import due
 from mythos_lab.tracking.process import is_alive
 
 _CHANCE = random.SystemRandom()  # whatever a run has seeded

@@ -24,7 +24,7 @@ from mythos_lab.search.artifacts import declare_artifacts
 from mythos_lab.search.attributes import DEFINITION as DEFINITION
 from mythos_lab.search.attributes import NUM_TRIALS as NUM_TRIALS
 from mythos_lab.search.attributes import OPENED as OPENED
-from mythos_lab.search.attributes import PRUNER, SAMPLER
+from mythos_lab.search.attributes import POINT, PRUNER, SAMPLER
 from mythos_lab.search.attributes import UID as UID
 from mythos_lab.search.foreign import Shielded, Strays, are_incompatible
 from mythos_lab.search.identity import changes, has_more_choices, meaning_of, recorded
@@ -35,14 +35,7 @@ from mythos_lab.search.samplers import make_sampler, sampler_settings
 from mythos_lab.search.samplers.queue_only import QueueOnly
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.storage import open_storage
-from mythos_lab.search.trial_queue import (
-    POINT,
-    is_asked_elsewhere,
-    is_enqueued,
-    is_settled,
-    params_of,
-    stands_for_nothing,
-)
+from mythos_lab.search.trial_states import is_asked_elsewhere, is_enqueued, is_settled, params_of, stands_for_nothing
 from mythos_lab.search.widening import current_name, widen
 from mythos_lab.tracking.claim import claimed
 

@@ -7,7 +7,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_told
+from mythos_lab.search.trial_states import is_told
 
 
 def complete(study: optuna.Study) -> list[FrozenTrial]:

@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from mythos_lab.recipe.errors import Misplaced, RecipeError, from_validation, shortened
 from mythos_lab.search.attributes import MISFIT, OF_STUDIES, OF_TRIALS, OUTCOME, TAKEN, of_optuna
 from mythos_lab.search.spaces.parameters import lie_in, lies_in
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 
 UNREADABLE = (
     ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError,

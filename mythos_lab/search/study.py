@@ -27,7 +27,9 @@ from mythos_lab.search.opening import enqueue_grid, num_repeats, open_study, ref
 from mythos_lab.search.parent_run import description, elsewhere, parent_run
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.search.standing import best_first, complete, on_front
-from mythos_lab.search.trial_queue import clear_doubles, is_settled, num_settled
+from mythos_lab.search.trial_queue import clear_doubles
+from mythos_lab.search.trial_states import is_settled
+from mythos_lab.search.wanted import num_settled
 from mythos_lab.tracking.mlflow import Tracker
 from mythos_lab.training.stopping import heeding
 

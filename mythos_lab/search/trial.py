@@ -22,7 +22,7 @@ from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.artifacts import artifacts_of, validated
 from mythos_lab.search.attributes import CANDIDATE as CANDIDATE
-from mythos_lab.search.attributes import KEPT
+from mythos_lab.search.attributes import FOLDER, KEPT, OUTCOME, REASON
 from mythos_lab.search.attributes import MLFLOW_RUN as MLFLOW_RUN
 from mythos_lab.search.attributes import REPEATS as REPEATS
 from mythos_lab.search.attributes import RUNS as RUNS
@@ -35,7 +35,8 @@ from mythos_lab.search.pruners.guard import should_prune
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.trial_files import attach_files
 from mythos_lab.search.trial_folder import folder_of, run_folder
-from mythos_lab.search.trial_queue import FOLDER, OUTCOME, REASON, REFUSED, is_settled, settle
+from mythos_lab.search.trial_queue import settle
+from mythos_lab.search.trial_states import REFUSED, is_settled
 from mythos_lab.search.unpickling import nothing_unpickled
 from mythos_lab.training.result import RESULT, read_recipe, read_result
 from mythos_lab.training.run import Pruned, Stopped, run

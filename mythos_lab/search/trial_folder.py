@@ -8,8 +8,8 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from mythos_lab.recipe.places import inside
+from mythos_lab.search.attributes import FOLDER
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import FOLDER
 from mythos_lab.training.result import RESULT
 
 

@@ -18,7 +18,7 @@ from mythos_lab.search.measurable import refuse_unmeasurable
 from mythos_lab.search.opening import enqueue_grid, join_study, refuse_after_opening
 from mythos_lab.search.parent_run import parent_run
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import num_settled
+from mythos_lab.search.wanted import num_settled
 from mythos_lab.search.worker import Orders, run_one
 from mythos_lab.training.stopping import heeding
 

@@ -10,7 +10,7 @@ import torch
 
 import mythos_blocks as mb
 from mythos_lab.search.study import run_study
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 from tests.interop.conftest import VOCAB
 from tests.lab.search.tiny import write
 

@@ -13,7 +13,7 @@ from mythos_lab.search.attributes import KEPT, OF_STUDIES, OF_TRIALS
 from mythos_lab.search.foreign import refusal
 from mythos_lab.search.opening import find_study, open_study
 from mythos_lab.search.storage import open_storage, patient
-from mythos_lab.search.trial_queue import is_told
+from mythos_lab.search.trial_states import is_told
 from mythos_lab.search.widening import current_name
 from mythos_lab.tracking.process import is_alive, machine
 from tests.lab.search.tiny import write

@@ -39,7 +39,7 @@ from mythos_lab.search.spaces.domains import Kinds
 from mythos_lab.search.spaces.space import ARM, Space
 from mythos_lab.search.standing import best_first, front
 from mythos_lab.search.trial import REPEATS
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 
 _MOST_FIELDS = 6  # of a trial that an answer names
 _MOST_TIED = 12  # trials of a tie of which runs are read

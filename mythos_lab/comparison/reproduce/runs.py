@@ -11,8 +11,9 @@ import optuna
 
 from mythos_lab.comparison.reproduce.readings import read_reading
 from mythos_lab.search.artifacts import bring_runs
+from mythos_lab.search.attributes import FOLDER
 from mythos_lab.search.spaces.space import ARM, Space
-from mythos_lab.search.trial_queue import FOLDER, is_settled
+from mythos_lab.search.trial_states import is_settled
 from mythos_lab.training.result import RESULT, read_result
 
 

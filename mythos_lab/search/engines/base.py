@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 
 from mythos_lab.recipe.errors import WorkersLost
 from mythos_lab.search.spaces.space import Space
-from mythos_lab.search.trial_queue import is_asked_elsewhere, num_settled, num_wanted
+from mythos_lab.search.trial_states import is_asked_elsewhere
+from mythos_lab.search.wanted import num_settled, num_wanted
 
 _MAX_DEATHS = 5  # of each worker, without a trial settled by anyone in between
 

@@ -19,13 +19,14 @@ from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import open_log
 from mythos_lab.recipe.screen import say
 from mythos_lab.recipe.urls import in_text
+from mythos_lab.search.attributes import WORKER
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.carrying import CARRIED
 from mythos_lab.search.engines.ray_session import check_carried, check_fits, connect, read_resources
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, Unshared, give
 from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE, Space
-from mythos_lab.search.trial_queue import WORKER, hand_back
+from mythos_lab.search.trial_queue import hand_back
 from mythos_lab.search.worker import run_one
 from mythos_lab.tracking.process import identity
 

@@ -11,7 +11,7 @@ from mythos_lab.comparison.spent import spent_weights
 from mythos_lab.finished import cleaning
 from mythos_lab.finished.cleaning import AT_WORK, cleaning_report, removable, remove
 from mythos_lab.recipe import RecipeError
-from mythos_lab.search.trial_queue import FOLDER
+from mythos_lab.search.attributes import FOLDER
 from mythos_lab.tasks.text import cache
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training.result import CHECKPOINT, LOCK, RESULT, STATE, WEIGHTS

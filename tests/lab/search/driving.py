@@ -4,10 +4,11 @@ import time
 
 from optuna.trial import TrialState
 
+from mythos_lab.search.attributes import FOLDER, WORKER
 from mythos_lab.search.engines import Job
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.opening import enqueue_grid, open_study
-from mythos_lab.search.trial_queue import FOLDER, WORKER, is_settled
+from mythos_lab.search.trial_states import is_settled
 
 GRID = {"model.core.depth": {"choice": [1, 2]}, "training.optimizer.lr": {"choice": [0.003, 0.03]}}
 

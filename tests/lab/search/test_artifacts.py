@@ -9,10 +9,9 @@ from typer.testing import CliRunner
 from mythos_lab.cli import app
 from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search.artifacts import Artifacts
-from mythos_lab.search.attributes import NUM_TRIALS
+from mythos_lab.search.attributes import NUM_TRIALS, OUTCOME
 from mythos_lab.search.opening import enqueue_grid, open_study
 from mythos_lab.search.spaces.space import load_space
-from mythos_lab.search.trial_queue import OUTCOME
 from mythos_lab.search.worker import run_one
 from mythos_lab.training.history import HISTORY, read_history
 from mythos_lab.training.result import write_state

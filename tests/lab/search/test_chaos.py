@@ -20,7 +20,8 @@ from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import open_storage
-from mythos_lab.search.trial_queue import hand_back, is_settled, settle, take
+from mythos_lab.search.trial_queue import hand_back, settle, take
+from mythos_lab.search.trial_states import is_settled
 from tests.lab.search.mishaps import DONE, WHEN
 from tests.lab.search.postgres import cluster
 

@@ -12,13 +12,14 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe.errors import Misplaced, RecipeError, WorkersLost
+from mythos_lab.search.attributes import ATTEMPT
 from mythos_lab.search.engines import Engine, make_engine
 from mythos_lab.search.engines.local import Local
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
 from mythos_lab.search.opening import open_study
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.study import run_study
-from mythos_lab.search.trial_queue import ATTEMPT, MAX_ATTEMPTS, hand_back, settle, take
+from mythos_lab.search.trial_queue import MAX_ATTEMPTS, hand_back, settle, take
 from tests.lab.search.driving import fields, job_of, results
 from tests.lab.search.tiny import work_off, write
 

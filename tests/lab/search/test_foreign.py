@@ -21,7 +21,7 @@ from mythos_lab.search.samplers import SAMPLERS
 from mythos_lab.search.spaces.parameters import misfit
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.standing import best_first
-from mythos_lab.search.trial_queue import is_asked_elsewhere, is_settled, is_told
+from mythos_lab.search.trial_states import is_asked_elsewhere, is_settled, is_told
 from mythos_lab.search.worker import run_one
 from tests.lab.search.tiny import complete, go_on, write
 

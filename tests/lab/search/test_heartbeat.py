@@ -9,7 +9,8 @@ from optuna.trial import TrialState
 
 from mythos_lab.search.engines.remote import Channel
 from mythos_lab.search.heartbeat import Heartbeat, Watch
-from mythos_lab.search.trial_queue import due, settle, take
+from mythos_lab.search.trial_queue import settle, take
+from mythos_lab.search.wanted import due
 from mythos_lab.tracking.process import identity, is_alive
 
 ELSEWHERE = "another-machine:17:1.00"

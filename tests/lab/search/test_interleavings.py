@@ -11,7 +11,9 @@ from mythos_lab.search import trial_queue
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.room import Full, parted
 from mythos_lab.search.samplers.queue_only import QueueOnly
-from mythos_lab.search.trial_queue import clear_doubles, due, hand_back, is_settled, is_surplus, settle, take
+from mythos_lab.search.trial_queue import clear_doubles, hand_back, settle, take
+from mythos_lab.search.trial_states import is_settled, is_surplus
+from mythos_lab.search.wanted import due
 
 NUM_TRIALS, NUM_WORKERS = 6, 4
 WRITES = ("create_new_trial", "set_trial_user_attr", "set_trial_param", "set_trial_state_values")

@@ -13,7 +13,8 @@ from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.search import opening
 from mythos_lab.search.opening import enqueue_grid, find_study, num_repeats, open_study
-from mythos_lab.search.trial_queue import is_settled, settle, take
+from mythos_lab.search.trial_queue import settle, take
+from mythos_lab.search.trial_states import is_settled
 from tests.lab.search.test_trial_queue import meanwhile
 from tests.lab.search.tiny import write
 from tests.tasks.text.conftest import sentence

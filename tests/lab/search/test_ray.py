@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe.errors import RecipeError
+from mythos_lab.search.attributes import ATTEMPT, OUTCOME, REASON, RETRY_OF
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.study import run_study
-from mythos_lab.search.trial_queue import ATTEMPT, OUTCOME, REASON, RETRY_OF
 from tests.lab.search.driving import begun, drive, fields, job_of, pid_of, results, to_the_end
 from tests.lab.search.tiny import work_off, write
 

@@ -21,7 +21,8 @@ from mythos_lab.recipe.urls import without_password
 from mythos_lab.search import storage
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import is_transient, open_storage
-from mythos_lab.search.trial_queue import hand_back, is_settled, settle, take
+from mythos_lab.search.trial_queue import hand_back, settle, take
+from mythos_lab.search.trial_states import is_settled
 from tests.lab.search.tiny import write
 
 SECRET = "hunter2"

@@ -21,7 +21,7 @@ from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.search.budgets.hold import Hold, Vetoed, held
 from mythos_lab.search.opening import find_study
 from mythos_lab.search.spaces.space import load_space
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 
 SPACE = {
     "name": "tiny",

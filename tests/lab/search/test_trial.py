@@ -23,11 +23,11 @@ from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.report.markdown import in_text
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
+from mythos_lab.search.attributes import OUTCOME
 from mythos_lab.search.feasibility import afterwards
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
 from mythos_lab.search.study import run_study
-from mythos_lab.search.trial_queue import OUTCOME
 from tests.lab.search.tiny import OVERRIDES, work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}

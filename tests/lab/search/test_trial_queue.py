@@ -7,7 +7,9 @@ from optuna.trial import TrialState
 from mythos_lab.search import trial_queue
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.samplers.queue_only import QueueOnly
-from mythos_lab.search.trial_queue import MAX_ATTEMPTS, clear_doubles, hand_back, is_settled, settle, take
+from mythos_lab.search.trial_queue import MAX_ATTEMPTS, clear_doubles, hand_back, settle, take
+from mythos_lab.search.trial_states import is_settled
+from mythos_lab.search.wanted import due
 
 HERE = trial_queue.identity()
 
@@ -182,7 +184,7 @@ def test_a_trial_that_is_given_up_while_it_ends_counts_once(study, monkeypatch, 
     while trial := take(study, 1):
         finish(study, trial)
     assert len(settled(study)) == 1 and settled(study)[0].state is TrialState.COMPLETE
-    assert not trial_queue.due(study)
+    assert not due(study)
 
 
 def finish_or_not(study, trial):

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.search import trial as trials
+from mythos_lab.search.attributes import OUTCOME
 from mythos_lab.search.opening import enqueue_grid, open_study
-from mythos_lab.search.trial_queue import OUTCOME, settle, take
+from mythos_lab.search.trial_queue import settle, take
 from mythos_lab.search.unattended import INDEX_VARIABLES, take_part
 from tests.lab.search.driving import results
 from tests.lab.search.tiny import work_off, write

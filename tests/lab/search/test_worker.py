@@ -15,7 +15,7 @@ from mythos_lab.recipe.errors import Misplaced
 from mythos_lab.search import trial, worker
 from mythos_lab.search.faults import is_disk_full, is_out_of_memory
 from mythos_lab.search.opening import open_study
-from mythos_lab.search.trial_queue import is_settled
+from mythos_lab.search.trial_states import is_settled
 from mythos_lab.search.worker import Orders, run_one
 from mythos_lab.tracking.claim import claimed
 from mythos_lab.training import assembly
