@@ -85,10 +85,14 @@ class Flips:
     def share(self, word: Word, *, noise: int = 0) -> Share:
         """The share of answers that the word flips, and its upper bound, whatever the budget.
 
+        The iterations in their order flip none of their own answers, whatever the samples: that is no estimate.
+
         Args:
             word: The sequence of iterations.
             noise: Seed of what components draw; that of the answers compared with is 0.
         """
+        if word == self._whole and noise == 0:
+            return Share(0.0, 0.0, len(self._units))
         flipped = []
         for number, part in enumerate(self._parts):
             drawn = part if noise == 0 else Driver(self._subject, self._batches[number], noise)

@@ -16,6 +16,9 @@ from mythos_lab.metrics import METRICS
 
 _NAMES = ("loops/used", "loops/distinct", "loops/used_flips", "loops/distinct_flips", "loops/noise_flips")
 
+_TELLS_LITTLE = 0.5
+"""A bound of flips above which "the same answers" would be a word too many."""
+
 
 @component("measure", "loop_verdict")
 class LoopVerdict(Measure):
@@ -88,10 +91,21 @@ def _said(
     why = " (by construction: the loop is not told which iteration it is in)" if anonymous else ""
     held = f", more than the {delta:.2g} allowed" if share.value > delta else ""
     drawn = f"; another seed of the model's own noise flips {noise.value:.1%}" if noise.value else ""
+    if distinct.word == tuple(range(num_loops)):
+        shown = "nothing less gives the same answers" if distinct.is_least else "nothing less was found that does it"
+    elif share.bound > _TELLS_LITTLE:
+        shown = (
+            f"{_spelled(distinct.word)} flips {share.value:.1%} of the answers held out, which are too few for a bound "
+            f"(at most {share.bound:.0%})"
+        )
+    else:
+        shown = (
+            f"{_spelled(distinct.word)} gives the same answers, at most {share.bound:.1%} flip "
+            f"(95 %, {share.num_answers} answers held out)"
+        )
     return (
         f"{most}{len(used.word)} of {num_loops} loops used, {operators}{len(set(distinct.word))} distinct{why}: "
-        f"{_spelled(distinct.word)} gives the same answers, at most {share.bound:.1%} flip "
-        f"(95 %, {share.num_answers} answers held out){held}{drawn}"
+        f"{shown}{held}{drawn}"
     )
 
 
