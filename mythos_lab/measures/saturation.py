@@ -50,7 +50,7 @@ def saturation(tallies: Sequence[tuple[int, Tally]]) -> Saturation | str:
         tallies: Loop counts, and what the same samples came to at each.
     """
     if len(tallies) < FEWEST_COUNTS:
-        return f"three parameters are not determined by so few loop counts ({len(tallies)}); expected {FEWEST_COUNTS} or more"
+        return f"three parameters want {FEWEST_COUNTS} loop counts or more; there: {len(tallies)}"
     counts = np.array([count for count, _ in tallies], dtype=float)
     losses = np.stack([tally.losses.numpy() for _, tally in tallies]).astype(float)  # (counts, units)
     totals = tallies[0][1].totals.numpy().astype(float)
