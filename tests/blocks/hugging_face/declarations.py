@@ -64,6 +64,7 @@ DECLARATIONS: dict[str, dict[str, Any]] = {
         "coda": _OUTER,
     },
     "universal_transformer": {
+        "mup_base": {"width": WIDTH // 2},
         "scale_embeddings": True,
         "core": {
             "layer": {
