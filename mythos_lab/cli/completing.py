@@ -55,7 +55,8 @@ def _fields(declared: Mapping[str, Any], path: str) -> Iterator[str]:
 def _values(declared: Mapping[str, Any], path: str) -> Iterator[str]:
     """The kinds of a slot; the two values of a switch."""
     from mythos_blocks.declaring.registry import slot_info
-    from mythos_lab.recipe.paths import field_at, slot_of
+    from mythos_blocks.declaring.spec import slot_of
+    from mythos_lab.recipe.paths import field_at
     from mythos_lab.recipe.schema import Recipe
 
     field = field_at(Recipe, declared, path, "override")

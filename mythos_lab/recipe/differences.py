@@ -7,8 +7,7 @@ from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from mythos_blocks.declaring.spec import Declaration, Slot, Spec
-from mythos_lab.recipe.paths import slot_of
+from mythos_blocks.declaring.spec import Declaration, Slot, Spec, slot_of
 
 
 def differences(a: Mapping[str, Any], b: Mapping[str, Any], path: str = "") -> list[tuple[str, Any, Any]]:

@@ -9,17 +9,9 @@ from typing import Any, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mythos_blocks import Slot
 from mythos_blocks.declaring.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.spec import slot_of
 from mythos_lab.recipe.errors import RecipeError
-
-
-def slot_of(field: FieldInfo) -> str | None:
-    """The slot that a field takes a component of, if it does."""
-    # A slot that may be left empty is a union, whose members carry what is said of it.
-    members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
-    said = [*field.metadata, *(item for member in members for item in getattr(member, "__metadata__", ()))]
-    return next((item.name for item in said if isinstance(item, Slot)), None)
 
 
 def field_at(root: type[BaseModel], config: Mapping[str, Any], path: str, source: str) -> FieldInfo:

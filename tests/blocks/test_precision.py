@@ -9,9 +9,10 @@ from torch.utils._pytree import tree_leaves
 
 import mythos_blocks as mb
 from mythos_blocks.checkpoints import save
-from mythos_blocks.declaring.registry import lookup, slots
+from mythos_blocks.declaring.registry import lookup
 from mythos_blocks.initial_state.base import NoiseState
 from mythos_blocks.tensors.exact_linear import ExactLinear
+from mythos_blocks.testing.case import CORE_SLOTS
 from tests.blocks.dtypes import Dtypes, floating
 from tests.blocks.parts import NEEDED, VOCAB, WIDTH, kinds, make, randn, randomise, tokens
 
@@ -21,7 +22,7 @@ TARGETS = tokens(seed=1)
 REAL = torch.arange(TOKENS.shape[1]) < torch.tensor([[TOKENS.shape[1]], [5]])
 
 IN_LAYER = ("attention", "feedforward", "norm", "depth_attention")
-IN_CORE = [field for field in mb.Loop.Spec.model_fields if field in slots() and field not in ("loops", "layer")]
+IN_CORE = [name for name in mb.Loop.Spec.model_fields if name in CORE_SLOTS - {"loops", "layer"}]
 OPTIONS = {
     ("attention", "gqa"): [
         {},

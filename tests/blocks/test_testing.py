@@ -6,7 +6,9 @@ from torch import nn
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.registry import slots
+from mythos_blocks.declaring.spec import slot_of
 from mythos_blocks.testing import Case, contracts
+from mythos_blocks.testing.case import CORE_SLOTS
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +18,12 @@ def registry():
     for name, info in slots().items():
         info.kinds.clear()
         info.kinds.update(before[name])
+
+
+def test_a_slot_is_what_a_field_takes_and_not_what_it_is_called():
+    fields = mb.Loop.Spec.model_fields
+    assert slot_of(fields["injection"]) == "injection" and slot_of(fields["schedule"]) is None
+    assert "injection" in CORE_SLOTS and "schedule" not in CORE_SLOTS  # of which the laboratory has a slot
 
 
 class Undescribed(mb.Update):

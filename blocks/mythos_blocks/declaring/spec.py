@@ -13,7 +13,8 @@ import numbers
 import operator
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_type_hints
+from types import UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -25,6 +26,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 from torch import Tensor
 
@@ -194,6 +196,14 @@ class Slot:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         return {_SLOT_MARK: self.name}
+
+
+def slot_of(field: FieldInfo) -> str | None:
+    """The slot that a field takes a component of; ``None`` where it takes none, whatever slot bears its name."""
+    # A slot that may be left empty is a union, whose members carry what is said of it.
+    members = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    said = [*field.metadata, *(item for member in members for item in getattr(member, "__metadata__", ()))]
+    return next((item.name for item in said if isinstance(item, Slot)), None)
 
 
 def json_schema(model: type[BaseModel]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 import mythos_blocks as mb
 from mythos_blocks.declaring.component import Component, Module
-from mythos_blocks.declaring.registry import lookup, slot_info, slots
+from mythos_blocks.declaring.registry import lookup, slot_info
+from mythos_blocks.declaring.spec import slot_of
 
 VOCAB, WIDTH, LOOPS, POSITIONS = 40, 32, 4, 9
 """Sizes of all models that contracts make."""
@@ -32,8 +33,8 @@ CONTEXT: dict[str, tuple[Any, ...]] = {
 """What the parent supplies, by slot; ``(WIDTH,)`` elsewhere. Who declares a slot puts in what its components get."""
 
 IN_LAYER = ("attention", "feedforward", "norm", "depth_attention")
-CORE_SLOTS = {name for name in mb.Loop.Spec.model_fields if name in slots()}
-MODEL_SLOTS = {name for name in mb.LoopedTransformer.Spec.model_fields if name in slots()} - {"core", "norm"}
+CORE_SLOTS = {name for name, field in mb.Loop.Spec.model_fields.items() if slot_of(field) == name}
+MODEL_SLOTS = {n for n, f in mb.LoopedTransformer.Spec.model_fields.items() if slot_of(f) == n} - {"core", "norm"}
 
 PLACES = tuple(sorted({*IN_LAYER, *CORE_SLOTS, *MODEL_SLOTS, "model", "core", "stack", "layer"}))
 """Slots that a model has a place for."""

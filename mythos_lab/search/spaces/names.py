@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from mythos_blocks.declaring.registry import lookup, slot_info, suggest
+from mythos_blocks.declaring.spec import slot_of
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.paths import field_at, get_path, slot_of
+from mythos_lab.recipe.paths import field_at, get_path
 from mythos_lab.recipe.schema import Recipe
 from mythos_lab.search.spaces.domains import Domain, Kinds
 from mythos_lab.search.spaces.expression import Constraint

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
 from mythos_blocks.declaring.registry import lookup, slot_info, suggest
-from mythos_blocks.declaring.spec import Declaration
+from mythos_blocks.declaring.spec import Declaration, slot_of
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.paths import slot_of
 from mythos_lab.search.samplers.prior import Prior
 from mythos_lab.search.spaces.domains import Choice, Domain, Kinds, Range, Same
 
