@@ -134,9 +134,15 @@ def _answer(
     metric = next(iter(space.file.objectives))
     done = [trial for trial in done if REPEATS not in trial.user_attrs]  # each candidate once
     if len(space.file.objectives) > 1:
-        best = front(study)
+        best = [trial for trial in front(study) if REPEATS not in trial.user_attrs]
+        objectives = space.file.objectives
+        if len({tuple(trial.values) for trial in best}) == 1:
+            names = ", ".join(str(trial.number) for trial in best)
+            at = ", ".join(f"{name} {value:.4g}" for name, value in zip(objectives, best[0].values, strict=True))
+            who = f"Trials {names} tie, each" if len(best) > 1 else f"Trial {names} is"
+            return f"{who} best of {len(done)} in all of {', '.join(objectives)}: {at}."
         return (
-            f"No trial is best in all of {', '.join(space.file.objectives)}: {len(best)} of {len(done)} are on the "
+            f"No trial is best in all of {', '.join(objectives)}: {len(best)} of {len(done)} are on the "
             f"front, from {_label(best[0])} to {_label(best[-1])}, and which of them to take the objectives do not say."
         )
     first, value = done[0], done[0].values[0]

@@ -380,6 +380,21 @@ def test_the_answer_of_a_search_counts_a_candidate_once_and_says_what_each_kind_
     assert report.facts["importances"] == [] and not any("first of a tie" in str(part) for part in report.parts)
 
 
+@pytest.mark.parametrize(
+    "losses, said",
+    [
+        ((1.0, 1.0), "Trials 0, 1 tie, each best of 2 in all of val/accuracy, val/loss: val/accuracy 0.5, val/loss 1."),
+        ((1.0, 2.0), "Trial 0 is best of 2 in all of val/accuracy, val/loss: val/accuracy 0.5, val/loss 1."),
+    ],
+)
+def test_of_several_objectives_it_is_said_whether_a_trial_is_best_in_all(here, monkeypatch, losses, said):
+    values = iter(losses)
+    monkeypatch.setattr(trials, "_train", lambda *a: _ended(**{"val/loss": next(values)}))
+    both = {"val/accuracy": "maximize", "val/loss": "minimize"}
+    space = write(here, space={"model.core.depth": {"int": [1, 2]}}, sampler="grid", objectives=both)
+    assert study_answer(space, work_off(space)) == said
+
+
 def test_a_repeat_of_what_did_not_fit_is_vetoed_untrained(here, monkeypatch):
     tried = []
     monkeypatch.setattr(trials, "run", lambda *a, **k: tried.append(1) or (_ for _ in ()).throw(MemoryError()))
