@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -84,8 +85,18 @@ def band(read="x", **ends):
     return Band(claim="c", of={"arm": "a", "read": read}, **others, **ends)
 
 
+@pytest.fixture
+def english():
+    """Something in the place of the text that ``make english`` fetches."""
+    texts = ["".join(f"{who} has {i} of them\n" for i in range(2000)) for who in ("Ann", "Bob", "Cid", "Dan")]
+    Path("gcide.txt").write_text(texts.pop())
+    Path("brown").mkdir()
+    for i, text in enumerate(texts):
+        Path(f"brown/{i}.txt").write_text(text)
+
+
 @pytest.mark.parametrize("name", names("protocols"))
-def test_every_protocol_of_ours_comes_to_a_study(name):
+def test_every_protocol_of_ours_comes_to_a_study(name, english):
     read = load_protocol(name)
     held = [arm for arm, declared in read.arms.items() if declared.hold is not None]
     for arm in held[1:]:  # solving takes seconds an arm, and one shows that the protocol's budgets can be held
