@@ -30,7 +30,8 @@ from mythos_blocks import load_plugins
 from mythos_lab.recipe import Recipe, load_recipe
 from mythos_lab.recipe import step as steps
 from mythos_lab.recipe.step import Learner, Loss, begin, step
-from mythos_lab.tracking.mlflow import Tracker, prepare
+from mythos_lab.tracking.mlflow import Tracker
+from mythos_lab.tracking.store import prepare
 from mythos_lab.training import loop
 from mythos_lab.training.assembly import assemble
 from mythos_lab.training.data import training_batch

@@ -41,7 +41,8 @@ def _tracked(run_id: str, store: str | None) -> Path:
     """The folder that MLflow has of a run, which has to hold that run: a store says what its writers like."""
     from mlflow.exceptions import MlflowException
 
-    from mythos_lab.tracking.mlflow import FOLDER, opened
+    from mythos_lab.tracking.mlflow import FOLDER
+    from mythos_lab.tracking.store import opened
 
     try:
         named = opened(store).get_run(run_id).data.tags.get(FOLDER)

@@ -21,7 +21,8 @@ from mythos_lab.report.markdown import as_code, in_text
 from mythos_lab.search.attributes import MLFLOW_BEFORE, MLFLOW_RUN, MLFLOW_STORE, UID
 from mythos_lab.search.spaces.space import Space
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.tracking.mlflow import Tracker, default_uri, find_run, has_run, prepare
+from mythos_lab.tracking.mlflow import Tracker, find_run, has_run
+from mythos_lab.tracking.store import default_uri, prepare
 from mythos_lab.training.sealed import write_yaml
 
 _PATIENCE_SECONDS = 60.0  # for another process that makes it

@@ -11,8 +11,8 @@ from mythos_lab.children import environment, python_module
 from mythos_lab.recipe.documents import read_document
 from mythos_lab.recipe.errors import RecipeError
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.tracking.mlflow import check_store, opened, place_of
 from mythos_lab.tracking.saved_view import VIEW, is_known, view_tags
+from mythos_lab.tracking.store import check_store, opened, place_of
 from mythos_lab.tracking.surroundings import DEFAULT
 
 HOST = "127.0.0.1"

@@ -18,7 +18,7 @@ from mythos_lab.recipe.places import check_own_folder
 from mythos_lab.recipe.screen import say
 from mythos_lab.report.result import Status
 from mythos_lab.tracking.claim import claimed
-from mythos_lab.tracking.mlflow import prepare
+from mythos_lab.tracking.store import prepare
 from mythos_lab.training.assembly import Admitted, admitted
 from mythos_lab.training.beginning import begin_run
 from mythos_lab.training.checkpoint import is_over, load_trained

@@ -127,7 +127,7 @@ def test_the_tokenizer_is_part_of_the_run():
 
 def test_two_runs_may_open_a_fresh_store_at_once(tmp_path):
     code = (
-        "from mythos_lab.tracking.mlflow import prepare\n"
+        "from mythos_lab.tracking.store import prepare\n"
         f"print(prepare('sqlite:///{tmp_path}/new/mlflow.db', 'both')[1])"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]

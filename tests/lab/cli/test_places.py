@@ -41,7 +41,7 @@ def test_a_server_that_does_not_answer_is_one_line_and_a_status_of_its_own(lab, 
     def refused(*_, **__):
         raise MlflowException("connection to server at postgresql://me:secret@nowhere/x failed:\n\tConnection refused")
 
-    monkeypatch.setattr("mythos_lab.tracking.mlflow.MlflowClient", refused)  # which tries for two minutes
+    monkeypatch.setattr("mythos_lab.tracking.store.MlflowClient", refused)  # which tries for two minutes
     monkeypatch.setattr("mythos_lab.training.run.fit", lambda *_, **__: pytest.fail("it trains"))
     store = "postgresql://me:secret@nowhere/x"
     for verb, arguments in (("train", [*WRITES["train"][0][1], f"tracking.uri='{store}'"]), ("ui", ["--store", store])):

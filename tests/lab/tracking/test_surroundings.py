@@ -5,7 +5,8 @@ import pytest
 from mlflow import MlflowClient
 
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.tracking.mlflow import Tracker, prepare
+from mythos_lab.tracking.mlflow import Tracker
+from mythos_lab.tracking.store import prepare
 
 
 @pytest.fixture

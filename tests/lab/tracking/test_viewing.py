@@ -10,7 +10,8 @@ from mlflow import MlflowClient
 from mythos_lab.metrics import METRICS
 from mythos_lab.recipe import RecipeError
 from mythos_lab.tracking import saved_view
-from mythos_lab.tracking.mlflow import Tracker, prepare
+from mythos_lab.tracking.mlflow import Tracker
+from mythos_lab.tracking.store import prepare
 from mythos_lab.tracking.viewing import charts_page, runs_page, server
 from tests.lab.report import browser
 
