@@ -15,7 +15,7 @@ from mythos_lab.recipe import compose
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.tasks.text import task as text
 from mythos_lab.tasks.text.files import Files
-from mythos_lab.tracking import mlflow as tracking
+from mythos_lab.tracking import store as tracking
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -16,7 +16,7 @@ from mythos_lab.search.engines import local
 from mythos_lab.search.engines.base import Job
 from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.trial_queue import hand_back
-from mythos_lab.tracking import mlflow, viewing
+from mythos_lab.tracking import mlflow, store, viewing
 from tests.lab.search.tiny import FILE, OVERRIDES, work_off
 from tests.security import tiny, tree, write
 
@@ -73,12 +73,12 @@ def test_the_environment_is_named_in_records_and_looked_up_where_a_url_is_opened
     monkeypatch.setenv("DB_PASSWORD", PLANTED)
     named = "postgresql://me:${oc.env:DB_PASSWORD}@host/x"
     recipe = load_recipe("gated_loop", [*OVERRIDES, f"tracking.uri='{named}'"])
-    assert recipe.tracking.uri == named and mlflow.place_of(named) == f"postgresql://me:{PLANTED}@host/x"
+    assert recipe.tracking.uri == named and store.place_of(named) == f"postgresql://me:{PLANTED}@host/x"
     assert named in yaml.safe_load(written(recipe))["tracking"]["uri"].replace("\\", "")
     assert validate(yaml.safe_load(written(recipe)), "recipe.yaml") == recipe
     monkeypatch.delenv("DB_PASSWORD")
     with pytest.raises(RecipeError, match="the variable DB_PASSWORD is not set"):
-        mlflow.place_of(named)
+        store.place_of(named)
 
 
 FIELDS = ["name", "description", "tracking.experiment", "seed", "task.num_nodes", "model.core", "waive", "imports"]
@@ -108,7 +108,7 @@ def test_a_login_that_the_environment_has_is_used_for_the_recorded_place(monkeyp
 
 
 def test_a_servers_login_is_said_to_mlflow_apart_from_its_url(here):
-    assert mlflow.place_of("http://me:p%40w@host:5000/x") == "http://host:5000/x"
+    assert store.place_of("http://me:p%40w@host:5000/x") == "http://host:5000/x"
     assert (os.environ["MLFLOW_TRACKING_USERNAME"], os.environ["MLFLOW_TRACKING_PASSWORD"]) == ("me", "p@w")
 
 
@@ -141,7 +141,8 @@ def test_no_verb_shows_or_writes_it(typed, here):
 def test_a_run_and_its_study_record_it_nowhere(here, monkeypatch, capfd):
     """Recipe, parameters and tags of MLflow, journal, card, the copy of the space: by what a whole study writes."""
     opened = f"sqlite:///{here}/runs.db"
-    monkeypatch.setattr(mlflow, "place_of", lambda uri: opened)
+    for module in (store, mlflow):
+        monkeypatch.setattr(module, "place_of", lambda uri: opened)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", URL)  # a space alone would not choose a server
     described = f"data from https://me:{PLANTED}@host/x"
     write(
