@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
+from contextlib import suppress
 from functools import cached_property
 
 from torch import Tensor
@@ -22,6 +23,7 @@ from mythos_lab.tasks.base import Batch, Task
 from mythos_lab.training.compiled import CompiledLayers
 from mythos_lab.training.sharding import copy_whole, gathered
 from mythos_lab.training.stop_reasons import Diverged
+from mythos_lab.training.stopping import BrokenOff, breakable
 
 
 class Training:
@@ -137,12 +139,15 @@ class Training:
         """Score the validation split, with what the loops gain there, and record it.
 
         At the last step the pass goes on to the end of the depth curve, which is asked for next and begins with it.
+        Who asks to stop there waits for the validation, and not for the curve.
         """
         if self.num_steps == self.recipe.training.max_steps:
-            self.curve = depth_curve(self.whole, self.task, self.recipe)
-            self.scores = with_gain(self.curve.scores, self.curve.eval_loops, self.task)
-        else:
+            with suppress(BrokenOff), breakable():
+                self.curve = depth_curve(self.whole, self.task, self.recipe)
+        if self.curve is None:
             self.scores = evaluate_gain(self.whole, self.task, self.recipe)
+        else:
+            self.scores = with_gain(self.curve.scores, self.curve.eval_loops, self.task)
         self.unsent.append((self.num_steps, time.time(), self.scores.metrics()))
         solved_at = self.recipe.training.solved_at
         self.is_solved = solved_at is not None and self.scores.accuracy >= solved_at

@@ -15,8 +15,8 @@ Handler = Callable[[int], None] | signal.Handlers
 """Called with a signal's number; or one of the handlers that the system has."""
 
 
-class _Break(BaseException):
-    """Raised where a signal arrives; nothing that catches errors is to catch it."""
+class BrokenOff(BaseException):
+    """Raised where a signal arrives in what is :func:`breakable`; nothing that catches errors is to catch it."""
 
 
 class _State:
@@ -56,15 +56,34 @@ def heeding(handlers: Mapping[int, Handler]) -> Iterator[Callable[[], dict[int, 
 
 
 def break_off() -> None:
-    """Break off what is :func:`interruptible`, now or as soon as it begins. For handlers of signals."""
+    """Break off what is :func:`breakable`, now or as soon as it begins. For handlers of signals."""
     _State.asked = True
     if _State.num_open:
-        raise _Break
+        raise BrokenOff
+
+
+@contextmanager
+def breakable() -> Iterator[None]:
+    """Work that a signal may break off anywhere, as it can be done again and leaves nothing half written.
+
+    Raises:
+        BrokenOff: A signal asked for it, maybe before it began.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _State.num_open += 1
+    try:
+        if _State.asked:
+            raise BrokenOff
+        yield
+    finally:
+        _State.num_open -= 1
 
 
 @contextmanager
 def interruptible(folder: Path, step: int | None = None) -> Iterator[None]:
-    """Work that a signal may break off anywhere, as it can be done again and leaves nothing half written.
+    """What is :func:`breakable`, and the run ends with it.
 
     Args:
         folder: The run that it is for.
@@ -73,16 +92,8 @@ def interruptible(folder: Path, step: int | None = None) -> Iterator[None]:
     Raises:
         Stopped: A signal asked for it.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     try:
-        _State.num_open += 1
-        try:
-            if _State.asked:
-                raise _Break
+        with breakable():
             yield
-        finally:
-            _State.num_open -= 1
-    except _Break:
+    except BrokenOff:
         raise Stopped(folder, step) from None

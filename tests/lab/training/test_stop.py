@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from mythos_lab.cli import app
 from mythos_lab.recipe import load_recipe
-from mythos_lab.training import assembly, loop, measuring
+from mythos_lab.training import assembly, loop, measuring, state
 from mythos_lab.training.run import Pruned, Stopped, run
 from tests.lab.recipes import short
 from tests.lab.training.runs import SMALL, assert_same, history
@@ -93,7 +93,13 @@ def test_train_stops_on_signals_and_prints_what_goes_on(number, status, num_devi
 
 
 @pytest.mark.parametrize(
-    "where, phase, resumes", [(assembly, "effects", False), (assembly, "cost", False), (measuring, "depth_curve", True)]
+    "where, phase, resumes",
+    [
+        (assembly, "effects", False),
+        (assembly, "cost", False),
+        (state, "depth_curve", True),  # with which the last validation ends
+        (measuring, "_look_at_depths", True),
+    ],
 )
 def test_a_signal_while_nothing_is_trained_is_heeded_at_once(where, phase, resumes, monkeypatch):
     def takes_long(*arguments, **keywords):
