@@ -58,6 +58,7 @@ AROUND = {
 OTHER = {
     ("core", "loop", "state_width"): [16],
     ("depth_adapter", "loop_lora", "on"): [["attention.*"]],
+    ("model", "looped_transformer", "mup_base"): [{"width": 8}],
     ("core", "hierarchical", "low_gradient"): [[1, 2]],
     ("core", "loop", "schedule"): [[0, 1, 0]],
     ("stack", "sequence", "schedule"): [[0, 1, 0]],
