@@ -54,6 +54,9 @@ def values(field):
         return st.booleans()
     if field["type"] == "integer":
         return st.integers(field["minimum"], field.get("maximum", field["minimum"] + 99))
+    if field["type"] == "object":
+        paths = st.sampled_from(["width", "core.depth"])
+        return st.dictionaries(paths, values(field["additionalProperties"]), max_size=2)
     assert field["type"] == "number", field
     return st.floats(
         field.get("minimum", field.get("exclusiveMinimum")),
