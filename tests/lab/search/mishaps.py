@@ -10,7 +10,6 @@ import signal
 import sys
 from pathlib import Path
 
-import optuna
 from mlflow import MlflowClient
 
 from mythos_lab.search import trial_queue
@@ -86,5 +85,5 @@ if "mythos_lab.search.worker" in sys.orig_argv:  # and not the study that starts
             "killed between MLflow's end of a run and the folder's", lambda folder, name, values: name == run.RESULT
         ),
     )
-    _wrap(optuna.Study, "tell", before=_kill_at("killed between a run's end and the study's"))
+    _wrap(trial_queue, "_tell", before=_kill_at("killed between a run's end and the study's"))
     _wrap(trial_queue, "queue_again", before=_kill_at("killed as it hands the trial back"))
