@@ -10,6 +10,7 @@ from typing import Any
 import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 
+from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import inside
 from mythos_lab.report.depth_svg import depth_svg
 from mythos_lab.search.artifacts import artifacts_of
@@ -40,7 +41,7 @@ def attach_files(space: Space, study: optuna.Study, trial: optuna.Trial) -> None
     if figure := _figure(read_result(folder)):
         with tempfile.TemporaryDirectory() as drawn:
             path = Path(drawn) / "depth_curve.svg"
-            path.write_text(figure, encoding="utf-8")
+            write_whole(path, figure)
             upload_artifact(file_path=str(path), **said)
 
 
