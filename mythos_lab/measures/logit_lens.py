@@ -30,9 +30,7 @@ class LogitLens(Lens):
 
     def logits(self, subject: Subject, seen: LayerStates, site: Site) -> Tensor:
         h = seen.states[site][seen.batch.targets != IGNORE]
-        logits: Tensor = subject.model.head(
-            subject.model.norm(to_width(subject.model, h)) * subject.model.readout_scale
-        )
+        logits: Tensor = subject.model.head(subject.model.last_norm(to_width(subject.model, h)))
         return logits
 
 

@@ -154,7 +154,7 @@ def _head(model: LoopedTransformer) -> Callable[[Tensor], Tensor]:
     """From what stands before the last norm to logits."""
 
     def read(x: Tensor) -> Tensor:
-        logits: Tensor = model.head(model.norm(x.to(model.head.weight.dtype)) * model.readout_scale)
+        logits: Tensor = model.head(model.last_norm(x.to(model.head.weight.dtype)))
         return logits
 
     return read

@@ -40,9 +40,9 @@ class Watch:
 
         Args:
             study: The study.
-            seen: Its trials as they were a moment ago; ``None`` looks.
             most: How many at most, by chance. A worker that looks for a trial needs one: where a thousand find that a
                 thousand are gone, and each hands back all, a database is told a million times.
+            seen: Its trials as they were a moment ago; ``None`` looks.
         """
         trials = study.get_trials(deepcopy=False) if seen is None else seen
         running = [t for t in trials if t.state is TrialState.RUNNING and not is_asked_elsewhere(t)]

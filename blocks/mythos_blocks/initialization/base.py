@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import Component, Module
 from mythos_blocks.declaring.contract import contract
-from mythos_blocks.tensors.orthogonal import orthogonal_
 from mythos_blocks.tensors.randomness import keyed_generator
 from mythos_blocks.tensors.spread import whole, whole_parameters
 
@@ -76,44 +75,3 @@ def is_output(name: str, model: nn.Module) -> bool:
         return False
     mixed = getattr(model.get_submodule(".".join(path[:start])), "mix", None) is not None
     return path[start:] == ["mix"] if mixed else path[-1] in _OUTPUTS
-
-
-def value_embedding_size(name: str, weight: Tensor) -> float | None:
-    """Root mean square of what :func:`draw_value_embedding` gives, up to a factor; ``None`` where it fills nothing."""
-    if name.endswith("value_embedding.table.weight"):
-        return 1.0
-    return float(weight.shape[-1] ** -0.5) if name.endswith("value_embedding.gate.weight") else None
-
-
-def draw_value_embedding(name: str, weight: Tensor, generator: torch.Generator) -> bool:
-    """Fill a matrix of a value embedding as Parcae does: a standard normal table, and a gate that is uniform within
-    ``1 / sqrt(fan_in)``.
-
-    Returns:
-        Whether it is one.
-    """
-    if name.endswith("value_embedding.table.weight"):
-        nn.init.normal_(weight, generator=generator)
-    elif name.endswith("value_embedding.gate.weight"):
-        bound = weight.shape[-1] ** -0.5
-        nn.init.uniform_(weight, -bound, bound, generator=generator)
-    else:
-        return False
-    return True
-
-
-def base_std(name: str, model: nn.Module) -> float:
-    """``sqrt(2 / (5 d))``, as in Huginn and Parcae; d is the state's width in the looped layers, else the model's."""
-    embedding, core = (model.get_submodule(part) for part in ("embedding", "core"))
-    assert isinstance(embedding, nn.Embedding)
-    looped = name.startswith("core.") and "layers." in name
-    width = getattr(core, "state_width", embedding.embedding_dim) if looped else embedding.embedding_dim
-    return float((2 / (5 * width)) ** 0.5)
-
-
-def draw_cut(weight: Tensor, std: float, generator: torch.Generator, *, orthogonal: bool = False) -> None:
-    """Fill with normal numbers cut at three standard deviations, or with orthogonal matrices of the same size."""
-    if orthogonal:
-        orthogonal_(weight, std * max(weight.shape[-2:]) ** 0.5, generator)
-    else:
-        nn.init.trunc_normal_(weight, std=std, a=-3 * std, b=3 * std, generator=generator)

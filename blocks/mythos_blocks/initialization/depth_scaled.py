@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mythos_blocks.core.hierarchical import HierarchicalLoop
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import (
-    Initialization,
-    base_std,
-    draw_cut,
-    draw_value_embedding,
-    is_output,
-    value_embedding_size,
-)
+from mythos_blocks.initialization.base import is_output
+from mythos_blocks.initialization.cut import CutWeights, base_std
 
 
 @component("initialization", "depth_scaled")
-class DepthScaledWeights(Initialization):
+class DepthScaledWeights(CutWeights):
     """``sd = sqrt(2 / (5 d))``, and that over ``sqrt(2 L)`` for what writes to the residual stream (Takase et al.,
     arXiv 2312.16903), as in Huginn. d is the width and L the model's effective depth: prelude, coda, and the core as
     often as evaluation runs it. Weights are cut at three standard deviations, except for value embeddings and their
@@ -33,18 +26,9 @@ class DepthScaledWeights(Initialization):
     def __init__(self, *, orthogonal: bool = False) -> None:
         self.orthogonal = orthogonal
 
-    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
-        embedded = value_embedding_size(name, weight)
-        return _std(name, model) if embedded is None else embedded
-
-    def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
-        if not draw_value_embedding(name, weight, generator):
-            draw_cut(weight, _std(name, model), generator, orthogonal=self.orthogonal)
-
-
-def _std(name: str, model: nn.Module) -> float:
-    shrunk = (2 * effective_depth(model)) ** 0.5 if is_output(name, model) else 1.0
-    return base_std(name, model) / shrunk
+    def deviation(self, name: str, model: nn.Module) -> float:
+        shrunk = (2 * effective_depth(model)) ** 0.5 if is_output(name, model) else 1.0
+        return base_std(name, model) / shrunk
 
 
 def effective_depth(model: nn.Module) -> float:

@@ -6,18 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.declaring.component import component
-from mythos_blocks.initialization.base import (
-    Initialization,
-    base_std,
-    draw_cut,
-    draw_value_embedding,
-    is_output,
-    value_embedding_size,
-)
+from mythos_blocks.initialization.base import is_output
+from mythos_blocks.initialization.cut import CutWeights, base_std
 
 
 @component("initialization", "scaled_zero")
-class ScaledZeroWeights(Initialization):
+class ScaledZeroWeights(CutWeights):
     """``sd = sqrt(2 / (5 d))``, and zero for what writes to the residual stream, as in Parcae (arXiv 2604.12946).
 
     Every layer begins as the identity. What feeds a zero matrix has no gradient until the first step has moved it.
@@ -32,15 +26,14 @@ class ScaledZeroWeights(Initialization):
     def __init__(self, *, orthogonal: bool = True) -> None:
         self.orthogonal = orthogonal
 
-    def size(self, name: str, weight: Tensor, model: nn.Module) -> float:
-        if is_output(name, model):
-            return 0.0
-        embedded = value_embedding_size(name, weight)
-        return base_std(name, model) if embedded is None else embedded
+    def deviation(self, name: str, model: nn.Module) -> float:
+        return 0.0 if is_output(name, model) else base_std(name, model)
+
+    def is_orthogonal(self, name: str) -> bool:
+        return self.orthogonal and ".injection." not in name
 
     def draw(self, name: str, weight: Tensor, model: nn.Module, generator: torch.Generator) -> None:
         if is_output(name, model):
             nn.init.zeros_(weight)
-        elif not draw_value_embedding(name, weight, generator):
-            orthogonal = self.orthogonal and ".injection." not in name
-            draw_cut(weight, base_std(name, model), generator, orthogonal=orthogonal)
+        else:
+            super().draw(name, weight, model, generator)

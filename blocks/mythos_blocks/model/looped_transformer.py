@@ -259,6 +259,10 @@ class LoopedTransformer(Module):
         x = self.coda(self.core.interface(h, self.norm).to(h.dtype), frame.at("coda"))
         if frame.logits_at is not None:
             x = x[frame.logits_at]
+        return self.last_norm(x)
+
+    def last_norm(self, x: Tensor) -> Tensor:
+        """What the head reads of the last layer's output: its norm, scaled where the model has grown from a base."""
         features: Tensor = self.norm(x)
         return features if self.readout_scale == 1 else features * self.readout_scale
 
