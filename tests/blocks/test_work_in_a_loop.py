@@ -21,7 +21,7 @@ CASES = {"forward": passes(8), "training": steps(8), "decoding": decoding(1, 4, 
 MORE_OPERATIONS = {"forward": -2, "training": -4, "decoding": 0}
 MORE_CALLS = {"forward": -59, "training": -59, "decoding": -52}
 # In a pass, whatever its loops: what is asked once. A dtype is asked for by a call of Python, and not by one of torch.
-MORE_ONCE = 562
+MORE_ONCE = 561
 
 # In an iteration of eight sequences of which a share has stopped, more than in one without a rule that stops them: of a
 # rule, with what is observed of it, and of taking positions apart. Calls, and operations.

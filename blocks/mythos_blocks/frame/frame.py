@@ -11,7 +11,7 @@ from torch import Tensor
 
 from mythos_blocks.frame.mask import AttentionMask
 from mythos_blocks.frame.memory import Page, Path, Tensors
-from mythos_blocks.frame.notes import Notes
+from mythos_blocks.frame.notes import Notes, is_state
 from mythos_blocks.frame.places import Places, Turning
 from mythos_blocks.frame.selection import Selection, Where
 from mythos_blocks.frame.settable import changed, settable
@@ -206,7 +206,7 @@ class Frame:
 
     def record(self, x: Tensor, *place: str | int) -> None:
         """Put a state on the tape, if there is one; zeros stand for positions that were not computed."""
-        if not isinstance(self.tape, Notes) or (self.tape.states_only and not (len(place) == 2 and place[0] == "core")):
+        if not isinstance(self.tape, Notes) or (self.tape.states_only and not is_state(place)):
             return
         if self.selection is not None:
             assert self.shape is not None

@@ -24,3 +24,12 @@ class Notes:
     def __init__(self, held: dict[Any, Any], states_only: bool = False, from_window: bool = False) -> None:
         self.held, self.states_only, self.from_window = held, states_only, from_window
         self.beginning: Any = None
+
+    def states(self) -> list[Any]:
+        """Of a tape, the states after iterations, in order."""
+        return [self.held[place] for place in sorted(filter(is_state, self.held))]
+
+
+def is_state(place: Any) -> bool:
+    """Whether a tape's place is that of a state after an iteration, ``("core", iteration)``."""
+    return len(place) == 2 and bool(place[0] == "core")

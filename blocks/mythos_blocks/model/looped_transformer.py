@@ -207,7 +207,7 @@ class LoopedTransformer(Module):
         apply = self.read if head else self.features
         logits = apply(state.halting.readout, changed(frame, statistics=Notes(after_core)))
         losses = state.losses.after([before_core]).after([after_core]).means()
-        tape = frame.tape.held if isinstance(frame.tape, Notes) else {}
+        tape = frame.tape if isinstance(frame.tape, Notes) else None
         halting_loss = self.core.halting.loss(state.halting)
         if halting_loss is not None:
             losses["halting"] = halting_loss
@@ -218,11 +218,11 @@ class LoopedTransformer(Module):
             executed=state.executed,
             auxiliary_loss=sum(losses.values()) if losses else None,
             losses=losses,
-            tape=tape,
-            states=[tape[place] for place in sorted(p for p in tape if p[0] == "core" and len(p) == 2)],
+            tape={} if tape is None else tape.held,
+            states=[] if tape is None else tape.states(),
             state=changed(state, frame=changed(state.frame, tape=None, statistics=None)),
             frame=changed(frame, tokens=tokens, tape=None, statistics=None),
-            beginning=frame.tape.beginning if isinstance(frame.tape, Notes) else None,
+            beginning=None if tape is None else tape.beginning,
         )
 
     def encode(self, tokens: Tensor | None, frame: Frame | None = None, embedded: Tensor | None = None) -> Tensor:

@@ -67,7 +67,7 @@ def test_a_law_that_would_go_on_below_no_loss_at_all_is_withheld():
 def test_a_constant_curve_and_too_few_numbers_say_so():
     nothing = [(n, Tally(torch.ones(9), torch.zeros(9), torch.ones(9))) for n in COUNTS]
     assert saturation(nothing) == "the loss does not change with the loops"
-    assert "3 loop counts" in saturation(curve(lambda t: 1 / t, counts=[1, 2, 3]))
+    assert "there: 3" in saturation(curve(lambda t: 1 / t, counts=[1, 2, 3]))
     assert "4 units" in saturation(curve(lambda t: 1 / t, num_units=4))
 
 
