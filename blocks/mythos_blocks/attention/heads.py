@@ -143,7 +143,7 @@ def divided(width: int, num_heads: int) -> int:
     """The head size; ``ValueError`` with the nearest numbers of heads that divide the width."""
     if width % num_heads:
         divisors = [n for n in range(1, width + 1) if width % n == 0]
-        below = max((n for n in divisors if n < num_heads), default=1)
-        above = min((n for n in divisors if n > num_heads), default=width)
-        raise ValueError(f"num_heads={num_heads} does not divide width={width}; nearest that do: {below}, {above}")
+        around = [*[n for n in divisors if n < num_heads][-1:], *[n for n in divisors if n > num_heads][:1]]
+        near = f"nearest that {'do' if len(around) > 1 else 'does'}: {', '.join(map(str, around))}"
+        raise ValueError(f"num_heads={num_heads} does not divide width={width}; {near}")
     return width // num_heads
