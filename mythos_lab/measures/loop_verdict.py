@@ -63,16 +63,17 @@ class LoopVerdict(Measure):
         searched, held_out = halves
         num_loops = searched.num_loops
         batch = searched.samples.batches[0]
-        anonymous = is_anonymous(searched, rows_of(batch, torch.arange(min(4, len(batch.tokens)))))
+        untold = is_anonymous(searched, rows_of(batch, torch.arange(min(4, len(batch.tokens)))))
         flips = Flips(searched, self.delta, self.budget)
         whole = tuple(range(num_loops))
-        used = fewest_times(num_loops, flips.within) if anonymous else shortest(num_loops, flips.within)
-        distinct = used if anonymous else fewest(used.word, flips.within)
+        repeated = fewest_times(num_loops, flips.within) if untold else None
+        used = repeated or shortest(num_loops, flips.within)
+        distinct = repeated or fewest(used.word, flips.within)
         bounds = Flips(held_out, self.delta, self.budget)
         at_u, at_w = bounds.share(used.word), bounds.share(distinct.word)
         noise = bounds.share(whole, noise=1)
         return self.outcome(
-            _said(num_loops, used, distinct, at_w, noise, anonymous, self.delta),
+            _said(num_loops, used, distinct, at_w, noise, repeated is not None, self.delta),
             Value("loops/used", len(used.word), note=_spelled(used.word)),
             Value("loops/distinct", len(set(distinct.word)), note=_spelled(distinct.word)),
             Value("loops/used_flips", at_u.value, interval=(0.0, at_u.bound), note=_spelled(used.word)),

@@ -53,10 +53,14 @@ def shortest(num_loops: int, flips: Flipped) -> Found:
     return Found(found, False)
 
 
-def fewest_times(num_loops: int, flips: Flipped) -> Found:
-    """How often the one operator of a loop must run that is not told which iteration it is in."""
+def fewest_times(num_loops: int, flips: Flipped) -> Found | None:
+    """How often the one operator of a loop must run that is not told which iteration it is in.
+
+    ``None`` where it gives other answers however often it runs: then the loop is told after all.
+    """
     try:
-        return next(Found((0,) * n, True) for n in range(1, num_loops + 1) if flips((0,) * n) is not None)
+        held = (Found((0,) * n, True) for n in range(1, num_loops + 1) if flips((0,) * n) is not None)
+        return next(held, None)
     except OutOfBudget:
         return Found((0,) * num_loops, False)
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import mythos_blocks as mb
+from mythos_blocks.checkpoints import save
+from mythos_blocks.declaring.registry import slot_info
 from tests.blocks.parts import VOCAB, WIDTH, make, randomise, tokens
 from tests.blocks.test_straight import CORES, LOOPS, made
 
@@ -113,6 +116,34 @@ def test_experts_are_counted_once(checkpointing):
         loads.append(counted.load.clone())
         counted.load.zero_()
     assert torch.equal(*loads) and int(loads[0].sum()) > 0
+
+
+@pytest.mark.parametrize("kind", sorted(slot_info("penalty").kinds))
+@pytest.mark.parametrize("checkpointing", ["layer", "iteration"])
+def test_penalties_have_equal_gradients(kind, checkpointing, tmp_path):
+    """Whatever kernels of attention a penalty allows while it is computed: the backward pass comes later."""
+    fields = {"weight_cosine": {"block": 1}, "jacobian_radius": {"limit": 0.01}}.get(kind, {})
+    if kind == "distillation":
+        save(mb.LoopedTransformer(VOCAB, width=8), tmp_path / "teacher.safetensors")
+        fields = {"teacher": str(tmp_path / "teacher.safetensors")}
+    model = made({"depth": 2, "halting": "ponder" if kind == "gate_improvement" else "none"}).train()
+    penalty, targets = mb.build(mb.Slot("penalty").resolve({"kind": kind, **fields})), tokens(3, 6)
+    penalty.check(model)
+
+    def loss_of(model):
+        out = model(targets, record="states")
+        return out.logits.sin().sum() + penalty.loss(model, out, targets)[0]
+
+    assert_same(model, checkpointing, loss_of)
+
+
+@pytest.mark.parametrize("checkpointing", ["layer", "iteration"])
+def test_layers_are_computed_again_by_the_kernels_of_the_first_time(checkpointing):
+    def loss_of(model):
+        with sdpa_kernel(SDPBackend.MATH):
+            return of_outputs(model)
+
+    assert_same(made({}).train(), checkpointing, loss_of)
 
 
 def test_iterations_without_a_graph_are_not_computed_again():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.lab.random_recipes import Draw, prepare, tried
+from tests.lab.drawing import Draw
+from tests.lab.random_recipes import prepare, tried
 
 NUM = 40  # about a minute
 
@@ -17,7 +18,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_random_recipe_runs_or_is_refused_in_one_line(folder):
-    outcomes = [tried(Draw(seed, folder).recipe(), costs=seed % 16 == 0) for seed in range(NUM)]
+    outcomes = [tried(Draw(seed, folder).recipe(), folder, costs=seed % 16 == 0) for seed in range(NUM)]
     assert outcomes.count("ran") >= NUM // 4, outcomes
 
 

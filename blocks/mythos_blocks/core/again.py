@@ -15,7 +15,7 @@ from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.tensors.randomness import GlobalNumbers
-from mythos_blocks.tensors.recomputing import is_recomputed, recomputed
+from mythos_blocks.tensors.recomputing import is_recomputed, recomputed, with_attention_as_now
 
 
 def kept_by_state(
@@ -33,7 +33,7 @@ def kept_by_state(
     def run(h: Tensor, e: Tensor, carry: Tensor | None) -> Moved:
         return iterate(h, e, carry, frame.apart() if is_recomputed() else frame, step)
 
-    moved: Moved = checkpoint(run, h, e, carry, use_reentrant=False)
+    moved: Moved = checkpoint(with_attention_as_now(run), h, e, carry, use_reentrant=False)
     return moved
 
 

@@ -18,6 +18,7 @@ from mythos_blocks.declaring.types import Positive
 from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.inlining import Run, inlined, lies_flat
 from mythos_blocks.tensors.plain import is_plain
+from mythos_blocks.tensors.recomputing import with_attention_as_now
 
 
 @contract("layer")
@@ -51,7 +52,7 @@ def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(forward)
     def run(self: Layer, x: Tensor, frame: Frame | None = None) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            kept: Tensor = self._gradient_checkpointing_func(functools.partial(adapted, self), x, frame)
+            kept: Tensor = self._gradient_checkpointing_func(with_attention_as_now(functools.partial(adapted, self)), x, frame)
             return kept
         return forward(self, x, frame) if frame is None or frame.adapter is None else adapted(self, x, frame)
 

@@ -5,6 +5,7 @@ import torch
 
 import mythos_blocks as mb
 from mythos_lab.measures import measure
+from mythos_lab.measures.words import fewest_times
 from tests.lab.measures import planted
 from tests.lab.measures.planted_words import TRUTHS
 
@@ -42,6 +43,22 @@ def test_loops_that_are_told_nothing_are_one_operator_by_construction():
     assert found["distinct"].value == 1 and "by construction" in said
     found, said = verdict(planted.permuting("aaa"), planted.samples(100))
     assert found["distinct"].value == 1 and "by construction" not in said
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [{"exit": {"kind": "latent", "threshold": 1e9}}, {"halting": {"kind": "act", "initial_bias": 50.0}}],
+    ids=str,
+)
+def test_a_rule_that_stops_after_one_loop_hides_nothing_of_what_others_are_told(rule):
+    core = {"loops": {"kind": "fixed", "num_loops": 3}, "depth_signal": "learned", **rule}
+    _, said = verdict(mb.LoopedTransformer(12, width=16, core=core), planted.samples(100))
+    assert said.startswith("1 of 3 loops used, 1 distinct: ")
+
+
+def test_a_loop_that_repeats_to_no_avail_is_told_after_all():
+    """Where the trial at other weights saw nothing of it."""
+    assert fewest_times(3, lambda word: None) is None
 
 
 def test_one_loop_has_nothing_to_be_compared_with():
