@@ -52,7 +52,9 @@ def _adapted(forward: Callable[..., Tensor]) -> Callable[..., Tensor]:
     @functools.wraps(forward)
     def run(self: Layer, x: Tensor, frame: Frame | None = None) -> Tensor:
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            kept: Tensor = self._gradient_checkpointing_func(with_attention_as_now(functools.partial(adapted, self)), x, frame)
+            kept: Tensor = self._gradient_checkpointing_func(
+                with_attention_as_now(functools.partial(adapted, self)), x, frame
+            )
             return kept
         return forward(self, x, frame) if frame is None or frame.adapter is None else adapted(self, x, frame)
 
