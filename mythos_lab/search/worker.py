@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from mythos_lab.loading import begin_loading
+
+if __name__ == "__main__":  # before all that takes long to load
+    begin_loading()
+
 import os
 import signal
 import sys

@@ -3,10 +3,19 @@
 import subprocess
 import sys
 
-HEAVY = {"torchmetrics", "transformers", "lightning", "pytorch_lightning"}
+HEAVY = {"torchmetrics", "transformers", "lightning", "pytorch_lightning", "torch._dynamo"}
 
 
-def test_a_worker_starts_without_them_and_leaves_no_stand_in():
-    script = f"import sys, mythos_lab.search.worker; print(sorted({HEAVY} & set(sys.modules)))"
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+SCRIPT = f"""
+import sys, mythos_lab.search.worker
+print(sorted({HEAVY} & set(sys.modules)))
+import torch
+from lightning_fabric.wrappers import OptimizedModule
+plain = torch.nn.Linear(1, 1)
+print(isinstance(plain, OptimizedModule), isinstance(torch.compile(plain, backend="eager"), OptimizedModule))
+"""
+
+
+def test_a_worker_starts_without_them_leaves_no_stand_in_and_knows_what_torch_has_compiled():
+    said = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert said.stdout.split("\n")[:2] == ["[]", "False True"]
