@@ -23,12 +23,11 @@ from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
 from mythos_lab.search.database import Cached, Database, uncollected
 from mythos_lab.search.journal import Journal, check_journal
+from mythos_lab.search.patience import Patience
 from mythos_lab.search.replay import Replay
 from mythos_lab.search.room import BELOW, Full
 from mythos_lab.search.stored import UNREADABLE, Reader
 
-_PATIENCE_SECONDS = 600.0
-_LONGEST_PAUSE_SECONDS = 10.0
 _OPENING_SECONDS = 30  # for a server to answer at all
 # Of SQLAlchemy. PendingRollbackError is what Optuna gets where a connection breaks under a query that it then repeats.
 _TRANSIENT = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "PendingRollbackError")
@@ -253,7 +252,7 @@ def _keep(self: Any, inner: BaseStorage, reader: Reader) -> None:
 def _forwarded(name: str) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self.reader.reading(name):
-            answer = _patiently(getattr(self.inner, name), *args, **kwargs)
+            answer = _patiently(self.reader.shown, getattr(self.inner, name), *args, **kwargs)
         return self.reader.checked(name, answer)
 
     return call
@@ -271,16 +270,17 @@ _Patient: Any = type(
 )
 
 
-def _patiently(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    pause, waited = 0.1, 0.0
+def _patiently(shown: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    patience = Patience(shown)
     while True:
         try:
-            return call(*args, **kwargs)
+            answer = call(*args, **kwargs)
         except Exception as error:
-            if waited >= _PATIENCE_SECONDS or not is_transient(error):
+            if not (is_transient(error) and patience.wait(error)):
                 raise
-        time.sleep(pause)
-        waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            patience.answered()
+            return answer
 
 
 def is_transient(error: BaseException) -> bool:

@@ -23,6 +23,9 @@ DISTRIBUTIONS = {
     "depth": [IntDistribution(1, 9, step=2), IntDistribution(1, 3)],
     "kind": [CategoricalDistribution(["none", None, True, 3]), CategoricalDistribution(["none", "other"])],
 }
+GIVEN = optuna.trial.create_trial(  # brings a distribution that is held to no other
+    state=TrialState.WAITING, params={"rate": 0.5}, distributions={"rate": DISTRIBUTIONS["rate"][1]}
+)
 STATES = [TrialState.RUNNING, TrialState.WAITING, TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL]
 
 
@@ -36,13 +39,9 @@ def lines(tmp_path_factory):
         worker, trial = rng.choice(workers), rng.randrange(i // 12 + 1)
         name, value = rng.choice(list(DISTRIBUTIONS)), rng.random()
         distribution = rng.choice(DISTRIBUTIONS[name])
-        # A template brings a distribution that is held to no other.
-        given = optuna.trial.create_trial(
-            state=TrialState.WAITING, params={"rate": 0.5}, distributions={"rate": DISTRIBUTIONS["rate"][1]}
-        )
         act = rng.choice(
             [
-                lambda w=worker: w.create_new_trial(rng.choice(studies), rng.choice([None, None, None, given])),
+                lambda w=worker: w.create_new_trial(rng.choice(studies), rng.choice([None, None, None, GIVEN])),
                 lambda w=worker, t=trial, n=name, d=distribution: w.set_trial_param(t, n, 1.0, d),
                 lambda w=worker, t=trial, v=value: w.set_trial_intermediate_value(t, rng.randrange(9), v),
                 lambda w=worker, t=trial, v=value: w.set_trial_user_attr(t, rng.choice("ab"), [v, {"c": v}]),
