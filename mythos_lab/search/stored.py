@@ -33,6 +33,10 @@ _READING = {"get_trial", "get_all_trials", "get_study_user_attrs", "get_study_sy
 _Types = Callable[[str], TypeAdapter[Any] | None]
 
 
+class Gone(Misplaced):
+    """A study that was opened is not there any more."""
+
+
 class Reader:
     """Holds the answers of one storage.
 
@@ -63,7 +67,7 @@ class Reader:
             if name not in _READING:
                 raise
             if _is_gone(error):
-                raise Misplaced(f"{self.shown}: the study is not there any more; somebody has deleted it") from None
+                raise Gone(f"{self.shown}: the study is not there any more; somebody has deleted it") from None
             said = " ".join(f"{type(error).__name__}: {error}".split())
             raise Misplaced(f"{self.shown}: holds what no study writes ({shortened(said)})") from None
 

@@ -3,6 +3,10 @@
 import errno
 import os
 import re
+import socket
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from pathlib import Path
 
 import optuna
 import pytest
@@ -11,7 +15,9 @@ import sqlalchemy
 from mythos_lab.recipe.errors import Misplaced, Unreachable
 from mythos_lab.search import patience
 from mythos_lab.search.artifacts import Artifacts
+from mythos_lab.search.grpc_token import server_of
 from mythos_lab.search.opening import open_study
+from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.storage import open_storage, patient
 from mythos_lab.search.trial_queue import take
 from mythos_lab.search.wanted import num_settled
@@ -82,13 +88,28 @@ def test_a_place_for_artifacts_is_waited_for_where_that_may_help(error, seconds,
     assert (tmp_path / "other" / "run.json").read_bytes() == (folder / "run.json").read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["journal", "sqlite"])
+@pytest.mark.parametrize("kind", ["journal", "sqlite", "grpc"])
 def test_a_study_that_somebody_deletes_is_said_to_be_gone(kind, tmp_path):
-    storage = f"sqlite:///{tmp_path}/study.db" if kind == "sqlite" else f"journal://{tmp_path}/study.log"
-    space = write(tmp_path, space={"seed": {"int": [0, 9]}}, sampler="random", trials=5, storage=storage)
-    study = open_study(space)
-    assert take(study, 5) is not None
-    optuna.delete_study(study_name="tiny", storage=open_storage(storage, tmp_path))
-    for ask in (take, num_settled):
-        with pytest.raises(Misplaced, match=r"the study is not there any more; somebody has deleted it"):
-            ask(study, *([5] if ask is take else []))
+    url = f"journal://{tmp_path}/study.log" if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
+    with served(url) if kind == "grpc" else nullcontext(url) as storage:
+        space = write(tmp_path, space={"seed": {"int": [0, 9]}}, sampler="random", trials=5)
+        study = open_study(load_space(str(space.source), space.folder, storage))
+        assert take(study, 5) is not None
+        optuna.delete_study(study_name="tiny", storage=open_storage(url, tmp_path))
+        for ask in (num_settled, partial(take, num_trials=5)):
+            with pytest.raises(Misplaced, match="the study is not there any more; somebody has deleted it"):
+                ask(study)
+
+
+@contextmanager
+def served(url):
+    """The URL of a proxy before a database, in this process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = server_of(open_storage(url, Path()), f"127.0.0.1:{port}", None)
+    server.start()
+    try:
+        yield f"grpc://127.0.0.1:{port}"
+    finally:
+        server.stop(None)
