@@ -6,7 +6,8 @@
 Prints two tables in Markdown. A trial is what a worker pays for one with twelve parameters, six of them choices, beside
 training: ``trial_queue.take``, twelve ``suggest``, ``trial_queue.settle``; finished trials are as real ones
 (parameters, value, what the laboratory notes). The first table takes random draws, so that the storage shows; the
-second keeps the study in memory, so that the sampler does. Figures are medians, in milliseconds of the clock; before
+second keeps the study in memory, so that the sampler does. Figures are medians, in milliseconds of this process's
+processor, which the server's are no part of, and of the clock in brackets, which whoever else is busy stretches; before
 the tables stands what the disk takes for a flush, of which the journal and the databases need one a write. PostgreSQL
 is started for the benchmark; the proxy stands before SQLite, in a process of its own.
 """
@@ -21,6 +22,7 @@ import socket
 import tempfile
 import time
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.storages import run_grpc_proxy_server
 from optuna.trial import FrozenTrial, TrialState
 
+from benchmarks.clocks import Took, now, since
 from benchmarks.finished_trials import fill_database, fill_journal, finished
 from mythos_lab.search.heartbeat import Watch
 from mythos_lab.search.named import Named
@@ -95,60 +98,63 @@ def serve(url: str, port: int) -> None:
     run_grpc_proxy_server(open_storage(url, Path()), host="127.0.0.1", port=port)
 
 
-def trial_of(study: optuna.Study, space: dict[str, BaseDistribution], num_trials: int) -> dict[str, float]:
-    """Milliseconds of the parts of a trial."""
-    times = [time.perf_counter()]
+def trial_of(study: optuna.Study, space: dict[str, BaseDistribution], num_trials: int) -> dict[str, Took]:
+    """What the parts of a trial took."""
+    begun = start = now()
     trial = take(study, num_trials)
     assert trial is not None
-    times.append(time.perf_counter())
+    took, start = {"take": since(start)}, now()
     for name, distribution in space.items():
         trial._suggest(name, distribution)
-    times.append(time.perf_counter())
+    took["suggest"], start = since(start), now()
     settle(study, trial, TrialState.COMPLETE, "complete", values=[random.random()])
-    times.append(time.perf_counter())
-    parts = dict(
-        zip(("take", "suggest", "settle"), ((b - a) * 1e3 for a, b in zip(times, times[1:], strict=False)), strict=True)
-    )
-    return {**parts, "trial": sum(parts.values())}
+    took["settle"] = since(start)
+    return {**took, "trial": since(begun)}
 
 
-def bare_trial_of(study: optuna.Study, space: dict[str, BaseDistribution]) -> float:
-    """Milliseconds of a trial as Optuna alone has it."""
-    start = time.perf_counter()
+def bare_trial_of(study: optuna.Study, space: dict[str, BaseDistribution]) -> Took:
+    """What a trial takes as Optuna alone has it."""
+    start = now()
     trial = study.ask()
     for name, distribution in space.items():
         trial._suggest(name, distribution)
     study.tell(trial, random.random())
-    return (time.perf_counter() - start) * 1e3
+    return since(start)
 
 
-def measure(kind: str, sampler: str, num: int, repeats: int) -> dict[str, float]:
+def measure(kind: str, sampler: str, num: int, repeats: int) -> dict[str, Took]:
     """Medians of a trial's parts, of a worker's look for lost trials, and of opening the study once."""
     space = NUMBERS_ONLY if sampler == "cmaes" else DISTRIBUTIONS
     num_choices = sum(isinstance(d, CategoricalDistribution) for d in space.values())
     facts = StudyFacts(num, len(space), num_choices)
     past = finished(num, space, population=50)
     with storage_of(kind, "benchmark", past) as url:
-        start = time.perf_counter()
+        start = now()
         if kind == "memory":
             study = optuna.create_study()
             study.add_trials(past)
         else:
             study = optuna.load_study(study_name="benchmark", storage=open_storage(url, Path()))
         study.get_trials(deepcopy=False)
-        opening = (time.perf_counter() - start) * 1e3
+        opening = since(start)
         study.sampler = make_sampler(Named(sampler), facts, seed=0)
         for _ in range(15 if sampler == "cmaes" else 1):  # CMA-ES continues from the state of its last generation
             trial_of(study, space, 10 * num)
-        trials, bare, looks, watch = [], [], [], Watch(30.0)
+        times, watch = defaultdict[str, list[Took]](list), Watch(30.0)
         for _ in range(repeats):
-            trials.append(trial_of(study, space, 10 * num))
-            bare.append(bare_trial_of(study, space))
-            start = time.perf_counter()
+            for part, took in trial_of(study, space, 10 * num).items():
+                times[part].append(took)
+            times["bare"].append(bare_trial_of(study, space))
+            start = now()
             watch.reap(study)
-            looks.append((time.perf_counter() - start) * 1e3)
-    parts = {part: median(t[part] for t in trials) for part in trials[0]}
-    return {**parts, "bare": median(bare), "reap": median(looks), "open": opening}
+            times["reap"].append(since(start))
+    medians = {part: Took(*map(median, zip(*took, strict=True))) for part, took in times.items()}
+    return {**medians, "open": opening}
+
+
+def shown(took: Took) -> str:
+    """Milliseconds of the processor, and of the clock in brackets."""
+    return f"{took.processor * 1e3:,.1f} ({took.clock * 1e3:,.1f})"
 
 
 def flush() -> float:
@@ -183,14 +189,14 @@ def main() -> None:
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"One flush of a small file: {flush():.1f} ms\n")
-    columns = ("take", "suggest", "settle", "trial", "bare", "reap")
+    columns = ("take", "suggest", "settle", "trial", "bare", "reap", "open")
     if options.storages:
-        row("storage", "finished", *columns, "open once")
-        row(*["---"] * (len(columns) + 3))
+        row("storage", "finished", *columns)
+        row(*["---"] * (len(columns) + 2))
     for kind in options.storages:
         for num in options.finished:
             found = measure(kind, "random", num, options.repeats)
-            row(kind, num, *(found[c] for c in columns), found["open"])
+            row(kind, num, *(shown(found[c]) for c in columns))
     print()
     if options.samplers:
         row("sampler", "finished", "take", "suggest", "trial")
@@ -198,7 +204,7 @@ def main() -> None:
     for sampler in options.samplers:
         for num in sorted({min(num, MOST_GP) for num in options.finished}) if sampler == "gp" else options.finished:
             found = measure("memory", sampler, num, options.repeats)
-            row(sampler, num, found["take"], found["suggest"], found["trial"])
+            row(sampler, num, *(shown(found[c]) for c in ("take", "suggest", "trial")))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from optuna.distributions import (
 from optuna.storages import RDBStorage
 from optuna.storages._rdb import models  # inserting ten thousand trials one by one takes minutes
 from optuna.storages.journal import BaseJournalBackend
-from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mythos_lab.search.attributes import FLOPS_PER_STEP, FOLDER, OUTCOME, RUNS, TAKEN, VALUES, WORKER
 from mythos_lab.search.journal import Journal
@@ -87,10 +87,27 @@ def fill_journal(path: Path, name: str, trials: Sequence[FrozenTrial], *, is_beg
         is_begun: Whether the journal has the study, and nothing else.
     """
     recorder = _Recorder()
-    study = optuna.create_study(study_name=name, storage=optuna.storages.JournalStorage(recorder))
+    storage = optuna.storages.JournalStorage(recorder)
+    study = optuna.create_study(study_name=name, storage=storage)
     begun = len(recorder.logs) if is_begun else 0
-    study.add_trials(trials)
+    for trial in trials:
+        _write(storage, study._study_id, trial)
     Journal(path).append_logs(recorder.logs[begun:])
+
+
+def _write(storage: optuna.storages.JournalStorage, study: int, trial: FrozenTrial) -> None:
+    """Write a trial as its worker does: a line when it is made, and one for each thing that is said of it."""
+    made = create_trial(state=TrialState.RUNNING, user_attrs={WORKER: trial.user_attrs[WORKER]})
+    number = storage.create_new_trial(study, made)
+    for key, value in trial.system_attrs.items():
+        storage.set_trial_system_attr(number, key, value)
+    for key, distribution in trial.distributions.items():
+        storage.set_trial_param(number, key, distribution.to_internal_repr(trial.params[key]), distribution)
+    for step, report in trial.intermediate_values.items():
+        storage.set_trial_intermediate_value(number, step, report)
+    for key, value in trial.user_attrs.items():
+        storage.set_trial_user_attr(number, key, value)
+    storage.set_trial_state_values(number, trial.state, trial.values)
 
 
 class _Recorder(BaseJournalBackend):

@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -31,6 +29,7 @@ import sqlalchemy
 import yaml
 
 from benchmarks.ask_tell import row
+from benchmarks.clocks import Took, now, since
 from benchmarks.finished_trials import fill_database, fill_journal, finished
 from mythos_lab.search.opening import join_study, open_study
 from mythos_lab.search.spaces.space import Space, load_space
@@ -89,25 +88,25 @@ def work(file: str, folder: str, storage: str | None, repeats: int, told: Connec
     """A worker that enters the study and runs trials of nothing; what each part took."""
     space = load_space(file, Path(folder), storage)
     process = psutil.Process()
-    before, start = process.memory_info().rss, _now()
+    before, start = process.memory_info().rss, now()
     study = join_study(space, MOST, 1)
-    found: dict[str, Any] = {"open": _since(start), "memory": (process.memory_info().rss - before) / 2**20}
-    parts: dict[str, list[tuple[float, float]]] = {name: [] for name in ("take", "suggest", "settle", "poll")}
+    found: dict[str, Any] = {"open": since(start), "memory": (process.memory_info().rss - before) / 2**20}
+    parts: dict[str, list[Took]] = {name: [] for name in ("take", "suggest", "settle", "poll")}
     for _ in range(repeats):
-        start = _now()
+        start = now()
         trial = take(study, MOST)
         assert trial is not None
-        parts["take"].append(_since(start))
-        start = _now()
+        parts["take"].append(since(start))
+        start = now()
         for name, parameter in space.parameters.items():
             trial._suggest(name, parameter.distribution)
-        parts["suggest"].append(_since(start))
-        start = _now()
+        parts["suggest"].append(since(start))
+        start = now()
         settle(study, trial, optuna.trial.TrialState.COMPLETE, "complete", values=[0.5])
-        parts["settle"].append(_since(start))
-        start = _now()
+        parts["settle"].append(since(start))
+        start = now()
         num_settled(study)
-        parts["poll"].append(_since(start))
+        parts["poll"].append(since(start))
     for name, times in parts.items():
         clock, processor = zip(*times, strict=True)
         found[name] = (median(clock), median(processor))
@@ -124,16 +123,6 @@ def _connections(storage: str | None) -> list[str]:
     asked = sqlalchemy.text("SELECT application_name FROM pg_stat_activity WHERE client_port = ANY(:ports)")
     with engine.connect() as connection:
         return list(connection.scalars(asked, {"ports": ports}))
-
-
-def _now() -> tuple[float, float]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return time.perf_counter(), usage.ru_utime + usage.ru_stime
-
-
-def _since(start: tuple[float, float]) -> tuple[float, float]:
-    clock, processor = _now()
-    return clock - start[0], processor - start[1]
 
 
 def measure(kind: str, num: int, repeats: int) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from mythos_lab.recipe.places import inside, is_name
 from mythos_lab.recipe.reading import read_at_most
 from mythos_lab.recipe.urls import in_text, without_password
 from mythos_lab.search.attributes import ARTIFACTS, FOLDER, UID
+from mythos_lab.search.faults import is_lasting
+from mythos_lab.search.patience import Patience
 from mythos_lab.search.place_of_files import PlaceOfFiles
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, Space
 from mythos_lab.search.trial_folder import folder_of
@@ -40,7 +42,7 @@ _MARK, _LISTING = "study.json", "listing.json"
 _OF_A_RUN = re.compile(r"[a-z][a-z_]{0,40}\.(json|jsonl|yaml|ckpt|safetensors)")
 _OF_A_TRIAL = re.compile(r"trials/[0-9]{4,}/seed-[0-9]+")
 _MOST_FILES, _MAX_LISTING = 64, 2**16
-_PAUSES = (1.0, 4.0, 15.0)  # seconds between tries to reach the place
+_OPENING_SECONDS = 20.0  # in which a place that is named has to answer
 
 _Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _File = Annotated[str, Field(pattern=f"^{_OF_A_RUN.pattern}$")]
@@ -77,13 +79,14 @@ class Artifacts:
     Args:
         url: The place, as fsspec takes it: a path, or a URL such as ``s3://bucket/folder``.
         study: The study's name, below which they lie.
+        seconds: How long the place is waited for where it does not answer.
 
     Raises:
         RecipeError: No such kind of place, or what speaks with it is not installed.
     """
 
-    def __init__(self, url: str, study: str) -> None:
-        self.shown = without_password(url)
+    def __init__(self, url: str, study: str, seconds: float = _OPENING_SECONDS) -> None:
+        self.shown, self._seconds = without_password(url), seconds
         try:
             self._fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
@@ -203,22 +206,29 @@ class Artifacts:
             self._fs.rm_file(str(place))
 
     def _patiently(self, call: Callable[[], _T]) -> _T:
-        for pause in (*_PAUSES, None):
+        patience = Patience(f"artifacts {self.shown}", self._seconds)
+        while True:
             try:
-                return call()
+                answer = call()
             except (FileNotFoundError, NotADirectoryError):
                 raise
             except Exception as error:  # each kind of place has errors of its own
-                if pause is None:
+                if is_lasting(error) or not patience.wait(error):
                     said = in_text(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
                     raise Unreachable(f"artifacts {self.shown}: {said}") from error
-            time.sleep(pause)
-        raise AssertionError("the last try returns or raises")
+            else:
+                patience.answered()
+                return answer
 
 
-def artifacts_of(space: Space) -> Artifacts | None:
-    """Where a study keeps its runs beside its folder; ``None`` where its machines share that."""
-    return None if space.artifacts is None else Artifacts(space.artifacts, space.file.name)
+def artifacts_of(space: Space, seconds: float = _OPENING_SECONDS) -> Artifacts | None:
+    """Where a study keeps its runs beside its folder; ``None`` where its machines share that.
+
+    Args:
+        space: The study's space.
+        seconds: How long the place is waited for where it does not answer.
+    """
+    return None if space.artifacts is None else Artifacts(space.artifacts, space.file.name, seconds)
 
 
 def declare_artifacts(space: Space, study: optuna.Study, *, is_new: bool) -> None:

@@ -18,11 +18,11 @@ _START = b""
 
 def chained(lines: Iterable[bytes], path: Path) -> bytes:
     """JSON objects, one a line, each with its checksum; to be appended to a journal of whole lines."""
-    last, done = _last(path), b""
+    last, done = _last(path), list[bytes]()
     for line in lines:
         last = _next(last, line)
-        done += line.removesuffix(b"}") + _MARK + last + _END + b"\n"
-    return done
+        done.append(line.removesuffix(b"}") + _MARK + last + _END + b"\n")
+    return b"".join(done)
 
 
 def check_chain(path: Path) -> None:

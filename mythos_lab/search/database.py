@@ -94,7 +94,7 @@ class Database(RDBStorage):
             rows = session.execute(sqlalchemy.select(*_COLUMNS).where(*wanted).order_by(trial.trial_id)).all()
             if not rows:
                 return []
-            with _uncollected(len(rows)):
+            with uncollected(len(rows)):
                 return _built(session, study_id, rows)
 
 
@@ -247,7 +247,7 @@ def _kind(table: Any) -> Any:
 
 
 @contextmanager
-def _uncollected(num: int) -> Iterator[None]:
+def uncollected(num: int) -> Iterator[None]:
     """A span in which many trials are made, and all of them kept: looking for garbage among them takes a third of it.
 
     Args:

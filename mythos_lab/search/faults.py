@@ -11,7 +11,8 @@ import torch
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _SIGNS_OF_IT = (*map(os.strerror, _DISK_FULL), "disk is full")  # the last one is SQLite's
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE)
+_FORBIDDEN = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NOT_WRITABLE = (*_FORBIDDEN, errno.EIO, errno.ESTALE)
 
 # Of CUDA, ROCm, MPS, cuBLAS, torch's allocator of main memory; and the last line of another rank's log.
 _SIGNS_OF_NO_MEMORY = (
@@ -35,6 +36,13 @@ def is_disk_full(error: BaseException | None) -> bool:
 def is_places(error: BaseException | None) -> bool:
     """Whether an error is that of a place where nothing can be written, and no candidate's."""
     return is_disk_full(error) or any(isinstance(e, OSError) and e.errno in _NOT_WRITABLE for e in _behind(error))
+
+
+def is_lasting(error: BaseException | None) -> bool:
+    """Whether an error is that of a place which is full, read-only or forbidden, so that asking again is in vain."""
+    return is_disk_full(error) or any(
+        isinstance(e, OSError) and (e.errno in _FORBIDDEN or isinstance(e, PermissionError)) for e in _behind(error)
+    )
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:

@@ -25,6 +25,7 @@ from optuna.storages._grpc.client import GrpcClientCache, GrpcClientCacheEntry
 from optuna.trial import FrozenTrial
 
 from mythos_lab.search.room import Full
+from mythos_lab.search.stored import Gone
 
 FULL = grpc.StatusCode.OUT_OF_RANGE
 """What a proxy answers where a trial would have had no room."""
@@ -98,7 +99,7 @@ class LookingService(servicer.OptunaStorageProxyService):
             seen, look = self._seen[study]
         try:
             look()
-        except KeyError as error:
+        except (KeyError, Gone) as error:
             context.abort(code=grpc.StatusCode.NOT_FOUND, details=str(error))
         wanted = seen.wanted(request.trial_id_greater_than, request.included_trial_ids)
         return _messages.GetTrialsReply(trials=wanted)

@@ -56,11 +56,15 @@ class Journal(JournalFileBackend):
     def __str__(self) -> str:
         return str(self._path)
 
+    def size(self) -> int:
+        """Its bytes on the disk."""
+        return self._path.stat().st_size
+
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         lines = [json.dumps(log, separators=(",", ":")).encode() for log in logs]
         with nullcontext() if self._is_held else get_lock_file(self._lock):
             self._mend()
-            size = self._path.stat().st_size
+            size = self.size()
             try:
                 with self._path.open("ab") as file:
                     file.write(chained(lines, self._path))

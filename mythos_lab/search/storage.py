@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,13 @@ from mythos_lab.recipe.errors import Misplaced, RecipeError, Unreachable
 from mythos_lab.recipe.owned import Schema, check_database, check_server
 from mythos_lab.recipe.places import leads_into
 from mythos_lab.recipe.urls import without_password
-from mythos_lab.search.database import Cached, Database
+from mythos_lab.search.database import Cached, Database, uncollected
 from mythos_lab.search.journal import Journal, check_journal
+from mythos_lab.search.patience import Patience
+from mythos_lab.search.replay import Replay
 from mythos_lab.search.room import BELOW, Full
 from mythos_lab.search.stored import UNREADABLE, Reader
 
-_PATIENCE_SECONDS = 600.0
-_LONGEST_PAUSE_SECONDS = 10.0
 _OPENING_SECONDS = 30  # for a server to answer at all
 # Of SQLAlchemy. PendingRollbackError is what Optuna gets where a connection breaks under a query that it then repeats.
 _TRANSIENT = ("OperationalError", "InterfaceError", "InternalError", "TimeoutError", "PendingRollbackError")
@@ -39,6 +41,7 @@ _SCHEMES = (
 )
 _SERVERS = ("postgresql", "mysql")
 _LONGEST_NAME = 63  # bytes that PostgreSQL keeps of a connection's
+_BYTES_OF_A_TRIAL = 6_000  # about, in a journal
 JOURNAL = "journal.log"
 """The journal in a study's folder."""
 
@@ -147,6 +150,14 @@ class _Journaled(JournalStorage):
     """The storage of a journal, which Optuna builds from its lines, whatever they hold, as they come."""
 
     _backend: Journal
+    _replay_result: Replay
+
+    def __init__(self, journal: Journal) -> None:
+        # Optuna's own reads the journal at once, into a replay of its own.
+        self._worker_id_prefix, self._backend, self._thread_lock = f"{uuid.uuid4()}-", journal, threading.Lock()
+        self._replay_result = Replay(self._worker_id_prefix)
+        with self._thread_lock, uncollected(journal.size() // _BYTES_OF_A_TRIAL):
+            self._sync_with_backend()
 
     def _write_log(self, op_code: int, extra_fields: dict[str, Any]) -> None:
         attrs = extra_fields.get("system_attrs", {})
@@ -162,6 +173,12 @@ class _Journaled(JournalStorage):
             super()._write_log(op_code, plain)
 
     def _sync_with_backend(self) -> None:
+        try:
+            self._read()
+        finally:
+            self._replay_result.show()
+
+    def _read(self) -> None:
         logs = iter(self._backend.read_logs(self._replay_result.log_number_read))
         log: Any = None
         while log is not _ENDED:
@@ -235,7 +252,7 @@ def _keep(self: Any, inner: BaseStorage, reader: Reader) -> None:
 def _forwarded(name: str) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         with self.reader.reading(name):
-            answer = _patiently(getattr(self.inner, name), *args, **kwargs)
+            answer = _patiently(self.reader.shown, getattr(self.inner, name), *args, **kwargs)
         return self.reader.checked(name, answer)
 
     return call
@@ -253,16 +270,17 @@ _Patient: Any = type(
 )
 
 
-def _patiently(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    pause, waited = 0.1, 0.0
+def _patiently(shown: str, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    patience = Patience(shown)
     while True:
         try:
-            return call(*args, **kwargs)
+            answer = call(*args, **kwargs)
         except Exception as error:
-            if waited >= _PATIENCE_SECONDS or not is_transient(error):
+            if not (is_transient(error) and patience.wait(error)):
                 raise
-        time.sleep(pause)
-        waited, pause = waited + pause, min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        else:
+            patience.answered()
+            return answer
 
 
 def is_transient(error: BaseException) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from optuna.distributions import BaseDistribution
+from optuna.storages._rdb.models import NOT_FOUND_MSG
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import TypeAdapter, ValidationError
@@ -32,6 +33,10 @@ _READING = {"get_trial", "get_all_trials", "get_study_user_attrs", "get_study_sy
 _Types = Callable[[str], TypeAdapter[Any] | None]
 
 
+class Gone(Misplaced):
+    """A study that was opened is not there any more."""
+
+
 class Reader:
     """Holds the answers of one storage.
 
@@ -40,7 +45,7 @@ class Reader:
     """
 
     def __init__(self, shown: str) -> None:
-        self._shown = shown
+        self.shown = shown
         self._sound: set[int] = set()  # finished trials, which change no more
         self._held: dict[int, FrozenTrial] = {}  # the others; one that changes is another object
 
@@ -61,8 +66,10 @@ class Reader:
         except UNREADABLE as error:
             if name not in _READING:
                 raise
+            if _is_gone(error):
+                raise Gone(f"{self.shown}: the study is not there any more; somebody has deleted it") from None
             said = " ".join(f"{type(error).__name__}: {error}".split())
-            raise Misplaced(f"{self._shown}: holds what no study writes ({shortened(said)})") from None
+            raise Misplaced(f"{self.shown}: holds what no study writes ({shortened(said)})") from None
 
     def checked(self, name: str, answer: Any) -> Any:
         """The answer of a method, where it is what a study writes; of a trial of others, what of it is.
@@ -91,18 +98,18 @@ class Reader:
 
     def _study(self, study: FrozenStudy) -> None:
         if not isinstance(study.study_name, str):
-            raise Misplaced(f"{self._shown}: a study's name is {_brief(study.study_name)}; expected a text")
+            raise Misplaced(f"{self.shown}: a study's name is {_brief(study.study_name)}; expected a text")
 
     def _attrs(self, attrs: Any, what: str, types: _Types) -> dict[str, Any]:
         misfits, known = _parted(attrs, types)
         if misfits:
-            raise Misplaced(f"{self._shown}: {what} attributes: {misfits[0]}")
+            raise Misplaced(f"{self.shown}: {what} attributes: {misfits[0]}")
         return known
 
     def _trial(self, trial: FrozenTrial, lies_there: bool = False) -> FrozenTrial:
         if trial._trial_id in self._sound:
             return trial
-        where = f"{self._shown}: trial {trial.number}"
+        where = f"{self.shown}: trial {trial.number}"
         if odd := _unsound(trial, lies_there):
             raise Misplaced(f"{where}: {odd}")
         misfits, user = _parted(trial.user_attrs, OF_TRIALS.get)
@@ -120,6 +127,11 @@ class Reader:
         if is_settled(shown) or (is_damaged and OUTCOME in trial.user_attrs):
             raise Misplaced(f"{where}: {(misfits + others)[0]}")
         return shown
+
+
+def _is_gone(error: BaseException) -> bool:
+    """Whether a storage of Optuna's says that it has no such study or trial, which those who ask had opened."""
+    return isinstance(error, KeyError) and error.args in ((), (NOT_FOUND_MSG,))
 
 
 def _parted(attrs: Any, types: _Types) -> tuple[list[str], dict[str, Any]]:

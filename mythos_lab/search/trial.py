@@ -20,6 +20,7 @@ from mythos_lab.recipe.assembled import assembled_once
 from mythos_lab.recipe.compose import build_on_meta
 from mythos_lab.recipe.cost import cost_metric
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.search import patience
 from mythos_lab.search.artifacts import artifacts_of, validated
 from mythos_lab.search.attributes import CANDIDATE as CANDIDATE
 from mythos_lab.search.attributes import FOLDER, KEPT, OUTCOME, REASON
@@ -156,7 +157,7 @@ def _train(
     number, loops = folder_of(space, trial).name, build_on_meta(recipe)[0].core.loops.eval_loops > 1
     metrics: list[dict[str, float]] = []
     runs: list[str] = []
-    artifacts = artifacts_of(space)
+    artifacts = artifacts_of(space, patience.SECONDS)
     for seed in range(recipe.seed, recipe.seed + space.file.seeds):
         seeded = recipe.model_copy(update={"seed": seed, "name": f"{space.file.name}-{number}-seed-{seed}"})
         place = run_folder(space, trial, seed)

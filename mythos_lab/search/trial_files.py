@@ -13,6 +13,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from mythos_lab.recipe.outputs import write_whole
 from mythos_lab.recipe.places import inside
 from mythos_lab.report.depth_svg import depth_svg
+from mythos_lab.search import patience
 from mythos_lab.search.artifacts import artifacts_of
 from mythos_lab.search.notes import MOST
 from mythos_lab.search.spaces.space import Space
@@ -46,7 +47,7 @@ def attach_files(space: Space, study: optuna.Study, trial: optuna.Trial) -> None
 
 
 def _store(space: Space) -> Any:
-    if (kept := artifacts_of(space)) is not None:
+    if (kept := artifacts_of(space, patience.SECONDS)) is not None:
         return kept.store(FILES)
     place = inside(space.folder, FILES, str(space.source))
     place.mkdir(exist_ok=True)

@@ -70,10 +70,10 @@ def take(study: optuna.Study, num_trials: int, seen: list[FrozenTrial] | None = 
     wanted, is_grid = wanted_of(study), isinstance(study.sampler, QueueOnly)
     while True:
         trials, seen = study.get_trials(deepcopy=False) if seen is None else seen, None
-        is_waiting = any(t.state is TrialState.WAITING for t in trials)
-        if len(wanted.places(trials)) >= num_trials or (is_grid and not is_waiting):
+        waiting = wanted.waiting(trials)
+        if wanted.num_places(trials) >= num_trials or (is_grid and not waiting):
             return None
-        number, is_new = _pop(study, trials), False
+        number, is_new = _pop(study, waiting), False
         if number is None and not is_grid and (room := wanted.room(trials, num_trials)) > 0:
             number, is_new = _make(study, len(trials) + room), True
         if number is None:
@@ -107,13 +107,12 @@ def take(study: optuna.Study, num_trials: int, seen: list[FrozenTrial] | None = 
             return None
 
 
-def _pop(study: optuna.Study, trials: list[FrozenTrial]) -> int | None:
-    """The id of a trial that waited, and is this worker's now.
+def _pop(study: optuna.Study, waiting: list[FrozenTrial]) -> int | None:
+    """The id of one of the trials that waited, which is this worker's now.
 
     The first is tried first. Each time that somebody was faster, the next is drawn from four times as many: a thousand
     that begin at once would otherwise all try each.
     """
-    waiting = [trial for trial in trials if trial.state is TrialState.WAITING]
     for attempt in range(min(_MOST_POPS, len(waiting))):
         trial = waiting.pop(_CHANCE.randrange(min(4**attempt, len(waiting))))
         if _claim(study, trial):

@@ -37,8 +37,18 @@ class Wanted:
             trials: All of the study's, in order.
             kept: Count those too that are kept for retries which wait to be taken.
         """
+        further = self._further(trials, kept)
+        return self._settled | further
+
+    def num_places(self, trials: list[FrozenTrial], *, kept: bool = False) -> int:
+        """How many places are taken, as of :meth:`places`."""
+        further = self._further(trials, kept)
+        return len(self._settled) + len(further - self._settled)
+
+    def _further(self, trials: list[FrozenTrial], kept: bool) -> set[int]:
+        """The places of trials that are looked at again each time."""
         retried = self._look_at(trials)
-        return self._settled | {
+        return {
             place_of(t)
             for t in trials[self._num :]
             if is_settled(t)
@@ -49,8 +59,13 @@ class Wanted:
 
     def room(self, trials: list[FrozenTrial], num_trials: int) -> int:
         """How many new trials are wanted beside those that are there, all that wait among them."""
-        num_waiting = sum(t.state is TrialState.WAITING and RETRY_OF not in t.user_attrs for t in trials[self._num :])
-        return num_trials - len(self.places(trials, kept=True)) - num_waiting
+        num_waiting = sum(RETRY_OF not in t.user_attrs for t in self.waiting(trials))
+        return num_trials - self.num_places(trials, kept=True) - num_waiting
+
+    def waiting(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+        """Those that wait to be taken, in order."""
+        self._look_at(trials)
+        return [t for t in trials[self._num :] if t.state is TrialState.WAITING]
 
     def num_settled(self, trials: list[FrozenTrial]) -> int:
         """How many trials are settled."""
@@ -111,7 +126,7 @@ def num_settled(study: optuna.Study, seen: list[FrozenTrial] | None = None) -> i
 
 def num_wanted(study: optuna.Study, trials: list[FrozenTrial]) -> int:
     """How many of a study's trials are wanted ones: settled, in somebody's hands, or about to be queued again."""
-    return len(wanted_of(study).places(trials))
+    return wanted_of(study).num_places(trials)
 
 
 _WANTED: WeakKeyDictionary[optuna.Study, Wanted] = WeakKeyDictionary()

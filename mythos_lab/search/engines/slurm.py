@@ -22,9 +22,7 @@ from typing import Any
 import submitit
 from submitit import helpers
 from submitit.core.utils import FailedJobError, FailedSubmissionError
-from submitit.slurm.slurm import SlurmExecutor
 
-from mythos_blocks.declaring.registry import suggest
 from mythos_lab.children import environment
 from mythos_lab.recipe.errors import Misplaced, RecipeError
 from mythos_lab.recipe.outputs import write_whole
@@ -34,6 +32,7 @@ from mythos_lab.search.engines import early_warning
 from mythos_lab.search.engines.base import Engine, Job
 from mythos_lab.search.engines.early_warning import keeping
 from mythos_lab.search.engines.remote import Assignment, Channel, Needs, give
+from mythos_lab.search.engines.slurm_settings import CLUSTER, FREE, read_settings
 from mythos_lab.search.opening import join_study
 from mythos_lab.search.spaces.space import ARTIFACTS_VARIABLE, STORAGE_VARIABLE
 from mythos_lab.search.worker import Orders, work
@@ -44,19 +43,6 @@ _PATIENCE_SECONDS = 60.0  # for a worker to save its checkpoint
 _RECALL_SECONDS = 30.0
 _TIMEOUT_MINUTES = 60  # of an element that the user sets no limit; it is queued again, and goes on
 _REQUEUES = 1_000_000  # it is the study that ends, whatever the time limit of its elements
-
-_SHARED: dict[str, type] = {
-    "name": str,
-    "timeout_min": int,
-    "mem_gb": float,
-    "cpus_per_task": int,
-    "gpus_per_node": int,
-    "stderr_to_stdout": bool,
-}
-_LISTS = ("setup", "teardown", "srun_args")  # repeat them for more than one line
-_ONE = ("nodes", "tasks_per_node", "ntasks_per_node")  # a worker is one process; it starts a trial's other ranks itself
-_FREE = "additional_parameters."  # whatever sbatch knows and submitit does not, behind this prefix
-_CLUSTER = "cluster"
 
 
 class Slurm(Engine):
@@ -76,7 +62,7 @@ class Slurm(Engine):
         super().__init__(job)
         needs = Needs.of(job.space)
         settings = read_settings(slurm)
-        cluster = settings.pop(_CLUSTER, "slurm")
+        cluster = settings.pop(CLUSTER, "slurm")
         declared = {
             "name": f"mythos-{job.space.file.name}",
             "timeout_min": _TIMEOUT_MINUTES,
@@ -88,8 +74,8 @@ class Slurm(Engine):
         self.folder = _new_folder(job.space.folder)
         python = {f"{cluster}_python": keeping(sys.executable, _WARNING)}
         self.executor = submitit.AutoExecutor(self.folder, cluster=cluster, **limits, **python)
-        free = {"requeue": True, **settings.pop(f"slurm_{_FREE[:-1]}", {})}
-        self.executor.update_parameters(**{**declared, **settings, f"slurm_{_FREE[:-1]}": free})
+        free = {"requeue": True, **settings.pop(f"slurm_{FREE}", {})}
+        self.executor.update_parameters(**{**declared, **settings, f"slurm_{FREE}": free})
         self.assignment = Assignment.of(job)
         self.jobs: dict[int, submitit.Job[None]] = {}
         self.outcomes: dict[int, Path] = {}
@@ -97,7 +83,7 @@ class Slurm(Engine):
 
     @classmethod
     def check(cls, **options: Any) -> None:
-        if read_settings(options.get("slurm", ())).get(_CLUSTER) != "local" and shutil.which("sbatch") is None:
+        if read_settings(options.get("slurm", ())).get(CLUSTER) != "local" and shutil.which("sbatch") is None:
             raise RecipeError("--engine slurm: there is no sbatch here; start it on a machine that submits jobs")
 
     def tend(self) -> None:
@@ -262,41 +248,6 @@ def _is_preempted() -> bool:
     return found is not None and found[1] not in ("None", "N/A", "Unknown")
 
 
-def read_settings(settings: Sequence[str]) -> dict[str, Any]:
-    """Parameters of submitit's ``AutoExecutor``, from ``key=value`` each.
-
-    Raises:
-        RecipeError: A key that it does not have, a value of another type, or one that no worker could use.
-    """
-    own = SlurmExecutor._valid_parameters() - {*_SHARED, *_ONE, "time", "mem", "job_name", "num_gpus", _FREE[:-1]}
-    names = [*_SHARED, *own, _CLUSTER]
-    read: dict[str, Any] = {}
-    for setting in settings:
-        key, equals, value = setting.partition("=")
-        name = key.removeprefix("slurm_")
-        name = {"time": "timeout_min", "mem": "mem_gb", "job_name": "name"}.get(name, name)
-        if not equals or not value:
-            raise RecipeError(f"--slurm {setting}: expected key=value, such as partition=gpu")
-        if name in _ONE:
-            if value != "1":
-                raise RecipeError(f"--slurm {setting}: a worker is one process, which starts a trial's other ranks")
-        elif name.startswith(_FREE):
-            read.setdefault(f"slurm_{_FREE[:-1]}", {})[name.removeprefix(_FREE)] = value
-        elif name not in names:
-            raise RecipeError(f"--slurm {key}: {suggest(name, names)}")
-        elif name == _CLUSTER:
-            if value not in ("slurm", "local"):
-                raise RecipeError(f"--slurm {setting}: expected slurm or local")
-            read[name] = value
-        elif name in _LISTS:
-            read.setdefault(f"slurm_{name}", []).append(value)
-        elif name in _SHARED:
-            read[name] = _typed(setting, value, _SHARED[name])
-        else:
-            read[f"slurm_{name}"] = _plain(value)
-    return read
-
-
 def _new_folder(study: Path) -> Path:
     """``slurm`` in the study's folder, or another where there is one."""
     study.mkdir(parents=True, exist_ok=True)
@@ -313,24 +264,6 @@ def _read(outcome: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return said if isinstance(said, dict) else None
-
-
-def _typed(setting: str, value: str, kind: type) -> Any:
-    plain = _plain(value)
-    if kind is str:
-        return value
-    if isinstance(plain, bool) != (kind is bool) or not isinstance(plain, (int, kind)):
-        expected = {int: "a whole number", float: "a number", bool: "true or false"}[kind]
-        raise RecipeError(f"--slurm {setting}: expected {expected}{' of minutes' * setting.startswith('time')}")
-    return plain
-
-
-def _plain(value: str) -> int | float | bool | str:
-    if value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if re.fullmatch(r"\d+", value):
-        return int(value)
-    return float(value) if re.fullmatch(r"\d*\.\d+", value) else value
 
 
 def _last_line(text: str) -> str:

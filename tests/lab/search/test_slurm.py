@@ -23,7 +23,8 @@ from tests.lab.search.tiny import work_off, write
 pytest.importorskip("submitit")
 from mythos_lab.search.engines import slurm  # noqa: E402
 from mythos_lab.search.engines.early_warning import keeping  # noqa: E402
-from mythos_lab.search.engines.slurm import Slurm, read_settings  # noqa: E402
+from mythos_lab.search.engines.slurm import Slurm  # noqa: E402
+from mythos_lab.search.engines.slurm_settings import read_settings  # noqa: E402
 
 SECRET = "hunter2"
 
@@ -63,9 +64,9 @@ def test_settings_are_submitits_own_with_their_types():
         ("gpus_per_nod=1", "--slurm gpus_per_nod: did you mean 'gpus_per_node'"),
         ("partition", "expected key=value"),
         ("partition=", "expected key=value"),
-        ("time=1:30:00", "expected a whole number of minutes"),
+        ("time=soon", "expected a whole number of minutes"),
         ("timeout_min=1.5", "expected a whole number of minutes"),
-        ("mem_gb=4GB", "expected a number"),
+        ("mem_gb=4 GB", "expected a number"),
         ("gpus_per_node=true", "expected a whole number"),
         ("stderr_to_stdout=1", "expected true or false"),
         ("nodes=2", "a worker is one process"),
