@@ -7,8 +7,8 @@ bounded by what fewer positions cost: the model is run with as many as are left,
 which an iteration's cost follows, and the bound is the time of all over the time of two iterations of all positions and
 fourteen of those left, where asking who stops and taking positions out costs nothing. Beside it stands the bound of the
 products alone, timed bare at these numbers of rows, and what they compute for each byte of weights that they read.
-In reading, positions that are left see the keys of those that have stopped too. The closest bound has the last positions
-of each prompt run behind a cache of all others: as many rows, and attention to as many keys as those left have.
+In reading, positions that are left see the keys of those that have stopped too. The closest bound has the last ones of
+each prompt run behind a cache of all others: as many rows, and attention to as many keys as those left have.
 Lazy depth has the bound of a decoder that runs as few iterations for every token and is asked for no others. Variants
 run in turn on one thread; a bound is the median of the rounds' ratios, by the process's CPU time.
 """

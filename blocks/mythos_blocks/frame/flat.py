@@ -73,7 +73,8 @@ class Flat:
     def in_one_row(self, x: Tensor) -> Tensor:
         """Back from :meth:`in_rows`."""
         assert self.selection.places is not None
-        return x.transpose(1, 2).reshape(1, -1, *x.shape[1::2]).index_select(1, self.selection.places[2]).transpose(1, 2)
+        by_position = x.transpose(1, 2).reshape(1, -1, *x.shape[1::2])
+        return by_position.index_select(1, self.selection.places[2]).transpose(1, 2)
 
     def _of_positions(self, x: Tensor) -> Tensor:
         return x[self._places[1]].unsqueeze(0) if x.dim() == 1 else self.take(x)
