@@ -2,6 +2,7 @@
 
 Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy
 machine slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
+The most that batching over depths could have are the same pairs in full batches of requests that are equally deep.
 
     python -m benchmarks.depths
     python -m benchmarks.depths --widths 512 --core-depth 4 --slots 16
@@ -102,6 +103,27 @@ def waiting(
     return run
 
 
+def sorted_by_depth(
+    model: LoopedTransformer, prompts: Sequence[Tensor], counts: Sequence[int], num_new: int, slots: int
+) -> Callable[[], Measured]:
+    """The same pairs in full batches of one depth each, as if requests came sorted: no engine can know of so many.
+
+    Of each depth one batch is run, and counted as often as it has requests for.
+    """
+    batch = prompts[:slots]
+    runs = {depth: waiting(model, batch, [depth] * slots, num_new, slots, own=False) for depth in sorted(set(counts))}
+
+    def run() -> Measured:
+        seconds, pairs = 0.0, 0.0
+        for depth, each in runs.items():
+            often = counts.count(depth) / slots
+            of_batch, of_pairs = each()
+            seconds, pairs = seconds + often * of_batch, pairs + often * of_pairs
+        return seconds, round(pairs)
+
+    return run
+
+
 def continuously(
     model: LoopedTransformer,
     prompts: Sequence[Tensor],
@@ -189,6 +211,7 @@ def main() -> None:
                     "batches, all at their deepest's depth": waiting(*given, own=False),
                     "batches that wait, each at its own depth": waiting(*given, own=True),
                 }
+                variants["at most: full batches of one depth each"] = sorted_by_depth(*given)
                 for due in args.leave_every:
                     variants[f"continuous, leaving every {due}"] = continuously(*given, leave_every=due)
                 title = f"{args.requests} requests of 2 to {args.loops} loops, {slots} at a time: {which}"

@@ -7,6 +7,8 @@ bounded by what fewer positions cost: the model is run with as many as are left,
 which an iteration's cost follows, and the bound is the time of all over the time of two iterations of all positions and
 fourteen of those left, where asking who stops and taking positions out costs nothing. Beside it stands the bound of the
 products alone, timed bare at these numbers of rows, and what they compute for each byte of weights that they read.
+In reading, positions that are left see the keys of those that have stopped too. The closest bound has the last ones of
+each prompt run behind a cache of all others: as many rows, and attention to as many keys as those left have.
 Lazy depth has the bound of a decoder that runs as few iterations for every token and is asked for no others. Variants
 run in turn on one thread; a bound is the median of the rounds' ratios, by the process's CPU time.
 """
@@ -42,6 +44,20 @@ def reading(model: LoopedTransformer, positions: int, loops: int) -> Cost:
     rows = max(1, positions // PROMPT)
     tokens = torch.zeros(rows, positions // rows, dtype=torch.long)
     return lambda: seconds(lambda: model(tokens, iterations=loops))
+
+
+def reading_on(model: LoopedTransformer, positions: int, loops: int) -> Cost:
+    """The last of the prompts, as many positions in all, behind the keys and values of those before them."""
+    each = positions // BATCH
+    prompt = torch.zeros(BATCH, PROMPT, dtype=torch.long)
+    decoder = Decoder(model, BATCH, capacity=PROMPT, iterations=loops)
+    decoder.prefill(prompt[:, each:])
+
+    def run() -> None:
+        decoder.cache.truncate(PROMPT - each)
+        decoder.advance(prompt[:, :each])
+
+    return lambda: seconds(run)
 
 
 def decoding(model: LoopedTransformer, requests: int, loops: int) -> Cost:
@@ -130,7 +146,19 @@ def main() -> None:
         left = {
             share: (often[share], run(model, rows[share], LOOPS), run(model, rows[share], EARLY)) for share in SHARES
         }
-        passes = bounds(run(model, all_rows, LOOPS), run(model, all_rows, EARLY), left, rounds)
+        whole, first = run(model, all_rows, LOOPS), run(model, all_rows, EARLY)
+        passes = bounds(whole, first, left, rounds)
+        if run is reading:
+            whole_prompts = {share: rows[share] // BATCH * BATCH for share in SHARES}
+            behind = {
+                share: (
+                    all_rows * (1 - share) / num,
+                    reading_on(model, num, LOOPS),
+                    reading_on(model, num, EARLY),
+                )
+                for share, num in whole_prompts.items()
+            }
+            closest = bounds(whole, first, behind, rounds)
         times = max(1, 2000 // all_rows)
         each = {num: products(weights, num, times) for num in (all_rows, *rows.values())}
         bare: dict[int, list[float]] = {num: [] for num in each}
@@ -148,6 +176,8 @@ def main() -> None:
         print("  FLOP for a byte of weights:", ", ".join(f"{n}: {n / 2:g}" for n in micro))
         print("  at most, by the products:", *of_products)
         print("  at most, by passes of as many positions:", *passes)
+        if run is reading:
+            print("  at most, by passes of as many positions that see the keys of all:", *closest)
 
 
 if __name__ == "__main__":

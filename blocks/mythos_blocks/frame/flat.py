@@ -66,23 +66,27 @@ class Flat:
 
     def in_rows(self, x: Tensor) -> Tensor:
         """Of ``(1, heads, selected, d)`` a row for each sequence: ``(rows, heads, columns, d)``."""
-        rows, columns = self._stands.shape
-        return x[0].index_select(1, self._stands.flatten()).unflatten(1, (rows, columns)).transpose(0, 1)
+        stands, (rows, columns) = self._stands
+        # The heads of a position lie together, and are copied together.
+        return x.transpose(1, 2).flatten(0, 1).index_select(0, stands).unflatten(0, (rows, columns)).transpose(1, 2)
 
     def in_one_row(self, x: Tensor) -> Tensor:
         """Back from :meth:`in_rows`."""
-        return x.transpose(1, 2)[self.selection.at].transpose(0, 1).unsqueeze(0)
+        assert self.selection.places is not None
+        by_position = x.transpose(1, 2).reshape(1, -1, *x.shape[1::2])
+        return by_position.index_select(1, self.selection.places[2]).transpose(1, 2)
 
     def _of_positions(self, x: Tensor) -> Tensor:
         return x[self._places[1]].unsqueeze(0) if x.dim() == 1 else self.take(x)
 
     @once
-    def _stands(self) -> Tensor:
-        """Which of the selected positions stands where in rows of one length, ``(rows, columns)``; the first of all
-        where a row has no more."""
+    def _stands(self) -> tuple[Tensor, torch.Size]:
+        """Which of the selected positions stands where in rows of one length, one row after the other, and
+        ``(rows, columns)``; the first of all where a row has no more."""
         assert self.selection.valid is not None
         stands = torch.zeros_like(self.selection.valid, dtype=torch.long)
-        return stands.index_put(self.selection.at, torch.arange(len(self._places[0]), device=stands.device))
+        stands.index_put_(self.selection.at, torch.arange(len(self._places[0]), device=stands.device))
+        return stands.flatten(), stands.shape
 
 
 @settable

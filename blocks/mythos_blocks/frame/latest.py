@@ -111,7 +111,9 @@ class LatestPage(Page):
             return written
         before = self._before_it.get(path)
         if before is None:  # no iteration of these positions has run: copies, which later iterations may write into
-            before = tuple([x.index_select(0, chosen.rows) for x in self._latest.whole[path]])
+            whole = self._latest.whole[path]
+            # Position by position, as they are written.
+            before = tuple([x.movedim(-2, 1).index_select(0, chosen.rows).movedim(1, -2) for x in whole])
         each = [chosen.each(new).to(x.dtype) for x, new in zip(before, written, strict=True)]
         if self._graph:
             news = zip(before, each, strict=True)
