@@ -31,8 +31,8 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(c), MLP(c)
         self.input_layernorm, self.post_attention_layernorm = (Gain(c["hidden_size"], c["rms_norm_eps"]) for _ in "12")
 
-    def forward(self, x, kept=None):
-        x = x + self.self_attn(self.input_layernorm(x), kept)
+    def forward(self, x, kept=None, alive=None):
+        x = x + self.self_attn(self.input_layernorm(x), kept, alive)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 

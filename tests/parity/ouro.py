@@ -49,12 +49,14 @@ class Attention(nn.Module):
         k, v = (f(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2) for f in (self.k_proj, self.v_proj))
         return turned(k, self.theta), v
 
-    def forward(self, x, kept=None):
-        """With keys and values of its own, or those that are ``kept``."""
+    def forward(self, x, kept=None, alive=None):
+        """With keys and values of its own, or those that are ``kept``; of all positions, or those that are alive."""
         q = turned(self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), self.theta)
         k, v = self.keys_and_values(x) if kept is None else kept
         k, v = (y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v))
         past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        if alive is not None:
+            past = past & (alive[:, None, None] | torch.eye(x.shape[1], dtype=torch.bool))
         chances = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).masked_fill(~past, -math.inf).softmax(-1)
         return self.o_proj((chances @ v).transpose(1, 2).flatten(2))
 
