@@ -35,7 +35,13 @@ RUN = {
         "z_loss": False,
         "z_coeff": 0.001,
         "temp": 1.0,
-        "expert": {"router_func": "sigmoid", "alpha": 0.1, "sampling": "aux_loss", "coeff": 0.001, "gating": "weighted"},
+        "expert": {
+            "router_func": "sigmoid",
+            "alpha": 0.1,
+            "sampling": "aux_loss",
+            "coeff": 0.001,
+            "gating": "weighted",
+        },
         "token": {"router_func": "softmax", "alpha": 1.0, "balancing": "loss", "coeff": 0.1, "gating": "weighted"},
     },
 }

@@ -1,6 +1,5 @@
 """Nanbeige4.2 in plain torch, as its report and its configuration describe it, under the names of its weights."""
 
-import torch
 from torch import nn
 
 from tests.parity.hrm import Matrix

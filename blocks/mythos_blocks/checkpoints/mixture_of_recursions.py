@@ -80,7 +80,7 @@ def mixture_of_recursions_translation(run: Any, config: Any) -> Translation:
     width, depth = read.count("hidden_size"), read.count("num_hidden_layers", at_least=num_recursions + 2 * outer)
     if (depth - 2 * outer) % num_recursions:
         shape = f"{2 * outer} and a multiple of num_recursion={num_recursions}" if outer else f"{num_recursions} * n"
-        raise read.refusal("num_hidden_layers", shape, "its code takes the rest out, and numbers keys by what was there")
+        raise read.refusal("num_hidden_layers", shape, "its code takes layers out, and numbers keys as before")
     norm = {"kind": "rms", "eps": read.number("rms_norm_eps")}
     layer = {
         "kind": "pre_norm",
@@ -190,8 +190,8 @@ def _token(mor: Config, num_recursions: int) -> dict[str, Any]:
 def _routers(chooses: str, outer: int, num_recursions: int, temperature: float) -> Rule:
     """Routers, without biases there and with zeros here."""
     if chooses == "token":
-        ours = ("core.halting.router.weight", "core.halting.router.bias")
-        return Rule((f"model.layers.{outer}.mor_router.router.weight",), ours, lambda x: _biased(x / temperature))
+        router = ("core.halting.router.weight", "core.halting.router.bias")
+        return Rule((f"model.layers.{outer}.mor_router.router.weight",), router, lambda x: _biased(x / temperature))
     theirs = tuple(f"model.layers.{outer + r}.mor_router.router.weight" for r in range(num_recursions))
     ours = tuple(f"core.{place}.{part}" for place in ("update.gate", "halting.router") for part in ("weight", "bias"))
 

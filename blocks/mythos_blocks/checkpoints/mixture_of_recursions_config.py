@@ -1,4 +1,4 @@
-"""The fields of mixture of recursions' two configurations: its Llama's, and those of a run's file that say its model."""
+"""The fields of mixture of recursions' two configurations: its Llama's, and those of a run's file about its model."""
 
 from __future__ import annotations
 

@@ -86,7 +86,11 @@ def nanbeige_translation(config: Any) -> Translation:
         rename("model.embed_tokens.weight", "embedding.weight"),
         Rule(("lm_head.weight",), ("head.weight",), optional=tied),
         rename("model.norm.weight", "core.update.norm.weight" if after_each else "norm.weight"),
-        *(rule for i, ours in enumerate(places) for rule in _layer(f"model.layers.{i}", ours, attention_bias, mlp_bias)),
+        *(
+            rule
+            for i, ours in enumerate(places)
+            for rule in _layer(f"model.layers.{i}", ours, attention_bias, mlp_bias)
+        ),
     )
     return Translation(model, vocab_size, rules)
 
