@@ -44,7 +44,7 @@ def test_each_recursion_has_a_router_and_a_gate_and_later_ones_the_last(t):
 
 @pytest.mark.parametrize("training", [True, False])
 def test_shares_are_of_the_whole_sequence_and_may_decide_outside_training_too(training):
-    rule = make("halting", {"kind": "expert_choice", "shares": [0.8, 0.45], "evaluation": "rank"}).train(training)
+    rule = make("halting", {"kind": "expert_choice", "shares": [0.8, 0.45], "chosen_by": "rank"}).train(training)
     h = randn(2, 7, WIDTH)
     state = started(rule, h)
     for t, kept in enumerate((5, 3, 3)):

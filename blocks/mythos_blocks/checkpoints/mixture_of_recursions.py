@@ -24,7 +24,7 @@ def from_mixture_of_recursions(weights: Weights, run: Any, config: Any = None) -
     """Mixture of recursions with these weights, as its code evaluates it.
 
     Its experts choose in evaluation as in training, among all positions of a pass; so does this model
-    (``halting.evaluation: rank``), which is why it cannot decode with a cache. That code makes attention anew after it
+    (``halting.chosen_by: rank``), which is why it cannot decode with a cache. That code makes attention anew after it
     has shared the layers among experts' recursions, so that what it trains there shares feed-forwards and norms alone.
     Such weights are refused; where experts share attention too, as in the paper, they are taken.
 
@@ -145,7 +145,7 @@ def _expert(mor: Config, num_recursions: int) -> dict[str, Any]:
         "halting": {
             "kind": "expert_choice",
             "shares": shares,
-            "evaluation": "rank",
+            "chosen_by": "rank",
             "num_routers": num_recursions - 1,
             "auxiliary_weight": 0.0 if sampling is None else weight,
         },

@@ -29,7 +29,7 @@ class ExpertChoice(Halting):
         capacity: Share of the survivors that goes on after an iteration.
         shares: Instead, the share of all of a sequence's tokens that goes on after each of the first iterations, the
             last for all later ones, rounded down, as in the authors' code; ``null`` takes ``capacity``.
-        evaluation: What decides outside training: the ``score``, each token's own; or its ``rank``, as in training and
+        chosen_by: What decides outside training: the ``score``, each token's own; or its ``rank``, as in training and
             in the evaluation of the authors' code, where a token is chosen or not by what comes after it.
         auxiliary_weight: Weight of the second loss, a binary cross-entropy.
         num_routers: Routers, one for each of the first iterations, the last for all later ones (the authors' code has
@@ -49,7 +49,7 @@ class ExpertChoice(Halting):
         *,
         capacity: Probability = 0.5,
         shares: list[Probability] | None = None,
-        evaluation: Literal["score", "rank"] = "score",
+        chosen_by: Literal["score", "rank"] = "score",
         auxiliary_weight: NonNegative = 0.001,
         num_routers: Count = 1,
     ) -> None:
@@ -57,7 +57,7 @@ class ExpertChoice(Halting):
         if shares is not None and (not shares or capacity != 0.5):
             raise ValueError(f"shares={shares} are one or more, in the place of capacity={capacity}")
         self.capacity, self.shares, self.auxiliary_weight = capacity, shares, auxiliary_weight
-        self.ranks = evaluation == "rank"
+        self.ranks = chosen_by == "rank"
         self.per_position = not self.ranks
         self.router = ExactLinear(width, num_routers)
 
