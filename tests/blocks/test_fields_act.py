@@ -60,6 +60,7 @@ OTHER = {
     ("depth_adapter", "loop_lora", "on"): [["attention.*"]],
     ("model", "looped_transformer", "mup_base"): [{"width": 8}],
     ("core", "hierarchical", "low_gradient"): [[1, 2]],
+    ("halting", "expert_choice", "shares"): [[0.9, 0.3]],
     ("core", "loop", "schedule"): [[0, 1, 0]],
     ("stack", "sequence", "schedule"): [[0, 1, 0]],
     ("loops", "choice", "counts"): [[2, 3]],

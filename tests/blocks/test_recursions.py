@@ -40,3 +40,21 @@ def test_each_recursion_has_a_router_and_a_gate_and_later_ones_the_last(t):
     state = observed(rule, started(rule, h), h, t=t)
     logit = h @ rule.router.weight[row] + rule.router.bias[row]
     assert torch.equal(state.halted, logit <= 0) and 0 < int(state.halted.sum()) < state.halted.numel()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_shares_are_of_the_whole_sequence_and_may_decide_outside_training_too(training):
+    rule = make("halting", {"kind": "expert_choice", "shares": [0.8, 0.45], "chosen_by": "rank"}).train(training)
+    h = randn(2, 7, WIDTH)
+    state = started(rule, h)
+    for t, kept in enumerate((5, 3, 3)):
+        before = ~state.halted
+        state = observed(rule, state, h, t=t)
+        assert (~state.halted).sum(1).tolist() == [kept, kept]
+        score = rule.router(h)[..., 0].where(before, torch.tensor(-torch.inf))
+        assert torch.equal((~state.halted).nonzero()[:, 1].view(2, kept), score.topk(kept).indices.sort().values)
+    assert not rule.per_position, "a token is chosen by what comes after it"
+    with pytest.raises(ValueError, match=r"shares=\[\] are one or more, in the place of capacity=0.5"):
+        make("halting", {"kind": "expert_choice", "shares": []})
+    with pytest.raises(ValueError, match=r"shares=\[0.5\] are one or more, in the place of capacity=0.3"):
+        make("halting", {"kind": "expert_choice", "shares": [0.5], "capacity": 0.3})

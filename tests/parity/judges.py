@@ -2,8 +2,8 @@
 
 ``MYTHOS_PUBLISHED`` names a folder with the checkouts ``parcae`` (SandyResearch/parcae, dee8363),
 ``recurrent-pretraining`` (seal-rg/recurrent-pretraining, 59e0b69), ``HRM`` (sapientinc/HRM), ``TinyRecursiveModels``
-(SamsungSAILMontreal/TinyRecursiveModels) and ``ouro_rl`` (LoopedLMs/ouro_rl, 531187b). They are no part of this
-repository.
+(SamsungSAILMontreal/TinyRecursiveModels), ``ouro_rl`` (LoopedLMs/ouro_rl, 531187b), and ``nanbeige``, the two files of
+Python beside Nanbeige4.2-3B. They are no part of this repository.
 """
 
 import importlib

@@ -37,20 +37,26 @@ class Gain(nn.Module):
 class Attention(nn.Module):
     def __init__(self, c):
         super().__init__()
-        self.heads, self.kv_heads, self.theta = c["num_attention_heads"], c["num_key_value_heads"], c["rope_theta"]
+        self.heads, self.theta = c["num_attention_heads"], c["rope_theta"]
+        self.kv_heads = c["num_key_value_heads"] or self.heads
         width = c["hidden_size"]
         size = c.get("head_dim") or width // self.heads
-        self.q_proj, self.o_proj = Matrix(width, self.heads * size), Matrix(self.heads * size, width)
-        self.k_proj, self.v_proj = (Matrix(width, self.kv_heads * size) for _ in range(2))
+        bias = c.get("attention_bias", False)  # Nanbeige's
+        self.q_proj, self.o_proj = Matrix(width, self.heads * size, bias), Matrix(self.heads * size, width, bias)
+        self.k_proj, self.v_proj = (Matrix(width, self.kv_heads * size, bias) for _ in range(2))
 
-    def forward(self, x):
-        q, k, v = (
-            f(x).unflatten(-1, (n, -1)).transpose(1, 2)
-            for f, n in ((self.q_proj, self.heads), (self.k_proj, self.kv_heads), (self.v_proj, self.kv_heads))
-        )
-        q, k = turned(q, self.theta), turned(k, self.theta)
+    def keys_and_values(self, x):
+        k, v = (f(x).unflatten(-1, (self.kv_heads, -1)).transpose(1, 2) for f in (self.k_proj, self.v_proj))
+        return turned(k, self.theta), v
+
+    def forward(self, x, kept=None, alive=None):
+        """With keys and values of its own, or those that are ``kept``; of all positions, or those that are alive."""
+        q = turned(self.q_proj(x).unflatten(-1, (self.heads, -1)).transpose(1, 2), self.theta)
+        k, v = self.keys_and_values(x) if kept is None else kept
         k, v = (y.repeat_interleave(self.heads // self.kv_heads, 1) for y in (k, v))
         past = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        if alive is not None:
+            past = past & (alive[:, None, None] | torch.eye(x.shape[1], dtype=torch.bool))
         chances = (q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])).masked_fill(~past, -math.inf).softmax(-1)
         return self.o_proj((chances @ v).transpose(1, 2).flatten(2))
 
@@ -58,12 +64,9 @@ class Attention(nn.Module):
 class MLP(nn.Module):
     def __init__(self, c):
         super().__init__()
-        width, hidden = c["hidden_size"], c["intermediate_size"]
-        self.gate_proj, self.up_proj, self.down_proj = (
-            Matrix(width, hidden),
-            Matrix(width, hidden),
-            Matrix(hidden, width),
-        )
+        width, hidden, bias = c["hidden_size"], c["intermediate_size"], c.get("mlp_bias", False)
+        self.gate_proj, self.up_proj = (Matrix(width, hidden, bias) for _ in range(2))
+        self.down_proj = Matrix(hidden, width, bias)
 
     def forward(self, x):
         gate = self.gate_proj(x)

@@ -5,6 +5,11 @@ from mythos_blocks.checkpoints.hrm import from_hrm, from_trm, hrm_translation, t
 from mythos_blocks.checkpoints.hrm_text import from_hrm_text, hrm_text_translation
 from mythos_blocks.checkpoints.hugging_face import export_transformers
 from mythos_blocks.checkpoints.huginn import from_huginn, huginn_translation
+from mythos_blocks.checkpoints.mixture_of_recursions import (
+    from_mixture_of_recursions,
+    mixture_of_recursions_translation,
+)
+from mythos_blocks.checkpoints.nanbeige import from_nanbeige, nanbeige_translation
 from mythos_blocks.checkpoints.open_mythos import from_open_mythos, open_mythos_translation
 from mythos_blocks.checkpoints.ouro import from_ouro, ouro_translation
 from mythos_blocks.checkpoints.parcae import from_parcae, parcae_translation
@@ -22,6 +27,8 @@ __all__ = [
     "from_hrm",
     "from_hrm_text",
     "from_huginn",
+    "from_mixture_of_recursions",
+    "from_nanbeige",
     "from_open_mythos",
     "from_ouro",
     "from_parcae",
@@ -32,6 +39,8 @@ __all__ = [
     "load",
     "load_into",
     "load_model",
+    "mixture_of_recursions_translation",
+    "nanbeige_translation",
     "open_mythos_translation",
     "ouro_translation",
     "parcae_translation",

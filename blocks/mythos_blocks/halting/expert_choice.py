@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,7 +13,7 @@ from mythos_blocks.declaring.types import Count, NonNegative, Probability
 from mythos_blocks.halting.base import Halting, HaltingState
 from mythos_blocks.tensors.exact_linear import ExactLinear
 from mythos_blocks.tensors.precision import at_least_float32
-from mythos_blocks.tensors.rows import Index, column
+from mythos_blocks.tensors.rows import Index, column, row
 
 
 @component("halting", "expert_choice")
@@ -25,9 +27,16 @@ class ExpertChoice(Halting):
     Args:
         width: Channels of the state.
         capacity: Share of the survivors that goes on after an iteration.
+        shares: Instead, the share of all of a sequence's tokens that goes on after each of the first iterations, the
+            last for all later ones, rounded down, as in the authors' code; ``null`` takes ``capacity``.
+        chosen_by: What decides outside training: the ``score``, each token's own; or its ``rank``, as in training and
+            in the evaluation of the authors' code, where a token is chosen or not by what comes after it.
         auxiliary_weight: Weight of the second loss, a binary cross-entropy.
         num_routers: Routers, one for each of the first iterations, the last for all later ones (the authors' code has
             one for each recursion).
+
+    Raises:
+        ValueError: ``shares`` is empty, or given beside a ``capacity``.
     """
 
     freezes = True
@@ -35,10 +44,21 @@ class ExpertChoice(Halting):
     chooses = True
 
     def __init__(
-        self, width: int, *, capacity: Probability = 0.5, auxiliary_weight: NonNegative = 0.001, num_routers: Count = 1
+        self,
+        width: int,
+        *,
+        capacity: Probability = 0.5,
+        shares: list[Probability] | None = None,
+        chosen_by: Literal["score", "rank"] = "score",
+        auxiliary_weight: NonNegative = 0.001,
+        num_routers: Count = 1,
     ) -> None:
         super().__init__()
-        self.capacity, self.auxiliary_weight = capacity, auxiliary_weight
+        if shares is not None and (not shares or capacity != 0.5):
+            raise ValueError(f"shares={shares} are one or more, in the place of capacity={capacity}")
+        self.capacity, self.shares, self.auxiliary_weight = capacity, shares, auxiliary_weight
+        self.ranks = chosen_by == "rank"
+        self.per_position = not self.ranks
         self.router = ExactLinear(width, num_routers)
 
     def start(self, h: Tensor, real: Tensor) -> HaltingState:
@@ -52,7 +72,7 @@ class ExpertChoice(Halting):
         assert state.halted is not None
         logit = column(self.router(h), t)
         alive = ~state.halted & running
-        goes_on = alive & (self._best(logit, alive) if self.training else logit > 0)
+        goes_on = alive & (self._best(logit, alive, state.real, t) if self.training or self.ranks else logit > 0)
         auxiliary = F.binary_cross_entropy_with_logits(logit, goes_on.to(logit.dtype), reduction="none")
         ends = ~goes_on | last
         score = torch.sigmoid(logit)
@@ -68,9 +88,13 @@ class ExpertChoice(Halting):
             },
         )
 
-    def _best(self, logit: Tensor, alive: Tensor) -> Tensor:
-        """The best-scored share of each sequence's survivors, at least one."""
-        keep = (alive.sum(1).to(logit.dtype) * self.capacity).ceil().clamp_min(1)
+    def _best(self, logit: Tensor, alive: Tensor, real: Tensor, t: Index) -> Tensor:
+        """The best-scored share of each sequence's survivors, or of its tokens; at least one."""
+        if self.shares is None:
+            keep = (alive.sum(1).to(logit.dtype) * self.capacity).ceil().clamp_min(1)
+        else:
+            share = row(torch.tensor(self.shares, dtype=torch.float64, device=logit.device), t)
+            keep = (real.sum(1) * share).floor().clamp_min(1)
         order = torch.where(alive, logit, -torch.inf).argsort(dim=1, descending=True, stable=True)
         return order.argsort(1) < keep[:, None]
 
