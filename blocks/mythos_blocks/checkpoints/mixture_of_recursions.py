@@ -24,9 +24,10 @@ def from_mixture_of_recursions(weights: Weights, run: Any, config: Any = None) -
     """Mixture of recursions with these weights, as its code evaluates it.
 
     Its experts choose in evaluation as in training, among all positions of a pass; so does this model
-    (``halting.chosen_by: rank``), which is why it cannot decode with a cache. That code makes attention anew after it
-    has shared the layers among experts' recursions, so that what it trains there shares feed-forwards and norms alone.
-    Such weights are refused; where experts share attention too, as in the paper, they are taken.
+    (``halting.chosen_by: rank``), and decoding with a cache, where a call ranks its own positions alone, gives other
+    logits than a whole pass. That code makes attention anew after it has shared the layers among experts'
+    recursions, so that what it trains there shares feed-forwards and norms alone. Such weights are refused; where
+    experts share attention too, as in the paper, they are taken.
 
     Args:
         weights: Of ``MoRLlamaForCausalLM``: a state dict, a safetensors file, an index of shards, or a folder. Each
