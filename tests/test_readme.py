@@ -30,9 +30,11 @@ def test_the_check_prints_what_the_readme_says():
     assert result.output == said, result.exception
 
 
-def test_the_tour_names_verbs_that_exist():
+def test_the_tour_names_verbs_that_exist_and_the_table_all_of_them():
     verbs = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert set(re.findall(r"^\$ mythos (\w+)", README, flags=re.MULTILINE)) <= verbs
+    table = " ".join(re.findall(r"^\| `.*", README, flags=re.MULTILINE))
+    assert verbs == set(re.findall(r"`(\w+)", table)) & verbs
     assert (
         set(re.findall(r"`make (\w+)`|^make (\w+)", README, flags=re.MULTILINE))
         and "study:" in Path("Makefile").read_text()

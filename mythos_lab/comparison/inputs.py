@@ -147,7 +147,7 @@ def _inputs(
         "number of devices": _in_turn(recipe, where, "num_devices"),
         "strategy": _in_turn(recipe, where, "shared_by"),
         "data order": data.get("order"),
-        "start": (data.get(START, ""), data.get(STEPS, "")),
+        "start": _start(data),
         **surroundings(data, where),
     }
 
@@ -167,9 +167,16 @@ def surroundings(data: Mapping[str, str], where: Mapping[str, Any]) -> dict[str,
         "versions": {name: where.get("packages", {}).get(name) for name in _DECIDING},
         "source": where.get("source"),
         "imported code": where.get("code", {}),
-        "git commit": (where.get("git_commit"), where.get("git_changes")),
+        "git commit": " with changes ".join(filter(None, (where.get("git_commit"), where.get("git_changes")))),
         "resumed elsewhere": _elsewhere(where),
     }
+
+
+def _start(data: Mapping[str, str]) -> str:
+    """What a run began with: its seed's weights, those of another run, or all that another was at a step."""
+    if START not in data:
+        return "the seed's weights"
+    return f"all of {data[START]} at step {data[STEPS]}" if STEPS in data else f"the weights {data[START]}"
 
 
 def _in_turn(recipe: Recipe, where: Mapping[str, Any], field: str) -> Any:

@@ -106,7 +106,10 @@ def cleaning_report(found: Sequence[Removable], left: Sequence[str], *, removed:
         [each.size / 2**20, f"left: {why}" if why else each.why, str(each.path)]
         for each, why in zip(found, left, strict=True)
     ]
-    report.show("removable", Table(columns, rows))
+    if rows:
+        report.show("removable", Table(columns, rows))
+    else:
+        report.know({"removable": []})
     gone = sum(each.size for each, why in zip(found, left, strict=True) if not why) / 2**20
     if not found:
         said = "nothing is safe to remove"

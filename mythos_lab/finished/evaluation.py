@@ -97,7 +97,8 @@ def _changed(run: Run, overrides: Sequence[str]) -> tuple[Recipe, Task]:
     config: dict[str, Any] = escaped(as_recorded(run.recipe))
     values = read_overrides(overrides)[1]
     for path, value in values:
-        if path not in _MAY_CHANGE and (top := path.partition(".")[0]) not in _MAY_CHANGE:
+        if not any(path == each or path.startswith(f"{each}.") for each in _MAY_CHANGE):
+            top = path.partition(".")[0]
             why = "changes nothing here" if top == "evaluation" else f"{top} belongs to the training"
             raise RecipeError(f"override {path!r}: {why}; expected {', '.join(_MAY_CHANGE)}")
         set_path(Recipe, config, path, value, source="override")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from scipy import special
 from torch import Tensor
 
 from mythos_lab.measures.driving import Driver
@@ -120,6 +119,8 @@ def upper_bound(flipped: Tensor, units: Tensor) -> float:
         flipped: Whether an answer flips, ``(answers,)``.
         units: The unit that it was drawn with, numbered from 0, ``(answers,)``.
     """
+    from scipy import special  # which every command would start with
+
     totals = torch.bincount(units).double()
     sums = torch.bincount(units, weights=flipped.double())
     share, num_units = float(sums.sum() / totals.sum()), float(totals.sum().square() / totals.square().sum())

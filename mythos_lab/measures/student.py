@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 LEVEL = 0.95
 """The share of samples whose interval holds the truth, where none is asked for."""
@@ -35,10 +34,14 @@ def around(mean: float, error: float, freedom: int, level: float = LEVEL) -> tup
         freedom: Degrees of freedom of the estimate of the error.
         level: The share of samples whose interval holds the truth.
     """
+    from scipy import special  # which every command would start with
+
     half = -float(special.stdtrit(freedom, (1 - level) / 2)) * error
     return mean - half, mean + half
 
 
 def p_value(mean: float, error: float, freedom: int) -> float:
     """Two-sided p-value of a mean of zero: below ``1 - level`` where :func:`around` of that level excludes zero."""
+    from scipy import special  # which every command would start with
+
     return float(2 * special.stdtr(freedom, -abs(mean) / error))

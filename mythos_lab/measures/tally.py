@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from scipy import special
 from torch import Tensor
 
 from mythos_lab.tasks.base import FEWEST_UNITS
@@ -85,6 +84,8 @@ class Tally:
         Where all tokens are right, or none, nothing scatters, and a unit counts once. ``None`` of fewer than
         ``FEWEST_UNITS``, as all other intervals.
         """
+        from scipy import special  # which every command would start with
+
         p, num_units = self.accuracy, _effective(self.totals)
         if num_units < FEWEST_UNITS:
             return None
@@ -146,4 +147,6 @@ def _students(sums: Tensor, totals: Tensor) -> Interval | None:
 
 
 def _quantile(num_units: float) -> float:
+    from scipy import special  # which every command would start with
+
     return float(special.stdtrit(num_units - 1, (1 + LEVEL) / 2))

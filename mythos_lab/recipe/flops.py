@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 
 class FlopCount(TorchDispatchMode):
@@ -22,8 +21,11 @@ class FlopCount(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
+        from torch.utils.flop_counter import flop_registry  # with Triton, which the effect check need not wait for
+
         super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
+        self._formulas = flop_registry  # asked each time: components add to it when they are made
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -36,8 +38,7 @@ class FlopCount(TorchDispatchMode):
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         packet = func._overloadpacket  # type: ignore[attr-defined]
-        # torch's registry is asked each time: components add to it when they are made.
-        formula = _ATTENTION.get(packet) or flop_registry.get(packet)
+        formula = _ATTENTION.get(packet) or self._formulas.get(packet)
         if formula is not None:
             self.total += formula(*args, **kwargs, out_val=out)
         return out

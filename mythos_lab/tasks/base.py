@@ -138,6 +138,8 @@ class Task(Component):
         bidirectional: Whether the answers need later positions, so that a causal mask makes the task unsolvable.
         prefix_positions: Positions at the start of every sample that are no tokens of it, for a model's prefix.
         compositional: Whether the task claims that no shortcut leads further than ``MAX_SHORTCUT``.
+        held_out_alike: Whether one rule keeps the validation and the test split apart from training, so that what
+            holds of one holds of the other.
     """
 
     vocab_size: int
@@ -153,6 +155,7 @@ class Task(Component):
     bidirectional: bool = False
     prefix_positions: int = 0
     compositional: bool = False
+    held_out_alike: bool = False
 
     @property
     def chance(self) -> float | None:
@@ -179,8 +182,13 @@ class Task(Component):
         """A hash of everything that determines the data, hexadecimal; equal data have equal fingerprints."""
         raise NotImplementedError
 
-    def audit(self, num_samples: int = 4096) -> list[Shortcut]:
-        """How far features that need no reasoning go, measured; empty for tasks without declared features."""
+    def audit(self, num_samples: int = 4096, *, partial: bool = True) -> list[Shortcut]:
+        """How far features that need no reasoning go, measured; empty for tasks without declared features.
+
+        Args:
+            num_samples: Samples at each difficulty, about.
+            partial: Whether features that are an honest part of the work are measured as well.
+        """
         return []
 
     def render(self, batch: Batch, row: int) -> str:

@@ -66,6 +66,7 @@ class Generated(Task):
 
     format: ClassVar[int] = 1  # counts up when the same fields come to mean other samples
     symbols: tuple[str, ...] = ()
+    held_out_alike = True
     low: int = 0
     high: int = 0
     ragged: bool = False
@@ -180,7 +181,7 @@ class Generated(Task):
                     digest.update(np.ascontiguousarray(array).astype(np.int64).tobytes())
         return digest.hexdigest()
 
-    def audit(self, num_samples: int = 4096) -> list[Shortcut]:
+    def audit(self, num_samples: int = 4096, *, partial: bool = True) -> list[Shortcut]:
         """Bayes accuracy of every declared feature at every difficulty. Half is fitted, half measured."""
         found = []
         splits: tuple[Split, ...] = ("test", "ood") if self.ood_range else ("test",)
@@ -190,14 +191,15 @@ class Generated(Task):
             label = batch.targets.numpy()[scored]
             level = None if batch.difficulty is None else batch.per_position(batch.difficulty).numpy()[scored]
             features: list[tuple[str, Feature, bool]] = [(n, f, False) for n, f in self.shortcuts(batch).items()]
-            features += [(n, f, True) for n, f in self.partial(batch).items()]
+            if partial:
+                features += [(n, f, True) for n, f in self.partial(batch).items()]
             for value in [None] if level is None else np.unique(level).tolist():
                 rows = np.ones(len(label), dtype=bool) if level is None else level == value
                 chance = float(np.unique(label[rows], return_counts=True)[1].max() / rows.sum())
                 num = int(rows.sum() - rows.sum() // 2)
-                for name, feature, partial in features:
+                for name, feature, is_partial in features:
                     accuracy = _accuracy(feature, label, rows)
-                    found.append(Shortcut(name, value, accuracy, lower_end(accuracy, num), chance, num, partial))
+                    found.append(Shortcut(name, value, accuracy, lower_end(accuracy, num), chance, num, is_partial))
         return found
 
     def render(self, batch: Batch, row: int) -> str:

@@ -48,6 +48,8 @@ def test_checkpoints_of_ended_runs_and_torn_files_go_and_all_else_stays(tmp_path
     assert [remove(each) for each in found] == ["", ""]
     assert sorted(path.name for path in ended.iterdir()) == sorted([STATE, WEIGHTS, RESULT])
     assert (going / CHECKPOINT).is_file() and removable([tmp_path / "runs"], 30) == []
+    nothing = cleaning_report([], [], removed=False)
+    assert len(nothing.parts) == 1 and nothing.facts["removable"] == [], "no table without rows"
 
 
 def test_what_a_live_run_holds_is_left(tmp_path):

@@ -94,7 +94,8 @@ def test_what_a_run_began_with_is_among_its_inputs(first):
     trained("again", "training.start=first/model.safetensors")
     arms = {name: read_arm([Path(name)]) for name in ("seeded", "started", "again")}
     assert len(json.loads(Path("started/data.json").read_text())["start"]) == 64
-    assert "start" in unequal(arms["seeded"], arms["started"])
+    began = f"the weights {json.loads(Path('started/data.json').read_text())['start']}"
+    assert unequal(arms["seeded"], arms["started"])["start"] == ("the seed's weights", began)
     assert unequal(arms["started"], arms["again"]) == {}
 
 
