@@ -50,7 +50,7 @@ def test_another_text_is_read_by_the_runs_own_tokenizer(moved, tmp_path):
         (["training.max_steps=3"], [], "validation", "belongs to the training"),
         (["task.lenght=3"], [], "validation", "did you mean 'length'"),
         (["task=reachability", "mask=task"], [], "validation", "gives other tokens"),
-        (["evaluation.breadth.vote=2"], [], "validation", "evaluation.breadth.vote: breadth takes no fields"),
+        (["evaluation.breadth.vote=2"], [], "validation", "evaluation.breadth is a value and has no fields"),
         (["evaluation.breadth=2"], [], "validation", "evaluation.breadth=2: no initial state of the model is drawn"),
         ([], [0], "validation", "expected numbers from 1"),
         ([], [], "ood", "has no samples in ood"),
