@@ -31,7 +31,7 @@ from mythos_lab.search.trial_queue import clear_doubles
 from mythos_lab.search.trial_states import is_settled
 from mythos_lab.search.wanted import num_settled
 from mythos_lab.tracking.mlflow import Tracker
-from mythos_lab.training.stopping import heeding
+from mythos_lab.training.stopping import break_off, heeding
 
 _POLL_SECONDS = 1.0
 
@@ -202,15 +202,17 @@ def _work_off(engine: Engine, watch: Watch) -> None:
 
 
 class _Interruption:
-    """What was asked by signal so far; a second Ctrl-C does not wait."""
+    """What was asked by signal so far; a second Ctrl-C does not wait, and SIGTERM not for a storage that is away."""
 
     def __init__(self) -> None:
         self.signum, self.finishing = 0, False
 
     def __call__(self, signum: int) -> None:
-        if self.finishing:
+        if self.finishing or signum == self.signum == signal.SIGINT:
             raise KeyboardInterrupt
         self.signum = signum
+        if signum == signal.SIGTERM:
+            break_off()
 
 
 def _wants_to_finish() -> bool:

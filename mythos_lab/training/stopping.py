@@ -62,6 +62,11 @@ def break_off() -> None:
         raise BrokenOff
 
 
+def is_asked() -> bool:
+    """Whether a signal asked for what is :func:`breakable` to be broken off; nothing else is to take long then."""
+    return _State.asked
+
+
 @contextmanager
 def breakable() -> Iterator[None]:
     """Work that a signal may break off anywhere, as it can be done again and leaves nothing half written.

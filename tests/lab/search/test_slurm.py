@@ -45,7 +45,7 @@ def commands(tmp_path, monkeypatch):
 
 
 def test_settings_are_submitits_own_with_their_types():
-    given = ["partition=gpu", "time=240", "mem_gb=7.5", "slurm_qos=high", "exclusive=true", "name=12", "mem=4"]
+    given = ["partition=gpu", "time=240", "mem_gb=7.5", "slurm_qos=high", "exclusive=true", "name=12", "mem=4096"]
     assert read_settings([*given, "setup=module load a", "setup=. b", "additional_parameters.reservation=r"]) == {
         "slurm_partition": "gpu",
         "timeout_min": 240,

@@ -17,6 +17,8 @@ from mythos_lab.search.engines.slurm_settings import read_settings
         ("timeout-min=0-0:05:59", {"timeout_min": 6}),
         ("mem=16G", {"mem_gb": 16.0}),
         ("mem=512M", {"mem_gb": 0.5}),
+        ("mem=4096", {"mem_gb": 4.0}),
+        ("mem_gb=4", {"mem_gb": 4}),
         ("mem_gb=1T", {"mem_gb": 1024.0}),
         ("mem-per-cpu=4G", {"slurm_mem_per_cpu": "4G"}),
         ("mail-user=a@b", {"slurm_mail_user": "a@b"}),
