@@ -37,8 +37,8 @@ CLUSTER = "cluster"
 def read_settings(settings: Sequence[str]) -> dict[str, Any]:
     """Parameters of submitit's ``AutoExecutor``, from ``key=value`` each.
 
-    Keys are submitit's, or sbatch's own with their hyphens. Time is in minutes or as sbatch has it. Memory has a unit, or
-    the one of its key: MB of sbatch's ``mem``, GB of submitit's ``mem_gb``.
+    Keys are submitit's, or sbatch's own with their hyphens. Time is in minutes or as sbatch has it. Memory has a unit,
+    or that of its key: MB of sbatch's ``mem``, GB of submitit's ``mem_gb``.
 
     Raises:
         RecipeError: A key that neither has, a value of another type, or one that no worker could use.
