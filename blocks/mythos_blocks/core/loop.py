@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mythos_blocks.core.again import Beginning
+from mythos_blocks.core.iterating import Iterating
 from mythos_blocks.core.iterations import Iterations, Plan, ReadAt, Step
 from mythos_blocks.core.state import LoopState
 from mythos_blocks.core.state_site import StateSite
@@ -212,7 +213,7 @@ class Loop(Stepping):
         """Whether the iterations of this pass are of all layers each, and nothing is done between or to them."""
         one_after_the_other = self.tying == "sequence" and len(self.layers) > 1
         detaches = self.training and type(self.gradient).detaches is not GradientPolicy.detaches
-        own = type(self)._iterate is not Stepping._iterate or self._recomputes_now()
+        own = type(self)._iterate is not Iterating._iterate or self._recomputes_now()
         return not (one_after_the_other or detaches or own)
 
     def _recomputes_now(self) -> bool:
