@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from mythos_lab.cli.app import Name, NoImports, Overrides, app
-from mythos_lab.cli.kept import Kept, bring
+from mythos_lab.cli.kept import Kept
 from mythos_lab.cli.output import Json, telling
 
 
@@ -56,28 +56,55 @@ def match(
 
 @app.command()
 def compare(
-    a: Annotated[str, typer.Argument(help="Folders of the one arm's runs, one a seed, joined by commas.")],
-    b: Annotated[str, typer.Argument(help="Folders of the other arm's runs.")],
-    metric: Annotated[str, typer.Option(help="What is compared.")] = "val/accuracy",
+    a: Annotated[
+        str,
+        typer.Argument(
+            help="The one arm: runs, one a seed, joined by commas, each a folder or an id in MLflow; a trial's folder; "
+            "or STUDY/ARM. A study alone has its arms compared."
+        ),
+    ],
+    b: Annotated[str | None, typer.Argument(help="The other arm, likewise.")] = None,
+    metric: Annotated[str | None, typer.Option(help="What is compared; val/accuracy without.")] = None,
     declare: Annotated[
         list[str] | None, typer.Option(help="An input that is meant to differ: a name of the table, or model.")
     ] = None,
-    matters: Annotated[float, typer.Option(min=0, help="The smallest difference that matters.")] = 0.01,
+    matters: Annotated[
+        float | None, typer.Option(min=0, help="The smallest difference that matters; .01 without.")
+    ] = None,
+    store: Annotated[str | None, typer.Option(help="MLflow's store, where runs are named by their ids.")] = None,
+    storage: Annotated[str | None, typer.Option(help="Optuna's storage URL, where a study is named.")] = None,
     artifacts: Kept = None,
     no_imports: NoImports = False,
     as_json: Json = False,
 ) -> None:
-    """Say what differs between two runs, or two sets of seeds, and what follows from it.
+    """Say what differs between two runs, two sets of seeds or the arms of a study, and what follows from it.
 
-    Example: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`
+    Examples: `mythos compare runs/a-0,runs/a-1,runs/a-2 runs/b-0,runs/b-1,runs/b-2 --declare model`,
+    `mythos compare openmythos-ablation/full openmythos-ablation/-injection --declare model`,
+    `mythos compare openmythos-ablation`
     """
     with telling(as_json) as tell:
         from mythos_lab.comparison.compare import compare as compared
+        from mythos_lab.comparison.naming import arm_folders, is_study, study_space
         from mythos_lab.comparison.table import comparison_report
+        from mythos_lab.recipe import RecipeError
 
-        for folder in (*_folders(a), *_folders(b)):
-            bring(folder, artifacts)
-        tell(comparison_report(compared(_folders(a), _folders(b), metric, declare or [], matters)))
+        if b is not None:
+            one, other = (arm_folders(each, store=store, storage=storage, artifacts=artifacts) for each in (a, b))
+            asked = metric or "val/accuracy", declare or [], 0.01 if matters is None else matters
+            tell(comparison_report(compared(one, other, *asked)))
+            return
+        if not is_study(a):
+            raise RecipeError(f"{a}: is no study; expected a second arm to compare it with")
+        if metric is not None or declare or matters is not None:
+            raise RecipeError(
+                f"{a}: --metric, --declare and --matters are of two arms; a study's file says what it compares"
+            )
+        from mythos_lab.comparison.conclude import arms_compared
+        from mythos_lab.search.opening import find_study
+
+        space = study_space(a, storage, artifacts)
+        tell(arms_compared(space, find_study(space)))
 
 
 @app.command()
@@ -235,15 +262,6 @@ def whole_numbers(option: str, text: str | None) -> list[int]:
         return [int(part) for part in text.split(",")] if text else []
     except ValueError:
         raise RecipeError(f"--{option} {text}: expected whole numbers joined by commas") from None
-
-
-def _folders(joined: str) -> list[Path]:
-    from mythos_lab.recipe import RecipeError
-
-    parts = joined.split(",")
-    if not all(part.strip() for part in parts):  # which would be the working directory
-        raise RecipeError(f"{joined!r}: expected the folders of runs, joined by commas; one of them is empty")
-    return [Path(part) for part in parts]
 
 
 def _numbers(text: str) -> list[float]:

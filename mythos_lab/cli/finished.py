@@ -35,8 +35,7 @@ def runs(
         from mythos_lab.finished.listing import listed, listing
 
         found = listed(folders or [place for place in (Path("runs"), Path("studies")) if place.is_dir()])
-        found = [run for run in found if recipe in (None, run.recipe)]
-        tell(listing(found, metric or [], by, most))
+        tell(listing(found, metric or [], by, most, recipe))
 
 
 @app.command()

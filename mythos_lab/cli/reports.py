@@ -41,11 +41,12 @@ def report(
     """
     with telling(as_json) as tell:
         from mythos_lab.comparison.reporting.reported import report_of
+        from mythos_lab.finished.locating import joined
         from mythos_lab.recipe.outputs import check_writable
         from mythos_lab.report.page import write_page
         from mythos_lab.report.report import Report
 
-        for run in (run for target in targets for run in target.split(",")):
+        for run in (run for target in targets for run in joined(target)):
             bring(run, artifacts)
         found = report_of(
             targets, storage=storage, artifacts=artifacts, metric=metric, declared=declare or [], matters=matters

@@ -141,7 +141,7 @@ def holdout(
     """
     with telling(as_json) as tell:
         from mythos_lab.comparison.holdout import open_holdout
-        from mythos_lab.comparison.table import holdout_report
+        from mythos_lab.comparison.reporting.holdout import holdout_report
         from mythos_lab.search.opening import find_study
         from mythos_lab.search.spaces.space import load_space
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import optuna
@@ -98,12 +99,17 @@ def values_by_arm(study: optuna.Study) -> dict[str, float]:
 
 def arm_of(space: Space, trial: FrozenTrial) -> Arm:
     """The runs of a trial, one a seed."""
+    return read_arm(folders_of(space, trial))
+
+
+def folders_of(space: Space, trial: FrozenTrial) -> list[Path]:
+    """The folders of a trial's runs, one a seed, brought here where they are kept elsewhere."""
     folder = bring_runs(space, trial)
     if not (folders := sorted(folder.glob("seed-*"))):
         raise RecipeError(
             f"{folder}: holds no runs; studies are read where they were run, on a shared disk, or by --artifacts"
         )
-    return read_arm(folders)
+    return folders
 
 
 def declared(space: Space, name: str) -> Sequence[str]:

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from mythos_lab.metrics import METRICS
 
-_TELLING = ("ood/best_accuracy", "ood/accuracy", "ood/loss", "val/loss", "val/bits_per_byte")
+_TELLING = ("ood/best_accuracy", "ood/accuracy", "ood/loss", "val/loss", "test/loss", "val/bits_per_byte")
 """Metrics that may tell apart what another one does not."""
 
 _TOLD_APART = 0.01

@@ -41,6 +41,7 @@ class Holdout:
         before: Whether that was before this call.
         metrics: Test metrics by trial and seed.
         intervals: Their 95 % intervals over samples, by trial and seed.
+        validation: What the same runs had come to before, by trial and seed.
         names: What each trial is called: its arm, or its number.
         verdicts: Of arms, each against the first, corrected by Holm's method.
     """
@@ -49,6 +50,7 @@ class Holdout:
     before: bool
     metrics: Results
     intervals: Mapping[int, Mapping[int, Mapping[str, Interval]]]
+    validation: Results
     names: dict[int, str]
     verdicts: dict[str, Comparison]
 
@@ -89,7 +91,10 @@ def _opened(space: Space, study: optuna.Study) -> Holdout:
         for what in ("metrics", "intervals")
     )
     names = {n: str(trials[n].params.get(ARM, f"trial {n}")) for n in metrics}
-    return Holdout(before["at"], repeated, metrics, intervals, names, _verdicts(space, arms, metrics, names))
+    validation = {n: arm.metrics for n, arm in arms.items()}
+    return Holdout(
+        before["at"], repeated, metrics, intervals, validation, names, _verdicts(space, arms, metrics, names)
+    )
 
 
 def _check_kept(space: Space, study: optuna.Study, num_trials: int, numbers: list[int]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,10 +12,9 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from mythos_lab.comparison.cells import mean, means, near
+from mythos_lab.comparison.cells import means, near
 from mythos_lab.comparison.compare import Comparison
 from mythos_lab.comparison.differing import apart
-from mythos_lab.comparison.holdout import Holdout
 from mythos_lab.comparison.match import Match
 from mythos_lab.recipe.files import data_dir
 from mythos_lab.report.report import Report
@@ -108,36 +108,6 @@ def arms_report(space: Space) -> Report:
     return report
 
 
-def holdout_report(space: Space, found: Holdout) -> Report:
-    """What the test split said, and when it was opened."""
-    report = Report()
-    when = f"opened on {found.opened}" + (", and not again" if found.before else "")
-    report.show("test", _holdout_table(found, f"{space.file.name}: test split, {when}"))
-    report.know({"study": space.file.name, "opened": found.opened, "opened_before": found.before})
-    if found.verdicts:
-        report.show("verdicts", verdict_table(space, found.verdicts))
-    return report
-
-
-def _holdout_table(found: Holdout, title: str) -> Table:
-    """A mean over seeds, or one seed with its interval over samples."""
-    metrics = list(next(iter(next(iter(found.metrics.values())).values())))
-    rows = []
-    for trial, seeds in found.metrics.items():
-        between = next(iter(found.intervals[trial].values()))
-        cells: list[Any] = []
-        for metric in metrics:
-            cells.append(mean([values[metric] for values in seeds.values()]))
-            ends = between.get(metric) if len(seeds) == 1 else None
-            cells.append(nothing() if ends is None else interval(*ends))
-        rows.append((found.names[trial], *cells))
-    pairs = [(number(m), number(f"{m}_interval", "95 % interval", importance=2)) for m in metrics]
-    columns = [name("trial", ""), *(column for pair in pairs for column in pair)]
-    empty = {i for i in range(len(columns)) if all(isinstance(r[i], Cell) and r[i].value is None for r in rows)}
-    kept = [i for i in range(len(columns)) if i not in empty]
-    return Table([columns[i] for i in kept], [[row[i] for i in kept] for row in rows], title)
-
-
 def trials_table(space: Space, study: optuna.Study, trials: Sequence[FrozenTrial], title: str = "") -> Table:
     """Trials with the means of their objectives over seeds and the values of what varies."""
     objectives, front = list(space.file.objectives), on_front(space, study)
@@ -218,7 +188,13 @@ def said_of(comparison: Comparison) -> str:
     v = comparison.verdict
     if comparison.ceiling:
         return "at the ceiling"
-    return f"{v.outcome} (finds {v.detectable:.2g})" if v.outcome == "not enough seeds" else v.outcome
+    if v.outcome != "not enough seeds":
+        return v.outcome
+    if v.num_seeds == 1:
+        return "one seed tells nothing: a scatter takes two at least"
+    if not math.isfinite(v.detectable):
+        return f"not enough seeds: {v.num_seeds} with the same difference show no scatter; more seeds or samples may"
+    return f"{v.outcome} (finds {v.detectable:.2g})"
 
 
 def called(source: Path) -> str:

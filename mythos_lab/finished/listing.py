@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from mythos_lab.training.sealed import read_yaml
 _DEPTHS = ("", "*/", "*/*/", "*/*/*/", "*/*/*/*/")
 """How far below runs lie: ``studies/NAME/trials/NUMBER/seed-N`` is the farthest of ours, from ``.`` or ``studies``."""
 
+_MOST_NAMED = 5
 _UNTIL_NOW = "unfinished"
 _USUAL = ("val/accuracy", "val/loss")
 
@@ -61,7 +62,11 @@ def listed(places: Sequence[Path]) -> list[Listed]:
 
 
 def listing(
-    runs: Sequence[Listed], metrics: Sequence[str] = (), by: str | None = None, most: int | None = None
+    runs: Sequence[Listed],
+    metrics: Sequence[str] = (),
+    by: str | None = None,
+    most: int | None = None,
+    recipe: str | None = None,
 ) -> Report:
     """A table of runs.
 
@@ -70,10 +75,12 @@ def listing(
         metrics: Metrics to show; none shows accuracy and loss.
         by: The metric to sort by, largest first; runs without it come last.
         most: Runs to list; ``None`` lists all.
+        recipe: Name of the recipe whose runs alone are listed; ``None`` lists those of all.
 
     Raises:
         RecipeError: No run has such a metric.
     """
+    everything, runs = runs, [run for run in runs if recipe in (None, run.recipe)]
     shown = list(dict.fromkeys([*(metrics or _USUAL), *([by] if by else [])]))
     known = {each for run in runs for each in run.metrics or {}}
     for each in (*metrics, *([by] if by else [])):
@@ -107,7 +114,9 @@ def listing(
         many = f"{len(runs)} run{'s' * (len(runs) != 1)}"
         report.say(f"{many}: {said}{part}; mythos report FOLDER says what one came to", facts)
     else:
-        report.say("no runs", {"runs": []})
+        others = Counter(run.recipe or "a recipe that cannot be read" for run in everything)
+        said = f" of the recipe {recipe!r}; {len(everything)} of {_first(others)}" if others else ""
+        report.say(f"no runs{said}", {"runs": [], "num_of_others": len(everything)})
     return report
 
 
@@ -133,6 +142,13 @@ def _read(folder: Path) -> Listed:
         return Listed(folder, began, said.recipe, said.seed, str(result["status"]), result["metrics"])
     except RecipeError as error:
         return Listed(folder, began, status="unreadable", problem=str(error))
+
+
+def _first(recipes: Mapping[str, int]) -> str:
+    """The names of a few recipes, and how many more there are."""
+    names = list(recipes)
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"{'other recipes' if len(names) > 1 else 'another'}: {', '.join(names[:_MOST_NAMED])}{more}"
 
 
 def _sortable(value: float | None) -> float:

@@ -1,4 +1,4 @@
-"""Which folder is meant: that of a run, of a trial with one seed, or the one that an MLflow run names."""
+"""Which folders are meant: that of a run, those of a trial's seeds, or the one that an MLflow run names."""
 
 from __future__ import annotations
 
@@ -23,18 +23,44 @@ def run_folder(run: str | Path, store: str | None = None) -> Path:
         RecipeError: There is no such run here; or the trial has several seeds.
         Misplaced: MLflow's store cannot be opened, or the folder that it names holds another run.
     """
+    found = run_folders(run, store)
+    if len(found) > 1:
+        raise RecipeError(f"{run}: holds {len(found)} runs; expected one of: {', '.join(map(str, found))}")
+    return found[0]
+
+
+def run_folders(run: str | Path, store: str | None = None) -> list[Path]:
+    """The folders of the runs of one arm: those of all seeds, where a trial is named.
+
+    Args:
+        run: The folder of a run; that of a trial; or the id of a run in MLflow.
+        store: MLflow's tracking URI, for an id; ``None`` takes the default one.
+
+    Raises:
+        RecipeError: There is no such run here.
+        Misplaced: MLflow's store cannot be opened, or the folder that it names holds another run.
+    """
     folder = Path(run)
     if (folder / STATE).is_file():
-        return folder
+        return [folder]
     if not folder.is_dir() and _RUN_ID.fullmatch(str(run)):
-        return _tracked(str(run), store)
-    seeds = sorted(each.parent for each in folder.glob(f"{_SEEDS}/{STATE}"))
-    if len(seeds) == 1:
-        return seeds[0]
-    if seeds:
-        raise RecipeError(f"{run}: holds {len(seeds)} runs; expected one of: {', '.join(map(str, seeds))}")
+        return [_tracked(str(run), store)]
+    if seeds := sorted(each.parent for each in folder.glob(f"{_SEEDS}/{STATE}")):
+        return seeds
     expected = f"expected a folder that has a {STATE}, or the id of a run in MLflow"
     raise RecipeError(f"{run}: is no run; {expected}{_near(folder)}")
+
+
+def joined(text: str) -> list[str]:
+    """What is joined by commas, each a run; what exists as a path is one, whatever its name.
+
+    Raises:
+        RecipeError: One of them is empty, which would be the working directory.
+    """
+    parts = [text] if text.strip() and Path(text).exists() else text.split(",")
+    if not all(part.strip() for part in parts):
+        raise RecipeError(f"{text!r}: expected the folders of runs, joined by commas; one of them is empty")
+    return parts
 
 
 def _tracked(run_id: str, store: str | None) -> Path:

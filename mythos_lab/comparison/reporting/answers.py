@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from mythos_lab.comparison.ceiling import at_ceiling, telling
 from mythos_lab.comparison.compare import Comparison
-from mythos_lab.comparison.reporting.recorded import Recorded
 
 _MOST_NAMED = 8
 
 
+class Scored(Protocol):
+    """A run, of which its metrics are read."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Its last metrics, by name."""
+
+
 def arms_answer(
-    found: Mapping[str, Comparison], against: str, without: Mapping[str, str], runs: Mapping[str, Sequence[Recorded]]
+    found: Mapping[str, Comparison], against: str, without: Mapping[str, str], runs: Mapping[str, Sequence[Scored]]
 ) -> str:
     """What arms are worth against the first.
 
@@ -26,9 +34,10 @@ def arms_answer(
     if not found:
         why = "; ".join(f"{arm}: {reason}" for arm, reason in list(without.items())[:_MOST_NAMED])
         return f"The question cannot be answered: no two arms can be compared{f' ({why})' if why else ''}."
-    tops = at_ceiling(next(iter(found.values())).metric, _measured(runs))
+    first = next(iter(found.values()))
+    tops = at_ceiling(first.metric, _measured(runs))
     said = [
-        f"{arm} is as good as {against}, for both are at the ceiling"
+        f"which of {arm} and {against} is better is not told, for both are at the ceiling of {first.metric}"
         if arm in tops and against in tops
         else _clause(arm, against, each)
         for arm, each in list(found.items())[:_MOST_NAMED]
@@ -36,7 +45,6 @@ def arms_answer(
     if len(found) > _MOST_NAMED:
         said.append(f"of {len(found) - _MOST_NAMED} more the verdicts say")
     said += [f"of {arm} nothing can be said ({reason})" for arm, reason in list(without.items())[:_MOST_NAMED]]
-    first = next(iter(found.values()))
     return " ".join(filter(None, (f"{_capital('; '.join(said))}.", _why_both(found), ceiling(first.metric, runs))))
 
 
@@ -77,7 +85,7 @@ def _why_both(found: Mapping[str, Comparison]) -> str:
     )
 
 
-def ceiling(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> str:
+def ceiling(metric: str, runs: Mapping[str, Sequence[Scored]]) -> str:
     """That a metric can go no higher, with the metric that would tell; nothing where it can."""
     tops = at_ceiling(metric, _measured(runs))
     if len(tops) < 2:
@@ -86,10 +94,10 @@ def ceiling(metric: str, runs: Mapping[str, Sequence[Recorded]]) -> str:
     return f"{several} are at the ceiling of {metric}, which cannot tell them apart; {telling(tops, _measured(runs))}."
 
 
-def _measured(runs: Mapping[str, Sequence[Recorded]]) -> dict[str, list[Mapping[str, float]]]:
+def _measured(runs: Mapping[str, Sequence[Scored]]) -> dict[str, list[Mapping[str, float]]]:
     return {arm: [run.metrics for run in each] for arm, each in runs.items()}
 
 
 def _capital(text: str) -> str:
     """A sentence begins with a capital, unless it begins with a name."""
-    return f"O{text[1:]}" if text.startswith("of ") else text
+    return text[0].upper() + text[1:] if text.startswith(("of ", "which of ")) else text

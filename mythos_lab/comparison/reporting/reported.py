@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mythos_lab.comparison.naming import study_space
 from mythos_lab.comparison.reporting.arms_page import arms_page, grouped
 from mythos_lab.comparison.reporting.recorded import read_run
 from mythos_lab.comparison.reporting.run_page import run_page
 from mythos_lab.comparison.reporting.study_page import study_page
 from mythos_lab.comparison.table import called
+from mythos_lab.finished.locating import joined
 from mythos_lab.metrics import known
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import RecipeError
-from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.recipe.stores import check_tracker
 from mythos_lab.report.page import Page
 from mythos_lab.search.opening import MARK, UID, find_study
-from mythos_lab.search.spaces.space import load_space
 from mythos_lab.search.trial import MLFLOW_RUN
 from mythos_lab.tracking.mlflow import attach
 from mythos_lab.training.result import RECIPE, STATE, read_state
@@ -102,7 +102,8 @@ def report_of(
             known(metric)
         except ValueError as error:
             raise RecipeError(f"--metric: {error}") from None
-    if len(targets) == 1 and "," not in targets[0]:
+    given = [[Path(folder) for folder in joined(target)] for target in targets]
+    if len(given) == 1 and len(given[0]) == 1:
         folder = Path(targets[0])
         is_run = (folder / STATE).is_file()
         runs = [] if is_run else _runs_in(folder)
@@ -115,7 +116,6 @@ def report_of(
         if not runs:
             return _of_study(targets[0], storage, artifacts)
         return _of_arms([[run] for run in runs], targets, metric, declared, matters)
-    given = [[Path(folder) for folder in target.split(",")] for target in targets]
     return _of_arms(given, targets, metric, declared, matters)
 
 
@@ -137,19 +137,9 @@ def _of_arms(
 
 
 def _of_study(target: str, storage: str | None, artifacts: str | None) -> Reported:
-    folder = Path(target)
-    if (folder / MARK).is_file():
-        if not (folder / SPACE_COPY).is_file():
-            raise RecipeError(
-                f"{folder}: its {SPACE_COPY} is missing, which says what the study is; name the study's file"
-            )
-        space = load_space(str(folder / SPACE_COPY), folder, storage, artifacts)
-    elif folder.is_dir():
-        raise RecipeError(f"{folder}: holds no run, no study and no folders of runs")
-    else:
-        space = load_space(target, storage=storage, artifacts=artifacts)
+    space = study_space(target, storage, artifacts)
     study = find_study(space)
-    name = target if folder.is_dir() else called(space.source)
+    name = target if Path(target).is_dir() else called(space.source)
     page = study_page(space, study, f"mythos report {shlex.quote(name)}")
     uri = validate(dict(space.base), space.source).tracking.uri
     tracked = _tracked(uri, None, study.user_attrs.get(MLFLOW_RUN), f"study-{study.user_attrs.get(UID)}")

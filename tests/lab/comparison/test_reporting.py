@@ -20,6 +20,7 @@ from mythos_lab.comparison.reporting.arm_sections import (
 from mythos_lab.comparison.reporting.measure_sections import measured
 from mythos_lab.comparison.reporting.recorded import Depth, Recorded, Taken, read_run
 from mythos_lab.comparison.reporting.run_page import run_page
+from mythos_lab.comparison.table import said_of
 from mythos_lab.comparison.verdict import paired
 from mythos_lab.measures import Measure
 from mythos_lab.recipe import load_recipe
@@ -178,13 +179,23 @@ def test_the_page_of_arms_ends_in_what_each_is_worth_against_the_first(found, wo
     assert words in said and ("better" in words or "is better" not in said)
 
 
+def test_a_bound_that_is_infinite_is_said_in_words():
+    arms = {arm: SimpleNamespace(metrics={0: {"val/accuracy": 0.5}}) for arm in "ab"}
+    by_chance = paired([0.5, 0.6], [0.6, 0.7], 0.01, ties_tell=False)
+    tied = replace(compared(LOW, HIGH), verdict=by_chance, **arms)
+    assert said_of(tied) == "not enough seeds: 2 with the same difference show no scatter; more seeds or samples may"
+    alone, wild = (replace(compared(*values), **arms) for values in ((LOW[:1], HIGH[:1]), (LOW, WILD)))
+    assert said_of(alone) == "one seed tells nothing: a scatter takes two at least"
+    assert said_of(wild).startswith("not enough seeds (finds 0.")
+
+
 def test_arms_at_the_ceiling_are_named_with_the_metric_that_tells_them_apart():
     top = {"val_accuracy": 1.0, "val_loss": 0.001}
     runs = {"a": [run(**top, ood_best_accuracy=0.7)], "b": [run(**top, ood_best_accuracy=0.9)]}
     said = arms_answer({"b": compared([1.0, 1.0], [1.0, 1.0])}, "a", {}, runs)
     assert said == (
-        "b is as good as a, for both are at the ceiling. All arms are at the ceiling of val/accuracy, which cannot tell "
-        "them apart; ood/best_accuracy does: 0.9 for b against 0.7 for a."
+        "Which of b and a is better is not told, for both are at the ceiling of val/accuracy. All arms are at the "
+        "ceiling of val/accuracy, which cannot tell them apart; ood/best_accuracy does: 0.9 for b against 0.7 for a."
     )
     alike = {arm: [run(**top, ood_accuracy=math.nan)] for arm in "ab"}
     assert arms_answer({"b": compared([1.0], [1.0])}, "a", {}, alike).endswith("them apart; a harder setting would.")

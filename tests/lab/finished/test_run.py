@@ -8,6 +8,8 @@ import torch
 
 import mythos_lab
 from mythos_blocks.checkpoints import load_model
+from mythos_lab.comparison.reporting.reported import report_of
+from mythos_lab.finished.locating import joined
 from mythos_lab.recipe import RecipeError
 from mythos_lab.training.result import load_run
 
@@ -87,6 +89,15 @@ def test_a_folder_of_several_runs_asks_which(trained, tmp_path):
         mythos_lab.load(tmp_path / "trial")
     shutil.rmtree(tmp_path / "trial" / "seed-1")
     assert mythos_lab.load(tmp_path / "trial").folder == tmp_path / "trial" / "seed-0"
+
+
+def test_what_exists_is_one_run_though_there_is_a_comma_in_its_name(trained, tmp_path):
+    one = tmp_path / "width=8,depth=2"
+    one.symlink_to(trained.absolute())
+    assert joined(str(one)) == [str(one)] and joined(f"{trained},{trained}") == [str(trained)] * 2
+    assert report_of([str(one)]).folder == one / "report"
+    with pytest.raises(RecipeError, match="one of them is empty"):
+        joined(f"{trained},")
 
 
 def test_importing_the_laboratory_imports_no_torch():

@@ -205,3 +205,8 @@ def test_runs_are_listed_with_what_they_came_to_and_damaged_ones_with_why(words,
     with pytest.raises(RecipeError, match="did you mean 'val/loss'"):
         listing(runs, ["val/los"])
     assert len(listing(runs, most=1).facts["runs"]) == 1
+    assert len(listing(runs, recipe="words").facts["runs"]) == len([run for run in runs if run.recipe == "words"])
+    none = listing(runs, recipe="word")
+    assert none.facts == {"runs": [], "num_of_others": 2}
+    assert none.parts[-1].text.startswith("no runs of the recipe 'word'; 2 of ")
+    assert listing([], recipe="word").parts[-1].text == "no runs"

@@ -14,12 +14,13 @@ from mythos_lab.comparison.arms import verdicts, without_verdict
 from mythos_lab.comparison.card import write_card
 from mythos_lab.comparison.holdout import open_holdout
 from mythos_lab.comparison.importance import importances
+from mythos_lab.comparison.reporting.holdout import holdout_report
 from mythos_lab.comparison.reporting.study_page import study_answer
 from mythos_lab.comparison.study_report import study_report
-from mythos_lab.comparison.table import holdout_report
 from mythos_lab.recipe import RecipeError
 from mythos_lab.recipe.compose import validate
 from mythos_lab.recipe.errors import Misplaced
+from mythos_lab.recipe.files import SPACE_COPY
 from mythos_lab.report.markdown import in_text
 from mythos_lab.report.terminal import show
 from mythos_lab.search import trial as trials
@@ -28,6 +29,7 @@ from mythos_lab.search.feasibility import afterwards
 from mythos_lab.search.opening import find_study, open_study, refuse_after_opening
 from mythos_lab.search.standing import complete
 from mythos_lab.search.study import run_study
+from mythos_lab.search.trial_folder import folder_of
 from tests.lab.search.tiny import OVERRIDES, work_off, write
 
 ARMS = {"full": {}, "deep": {"model.core.depth": 2}, "-update": {"model.core.update": "replace"}}
@@ -98,6 +100,12 @@ def test_where_nothing_halts_a_constraint_on_halting_is_one_on_the_iterations_ru
     assert [each["halting/mean_loops <= 4"] > 0 for each in found] == [False, True]
 
 
+def said_by(*arguments):
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
 def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
     space = write(here, arms=ARMS, seeds=2)
     found = work_off(space)
@@ -122,6 +130,24 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
     )
     assert all(c.verdict.num_seeds == 2 for c in judged.values())
 
+    (space.folder / SPACE_COPY).write_bytes(space.source.read_bytes())  # which a study's command lays there
+    by_name = said_by("compare", "tiny/full", "tiny/deep", "--declare", "model")
+    ids = [",".join(t.user_attrs["mlflow_runs"]) for t in found.get_trials() if t.params["arm"] in ("full", "deep")]
+    folders = [str(folder_of(space, t)) for t in found.get_trials() if t.params["arm"] in ("full", "deep")]
+    assert (
+        by_name == said_by("compare", *ids, "--declare", "model") == said_by("compare", *folders, "--declare", "model")
+    )
+    assert "not enough seeds" in by_name["finding"] and by_name["metric"] == "val/accuracy"
+    whole = said_by("compare", "tiny")
+    assert [row["arm"] for row in whole["verdicts"]] == ["deep", "-update"]
+    assert whole["answer"] == study_answer(space, found)
+    for asked, words in {
+        ("tiny/dep", "tiny/full"): "did you mean 'deep'",
+        ("tiny", "tiny/full"): "expected one arm of it, tiny/ARM",
+    }.items():
+        refused = CliRunner().invoke(app, ["compare", *asked])
+        assert refused.exit_code == 2 and words in refused.stderr
+
     page, figure = write_card(space, found, judged, study_answer(space, found))
     written = page.read_text()
     assert "seeds do not tell" in written.splitlines()[-1] and figure.name in written
@@ -132,6 +158,8 @@ def test_arms_and_seeds_from_trial_to_verdict_and_holdout(here, monkeypatch):
 
     opened = open_holdout(space, found)
     assert not opened.before and set(opened.names.values()) == set(ARMS) and set(opened.verdicts) == {"deep", "-update"}
+    told = holdout_report(space, opened).facts["answer"]
+    assert "of deep 2 seeds do not tell" in told.lower() and "test/accuracy" in told
     assert all(0 <= m["test/accuracy"] <= 1 for seeds in opened.metrics.values() for m in seeds.values())
     monkeypatch.setattr("mythos_lab.comparison.holdout.evaluate", None)
     again = open_holdout(space, open_study(space))
@@ -165,8 +193,10 @@ def test_one_trial_of_one_seed_is_held_out_with_its_interval(here):
     (seeds,), (intervals,) = opened.metrics.values(), opened.intervals.values()
     low, high = intervals[0]["test/accuracy"]
     assert low < seeds[0]["test/accuracy"] < high and set(intervals[0]) == {"test/accuracy", "test/loss"}
-    (row,) = holdout_report(space, opened).facts["test"]
+    facts = holdout_report(space, opened).facts
+    (row,) = facts["test"]
     assert row["test/accuracy"] == seeds[0]["test/accuracy"] and row["test/accuracy_interval"] == [low, high]
+    assert facts["answer"].startswith("full comes to test/accuracy ") and "validation split" in facts["answer"]
     assert open_holdout(space, open_study(space)).metrics == opened.metrics
 
 
