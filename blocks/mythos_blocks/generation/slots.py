@@ -126,14 +126,26 @@ class Slots:
                 self._begin(where)
 
     @torch.no_grad()
-    def iterate(self, slots: Sequence[int]) -> None:
-        """Run one iteration of sequences whose columns have not all exited."""
-        pieces = []
+    def iterate(self, slots: Sequence[int], at_most: int = 1) -> int:
+        """Run iterations of sequences whose columns have not all exited, as long as these are of the same columns.
+
+        Args:
+            slots: The sequences.
+            at_most: How many there may be; fewer run where a column may exit before, or where other columns are next.
+
+        Returns:
+            How many have run, 1 or more.
+        """
+        pieces, num = [], at_most
         for slot in slots:
-            reading = self.readings[slot]
-            pieces.append(_Piece(slot, reading.t, self.cache.reached[slot][reading.t], reading.end))
+            reading, reached = self.readings[slot], self.cache.reached[slot]
+            begin, num = reached[reading.t], min(num, reading.num_sure)
+            while any(reached[reading.t + i] != begin for i in range(1, num)):
+                num -= 1
+            pieces.append(_Piece(slot, reading.t, begin, reading.end))
         with evaluating(self.model):
-            self._run(pieces)
+            self._run(pieces, num)
+        return num
 
     @torch.no_grad()
     def read(self, slots: Sequence[int]) -> Tensor:
@@ -158,24 +170,25 @@ class Slots:
                     found[piece.slot] = logits
         return torch.stack([found[slot] for slot in slots])
 
-    def _run(self, pieces: Sequence[_Piece]) -> None:
-        """One iteration of these columns."""
+    def _run(self, pieces: Sequence[_Piece], num: int) -> None:
+        """So many iterations of these columns, of which none may exit before the last."""
         for group, where in self._together(pieces):
             old = self._state_of(where)
             try:
-                new = self._compute(where, old, [piece.t for piece in group for _ in range(piece.begin, piece.end)])
+                depths = [piece.t for piece in group for _ in range(piece.begin, piece.end)]
+                new = self._compute(where, old, depths, num)
             except IterationIsRead:
                 self.shares_depths = False
-                self._run(group)
+                self._run(group, num)
                 continue
             begin = 0
             for piece in group:
                 end = begin + piece.end - piece.begin
-                self.cache.reached[piece.slot][piece.t] = piece.end
-                self._look(piece, where, old, new, begin)
+                self.cache.reached[piece.slot][piece.t : piece.t + num] = [piece.end] * num
+                self._look(piece, where, old, new, begin, num)
                 begin = end
-            self.num_computed += begin
-            self.num_iterations += 1
+            self.num_computed += begin * num
+            self.num_iterations += num
 
     def _state_of(self, where: Columns) -> Tensor:
         """The states of columns, which what is put in their place leaves as they are."""
@@ -203,19 +216,24 @@ class Slots:
         if carry is not None:
             where.put(self._held(self._carry), carry)
 
-    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
-        """The next states of columns, which are put in their place."""
-        if (under_way := self._passing(where, h, depths)) is not None:
-            h, carry = under_way.h, under_way.carry
-        else:
-            h, carry = self._stepped(where, h, depths)
+    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int], num: int) -> Tensor:
+        """The states of columns after so many iterations from these on, which are put in their place."""
+        if (under_way := self._passing(where, h, depths, num)) is not None:
+            h = under_way.h
+            self._put(where, h, under_way.carry)
+            return h
+        for i in range(num):
+            h, carry = self._stepped(where, h, [depth + i for depth in depths])
+            self._put(where, h, carry)
+        return h
+
+    def _put(self, where: Columns, h: Tensor, carry: Tensor | None) -> None:
         where.put(self._held(self._h), h)
         if carry is not None:
             where.put(self._held(self._carry), carry)
-        return h
 
-    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int]) -> StraightPass | None:
-        """A pass of columns that has just run these iterations; ``None`` where it needs more than such a pass does."""
+    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int], num: int) -> StraightPass | None:
+        """A pass of columns that has just run so many iterations; ``None`` where it needs more than such a pass does."""
         if self._under_way is None or self._under_way[1:] != (where, depths):
             core, state = self.model.core, self._begun(where, h)
             order = range(min(depths), min(depths) + self.cache.num_loops - max(depths))
@@ -230,8 +248,8 @@ class Slots:
                 return None
         else:
             under_way = self._under_way[0]
-        under_way.go_on(under_way.num_run, under_way.num_run + 1)
-        self._under_way = under_way, where, [depth + 1 for depth in depths]
+        under_way.go_on(under_way.num_run, under_way.num_run + num)
+        self._under_way = under_way, where, [depth + num for depth in depths]
         return under_way
 
     def _begun(self, where: Columns, h: Tensor) -> LoopState:
@@ -261,18 +279,19 @@ class Slots:
         moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
         return moved.h, moved.carry
 
-    def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int) -> None:
-        """Have columns exit that have run an iteration.
+    def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int, num: int) -> None:
+        """Have columns exit that have run iterations.
 
         Args:
             piece: The columns.
             where: All that were computed with them.
-            old: The states of those before the iteration.
-            new: Their states after it.
+            old: The states of those before.
+            new: Their states after.
             begin: Where the piece begins among them.
+            num: How many iterations; one where a rule looks.
         """
         reading = self.readings[piece.slot]
-        reading.t = piece.t + 1
+        reading.t = piece.t + num
         if not reading.may_exit:
             return
         begin += reading.first - piece.begin
