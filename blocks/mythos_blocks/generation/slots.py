@@ -67,8 +67,8 @@ class Slots:
         self._under_way: tuple[StraightPass, Columns, Sequence[int]] | None = None  # of columns, with what follows
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pass under way is functions over this model and these buffers. States are put back after every iteration,
-        # and a copy's pass begins with them.
+        # A pass under way is functions over this model and these buffers. States are put back after every
+        # call, and a copy's pass begins with them.
         return {**self.__dict__, "_grouping": Grouping(self._device), "_under_way": None}
 
     def num_columns(self, rule: Exit | None) -> int | None:
