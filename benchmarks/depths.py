@@ -3,6 +3,7 @@
 Every variant runs once in each round, in turn, on one thread, and ratios are medians over rounds, so that a busy
 machine slows all alike. Seconds are the process's own. Pairs are of a position and an iteration of the core.
 The most that batching over depths could have are the same pairs in full batches of requests that are equally deep.
+Depths of requests are known when they are queued, so who queues may put the deepest first; no queue is as even.
 
     python -m benchmarks.depths
     python -m benchmarks.depths --widths 512 --core-depth 4 --slots 16
@@ -207,6 +208,8 @@ def main() -> None:
         if args.only != "lazy":
             for slots in args.slots:
                 given = (model, requests, depths, args.new, slots)
+                order = sorted(range(args.requests), key=lambda i: -depths[i])
+                deepest = (model, [requests[i] for i in order], [depths[i] for i in order], args.new, slots)
                 variants = {
                     "batches, all at their deepest's depth": waiting(*given, own=False),
                     "batches that wait, each at its own depth": waiting(*given, own=True),
@@ -214,6 +217,9 @@ def main() -> None:
                 variants["at most: full batches of one depth each"] = sorted_by_depth(*given)
                 for due in args.leave_every:
                     variants[f"continuous, leaving every {due}"] = continuously(*given, leave_every=due)
+                    variants[f"continuous, leaving every {due}, deepest first"] = continuously(
+                        *deepest, leave_every=due
+                    )
                 title = f"{args.requests} requests of 2 to {args.loops} loops, {slots} at a time: {which}"
                 compare(title, variants, args.requests * args.new, args.rounds)
 

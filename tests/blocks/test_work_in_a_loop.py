@@ -12,6 +12,7 @@ import mythos_blocks as mb
 from benchmarks.generation import StopShare
 from benchmarks.hand_written import declaration
 from benchmarks.loops import FEW, added, decoding, num_calls, num_operations, passes, some_tokens, steps
+from mythos_blocks.generation.slots import Slots
 from mythos_blocks.tensors.rotation import Rotation, rotate
 from tests.blocks.parts import VOCAB, WIDTH, kinds, make, randn, randomise, tokens
 
@@ -31,6 +32,9 @@ MORE_BY_STOPPING = {
     ("decoding", 0.0): (11, 5),
     ("decoding", 0.5): (26, 17),
 }
+
+# In an iteration of eight sequences at mixed depths, more than in one of a decoder: the copies of what each reads.
+MORE_AT_MIXED_DEPTHS = (4, 9)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -78,6 +82,37 @@ def test_an_iteration_costs_little_more_where_positions_stop(what, share):
     for count, most in zip((num_calls, num_operations), MORE_BY_STOPPING[what, share], strict=True):
         stops, runs = (added(stopping(what, s), count, 64) for s in (share, None))
         assert stops - runs <= most, (count.__name__, stops, runs)
+
+
+def at_mixed_depths(width, num_loops):
+    """A run of so many iterations of eight sequences, of which four are two iterations ahead."""
+    slots = Slots(mb.LoopedTransformer(512, **declaration(width, 32)), 8, 1, 32)
+    ids = some_tokens(8, 1)
+    for some, ahead in ((range(4), 2), (range(4, 8), 0)):
+        slots.append([(slot, ids[slot], [32], None) for slot in some])
+        assert not ahead or slots.iterate(some, ahead) == ahead
+
+    def run():
+        assert slots.iterate(range(8), num_loops) == num_loops
+
+    return run
+
+
+@torch.no_grad()
+def test_an_iteration_costs_little_more_at_mixed_depths():
+    def at_equal_depths(width, num_loops):
+        decoder = mb.Decoder(mb.LoopedTransformer(512, **declaration(width, num_loops)), 8, capacity=9)
+        decoder.prefill(some_tokens(8, 8))
+
+        def run():
+            decoder.cache.truncate(8)
+            decoder.step(some_tokens(8, 9)[:, 8])
+
+        return run
+
+    for count, most in zip((num_calls, num_operations), MORE_AT_MIXED_DEPTHS, strict=True):
+        mixed, equal = (added(make, count, 64) for make in (at_mixed_depths, at_equal_depths))
+        assert mixed - equal <= most, (count.__name__, mixed, equal)
 
 
 def turning_kinds():

@@ -25,6 +25,7 @@ from mythos_blocks.frame.notes import Notes
 from mythos_blocks.frame.settable import changed
 from mythos_blocks.halting.base import HaltingState, all_halted
 from mythos_blocks.halting.none import NoHalting
+from mythos_blocks.injection.base import Ends
 from mythos_blocks.tensors.gradients import recorded_for_backward
 from mythos_blocks.tensors.plain import is_plain
 from mythos_blocks.tensors.precision import exact_dtype_of
@@ -111,6 +112,7 @@ class StraightPass:
         self.h, self.carry, self.halting, self.losses = state.h, state.carry, state.halting, state.losses
         self.x: Tensor | None = None
         self.num_run, self.is_over, self.watch = 0, False, watch
+        self.ends: Ends | None = None
         self.frame = frame = changed(state.frame, path=("core",))
         self.positions = frame.position_ids(state.h)
         self.layers = [inlined(core.layers[i], frame.at(place), state.h) for place, i in enumerate(core.order)]
@@ -138,8 +140,10 @@ class StraightPass:
         core, e, h, x = self.core, self.begun.e, self.h, self.x
         injection, dtype, prepared = core.injection, h.dtype, self.prepared.at_hand()
         with_it: dict[str, Tensor] = {} if prepared is None else {"prepared": prepared}
-        ends = injection.inlined(h, e, prepared) if self.is_ahead else None
         graph, num_loops = torch.is_grad_enabled(), len(self.order)
+        if self.ends is None or graph:  # what was made without a graph would keep gradient from the weights
+            self.ends = injection.inlined(h, e, prepared) if self.is_ahead else None
+        ends = self.ends
         tape = self.frame.tape.held if isinstance(self.frame.tape, Notes) else None
         if graph and not h.requires_grad:
             x = None  # what was prepared without a graph would keep gradient from e

@@ -201,12 +201,12 @@ class Engine:
             self._placed[self._free.pop()] = self._queue.popleft()
         self._enter()
         readings = self._slots.readings
-        for _ in range(self.leave_every):
-            if not (running := [slot for slot in self._placed if not readings[slot].is_over]):
-                break
-            self.work.num_steps += 1
-            self.work.occupied += len(running)
-            self._slots.iterate(running)
+        left = self.leave_every
+        while left and (running := [slot for slot in self._placed if not readings[slot].is_over]):
+            num = self._slots.iterate(running, left)
+            self.work.num_steps += num
+            self.work.occupied += num * len(running)
+            left -= num
         due = [slot for slot in self._placed if readings[slot].is_over]
         return self._leave(due) if due else []
 

@@ -145,7 +145,7 @@ class LazyDecoder:
             [(slot, row, [count] * width, self.exit) for slot, row, count in zip(slots, tokens, counts, strict=True)]
         )
         while running := [slot for slot in slots if not work.readings[slot].is_over]:
-            work.iterate(running)
+            work.iterate(running, work.cache.num_loops)
         return work.read(slots)
 
     def _exits(self, slot: int, num_positions: int) -> list[int]:

@@ -48,6 +48,14 @@ class Reading:
         """Whether one of them may exit after the iterations that have run."""
         return self.rule is not None or self.t in self.wanted[: self.end - self.first]
 
+    @property
+    def num_sure(self) -> int:
+        """How many iterations from ``t`` on must run before one of them may exit."""
+        if self.rule is not None:
+            return 1
+        left = (count for count, exit in zip(self.wanted, self.exits, strict=True) if not exit)
+        return min(left) - self.t
+
     def look(self, old: Tensor, new: Tensor, read: Read) -> None:
         """Have columns exit, by their rule or their counts, that have run the iteration before ``t``.
 

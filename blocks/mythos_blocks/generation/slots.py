@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,28 +17,14 @@ from mythos_blocks.frame.frame import Frame
 from mythos_blocks.frame.memory import Memory, Page
 from mythos_blocks.frame.places import Places
 from mythos_blocks.frame.settable import changed
-from mythos_blocks.generation.depth_cache import Chunk, DepthCache, Scattered, widened
+from mythos_blocks.generation.depth_cache import Chunk, DepthCache, widened
+from mythos_blocks.generation.grouping import Columns, Grouping, Piece
 from mythos_blocks.generation.reading import Reading
 from mythos_blocks.halting.base import HaltingState
 from mythos_blocks.model import LoopedTransformer
 from mythos_blocks.model.modes import evaluating
 from mythos_blocks.tensors.rotation import Rotation
 from mythos_blocks.tensors.unread import IterationIsRead, unread_index
-
-Columns = Chunk | Scattered
-
-_NUM_COPIED = 2048
-"""Keys that columns of one sequence may copy to be computed with other sequences'; with more they are computed alone,
-from where the keys lie."""
-
-
-class _Piece(NamedTuple):
-    """Columns of one sequence that an iteration computes."""
-
-    slot: int
-    t: int
-    begin: int
-    end: int
 
 
 class Slots:
@@ -77,14 +63,13 @@ class Slots:
         self._reads_coda = any(True for _ in model.coda.parameters())
         self._turns: dict[tuple[int, float], Rotation] = {}
         self._prepared: Prepared | None = None
-        self._chunk: Chunk | None = None  # the latest
-        self._scattered: Scattered | None = None  # the latest
+        self._grouping = Grouping(self._device)
         self._under_way: tuple[StraightPass, Columns, Sequence[int]] | None = None  # of columns, with what follows
 
     def __getstate__(self) -> dict[str, Any]:
-        # A pass under way is functions over this model and these buffers. States are put back after every iteration,
-        # and a copy's pass begins with them.
-        return {**self.__dict__, "_chunk": None, "_scattered": None, "_under_way": None}
+        # A pass under way is functions over this model and these buffers. States are put back after every
+        # call, and a copy's pass begins with them.
+        return {**self.__dict__, "_grouping": Grouping(self._device), "_under_way": None}
 
     def num_columns(self, rule: Exit | None) -> int | None:
         """How many columns may be appended at a time; ``None`` for any number.
@@ -111,7 +96,7 @@ class Slots:
         self._turn()
         # What is made of weights lasts for one call, between which they may change.
         self._prepared = self.model.core.prepared()
-        self._chunk = self._scattered = self._under_way = None
+        self._grouping, self._under_way = Grouping(self._device), None
         pieces = []
         for slot, tokens, wanted, rule in new:
             begin = self.cache.lengths[slot]
@@ -120,28 +105,40 @@ class Slots:
             # Of columns that no coda reads, the last one's logits alone are wanted.
             first = begin if self._reads_coda else end - 1
             self.readings[slot] = Reading(list(wanted)[first - begin :], rule, first, end)
-            pieces.append(_Piece(slot, 0, begin, end))
+            pieces.append(Piece(slot, 0, begin, end))
         with evaluating(self.model):
-            for _, where in self._together(pieces):
+            for _, where in self._grouping.together(pieces, self.shares_depths):
                 self._begin(where)
 
     @torch.no_grad()
-    def iterate(self, slots: Sequence[int]) -> None:
-        """Run one iteration of sequences whose columns have not all exited."""
-        pieces = []
+    def iterate(self, slots: Sequence[int], at_most: int = 1) -> int:
+        """Run iterations of sequences whose columns have not all exited, as long as these are of the same columns.
+
+        Args:
+            slots: The sequences.
+            at_most: How many there may be; fewer run where a column may exit before, or where other columns are next.
+
+        Returns:
+            How many have run, 1 or more.
+        """
+        pieces, num = [], at_most
         for slot in slots:
-            reading = self.readings[slot]
-            pieces.append(_Piece(slot, reading.t, self.cache.reached[slot][reading.t], reading.end))
+            reading, reached = self.readings[slot], self.cache.reached[slot]
+            begin, num = reached[reading.t], min(num, reading.num_sure)
+            while any(reached[reading.t + i] != begin for i in range(1, num)):
+                num -= 1
+            pieces.append(Piece(slot, reading.t, begin, reading.end))
         with evaluating(self.model):
-            self._run(pieces)
+            self._run(pieces, num)
+        return num
 
     @torch.no_grad()
     def read(self, slots: Sequence[int]) -> Tensor:
         """The logits after the last columns of sequences whose columns have all exited: ``(slots, vocab_size)``."""
-        pieces = [_Piece(slot, 0, self.readings[slot].first, self.cache.lengths[slot]) for slot in slots]
+        pieces = [Piece(slot, 0, self.readings[slot].first, self.cache.lengths[slot]) for slot in slots]
         found: dict[int, Tensor] = {}
         with evaluating(self.model):
-            for group, where in self._together(pieces):
+            for group, where in self._grouping.together(pieces, self.shares_depths):
                 readouts = [self._readout(piece.slot) for piece in group]
                 if isinstance(where, Chunk):
                     features = self.model.features(readouts[0], self._frame(where))[:, -1]
@@ -158,24 +155,25 @@ class Slots:
                     found[piece.slot] = logits
         return torch.stack([found[slot] for slot in slots])
 
-    def _run(self, pieces: Sequence[_Piece]) -> None:
-        """One iteration of these columns."""
-        for group, where in self._together(pieces):
+    def _run(self, pieces: Sequence[Piece], num: int) -> None:
+        """So many iterations of these columns, of which none may exit before the last."""
+        for group, where in self._grouping.together(pieces, self.shares_depths):
             old = self._state_of(where)
             try:
-                new = self._compute(where, old, [piece.t for piece in group for _ in range(piece.begin, piece.end)])
+                depths = [piece.t for piece in group for _ in range(piece.begin, piece.end)]
+                new = self._compute(where, old, depths, num)
             except IterationIsRead:
                 self.shares_depths = False
-                self._run(group)
+                self._run(group, num)
                 continue
             begin = 0
             for piece in group:
                 end = begin + piece.end - piece.begin
-                self.cache.reached[piece.slot][piece.t] = piece.end
-                self._look(piece, where, old, new, begin)
+                self.cache.reached[piece.slot][piece.t : piece.t + num] = [piece.end] * num
+                self._look(piece, where, old, new, begin, num)
                 begin = end
-            self.num_computed += begin
-            self.num_iterations += 1
+            self.num_computed += begin * num
+            self.num_iterations += num
 
     def _state_of(self, where: Columns) -> Tensor:
         """The states of columns, which what is put in their place leaves as they are."""
@@ -203,18 +201,23 @@ class Slots:
         if carry is not None:
             where.put(self._held(self._carry), carry)
 
-    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int]) -> Tensor:
-        """The next states of columns, which are put in their place."""
-        if (under_way := self._passing(where, h, depths)) is not None:
-            h, carry = under_way.h, under_way.carry
-        else:
-            h, carry = self._stepped(where, h, depths)
+    def _compute(self, where: Columns, h: Tensor, depths: Sequence[int], num: int) -> Tensor:
+        """The states of columns after so many iterations from these on, which are put in their place."""
+        if (under_way := self._passing(where, h, depths, num)) is not None:
+            h = under_way.h
+            self._put(where, h, under_way.carry)
+            return h
+        for i in range(num):
+            h, carry = self._stepped(where, h, [depth + i for depth in depths])
+            self._put(where, h, carry)
+        return h
+
+    def _put(self, where: Columns, h: Tensor, carry: Tensor | None) -> None:
         where.put(self._held(self._h), h)
         if carry is not None:
             where.put(self._held(self._carry), carry)
-        return h
 
-    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int]) -> StraightPass | None:
+    def _passing(self, where: Columns, h: Tensor, depths: Sequence[int], num: int) -> StraightPass | None:
         """A pass of columns that has just run these iterations; ``None`` where it needs more than such a pass does."""
         if self._under_way is None or self._under_way[1:] != (where, depths):
             core, state = self.model.core, self._begun(where, h)
@@ -230,8 +233,8 @@ class Slots:
                 return None
         else:
             under_way = self._under_way[0]
-        under_way.go_on(under_way.num_run, under_way.num_run + 1)
-        self._under_way = under_way, where, [depth + 1 for depth in depths]
+        under_way.go_on(under_way.num_run, under_way.num_run + num)
+        self._under_way = under_way, where, [depth + num for depth in depths]
         return under_way
 
     def _begun(self, where: Columns, h: Tensor) -> LoopState:
@@ -261,18 +264,19 @@ class Slots:
         moved = core.iterate(h, e, carry, frame, step, depths if is_mixed else None)
         return moved.h, moved.carry
 
-    def _look(self, piece: _Piece, where: Columns, old: Tensor, new: Tensor, begin: int) -> None:
-        """Have columns exit that have run an iteration.
+    def _look(self, piece: Piece, where: Columns, old: Tensor, new: Tensor, begin: int, num: int) -> None:
+        """Have columns exit that have run iterations.
 
         Args:
             piece: The columns.
             where: All that were computed with them.
-            old: The states of those before the iteration.
-            new: Their states after it.
+            old: The states of those before.
+            new: Their states after.
             begin: Where the piece begins among them.
+            num: How many iterations; one where a rule looks.
         """
         reading = self.readings[piece.slot]
-        reading.t = piece.t + 1
+        reading.t = piece.t + num
         if not reading.may_exit:
             return
         begin += reading.first - piece.begin
@@ -281,35 +285,8 @@ class Slots:
             old, new = old[:, chosen], new[:, chosen]
         else:
             old, new = old[chosen].transpose(0, 1), new[chosen].transpose(0, 1)
-        here = self._chunk_of(piece.slot, reading.first, piece.end)
+        here = self._grouping.chunk(piece.slot, reading.first, piece.end)
         reading.look(old, new, lambda h: self.model.read(h, self._frame(here)))
-
-    def _together(self, pieces: Sequence[_Piece]) -> Iterator[tuple[list[_Piece], Columns]]:
-        """Pieces that are computed together, and the columns that they are."""
-        groups: dict[int | None, list[_Piece]] = {}
-        alone = []
-        for piece in pieces:
-            if len(pieces) == 1 or (piece.end - piece.begin) * piece.end > _NUM_COPIED:
-                alone.append(piece)
-            else:
-                groups.setdefault(None if self.shares_depths else piece.t, []).append(piece)
-        for group in groups.values():
-            if len(group) == 1:
-                alone += group
-                continue
-            places = [(piece.slot, column) for piece in group for column in range(piece.begin, piece.end)]
-            held = self._scattered
-            if held is None or held.places != places:
-                held = self._scattered = Scattered(places, self._device)
-            yield group, held
-        for piece in alone:
-            yield [piece], self._chunk_of(piece.slot, piece.begin, piece.end)
-
-    def _chunk_of(self, slot: int, begin: int, end: int) -> Chunk:
-        held = self._chunk
-        if held is None or (held.slot, held.begin, held.end) != (slot, begin, end):
-            held = self._chunk = Chunk(slot, begin, end, self._device)
-        return held
 
     def _frame(self, where: Columns) -> Frame:
         """The frame of columns outside of the loop."""
