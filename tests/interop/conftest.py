@@ -1,5 +1,8 @@
 """What the clients are given: a small model, the folder that it is exported to, and a tokenizer of bytes."""
 
+import os
+from unittest import mock
+
 import pytest
 import torch
 
@@ -11,12 +14,14 @@ VOCAB, WIDTH, LOOPS = 260, 32, 3
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """A folder of its own, no server, and one stream of random numbers."""
+    """A folder and an environment of its own (``mlflow.set_experiment`` leaves a variable), no server, one stream of
+    random numbers."""
     monkeypatch.chdir(tmp_path)
     for name, value in {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "WANDB_MODE": "offline"}.items():
         monkeypatch.setenv(name, value)
     torch.manual_seed(0)
-    return tmp_path
+    with mock.patch.dict(os.environ):
+        yield tmp_path
 
 
 def make(**core):
