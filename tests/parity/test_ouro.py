@@ -17,6 +17,7 @@ from mythos_blocks.checkpoints import from_ouro, ouro_config, ouro_translation
 from tests.parity.from_state import error, randomised
 from tests.parity.judges import PUBLISHED
 from tests.parity.ouro import CONFIG, Ouro
+from tests.parity.shards import write_shards
 
 TOKENS = torch.randint(0, 30, (2, 9), generator=torch.Generator().manual_seed(1))
 OTHERS = {
@@ -128,16 +129,8 @@ def test_the_published_file_gives_these_logits(changes, monkeypatch):
 
 
 def test_a_folder_of_shards_is_read_with_its_config(tmp_path):
-    from safetensors.torch import save_file
-
     theirs, mine = pair({})
-    tensors = {f"module.{name}": x.clone() for name, x in theirs.state_dict().items()}
-    names, where = sorted(tensors), {}
-    for i in range(2):
-        file = f"model-0000{i + 1}-of-00002.safetensors"
-        save_file({name: tensors[name] for name in names[i::2]}, tmp_path / file)
-        where |= dict.fromkeys(names[i::2], file)
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": where}))
+    write_shards(theirs, tmp_path)
     with pytest.raises(ValueError, match=r"config.json: there is no such file; give the configuration as the second"):
         from_ouro(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps({**CONFIG, "architectures": ["OuroForCausalLM"]}))

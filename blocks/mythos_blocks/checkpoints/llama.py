@@ -8,6 +8,28 @@ from typing import Any
 from mythos_blocks.checkpoints.config import Config
 from mythos_blocks.checkpoints.translation import Rule, rename
 
+LLAMA: dict[str, Any] = {
+    "vocab_size": 32_000,
+    "hidden_size": 4096,
+    "intermediate_size": 11_008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": None,
+    "head_dim": None,
+    "hidden_act": "silu",
+    "max_position_embeddings": 2048,
+    "initializer_range": 0.02,
+    "rms_norm_eps": 1e-6,
+    "pretraining_tp": 1,
+    "tie_word_embeddings": False,
+    "rope_theta": 10_000.0,
+    "rope_scaling": None,
+    "attention_bias": False,
+    "attention_dropout": 0.0,
+    "mlp_bias": False,
+}
+"""The fields of ``LlamaConfig`` with their defaults, which classes made from it have too."""
+
 _ATTENTION = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "out"}
 _FEEDFORWARD = {"gate_proj": "gate", "up_proj": "up", "down_proj": "down"}
 

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from mythos_blocks.checkpoints.llama import LLAMA
 from mythos_blocks.checkpoints.published import HUGGING_FACE
 
 DEFAULTS: dict[str, Any] = {
     "model_type": "llama",
-    "vocab_size": 32_000,
-    "hidden_size": 4096,
-    "intermediate_size": 11_008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "num_key_value_heads": None,
-    "head_dim": None,
-    "hidden_act": "silu",
-    "max_position_embeddings": 2048,
-    "initializer_range": 0.02,
-    "rms_norm_eps": 1e-6,
-    "pretraining_tp": 1,
-    "tie_word_embeddings": False,
-    "rope_theta": 10_000.0,
-    "rope_scaling": None,
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "mlp_bias": False,
+    **LLAMA,
     # In the config.json of SmolLM besides.
     "is_llama_config": None,
     "rope_interleaved": None,
